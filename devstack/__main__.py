@@ -1,0 +1,69 @@
+"""``python -m devstack up|down|status|reset|env|object-store``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from devstack import minio_build, report, stack
+from devstack.errors import DevstackError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m devstack", description=stack.__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+    helps = {
+        "up": "start the stack, or repair and reuse the running one",
+        "down": "stop it, keep its data",
+        "status": "show what runs where",
+        "reset": "stop it and delete its data",
+        "env": "print the STORAGE_* variables as shell exports",
+        "object-store": "build the real MinIO server into the cache",
+    }
+    for name, text in helps.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if name != "object-store":
+            command.add_argument("--home", type=Path, default=None, help="folder of the stack's files")
+        if name == "up":
+            command.add_argument("--store", choices=("auto", "minio", "ministack"), default="auto")
+            command.add_argument("--no-airflow", action="store_true", help="only object store and database")
+    return top
+
+
+def run(options: argparse.Namespace) -> None:
+    """Carry one command out."""
+    home: Path = (getattr(options, "home", None) or stack.default_home()).resolve()
+    if options.command == "object-store":
+        print(minio_build.build())
+    elif options.command == "up":
+        # Only the command line passes the caller's Airflow settings on: exporting one is asking for it.
+        extra = {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW__")}
+        stack.up(options.store, airflow=not options.no_airflow, home=home, extra_env=extra)
+        print()
+        print("\n".join(report.lines(stack.status(home), home)))
+    elif options.command == "down":
+        stack.down(home)
+    elif options.command == "reset":
+        stack.reset(home)
+    elif options.command == "env":
+        print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in stack.running(home).env().items()))
+    else:
+        print("\n".join(report.lines(stack.status(home), home)))
+
+
+def main() -> int:
+    """Entry point; an expected error is one message without a traceback."""
+    try:
+        run(parser().parse_args())
+    except DevstackError as problem:
+        print(f"devstack: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""The four Airflow components as processes of this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+
+from devstack import ports
+from devstack.airflow_api import AirflowApi
+from devstack.airflow_env import ADMIN, AIRFLOW_DATABASE
+from devstack.credentials import write_private
+from devstack.errors import AirflowApiError, DevstackError, NotReady, ServerDied
+from devstack.postgres import Postgres
+from devstack.process import Process, start_process, tail, wait_until
+
+# Without --skip-serve-logs these two would serve log files on every interface; the API server reads the
+# files themselves.
+COMPONENTS: dict[str, tuple[str, ...]] = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+HEALTH_KEYS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+HEALTH_PATH = "/api/v2/monitor/health"
+HEALTHY_SECONDS = 180.0
+STOP_SECONDS = 25.0
+
+
+@dataclass(frozen=True)
+class Airflow:
+    """Running components; `fingerprint` tells which environment they were started with."""
+
+    home: Path
+    port: int
+    log_port: int
+    version: str
+    fingerprint: str
+    processes: Mapping[str, Process]
+
+    @property
+    def base_url(self) -> str:
+        """Address of the web interface and of the REST interface."""
+        return f"http://{ports.HOST}:{self.port}"
+
+    @property
+    def admin_password(self) -> str:
+        """Password of the user `admin`."""
+        return str(json.loads((self.home / "passwords.json").read_text())[ADMIN])
+
+    def api(self) -> AirflowApi:
+        """A client of the REST interface, as admin."""
+        return AirflowApi(self.base_url, ADMIN, self.admin_password)
+
+    def dead(self) -> list[str]:
+        """Components that do not run."""
+        return [name for name in COMPONENTS if name not in self.processes or not self.processes[name].alive()]
+
+    def alive(self) -> bool:
+        """Whether all components run."""
+        return not self.dead()
+
+    def stop(self) -> None:
+        """Stop all components and whatever their sessions hold."""
+        stop_processes(self.processes.values())
+
+
+def fingerprint(env: Mapping[str, str]) -> str:
+    """Short digest of the environment that matters to Airflow."""
+    names = sorted(name for name in env if name.startswith("AIRFLOW") or name == "PYTHONPATH")
+    return hashlib.sha256(json.dumps([(name, env[name]) for name in names]).encode()).hexdigest()[:16]
+
+
+def prepare(home: Path, env: Mapping[str, str], postgres: Postgres, admin_password: str) -> bool:
+    """Write the login, create or upgrade the metadata tables; True when there was something to migrate."""
+    home.mkdir(parents=True, exist_ok=True)
+    for name in ("AIRFLOW__CORE__DAGS_FOLDER", "AIRFLOW__CORE__PLUGINS_FOLDER"):
+        Path(env[name]).mkdir(parents=True, exist_ok=True)
+    write_private(home / "passwords.json", json.dumps({ADMIN: admin_password}))
+    stamp, wanted = home / "migrated", f"{version('apache-airflow')} on PostgreSQL {postgres.version}"
+    if stamp.exists() and stamp.read_text() == wanted and _has_tables(postgres):
+        return False
+    _cli(["db", "migrate"], env, home)
+    stamp.write_text(wanted)
+    return True
+
+
+def _has_tables(postgres: Postgres) -> bool:
+    with postgres.connect(AIRFLOW_DATABASE) as session, session.cursor() as cursor:
+        try:
+            cursor.execute("SELECT count(*) FROM alembic_version")
+        except psycopg2.errors.UndefinedTable:
+            return False
+        row = cursor.fetchone()
+        return bool(row and row[0])
+
+
+def _cli(arguments: list[str], env: Mapping[str, str], home: Path) -> None:
+    log = home.parent / "logs" / "airflow-cli.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments], env=dict(env), cwd=home, stdin=subprocess.DEVNULL,
+            stdout=out, stderr=subprocess.STDOUT, timeout=300, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        raise ServerDied(f"`airflow {' '.join(arguments)}` failed ({done.returncode}); end of {log}:\n{tail(log, 25)}")
+
+
+def start(
+    folder: Path, env: Mapping[str, str], *, running: Mapping[str, Process] | None = None
+) -> Airflow:
+    """Start the components that are not among the `running` ones and wait until all are healthy."""
+    processes = dict(running or {})
+    for name, arguments in COMPONENTS.items():
+        if name not in processes:
+            processes[name] = start_process(
+                [sys.executable, "-m", "airflow", *arguments], env=env, cwd=folder, log=log_of(folder, name)
+            )
+    port = int(env["AIRFLOW__API__PORT"])
+    airflow = Airflow(
+        folder, port, int(env["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"]), version("apache-airflow"),
+        fingerprint(env), processes,
+    )  # fmt: skip
+    try:
+        _wait_healthy(airflow)
+    except BaseException:  # also when interrupted: nobody would know of the processes
+        stop_processes(processes.values())
+        raise
+    return airflow
+
+
+def log_of(folder: Path, component: str) -> Path:
+    """Where a component's output goes."""
+    return folder.parent / "logs" / f"airflow-{component}.log"
+
+
+def _wait_healthy(airflow: Airflow) -> None:
+    deadline = time.monotonic() + HEALTHY_SECONDS
+    state: dict[str, str] = {}
+    while time.monotonic() < deadline:
+        for name in airflow.dead():
+            log = log_of(airflow.home, name)
+            raise ServerDied(f"airflow {name} ended while starting; last lines of {log}:\n{tail(log, 25)}")
+        state = health(airflow)
+        if all(state.get(key) == "healthy" for key in HEALTH_KEYS):
+            return
+        time.sleep(0.3)
+    raise NotReady(f"Airflow is not healthy after {HEALTHY_SECONDS:.0f} s ({state}); logs: {airflow.home.parent}/logs")
+
+
+def health(airflow: Airflow) -> dict[str, str]:
+    """Status of every part as the API server sees it, empty while it does not answer."""
+    try:
+        answer = AirflowApi(airflow.base_url, "", "").call("GET", HEALTH_PATH, anonymous=True)
+    except AirflowApiError:
+        return {}
+    return {key: str((answer.get(key) or {}).get("status")) for key in HEALTH_KEYS}
+
+
+def load_pools(airflow: Airflow, definition: Path) -> int:
+    """Create or update the pools of a `pools.json`; a task of a missing pool would wait for ever."""
+    if not definition.exists():
+        return 0
+    pools: dict[str, dict[str, Any]] = json.loads(definition.read_text())
+    entities = [{"name": name, "include_deferred": False, **settings} for name, settings in pools.items()]
+    action = {"action": "create", "action_on_existence": "overwrite", "entities": entities}
+    answer = airflow.api().call("PATCH", "/api/v2/pools", {"actions": [action]})
+    errors = (answer.get("create") or {}).get("errors")
+    if errors:
+        raise DevstackError(f"Airflow refused pools of {definition}: {errors}; correct the file")
+    return len(entities)
+
+
+def stop_processes(processes: Iterable[Process]) -> None:
+    """Stop components side by side.
+
+    The main process of each is signalled, never its group: workers that die first hang the scheduler.
+    """
+    everyone = list(processes)
+    for process in everyone:
+        process.send(15)
+    wait_until(lambda: not any(process.alive() for process in everyone), STOP_SECONDS)
+    with ThreadPoolExecutor(max(1, len(everyone))) as pool:
+        list(pool.map(Process.sweep, everyone))

@@ -1,0 +1,35 @@
+"""What can go wrong with the local stack; every message names the next step."""
+
+from __future__ import annotations
+
+
+class DevstackError(Exception):
+    """The local stack cannot do what was asked."""
+
+
+class ProgramMissing(DevstackError):
+    """A server program is not installed on this machine."""
+
+
+class ServerDied(DevstackError):
+    """A server ended while it was being started."""
+
+
+class NotReady(DevstackError):
+    """A server runs but did not become ready in time."""
+
+
+class BuildFailed(DevstackError):
+    """The object store could not be built from source."""
+
+
+class UnsafeFolder(DevstackError):
+    """A folder the stack needs belongs to somebody else or is not a folder of the stack."""
+
+
+class AirflowApiError(DevstackError):
+    """Airflow's REST interface refused a call; `status` is the HTTP status, 0 when there was none."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status

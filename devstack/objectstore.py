@@ -1,0 +1,216 @@
+"""One S3 object store on loopback: a real MinIO, the embedded ministack, or one that already runs.
+
+Order for ``auto``: STORAGE_ENDPOINT_URL in the environment; `silo` or `minio` on PATH; the MinIO that
+`make object-store` built; ministack. Containers are not started from here: with a container engine use
+docker-compose and point STORAGE_ENDPOINT_URL at it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devstack import ports
+from devstack.errors import DevstackError, ProgramMissing
+from devstack.minio_build import SOURCE_VERSION, built
+from devstack.process import Process, base_env, start_process, wait_ready
+
+KINDS = ("ministack", "minio", "external")
+REGION = "us-east-1"
+READY_SECONDS = 60.0
+# A proxy named in the environment must not see requests to loopback.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+EMULATED = {
+    "ministack": (
+        "lifecycle rules and storage-class transitions are stored, never executed",
+        "multipart parts below 5 MiB are accepted, unfinished uploads are lost on restart",
+        "a wrong secret of the root key passes in signed headers (presigned URLs are checked)",
+        "versioning, tags and lifecycle are lost when it is killed instead of stopped",
+    ),
+    "minio": (),
+    "external": (),
+}
+
+
+@dataclass(frozen=True)
+class ObjectStore:
+    """A running object store."""
+
+    kind: str
+    endpoint_url: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    region: str
+    version: str
+    emulated: tuple[str, ...]
+    folder: Path
+    process: Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process number, None for a store that is not ours."""
+        return self.process.pid if self.process else None
+
+    @property
+    def port(self) -> int:
+        """TCP port of the endpoint."""
+        return int(self.endpoint_url.rpartition(":")[2]) if self.process else 0
+
+    def alive(self) -> bool:
+        """Whether the store still runs; an external one is taken at its word."""
+        return self.process is None or self.process.alive()
+
+    def stop(self) -> None:
+        """Stop the store; its data stays. An external store is left alone."""
+        if self.process is not None:
+            self.process.stop()
+
+    def restart(self) -> ObjectStore:
+        """Start the stopped store again with the same data, port and credentials."""
+        if self.process is None:
+            return self
+        self.stop()
+        return start(
+            self.kind, self.folder, access_key=self.access_key, secret_key=self.secret_key, port=self.port
+        )
+
+
+def resolve(wanted: str = "auto") -> str:
+    """The kind of store `wanted` stands for on this machine."""
+    if wanted in ("minio", "ministack"):
+        _program(wanted)
+        return wanted
+    if wanted != "auto":
+        raise DevstackError(f"unknown store {wanted!r}; choose auto, minio or ministack")
+    if os.environ.get("STORAGE_ENDPOINT_URL"):
+        return "external"
+    return "minio" if minio_program() is not None else "ministack"
+
+
+def external_keys() -> tuple[str, str]:
+    """Credentials of an external store, from the environment."""
+    return os.environ.get("STORAGE_ACCESS_KEY", ""), os.environ.get("STORAGE_SECRET_KEY", "")
+
+
+def minio_program() -> Path | None:
+    """A MinIO-compatible server: the maintained fork `silo`, `minio`, or our own build."""
+    for name in ("silo", "minio"):
+        found = shutil.which(name)
+        if found:
+            return Path(found)
+    return built()
+
+
+def ministack_program() -> Path | None:
+    """The embedded server, in an environment of its own beside the project."""
+    default = Path(__file__).resolve().parent.parent / ".venv-ministack" / "bin" / "ministack"
+    program = Path(os.environ.get("MINISTACK_BIN") or default)
+    return program if os.access(program, os.X_OK) else None
+
+
+def _program(kind: str) -> Path:
+    found = minio_program() if kind == "minio" else ministack_program()
+    if found is not None:
+        return found
+    if kind == "minio":
+        raise ProgramMissing("no silo or minio on PATH and none built; run `make object-store` to build MinIO")
+    raise ProgramMissing(
+        "ministack is not installed; run `make setup`, or set MINISTACK_BIN to its program"
+    )
+
+
+def start(kind: str, folder: Path, *, access_key: str, secret_key: str, port: int | None = None) -> ObjectStore:
+    """Start a store whose data lives in `folder`; for `external` only describe it."""
+    if kind == "external":
+        return _external(folder, access_key, secret_key)
+    if kind not in KINDS:
+        raise DevstackError(f"unknown kind of store {kind!r}; choose one of {', '.join(KINDS)}")
+    program = _program(kind)
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = port if port is not None else ports.choose()
+    if not ports.is_free(chosen):
+        raise DevstackError(f"port {chosen} is taken by another program; start {kind} on another port")
+    launch = _launch_minio if kind == "minio" else _launch_ministack
+    process = launch(program, folder, chosen, access_key, secret_key)
+    health = "/minio/health/ready" if kind == "minio" else "/_ministack/health"
+    wait_ready(kind, process, lambda: probe(chosen, health), folder / "server.log", READY_SECONDS)
+    version = _minio_version(program) if kind == "minio" else _ministack_version(chosen)
+    return ObjectStore(
+        kind, f"http://{ports.HOST}:{chosen}", access_key, secret_key, REGION, version, EMULATED[kind],
+        folder, process,
+    )  # fmt: skip
+
+
+def _external(folder: Path, access_key: str, secret_key: str) -> ObjectStore:
+    endpoint = os.environ.get("STORAGE_ENDPOINT_URL", "").rstrip("/")
+    if not endpoint:
+        raise DevstackError("an external store needs STORAGE_ENDPOINT_URL in the environment")
+    region = os.environ.get("STORAGE_REGION") or REGION
+    return ObjectStore("external", endpoint, access_key, secret_key, region, "not asked", (), folder)
+
+
+def _launch_minio(program: Path, folder: Path, port: int, access_key: str, secret_key: str) -> Process:
+    data = folder / "data"
+    data.mkdir(exist_ok=True)
+    env = {
+        **base_env(folder),
+        "MINIO_ROOT_USER": access_key,
+        "MINIO_ROOT_PASSWORD": secret_key,
+        "MINIO_BROWSER": "off",
+        "MINIO_UPDATE": "off",  # it would ask its makers' server for news
+        # The scanner runs lifecycle rules: at this speed they act within seconds instead of half a minute.
+        "MINIO_SCANNER_SPEED": "fastest",
+    }
+    address = ["--address", f"{ports.HOST}:{port}", "--console-address", f"{ports.HOST}:{ports.choose()}"]
+    return start_process(
+        [program, "server", *address, data], env=env, cwd=folder, log=folder / "server.log"
+    )
+
+
+def _launch_ministack(program: Path, folder: Path, port: int, access_key: str, secret_key: str) -> Process:
+    env = {
+        **base_env(folder),
+        "BIND_HOST": ports.HOST,  # its default is every interface
+        "GATEWAY_PORT": str(port),
+        "AUTH": "true",
+        "AWS_ACCESS_KEY_ID": access_key,
+        "AWS_SECRET_ACCESS_KEY": secret_key,
+        "MINISTACK_REGION": REGION,
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(folder / "data"),
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(folder / "state"),
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+        "DOCKER_HOST": f"unix://{folder}/no-engine.sock",  # else it looks for containers to remove
+        "LOG_LEVEL": "WARNING",
+    }
+    return start_process([program], env=env, cwd=folder, log=folder / "server.log")
+
+
+def probe(port: int, path: str) -> bool:
+    """Whether the health address of a server answers 200."""
+    try:
+        with _OPENER.open(f"http://{ports.HOST}:{port}{path}", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError, http.client.HTTPException):
+        return False  # not listening yet, or starting and answering 503
+
+
+def _ministack_version(port: int) -> str:
+    with _OPENER.open(f"http://{ports.HOST}:{port}/_ministack/health", timeout=5) as answer:
+        return str(json.load(answer).get("version") or "unknown")
+
+
+def _minio_version(program: Path) -> str:
+    if program == built():
+        return f"{SOURCE_VERSION} (own build, upstream unmaintained)"
+    done = subprocess.run([str(program), "--version"], capture_output=True, text=True, timeout=30, check=False)
+    return done.stdout.partition("\n")[0].strip() or "unknown"

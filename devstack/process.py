@@ -1,0 +1,222 @@
+"""Processes the stack starts, known by pid *and* start time so that a recycled pid is never signalled."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack.errors import NotReady, ServerDied
+
+PROC = Path("/proc")
+# Every server, and all it starts, inherits this variable; its value is the folder it was started in.
+MARK = "TRANSCODE_FLOW_STACK"
+# Our own children, kept so that an ended one can be reaped: a zombie would keep its pid for ever.
+_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@dataclass(frozen=True)
+class Stat:
+    """The fields of /proc/PID/stat that tell who a process is."""
+
+    state: str
+    session: int
+    started: int
+
+
+def read_stat(pid: int) -> Stat | None:
+    """The process table entry of `pid`, None when there is no such process."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text.rpartition(")")[2].split()  # the name in brackets may itself hold blanks
+    return Stat(state=fields[0], session=int(fields[3]), started=int(fields[19]))
+
+
+def boot_id() -> str:
+    """Identity of this boot: start times count from it, so they repeat after a reboot."""
+    return (PROC / "sys/kernel/random/boot_id").read_text().strip()[:8]
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that was started by the stack."""
+
+    pid: int
+    identity: str
+
+    @classmethod
+    def of(cls, pid: int) -> Process:
+        """Record the process that has `pid` now."""
+        stat = read_stat(pid)
+        if stat is None:
+            raise ServerDied(f"process {pid} ended before it could be recorded")
+        return cls(pid, f"{boot_id()}:{stat.started}")
+
+    @property
+    def started(self) -> int:
+        """Start time in clock ticks since boot."""
+        return int(self.identity.partition(":")[2])
+
+    def alive(self) -> bool:
+        """Whether this very process (not a later one with its pid) still runs."""
+        _reap(self.pid)
+        stat = read_stat(self.pid)
+        if stat is None or stat.state in "ZX":
+            return False
+        return self.identity == f"{boot_id()}:{stat.started}"
+
+    def members(self) -> list[int]:
+        """Living processes of the session this process led, itself included."""
+        if not self.identity.startswith(boot_id()):
+            return []
+        leader = read_stat(self.pid)
+        if leader is not None and leader.started != self.started:
+            return []  # the pid now belongs to somebody else, and with it the session number
+        return [pid for pid, stat in _table() if stat.session == self.pid and stat.started >= self.started]
+
+    def send(self, number: int) -> None:
+        """Send a signal to this process when it still runs."""
+        if self.alive():
+            # It may end between the look and the signal, which is what was wanted.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 20.0) -> None:
+        """End the process, then whatever its session left behind."""
+        self.send(number)
+        wait_until(lambda: not self.alive(), timeout)
+        self.sweep()
+
+    def sweep(self, timeout: float = 10.0) -> None:
+        """Kill every process of the session that is still there."""
+        for pid in self.members():
+            with contextlib.suppress(ProcessLookupError):  # ended since the table was read
+                os.kill(pid, signal.SIGKILL)
+        if not wait_until(lambda: not self.members(), timeout):
+            raise NotReady(f"processes {self.members()} did not end after SIGKILL; look at `ps -o pid,stat,cmd`")
+
+
+def _table() -> Iterator[tuple[int, Stat]]:
+    for entry in PROC.iterdir():
+        if entry.name.isdigit():
+            _reap(int(entry.name))
+            stat = read_stat(int(entry.name))
+            if stat is not None and stat.state not in "ZX":
+                yield int(entry.name), stat
+
+
+def processes_in(folder: Path) -> list[int]:
+    """Living processes whose working folder is `folder`."""
+    return [pid for pid, _ in _table() if _working_folder(pid) == folder.resolve()]
+
+
+def _working_folder(pid: int) -> Path | None:
+    try:
+        return (PROC / str(pid) / "cwd").readlink()
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
+        return None  # ended meanwhile, or another user's
+
+
+def _reap(pid: int) -> None:
+    child = _CHILDREN.get(pid)
+    if child is not None and child.poll() is not None:
+        del _CHILDREN[pid]
+
+
+def wait_until(condition: Callable[[], bool], timeout: float, interval: float = 0.05) -> bool:
+    """Poll `condition` until it holds; False when `timeout` seconds passed."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(interval)
+    return True
+
+
+def start_process(
+    argv: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, log: Path, user: str | None = None
+) -> Process:
+    """Start a server in a session of its own with its output going to `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        child = subprocess.Popen(
+            [str(part) for part in argv], env={**env, MARK: str(cwd)}, cwd=cwd, stdin=subprocess.DEVNULL,
+            stdout=out, stderr=subprocess.STDOUT, start_new_session=True, **as_user(user),
+        )  # fmt: skip
+    _CHILDREN[child.pid] = child
+    return Process.of(child.pid)
+
+
+def as_user(user: str | None) -> dict[str, object]:
+    """Arguments of subprocess that run a program as `user`."""
+    if user is None:
+        return {}
+    entry = pwd.getpwnam(user)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def marked(folder: Path) -> list[int]:
+    """Living processes that belong to a server started in `folder` or below it."""
+    return [pid for pid, _ in _table() if pid != os.getpid() and _mark(pid).is_relative_to(folder)]
+
+
+def _mark(pid: int) -> Path:
+    for entry in _environment(pid).split(b"\0"):
+        name, _, value = entry.partition(b"=")
+        if name == MARK.encode():
+            return Path(os.fsdecode(value))
+    return Path()
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return (PROC / str(pid) / "environ").read_bytes()
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
+        return b""  # ended meanwhile, or another user's
+
+
+def end_marked(folder: Path) -> list[int]:
+    """Kill processes of a stack that no record knows any more, such as workers of a killed scheduler."""
+    strays = marked(folder)
+    for pid in strays:
+        with contextlib.suppress(ProcessLookupError):  # ended since the look
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not marked(folder), 10)
+    return strays
+
+
+def base_env(home: Path) -> dict[str, str]:
+    """A small environment for a server: nothing of the caller's settings or credentials leaks in."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
+    return {"PATH": os.defpath, **kept, "HOME": str(home), "TMPDIR": str(home)}
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """The last lines of a log, indented, for an error message."""
+    if not log.exists():
+        return f"  (no log at {log})"
+    text = log.read_text(errors="replace").splitlines()[-lines:]
+    return "\n".join(f"  {line}" for line in text) or f"  ({log} is empty)"
+
+
+def wait_ready(name: str, process: Process, probe: Callable[[], bool], log: Path, timeout: float) -> None:
+    """Wait until `probe` holds; a server that dies or stays silent is an error that quotes its log."""
+    try:
+        answered = wait_until(lambda: not process.alive() or probe(), timeout, interval=0.1)
+    except BaseException:  # interrupted, or refused by the probe: nobody would know of the process
+        process.stop()
+        raise
+    if answered and process.alive():
+        return
+    if process.alive():
+        process.stop()
+        raise NotReady(f"{name} was not ready after {timeout:.0f} s; last lines of {log}:\n{tail(log)}")
+    raise ServerDied(f"{name} ended while starting; last lines of {log}:\n{tail(log)}")

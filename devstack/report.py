@@ -1,0 +1,59 @@
+"""What `python -m devstack status` prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from devstack.airflow import COMPONENTS
+from devstack.airflow_env import ADMIN
+from devstack.state import Record
+
+Row = tuple[str, str, str, str]
+
+
+def lines(record: Record, home: Path) -> list[str]:
+    """A table of the parts, then what a user needs to know about them."""
+    rows = _rows(record)
+    if not rows:
+        return [f"no stack in {home}; start it with `python -m devstack up`"]
+    return [*table([("part", "state", "pid", "address"), *rows]), "", *_notes(record, home)]
+
+
+def table(rows: list[Row]) -> list[str]:
+    """Rows with aligned columns."""
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _rows(record: Record) -> list[Row]:
+    rows: list[Row] = []
+    store, server, airflow = record.store, record.postgres, record.airflow
+    if store:
+        rows.append(_row(f"object store ({store.kind})", store.alive(), store.pid, store.endpoint_url))
+    if server:
+        address = f"{server.host}:{server.port}"
+        rows.append(_row(f"PostgreSQL {server.version}", server.alive(), server.pid, address))
+    if airflow:
+        dead = airflow.dead()
+        for name in COMPONENTS:
+            address = airflow.base_url if name == "api-server" else ""
+            rows.append(_row(f"airflow {name}", name not in dead, airflow.processes[name].pid, address))
+    return rows
+
+
+def _row(name: str, alive: bool, pid: int | None, address: str) -> Row:
+    return name, "runs" if alive else "stopped", str(pid) if pid and alive else "-", address
+
+
+def _notes(record: Record, home: Path) -> list[str]:
+    notes = []
+    if record.store:
+        notes.append(f"store      {record.store.kind} {record.store.version}")
+        facts = record.store.emulated or (("not known, it is not ours",) if record.store.kind == "external" else ())
+        notes += [f"emulated   {fact}" for fact in facts or ("nothing",)]
+    if record.airflow and record.airflow.alive():
+        notes.append(f"login      {record.airflow.base_url}  user {ADMIN}  password {record.airflow.admin_password}")
+    notes.append(f"files      {home}")
+    if record.postgres and not record.postgres.folder.is_relative_to(home):
+        notes.append(f"database   {record.postgres.folder}")
+    return notes

@@ -1,0 +1,190 @@
+"""The whole local stack: start it, repair it, stop it, forget it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from devstack import repair, state
+from devstack.airflow import Airflow
+from devstack.airflow_api import AirflowApi
+from devstack.airflow_env import PROJECT, Backends, storage_env
+from devstack.credentials import Credentials, load_or_create, private_folder
+from devstack.errors import DevstackError, UnsafeFolder
+from devstack.objectstore import ObjectStore
+from devstack.postgres import Postgres
+from devstack.process import end_marked
+from devstack.repair import Say
+from devstack.state import Record
+
+PARTS = ("object-store", "postgres", "airflow", "logs", "temp", "secrets", "state.json", "state.broken")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack."""
+
+    home: Path
+    store: ObjectStore
+    postgres: Postgres
+    airflow: Airflow | None
+    credentials: Credentials
+
+    @property
+    def backends(self) -> Backends:
+        """What the platform works with."""
+        return Backends(self.store, self.postgres, self.credentials, self.home / "temp")
+
+    def env(self) -> dict[str, str]:
+        """The STORAGE_* variables that point the platform to this stack."""
+        return storage_env(self.backends)
+
+    def api(self) -> AirflowApi:
+        """A client of Airflow's REST interface."""
+        if self.airflow is None:
+            raise DevstackError("this stack runs without Airflow; start it with `python -m devstack up`")
+        return self.airflow.api()
+
+
+def default_home() -> Path:
+    """Where the stack of this checkout keeps its files."""
+    return PROJECT / ".state" / "devstack"
+
+
+def server_folder(home: Path) -> Path:
+    """Where the database server keeps its data.
+
+    As root it runs under another account, which may not be able to enter the home: then its data goes
+    below /var/tmp, in a folder named after the home.
+    """
+    if os.geteuid() != 0:
+        return home / "postgres"
+    digest = hashlib.sha256(str(home).encode()).hexdigest()[:8]
+    return Path("/var/tmp") / f"transcode-flow-storage-{digest}" / "postgres"
+
+
+def up(
+    store: str = "auto",
+    airflow: bool = True,
+    home: Path | None = None,
+    *,
+    extra_env: Mapping[str, str] | None = None,
+    fsync: bool = True,
+    say: Say = print,
+) -> Stack:
+    """Start what does not run, repair what died, leave alone what runs.
+
+    `extra_env` holds further AIRFLOW__* settings; a change of them restarts Airflow.
+    """
+    place = _home(home)
+    with _locked(place):
+        credentials = load_or_create(place / "secrets")
+        private_folder(place / "temp")
+        record = _load(place, credentials, say)
+        record = replace(record, store=repair.store_up(place / "object-store", record.store, store, credentials, say))
+        state.save(place, record)
+        server, fresh = repair.postgres_up(server_folder(place), record.postgres, credentials, fsync, say)
+        record = replace(record, postgres=server)
+        state.save(place, record)
+        stack = _stack(place, record, credentials)
+        if airflow:
+            started = repair.airflow_up(place / "airflow", stack.backends, record.airflow, fresh, extra_env or {}, say)
+            state.save(place, replace(record, airflow=started))
+            stack = replace(stack, airflow=started)
+        return stack
+
+
+def down(home: Path | None = None, *, say: Say = print) -> None:
+    """Stop everything; the data stays."""
+    place = _home(home)
+    with _locked(place):
+        if not state.path_of(place).exists() and not (place / "secrets").exists():
+            say(f"no stack in {place}")
+            return
+        record, problem = state.load(place, load_or_create(place / "secrets"))
+        if problem:
+            say(problem)
+        for part in (record.airflow, record.store, record.postgres):
+            if part is not None:
+                part.stop()
+        _end_strays(place, say)
+        say("the stack is stopped")
+
+
+def status(home: Path | None = None) -> Record:
+    """What the state file knows; each part tells with `alive()` whether it still runs."""
+    place = _home(home)
+    if not state.path_of(place).exists():
+        return Record()
+    return state.load(place, load_or_create(place / "secrets"))[0]
+
+
+def running(home: Path | None = None) -> Stack:
+    """The running stack, without starting anything."""
+    place = _home(home)
+    record = status(place)
+    stack = _stack(place, record, load_or_create(place / "secrets")) if record.store and record.postgres else None
+    if stack is None or not stack.store.alive() or not stack.postgres.alive():
+        raise DevstackError(f"no stack runs in {place}; start it with `python -m devstack up`")
+    return replace(stack, airflow=record.airflow if record.airflow and record.airflow.alive() else None)
+
+
+def reset(home: Path | None = None, *, say: Say = print) -> None:
+    """Stop everything and delete all data of the stack."""
+    place = _home(home)
+    down(place, say=say)
+    for name in PARTS:
+        _delete(place / name)
+    if os.geteuid() == 0:
+        _delete(server_folder(place).parent)
+    say(f"all data of the stack in {place} is deleted")
+
+
+def _delete(path: Path) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.is_dir():
+        shutil.rmtree(path)
+
+
+def _home(home: Path | None) -> Path:
+    return (home or default_home()).resolve()
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """One `up`, `down` or `reset` at a time."""
+    foreign = home.exists() and not (home / ".devstack").exists() and any(home.iterdir())
+    if foreign:
+        raise UnsafeFolder(f"{home} holds other files; choose an empty folder with --home")
+    private_folder(home)
+    with (home / ".devstack").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _stack(home: Path, record: Record, credentials: Credentials) -> Stack:
+    if record.store is None or record.postgres is None:
+        raise DevstackError(f"the stack in {home} is incomplete; run `python -m devstack up`")
+    return Stack(home, record.store, record.postgres, None, credentials)
+
+
+def _load(home: Path, credentials: Credentials, say: Say) -> Record:
+    record, problem = state.load(home, credentials)
+    if problem:
+        say(problem)
+    if record == Record():  # nothing is known to run, so whatever carries our mark was lost
+        _end_strays(home, say)
+    return record
+
+
+def _end_strays(home: Path, say: Say) -> None:
+    strays = end_marked(home)
+    if strays:
+        say(f"ended processes of this stack that were not recorded: {', '.join(map(str, strays))}")

@@ -1,0 +1,114 @@
+"""This installation's maintenance jobs, one entry each."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from storage.engine import guard
+from storage.engine.guard import UNLIMITED, Limits
+from storage.engine.job import MaintenanceJob, Parameter
+from storage.engine.plan import Draft
+from storage.errors import UnknownJob
+from storage.policies.jobs import FailedJobs, StuckJobs
+from storage.policies.reap import Reap
+from storage.policies.temp import EndedTempFiles, EndedTempObjects, TempFiles, TempObjects
+from storage.policies.uploads import OrphanUploads, StaleUploads
+from storage.ports import Stores
+
+TEMP_LIMITS = Limits(max_fraction=None)  # temp is there to be emptied
+QUIET = timedelta(minutes=10)  # a temp thing of an ended job goes once untouched for this long
+WINDOW = timedelta(days=1)  # jobs ended longer ago than this are the nightly run's
+
+
+def _all_jobs(draft: Draft, stores: Stores) -> int:
+    return sum(stores.jobs.counts().values())
+
+
+def _considered(draft: Draft, stores: Stores) -> int:
+    return draft.considered.count
+
+
+def _hours(default: float, floor: float, ceiling: float, help: str) -> Parameter:
+    return Parameter(name="hours_old", default=default, floor=floor, ceiling=ceiling, help=help)
+
+
+def _days(default: float, help: str) -> Parameter:
+    return Parameter(name="days_old", default=default, floor=1, ceiling=3650, help=help)
+
+
+_ALL = (
+    MaintenanceJob(
+        name="cleanup_temp_files",
+        title="Temp folder: files untouched for a day, set aside for an hour, then unlinked",
+        policy=lambda hours_old: TempFiles(older_than=timedelta(hours=hours_old)),
+        parameters=(_hours(24, 1 / 120, 8760, "Files touched within so many hours stay."),),
+        limits=TEMP_LIMITS,
+    ),
+    MaintenanceJob(
+        name="cleanup_temp_objects",
+        title="Objects under temp/ untouched for a day",
+        policy=lambda hours_old: TempObjects(older_than=timedelta(hours=hours_old)),
+        parameters=(_hours(24, 1 / 120, 8760, "Objects written within so many hours stay."),),
+        limits=TEMP_LIMITS,
+    ),
+    MaintenanceJob(
+        name="cleanup_ended_temp_files",
+        title="Temp folder: what jobs that ended within a day left behind",
+        policy=lambda: EndedTempFiles(older_than=QUIET, window=WINDOW),
+        limits=TEMP_LIMITS,
+    ),
+    MaintenanceJob(
+        name="cleanup_ended_temp_objects",
+        title="Objects under temp/ of jobs that ended within a day",
+        policy=lambda: EndedTempObjects(older_than=QUIET, window=WINDOW),
+        limits=TEMP_LIMITS,
+    ),
+    MaintenanceJob(
+        name="abort_uploads",
+        title="Multipart uploads nobody finished, and stale *.partN groups",
+        policy=lambda hours_old: StaleUploads(older_than=timedelta(hours=hours_old)),
+        parameters=(_hours(48, 24, 8760, "Uploads begun within so many hours stay."),),
+        limits=Limits(max_fraction=None),  # most of what is open is usually stale
+    ),
+    MaintenanceJob(
+        name="cleanup_orphan_uploads",
+        title="Objects under uploads/ whose job does not exist",
+        policy=lambda days_old: OrphanUploads(older_than=timedelta(days=days_old)),
+        parameters=(_days(14, "Orphans go so many days after they came."),),
+        counted=("condemn",),
+        population=_considered,
+        checks=(guard.shrunk, guard.fresh_backup),
+    ),
+    MaintenanceJob(
+        name="cleanup_failed_jobs",
+        title="Objects of failed jobs, a week after the failure",
+        policy=lambda days_old: FailedJobs(older_than=timedelta(days=days_old)),
+        parameters=(_days(7, "Files go so many days after the failure."),),
+        counted=("condemn-job",),
+        population=_all_jobs,
+        checks=(guard.fresh_backup,),
+    ),
+    MaintenanceJob(
+        name="cleanup_stuck_jobs",
+        title="Jobs without a sign of life become failed",
+        policy=lambda hours_old: StuckJobs(older_than=timedelta(hours=hours_old)),
+        parameters=(_hours(24, 1, 8760, "Jobs whose row moved within so many hours stay."),),
+        counted=("fail",),
+        population=_all_jobs,
+        checks=(guard.backlog,),
+    ),
+    MaintenanceJob(
+        name="reap",
+        title="Deletes what was condemned and is due",
+        policy=Reap,
+        checks=(guard.fresh_backup,),
+        limits=UNLIMITED,  # each tombstone passed the guard of the run that wrote it
+    ),
+)
+JOBS = {job.name: job for job in _ALL}
+
+
+def get(name: str) -> MaintenanceJob:
+    if name not in JOBS:
+        raise UnknownJob(name)
+    return JOBS[name]

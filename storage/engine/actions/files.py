@@ -1,0 +1,185 @@
+"""Verbs on local temp files: condemn (rename aside), reap (unlink), and remove an emptied folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from storage.engine.actions.base import Work, changed_owner
+from storage.model import JobId, LocalFile, Outcome, Tombstone
+from storage.ports import FileStore, Stores
+
+CONDEMNED = ".condemned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CondemnFile:
+    """Rename a file into ``.condemned/``, if it is as seen and nobody has it open; reap unlinks it later.
+
+    The tombstone is written before the rename, so a crash between leaves the file where it was.
+    """
+
+    verb: ClassVar[str] = "condemn-file"
+    batch_size: ClassVar[int] = 200
+
+    key: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    delete_after: datetime
+    reason: str
+    owner: str | None = None
+    owner_updated_at: datetime | None = None
+
+    @classmethod
+    def apply(cls, batch: Sequence[CondemnFile], work: Work) -> list[Outcome]:
+        files, stones = work.stores.files, work.stores.tombstones
+        jobs = work.stores.jobs.get({JobId(action.owner) for action in batch if action.owner})
+        barred = {
+            action.key: why
+            for action in batch
+            if (
+                why := changed_owner(action.owner, action.owner_updated_at, jobs)
+                or action._changed(files, work)
+            )
+        }
+        barred |= stones.condemn([action._stone(work) for action in batch if action.key not in barred])
+        return [
+            Outcome("skipped", barred[action.key], action.size)
+            if action.key in barred
+            else action._move(work)
+            for action in batch
+        ]
+
+    def _changed(self, files: FileStore, work: Work) -> str | None:
+        now = files.look(self.key)
+        if now is None:
+            return None if files.look(held_at(work.run_id, self.key)) else "already gone"
+        if (now.mtime_ns, now.ctime_ns, now.inode) != (self.mtime_ns, self.ctime_ns, self.inode):
+            return "written to since the plan"
+        return "open in some process" if files.busy(self.key) else None
+
+    def _move(self, work: Work) -> Outcome:
+        files, aside = work.stores.files, held_at(work.run_id, self.key)
+        if files.look(aside) is None:
+            files.move(self.key, aside)
+        now = files.look(aside)
+        if now and _same(now, self.mtime_ns, self.inode) and not files.busy(aside):
+            return Outcome("done", bytes=self.size)
+        put_back(files, aside, self.key)
+        open_now = [s.id for s in work.stores.tombstones.of_run(work.run_id) if s.key == self.key]
+        work.stores.tombstones.undo(open_now)
+        return Outcome("skipped", "opened while it was moved aside; put back", self.size)
+
+    def _stone(self, work: Work) -> Tombstone:
+        return Tombstone(
+            id=0,
+            run_id=work.run_id,
+            job=work.job,
+            kind="file",
+            place=work.stores.files.root,
+            key=self.key,
+            size=self.size,
+            seen=f"{self.mtime_ns} {self.inode}",
+            reason=self.reason,
+            delete_after=self.delete_after,
+            owner=JobId(self.owner) if self.owner else None,
+            owner_updated_at=self.owner_updated_at,
+            held_at=held_at(work.run_id, self.key),
+        )
+
+    def holds(self, stores: Stores) -> bool:
+        now = stores.files.look(self.key)
+        return now is None or now.inode != self.inode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveFolder:
+    """Remove a folder that its files' condemnation has emptied. One that is not empty stays."""
+
+    verb: ClassVar[str] = "remove-folder"
+    batch_size: ClassVar[int] = 200
+
+    key: str
+    reason: str
+    owner: str | None = None
+    owner_updated_at: datetime | None = None
+    size: int = 0
+
+    @classmethod
+    def apply(cls, batch: Sequence[RemoveFolder], work: Work) -> list[Outcome]:
+        jobs = work.stores.jobs.get({JobId(action.owner) for action in batch if action.owner})
+        outcomes = []
+        for action in batch:
+            if why := changed_owner(action.owner, action.owner_updated_at, jobs):
+                outcomes.append(Outcome("skipped", why))
+            else:
+                gone = work.stores.files.rmdir(action.key)
+                outcomes.append(Outcome("done") if gone else Outcome("skipped", "not empty"))
+        return outcomes
+
+    def holds(self, stores: Stores) -> bool:
+        return stores.files.look(self.key) is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReapFile:
+    """Unlink a condemned file whose time has come, if nobody wrote to it or has it open; else put it back."""
+
+    verb: ClassVar[str] = "unlink"
+    batch_size: ClassVar[int] = 200
+
+    stone: int
+    key: str
+    held_at: str
+    size: int
+    mtime_ns: int
+    inode: int
+    reason: str
+
+    @classmethod
+    def apply(cls, batch: Sequence[ReapFile], work: Work) -> list[Outcome]:
+        begun = work.stores.tombstones.begin([action.stone for action in batch])
+        return [
+            action._reap(work.stores) if action.stone in begun else Outcome("skipped", "no longer condemned")
+            for action in batch
+        ]
+
+    def _reap(self, stores: Stores) -> Outcome:
+        files, now = stores.files, stores.files.look(self.held_at)
+        if now is None:
+            in_place = files.look(self.key)
+            moved = in_place is None or in_place.inode != self.inode
+            stores.tombstones.finish([self.stone], "reaped" if moved else "kept", "it was not in .condemned/")
+            return Outcome("skipped", "already gone" if moved else "it had not been moved aside", self.size)
+        if not _same(now, self.mtime_ns, self.inode) or files.busy(self.held_at):
+            put_back(files, self.held_at, self.key)
+            stores.tombstones.finish([self.stone], "kept", "in use again; put back")
+            return Outcome("skipped", "in use again; put back", self.size)
+        files.unlink(self.held_at)
+        stores.tombstones.finish([self.stone], "reaped")
+        return Outcome("done", bytes=self.size)
+
+    def holds(self, stores: Stores) -> bool:
+        return stores.files.look(self.held_at) is None
+
+
+def held_at(run_id: str, path: str) -> str:
+    """Where a condemned file waits: the same place every time the same run asks."""
+    return f"{CONDEMNED}/{run_id}/{hashlib.sha256(path.encode()).hexdigest()[:24]}"
+
+
+def put_back(files: FileStore, aside: str, path: str) -> bool:
+    """Rename a condemned file to where it lay, unless something new lies there; whether it is back."""
+    if files.look(aside) is None or files.look(path) is not None:
+        return False
+    files.move(aside, path)
+    return True
+
+
+def _same(now: LocalFile, mtime_ns: int, inode: int) -> bool:
+    return (now.mtime_ns, now.inode) == (mtime_ns, inode)

@@ -1,0 +1,116 @@
+"""Verbs on rows of the pipeline's jobs: fail, condemn, clean up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from storage.engine.actions.base import Work
+from storage.model import Job, JobId, Outcome, Tombstone
+from storage.ports import Stores
+
+TIMEOUT_MESSAGE = "Job timeout - stuck in processing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailJob:
+    """Turn a stuck job to failed, if it still is exactly as seen: a job that finishes meanwhile wins."""
+
+    verb: ClassVar[str] = "fail"
+    batch_size: ClassVar[int] = 1000
+
+    key: str
+    status: str
+    updated_at: datetime
+    reason: str
+    size: int = 0
+
+    @classmethod
+    def apply(cls, batch: Sequence[FailJob], work: Work) -> list[Outcome]:
+        seen = [Job(JobId(action.key), action.status, action.updated_at) for action in batch]
+        turned = work.stores.jobs.fail(seen, TIMEOUT_MESSAGE)
+        moved_on = Outcome("skipped", "the job has moved on since the plan")
+        return [Outcome("done") if action.key in turned else moved_on for action in batch]
+
+    def holds(self, stores: Stores) -> bool:
+        row = stores.jobs.get([JobId(self.key)]).get(JobId(self.key))
+        return row is None or (row.status, row.updated_at) != (self.status, self.updated_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CondemnJob:
+    """Write the tombstone of a failed job: from ``delete_after`` on reap may turn it to cleaned_up."""
+
+    verb: ClassVar[str] = "condemn-job"
+    batch_size: ClassVar[int] = 1000
+
+    key: str
+    updated_at: datetime
+    delete_after: datetime
+    reason: str
+    size: int = 0
+
+    @classmethod
+    def apply(cls, batch: Sequence[CondemnJob], work: Work) -> list[Outcome]:
+        refused = work.stores.tombstones.condemn([_stone(action, work) for action in batch])
+        return [
+            Outcome("skipped", refused[action.key]) if action.key in refused else Outcome("done")
+            for action in batch
+        ]
+
+    def holds(self, stores: Stores) -> bool:
+        return self.key in stores.tombstones.open_keys("jobs", [self.key])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReapJob:
+    """failed -> cleaned_up by compare-and-set, before the first object of the job goes."""
+
+    verb: ClassVar[str] = "clean-job"
+    batch_size: ClassVar[int] = 100
+
+    stone: int
+    key: str
+    updated_at: datetime
+    reason: str
+    size: int = 0
+
+    @classmethod
+    def apply(cls, batch: Sequence[ReapJob], work: Work) -> list[Outcome]:
+        stones = work.stores.tombstones
+        begun = stones.begin([action.stone for action in batch])
+        outcomes = [cls._claim(begun.get(action.stone), work) for action in batch]
+        stones.close_claims()
+        return outcomes
+
+    @staticmethod
+    def _claim(stone: Tombstone | None, work: Work) -> Outcome:
+        if stone is None:
+            return Outcome("skipped", "no longer condemned")
+        if work.stores.tombstones.claim_job(stone, work.run_id):
+            return Outcome("done")
+        work.stores.tombstones.finish([stone.id], "kept", "the job was retried")
+        return Outcome("skipped", "the job was retried")
+
+    def holds(self, stores: Stores) -> bool:
+        row = stores.jobs.get([JobId(self.key)]).get(JobId(self.key))
+        return row is None or (row.status, row.updated_at) != ("failed", self.updated_at)
+
+
+def _stone(action: CondemnJob, work: Work) -> Tombstone:
+    return Tombstone(
+        id=0,
+        run_id=work.run_id,
+        job=work.job,
+        kind="job",
+        place="jobs",
+        key=action.key,
+        size=0,
+        seen=action.updated_at.isoformat(),
+        reason=action.reason,
+        delete_after=action.delete_after,
+        owner=JobId(action.key),
+        owner_updated_at=action.updated_at,
+    )

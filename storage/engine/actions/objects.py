@@ -1,0 +1,176 @@
+"""Verbs on objects: delete, condemn, reap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from storage.engine.actions.base import Work, changed_owner
+from storage.engine.actions.recheck import look_again
+from storage.model import DeleteTarget, JobId, ObjectInfo, ObjectKey, Outcome, Tombstone
+from storage.ports import Stores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteObject:
+    """Delete one object, if it still is the one that was seen and its job has not moved on."""
+
+    verb: ClassVar[str] = "delete"
+    batch_size: ClassVar[int] = 1000
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+    reason: str
+    owner: str | None = None
+    owner_updated_at: datetime | None = None
+
+    @classmethod
+    def apply(cls, batch: Sequence[DeleteObject], work: Work) -> list[Outcome]:
+        now = look_again(work.stores.objects, (action.key for action in batch))
+        jobs = work.stores.jobs.get({JobId(action.owner) for action in batch if action.owner})
+        barred = {
+            action.key: why
+            for action in batch
+            if (why := changed_owner(action.owner, action.owner_updated_at, jobs) or _changed(action, now))
+        }
+        failed = _delete(work, [info for key, info in now.items() if info and key not in barred])
+        return [_outcome(action, barred, failed) for action in batch]
+
+    def holds(self, stores: Stores) -> bool:
+        return _changed(self, {self.key: stores.objects.head(ObjectKey(self.key))}) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CondemnObject:
+    """Write a tombstone for one object; reap deletes it once ``delete_after`` has passed."""
+
+    verb: ClassVar[str] = "condemn"
+    batch_size: ClassVar[int] = 1000
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+    delete_after: datetime
+    reason: str
+    owner: str | None = None
+    owner_updated_at: datetime | None = None
+    goes_with_job: bool = False
+
+    @classmethod
+    def apply(cls, batch: Sequence[CondemnObject], work: Work) -> list[Outcome]:
+        refused = work.stores.tombstones.condemn([_stone(action, work) for action in batch])
+        return [_outcome(action, refused, {}) for action in batch]
+
+    def holds(self, stores: Stores) -> bool:
+        return self.key in stores.tombstones.open_keys(stores.objects.bucket, [self.key])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReapObject:
+    """Delete a condemned object whose time has come, if it is unchanged and nobody refers to it."""
+
+    verb: ClassVar[str] = "reap"
+    batch_size: ClassVar[int] = 1000
+
+    stone: int
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+    reason: str
+    owner: str | None = None
+    owner_updated_at: datetime | None = None
+    goes_with_job: bool = False
+
+    @classmethod
+    def apply(cls, batch: Sequence[ReapObject], work: Work) -> list[Outcome]:
+        stones = work.stores.tombstones
+        begun = stones.begin([action.stone for action in batch])
+        open_now = [action for action in batch if action.stone in begun]
+        now = look_again(work.stores.objects, (action.key for action in open_now))
+        spared = _spared(open_now, now, work.stores)
+        doomed = [info for action in open_now if action.key not in spared and (info := now[action.key])]
+        failed = _delete(work, doomed)
+        for action in open_now:
+            if action.key in spared:
+                stones.finish([action.stone], "kept", spared[action.key])
+        gone = [a.stone for a in open_now if a.key not in spared and a.key not in failed]
+        stones.finish(gone, "reaped")
+        stones.close_claims()
+        undone = {a.key: "no longer condemned" for a in batch if a.stone not in begun}
+        absent = {a.key: "already gone" for a in open_now if now[a.key] is None and a.key not in spared}
+        return [_outcome(action, {**undone, **spared, **absent}, failed) for action in batch]
+
+    def holds(self, stores: Stores) -> bool:
+        return _changed(self, {self.key: stores.objects.head(ObjectKey(self.key))}) is not None
+
+
+def _changed(action: DeleteObject | ReapObject, now: dict[str, ObjectInfo | None]) -> str | None:
+    """Why the object is not the one that was seen; None when it is."""
+    info = now.get(action.key)
+    if info is None:
+        return "already gone"
+    if (info.etag, info.last_modified) != (action.etag, action.last_modified):
+        return "written anew since it was seen"
+    return None
+
+
+def _spared(batch: Sequence[ReapObject], now: dict[str, ObjectInfo | None], stores: Stores) -> dict[str, str]:
+    """Condemned objects that must stay after all, with why."""
+    owners = {JobId(action.owner) for action in batch if action.owner}
+    jobs, claimed = stores.jobs.get(owners), stores.tombstones.claimed(owners)
+    spared: dict[str, str] = {}
+    for action in batch:
+        row = jobs.get(JobId(action.owner)) if action.owner else None
+        if action.goes_with_job:
+            cleaned = row is not None and row.status == "cleaned_up" and action.owner in claimed
+            why = None if cleaned else f"job {action.owner} was retried"
+        else:
+            why = changed_owner(action.owner, action.owner_updated_at, jobs)
+        if why or (now[action.key] and (why := _changed(action, now))):
+            spared[action.key] = why
+    rest = [action.key for action in batch if action.key not in spared]
+    for key in stores.jobs.referenced(rest, sorted(owners)):
+        spared[key] = "another job's row names it as an output"
+    return spared
+
+
+def _delete(work: Work, objects: Sequence[ObjectInfo]) -> dict[str, str]:
+    """Delete exactly these; {key: why} of what the store would not delete."""
+    if not objects:
+        return {}
+    targets = [DeleteTarget(info.key, info.etag, info.versions) for info in objects]
+    return {f.key: f"{f.code}: {f.message}" for f in work.stores.objects.delete(targets)}
+
+
+def _stone(action: CondemnObject, work: Work) -> Tombstone:
+    return Tombstone(
+        id=0,
+        run_id=work.run_id,
+        job=work.job,
+        kind="object",
+        place=work.stores.objects.bucket,
+        key=action.key,
+        size=action.size,
+        seen=f"{action.etag} {action.last_modified.isoformat()}",
+        reason=action.reason,
+        delete_after=action.delete_after,
+        owner=JobId(action.owner) if action.owner else None,
+        owner_updated_at=action.owner_updated_at,
+        goes_with_job=action.goes_with_job,
+    )
+
+
+def _outcome(
+    action: DeleteObject | CondemnObject | ReapObject, skipped: dict[str, str], failed: dict[str, str]
+) -> Outcome:
+    if action.key in failed:
+        return Outcome("failed", failed[action.key], action.size)
+    if action.key in skipped:
+        return Outcome("skipped", skipped[action.key], action.size)
+    return Outcome("done", bytes=action.size)

@@ -1,0 +1,49 @@
+"""The second look at objects, immediately before an act."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+
+from storage.model import ObjectInfo, ObjectKey, Prefix
+from storage.ports import ObjectStore
+
+HEAD_THREADS = 16
+DENSE = 0.2  # a listing goes on while at least this share of a page is in the plan
+
+
+def look_again(store: ObjectStore, keys: Iterable[str]) -> dict[str, ObjectInfo | None]:
+    """The objects as they are now; None for what is gone.
+
+    One listing page serves a thousand neighbouring keys; where the plan is sparse, and for what a
+    listing does not show, each key is asked for by itself: absence from a listing proves nothing.
+    """
+    found: dict[str, ObjectInfo | None] = {}
+    for folder, group in groupby(sorted(set(keys)), lambda key: key.partition("/")[0] + "/"):
+        found.update(_listed(store, Prefix(folder), list(group)))
+    missing = [key for key in set(keys) if key not in found]
+    if missing:
+        with ThreadPoolExecutor(HEAD_THREADS) as pool:
+            found.update(zip(missing, pool.map(lambda key: store.head(ObjectKey(key)), missing), strict=True))
+    return found
+
+
+def _listed(store: ObjectStore, folder: Prefix, keys: Sequence[str]) -> dict[str, ObjectInfo]:
+    wanted, cursor = set(keys), just_before(keys[0])
+    found: dict[str, ObjectInfo] = {}
+    while True:
+        page = store.page(folder, start_after=cursor)
+        hits: dict[str, ObjectInfo] = {info.key: info for info in page.objects if info.key in wanted}
+        found.update(hits)
+        if not page.more or page.objects[-1].key >= keys[-1] or len(hits) < DENSE * len(page.objects):
+            return found
+        cursor = page.objects[-1].key
+
+
+def just_before(key: str) -> str:
+    """A string that sorts before ``key`` and after nearly every other key that does."""
+    code = ord(key[-1]) - 1
+    if code < 0x21 or 0xD800 <= code <= 0xDFFF:
+        return key[:-1]
+    return key[:-1] + chr(code) + "~~"

@@ -1,0 +1,182 @@
+"""Carrying out a plan: batch by batch, each looked at again, recorded when done, never repeated."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
+
+from storage.engine import guard
+from storage.engine.actions import Action, Work
+from storage.engine.plan import read
+from storage.errors import (
+    ActionsFailed,
+    NoSuchRun,
+    NotApproved,
+    Refused,
+    TooManyFailures,
+    VerificationFailed,
+)
+from storage.model import Outcome, Run
+from storage.ports import Stores
+
+THREADS = 4  # batches of one verb under way at once
+SAMPLE = 100  # actions verified by a fresh look
+IN_A_ROW = 10
+SHARE = 0.01
+
+Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive actions of one verb; ``first`` is the plan line of the first."""
+
+    number: int
+    first: int
+    actions: Sequence[Action]
+
+
+def apply(
+    run_id: str, stores: Stores, *, approve: str = "", by: str = "", progress: Progress | None = None
+) -> Run:
+    """Apply the plan of a run, or what is left of it. Returns the verified run.
+
+    Raises NotApproved, Refused, Paused or JobBusy before anything is done; ActionsFailed or
+    VerificationFailed at the end; TooManyFailures when it stops early. A verified run is returned as is.
+    """
+    run = _load(run_id, stores)
+    if approve:
+        stores.runs.approve(run.id, approve, by)
+        run = _load(run_id, stores)
+    with stores.runs.lock(run.job) as still_locked:
+        run = _load(run_id, stores)
+        if run.state == "verified":
+            return run
+        _may(run)
+        guard.world(stores, run.as_of)
+        stores.runs.save(replace(run, state="applying", message=""))
+        stores.runs.audit("apply", run.id, {"planned": run.planned.count, "sha256": run.plan_sha256})
+        return _carry_out(run, stores, still_locked, progress)
+
+
+def _load(run_id: str, stores: Stores) -> Run:
+    run = stores.runs.get(run_id)
+    if run is None:
+        raise NoSuchRun(run_id)
+    return run
+
+
+def _may(run: Run) -> None:
+    if run.state == "refused":
+        raise Refused("guard", run.message)
+    if run.state == "waiting" and run.approved_sha256 != run.plan_sha256:
+        raise NotApproved(run.id, run.message)
+
+
+def _carry_out(run: Run, stores: Stores, still_locked: Callable[[], None], progress: Progress | None) -> Run:
+    try:
+        _batches(run, stores, still_locked, progress)
+        run = _totals(run, stores)
+        _verify(run, stores)
+        if run.failed.count:
+            raise ActionsFailed(run.failed.count, run.planned.count, _first_failure(run.id, stores))
+    except Exception as error:
+        left = replace(_totals(run, stores), state="failed", message=str(error), finished_at=stores.clock())
+        stores.runs.save(left)
+        raise
+    run = replace(run, state="verified", message="", finished_at=stores.clock())
+    stores.runs.save(run)
+    stores.runs.audit("verified", run.id, {"done": run.done.count, "bytes": run.done.bytes})
+    return run
+
+
+def _batches(run: Run, stores: Stores, still_locked: Callable[[], None], progress: Progress | None) -> None:
+    finished, breaker = stores.runs.finished(run.id), Breaker()
+    work = Work(stores, run.id, run.job)
+    todo = (batch for batch in cut(read(run, stores.plans)) if batch.number not in finished)
+    applied = 0
+    with ThreadPoolExecutor(THREADS) as pool:
+        for _, same_verb in groupby(todo, lambda batch: type(batch.actions[0])):
+            while window := list(islice(same_verb, THREADS)):
+                still_locked()
+                guard.running(stores)
+                for outcomes in pool.map(lambda batch: _one(batch, work), window):
+                    breaker.count(outcomes)
+                    applied += len(outcomes)
+                    if progress:
+                        progress("applied", applied)
+
+
+def _one(batch: Batch, work: Work) -> list[Outcome]:
+    """Apply one batch, then record it: a crash between the two repeats acts that repeat harmlessly."""
+    outcomes = type(batch.actions[0]).apply(batch.actions, work)
+    not_done = [batch.first + i for i, outcome in enumerate(outcomes) if outcome.status != "done"]
+    work.stores.runs.finish_batch(work.run_id, batch.number, outcomes, not_done)
+    return outcomes
+
+
+def cut(actions: Iterable[Action]) -> Iterator[Batch]:
+    """Consecutive actions of one verb, at most its ``batch_size`` together, numbered from 0."""
+    number = first = 0
+    for verb, group in groupby(actions, _verb):
+        while chunk := list(islice(group, verb.batch_size)):
+            yield Batch(number, first, chunk)
+            number, first = number + 1, first + len(chunk)
+
+
+def _verb(action: Action) -> type[Action]:
+    return type(action)
+
+
+class Breaker:
+    """Stops a run that keeps failing: ten in a row, or more than one in a hundred."""
+
+    def __init__(self) -> None:
+        self.tried = self.failed = self.in_a_row = 0
+        self.first = ""
+
+    def count(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            self.tried += 1
+            bad = outcome.status == "failed"
+            self.failed += bad
+            self.in_a_row = self.in_a_row + 1 if bad else 0
+            self.first = self.first or (outcome.detail if bad else "")
+            if self.in_a_row >= IN_A_ROW:
+                raise TooManyFailures(self.failed, self.tried, self.first)
+        if self.tried >= 1000 and self.failed > SHARE * self.tried:
+            raise TooManyFailures(self.failed, self.tried, self.first)
+
+
+def _verify(run: Run, stores: Stores) -> None:
+    """Look again at a random sample of what was done."""
+    undone = {line for lines in stores.runs.finished(run.id).values() for line in lines}
+    chance, sample, seen = random.Random(run.id), list[Action](), 0
+    for line, action in enumerate(read(run, stores.plans)):
+        if line in undone:
+            continue
+        seen += 1
+        if len(sample) < SAMPLE:
+            sample.append(action)
+        elif (place := chance.randrange(seen)) < SAMPLE:
+            sample[place] = action
+    with ThreadPoolExecutor(16) as pool:
+        broken = [
+            a
+            for a, holds in zip(sample, pool.map(lambda a: a.holds(stores), sample), strict=True)
+            if not holds
+        ]
+    if broken:
+        raise VerificationFailed(len(broken), len(sample), f"{broken[0].verb} {broken[0].key!r}")
+
+
+def _totals(run: Run, stores: Stores) -> Run:
+    done, skipped, failed = stores.runs.totals(run.id)
+    return replace(run, done=done, skipped=skipped, failed=failed)
+
+
+def _first_failure(run_id: str, stores: Stores) -> str:
+    return next((why for status, why, _ in stores.runs.details(run_id) if status == "failed"), "")

@@ -1,0 +1,154 @@
+"""What a plan must pass. Limits can be approved away; what is wrong with the world cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+
+from storage.engine.plan import Draft
+from storage.errors import Paused, Refused
+from storage.model import Run, Totals, printable
+from storage.ports import Stores
+
+MAX_SKEW = timedelta(seconds=60)
+GIB, TIB = 1 << 30, 1 << 40
+BACKUP_GUARD = "fresh_backup_guard"  # control row; "on" once backups are made
+BACKUP_AGE = timedelta(hours=26)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much one run may do unasked. A run that wants more waits for approval; it does not do a part.
+
+    ``max_fraction`` is of all rows or objects of the class, never of the selection; None exempts the job.
+    """
+
+    max_objects: int | None = 10_000
+    max_bytes: int | None = TIB
+    max_fraction: float | None = 0.20
+    small: int = 50  # a population this small is exempt from the fraction
+    times_history: float = 10.0
+    history_floor: int = 200  # plans this small are exempt from the comparison with history
+
+
+UNLIMITED = Limits(max_objects=None, max_bytes=None, max_fraction=None, times_history=float("inf"))
+
+
+def tripped(
+    limits: Limits, draft: Draft, counted: Totals, population: int | None, history: Sequence[Run]
+) -> list[str]:
+    """The limits a plan trips, each as a sentence. ``counted`` are the actions the fraction is about."""
+    found = []
+    if limits.max_objects is not None and draft.planned.count > limits.max_objects:
+        found.append(f"{draft.planned.count:,} actions planned, {limits.max_objects:,} allowed")
+    if limits.max_bytes is not None and draft.planned.bytes > limits.max_bytes:
+        found.append(
+            f"{draft.planned.bytes / GIB:,.1f} GiB planned, {limits.max_bytes / GIB:,.1f} GiB allowed"
+        )
+    if limits.max_fraction is not None and population and population > limits.small:
+        share = counted.count / population
+        if share > limits.max_fraction:
+            wanted = f"{counted.count:,} of {population:,} ({share:.0%}) planned"
+            found.append(f"{wanted}, {limits.max_fraction:.0%} allowed")
+    usual = [run.planned.count for run in history if run.state == "verified"]
+    if len(usual) >= 3 and draft.planned.count > limits.history_floor:
+        typical = max(1.0, median(usual))
+        if draft.planned.count > limits.times_history * typical:
+            found.append(
+                f"{draft.planned.count:,} actions planned, "
+                f"more than {limits.times_history:g} times the usual {typical:,.0f}"
+            )
+    return found
+
+
+def world(stores: Stores, as_of: datetime) -> None:
+    """Raise Refused or Paused unless this is the world the platform knows, and its clocks agree."""
+    running(stores)
+    _clocks(stores, as_of)
+    _identity(stores)
+    if epoch := stores.control.read("restore_epoch"):
+        raise Refused("restore-epoch", f"the database was restored ({epoch}) and is not reconciled yet.")
+
+
+def _clocks(stores: Stores, as_of: datetime) -> None:
+    clocks = {
+        "this worker": stores.clock(),
+        "the database": stores.jobs.now(),
+        "the object store": stores.objects.server_time(),
+    }
+    first, last = min(clocks, key=clocks.__getitem__), max(clocks, key=clocks.__getitem__)
+    skew = clocks[last] - clocks[first]
+    if skew > MAX_SKEW:
+        raise Refused(
+            "clocks",
+            f"{last} is {skew.total_seconds():.0f} s ahead of {first}. Set the clocks (NTP) and run again.",
+        )
+    if as_of > clocks[first] + MAX_SKEW:
+        raise Refused("as-of", f"{as_of.isoformat()} lies in the future.")
+
+
+def identity(stores: Stores) -> str:
+    return f"{stores.objects.identity()} {stores.jobs.identity()}"
+
+
+def _identity(stores: Stores) -> None:
+    known, found = stores.control.read("identity"), identity(stores)
+    if known is None:
+        raise Refused("identity", "this installation was never set up here. Run `storage migrate`.")
+    if known != found:
+        raise Refused(
+            "identity",
+            f"this is not the bucket and database of before (known {known}, found {found}). "
+            "If the move was meant, run `storage migrate --adopt`.",
+        )
+
+
+def shrunk(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
+    """Refuse when fewer than half are left of what the last run left: a short listing, an emptied table."""
+    last = next((run for run in history if run.state == "verified"), None)
+    if last is None:
+        return
+    left = last.considered.count - last.done.count
+    if left >= 100 and draft.considered.count < left / 2:
+        raise Refused(
+            "shrunk",
+            f"{draft.considered.count:,} considered, though the last run left {left:,}. "
+            "If so many were removed on purpose, run `storage migrate --adopt`.",
+        )
+
+
+def protected(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
+    if draft.protected:
+        raise Refused(
+            "protected-prefix", f"{printable(draft.protected)} is protected; no maintenance job may touch it."
+        )
+
+
+def backlog(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
+    """Refuse to fail a queue that merely waits: with its workers away, every job in it looks stuck."""
+    queued, waiting = draft.by_status.get("queued", 0), stores.jobs.counts().get("queued", 0)
+    if queued >= 10 and queued * 2 > waiting:
+        raise Refused(
+            "backlog",
+            f"{queued:,} of {waiting:,} queued jobs look stuck: the workers seem to be away, and the jobs "
+            "merely wait. Start the workers, or fail the jobs by hand.",
+        )
+
+
+def running(stores: Stores) -> None:
+    """Raise Paused when the kill switch was thrown; read before every window of batches."""
+    if reason := stores.control.paused():
+        raise Paused(reason)
+
+
+def fresh_backup(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
+    """Refuse to give up files without a proven backup younger than 26 h. Off until backups are made."""
+    if stores.control.read(BACKUP_GUARD) != "on":
+        return
+    proven = stores.control.read("last_proven_backup")
+    if proven is None or stores.clock() - datetime.fromisoformat(proven) > BACKUP_AGE:
+        raise Refused(
+            "fresh-backup", f"the last proven backup is {proven or 'missing'}; it must be younger than 26 h."
+        )

@@ -1,0 +1,85 @@
+"""A maintenance job: a policy, its parameters, and what guards it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from storage.engine.guard import Limits
+from storage.engine.plan import Draft
+from storage.errors import UsageError
+from storage.model import Run, Totals
+from storage.policies.base import Policy
+from storage.ports import Stores
+
+Check = Callable[[Draft, Stores, Sequence[Run]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One number an operator may set, within bounds. ``floor`` and ``ceiling`` are inclusive."""
+
+    name: str
+    default: float
+    floor: float
+    ceiling: float
+    help: str
+
+    def read(self, value: Any) -> float:
+        if value is None:
+            return self.default
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise UsageError(
+                f"{self.name} is a number from {self.floor:g} to {self.ceiling:g}, not {value!r}."
+            )
+        if not self.floor <= value <= self.ceiling:
+            raise UsageError(f"{self.name} is {value:g}; it may be from {self.floor:g} to {self.ceiling:g}.")
+        return value
+
+
+MAX_OBJECTS = Parameter(
+    name="max_objects",
+    default=10_000,
+    floor=1,
+    ceiling=10_000,
+    help="A plan of more actions waits for approval. May only be lowered here.",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaintenanceJob:
+    """One named upkeep task.
+
+    ``counted`` and ``population`` say what the fraction limit is about: which verbs, out of how many.
+    """
+
+    name: str
+    title: str
+    policy: Callable[..., Policy]
+    parameters: tuple[Parameter, ...] = ()
+    limits: Limits = Limits()
+    counted: tuple[str, ...] = ()
+    population: Callable[[Draft, Stores], int | None] = lambda draft, stores: None
+    checks: tuple[Check, ...] = ()
+
+    def read(self, params: Mapping[str, Any]) -> dict[str, float]:
+        """The parameters by name, defaults filled in. Raises UsageError for unknown or unfit ones."""
+        known = {one.name: one for one in (*self.parameters, MAX_OBJECTS)}
+        if strange := sorted(set(params) - set(known)):
+            names = ", ".join(known)
+            raise UsageError(f"{self.name} has no parameter {strange[0]!r}; it has {names}.")
+        return {name: one.read(params.get(name)) for name, one in known.items()}
+
+    def rule(self, params: Mapping[str, float]) -> Policy:
+        return self.policy(**{one.name: params[one.name] for one in self.parameters})
+
+    def bounds(self, params: Mapping[str, float]) -> Limits:
+        """The limits, lowered by the parameters where these are lower."""
+        if self.limits.max_objects is None:
+            return self.limits
+        lowest = min(self.limits.max_objects, int(params[MAX_OBJECTS.name]))
+        return replace(self.limits, max_objects=lowest)
+
+    def share(self, draft: Draft) -> Totals:
+        return sum((draft.by_verb.get(verb, Totals()) for verb in self.counted), Totals())

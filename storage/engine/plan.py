@@ -1,0 +1,102 @@
+"""The plan file: every action of a run, frozen, gzip JSON Lines in the maintenance bucket.
+
+It is written as it is decided and read as it is applied, so a million actions need no more memory than
+one batch. Its SHA-256 is what an approval names.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, cast
+
+from storage.engine.actions import VERBS, Action, Keep, decode, encode
+from storage.errors import PlanChanged, UsageError
+from storage.model import PROTECTED_PREFIXES, ObjectKey, Run, Totals
+from storage.ports import ObjectStore
+
+CHUNK = 1 << 20
+
+
+@dataclass(kw_only=True)
+class Draft:
+    """What is known of a plan once it is written: totals, and the first action on a protected key."""
+
+    considered: Totals = Totals()
+    planned: Totals = Totals()
+    by_verb: dict[str, Totals] = field(default_factory=dict)
+    by_status: dict[str, int] = field(default_factory=dict)
+    protected: str = ""
+    sha256: str = ""
+    uri: str = ""
+
+    def count(self, decided: Action | Keep) -> bool:
+        """Take one decision into the totals; whether it is an action."""
+        self.considered += Totals(1, decided.size)
+        if isinstance(decided, Keep):
+            return False
+        one = Totals(1, decided.size)
+        self.planned += one
+        self.by_verb[decided.verb] = self.by_verb.get(decided.verb, Totals()) + one
+        if status := getattr(decided, "status", ""):
+            self.by_status[status] = self.by_status.get(status, 0) + 1
+        if not self.protected and decided.key.startswith(PROTECTED_PREFIXES):
+            self.protected = decided.key
+        return True
+
+
+def write(decisions: Iterable[Action | Keep], store: ObjectStore, job: str, run_id: str) -> Draft:
+    """Write the actions among ``decisions`` to the store; nothing is stored when there are none."""
+    draft = Draft()
+    with tempfile.NamedTemporaryFile(prefix="plan-", suffix=".jsonl.gz") as file:
+        with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=3, mtime=0, filename="") as lines:
+            for decided in decisions:
+                if draft.count(decided):
+                    lines.write(encode(cast(Action, decided)).encode() + b"\n")
+        file.flush()
+        if draft.planned.count:
+            key = ObjectKey(f"plans/{job}/{run_id}.jsonl.gz")
+            draft.sha256 = _sha256(Path(file.name))
+            store.put_file(key, Path(file.name))
+            draft.uri = f"s3://{store.bucket}/{key}"
+    return draft
+
+
+def read(run: Run, store: ObjectStore, verbs: Mapping[str, type[Action]] = VERBS) -> Iterator[Action]:
+    """The actions of a run's plan, in order, once its bytes have the hash the run recorded.
+
+    Raises PlanChanged before the first action when they have not.
+    """
+    if not run.plan_uri:
+        return
+    with tempfile.NamedTemporaryFile(prefix="plan-", suffix=".jsonl.gz") as file:
+        with store.open(key_of(run.plan_uri, store)) as source:
+            _copy(source, file)
+        file.flush()
+        found = _sha256(Path(file.name))
+        if found != run.plan_sha256:
+            raise PlanChanged(run.plan_uri, found, run.plan_sha256)
+        with gzip.open(file.name, "rb") as lines:
+            for line in lines:
+                yield decode(line, verbs)
+
+
+def key_of(uri: str, store: ObjectStore) -> ObjectKey:
+    head = f"s3://{store.bucket}/"
+    if not uri.startswith(head):
+        raise UsageError(f"The plan {uri} is not in this installation's bucket {store.bucket}.")
+    return ObjectKey(uri.removeprefix(head))
+
+
+def _copy(source: IO[bytes], target: IO[bytes]) -> None:
+    while chunk := source.read(CHUNK):
+        target.write(chunk)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,129 @@
+"""A maintenance job from decision to record: plan (as-of ... guard), and run = plan + apply."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from storage.engine import guard
+from storage.engine.actions import Action, Keep
+from storage.engine.apply import apply
+from storage.engine.job import MaintenanceJob
+from storage.engine.plan import Draft, write
+from storage.errors import NotApproved, Paused, Refused, StorageError
+from storage.model import Run
+from storage.ports import Stores
+
+HISTORY = 20
+Progress = Callable[[str, int], None]
+
+
+def new_run_id(job: str, as_of: datetime) -> str:
+    return f"{job}-{as_of:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def plan(
+    job: MaintenanceJob,
+    stores: Stores,
+    as_of: datetime,
+    params: Mapping[str, Any] | None = None,
+    *,
+    run_id: str | None = None,
+    requested_by: str = "",
+    progress: Progress | None = None,
+) -> Run:
+    """Decide, write the plan, guard it, record the run. Changes nothing else.
+
+    Returns the run, planned or waiting. Raises Refused or Paused (the run is recorded as refused).
+    A run of this id that was planned before is returned as it is: a repeated task finds its plan.
+    """
+    values = job.read(params or {})
+    name = run_id or new_run_id(job.name, as_of)
+    if (known := stores.runs.get(name)) and known.state != "refused":
+        return known
+    run = Run(
+        id=name,
+        job=job.name,
+        as_of=as_of,
+        state="planned",
+        params=values,
+        requested_by=requested_by,
+        started_at=stores.clock(),
+    )
+    try:
+        guard.world(stores, as_of)
+        draft = _draft(job, stores, run, progress)
+        reasons = _check(job, stores, draft, values)
+    except (Refused, Paused) as refusal:
+        stores.runs.save(replace(run, state="refused", message=str(refusal), finished_at=stores.clock()))
+        raise
+    run = replace(
+        run,
+        state="waiting" if reasons else "planned",
+        message="; ".join(reasons),
+        plan_uri=draft.uri,
+        plan_sha256=draft.sha256,
+        considered=draft.considered,
+        planned=draft.planned,
+    )
+    stores.runs.save(run)
+    return run
+
+
+def run(
+    job: MaintenanceJob,
+    stores: Stores,
+    as_of: datetime,
+    params: Mapping[str, Any] | None = None,
+    *,
+    requested_by: str = "",
+    progress: Progress | None = None,
+) -> Run:
+    """Plan and apply. Raises NotApproved when a limit tripped; nothing was done then."""
+    planned = plan(job, stores, as_of, params, requested_by=requested_by, progress=progress)
+    if planned.state == "waiting":
+        raise NotApproved(planned.id, planned.message)
+    return apply(planned.id, stores, progress=progress)
+
+
+def explain(
+    jobs: Iterable[MaintenanceJob], stores: Stores, as_of: datetime, subject: str
+) -> Iterator[tuple[str, Action | Keep]]:
+    """What each job would do now with the thing of that key or path, or with all things of that job."""
+    for job in jobs:
+        rule = job.rule(job.read({}))
+        try:
+            for decided in rule.plan(rule.select(stores, as_of), as_of):
+                if _about(decided, subject):
+                    yield job.name, decided
+        except StorageError as error:
+            yield job.name, Keep(subject, 0, f"{job.name} cannot look: {error}")
+
+
+def _about(decided: Action | Keep, subject: str) -> bool:
+    return subject in (decided.key, getattr(decided, "owner", None)) or subject in decided.key.split("/")
+
+
+def _draft(job: MaintenanceJob, stores: Stores, run: Run, progress: Progress | None) -> Draft:
+    rule = job.rule(run.params)
+    decisions = rule.plan(rule.select(stores, run.as_of), run.as_of)
+    return write(_counted(decisions, progress), stores.plans, job.name, run.id)
+
+
+def _counted(decisions: Iterable[Action | Keep], progress: Progress | None) -> Iterator[Action | Keep]:
+    for number, decided in enumerate(decisions, 1):
+        if progress:
+            progress("considered", number)
+        yield decided
+
+
+def _check(job: MaintenanceJob, stores: Stores, draft: Draft, params: Mapping[str, float]) -> list[str]:
+    """The limits that tripped; raises Refused for what cannot be approved."""
+    history = stores.runs.latest(job.name, HISTORY)
+    for check in (guard.protected, *job.checks):
+        check(draft, stores, history)
+    population = job.population(draft, stores)
+    return guard.tripped(job.bounds(params), draft, job.share(draft), population, history)

@@ -1,0 +1,47 @@
+"""What every policy is, and the look-up they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, Protocol, TypeVar
+
+from storage.engine.actions import Action, Keep
+from storage.model import JobId, LocalFile, ObjectInfo, Owned, UploadInfo
+from storage.ports import Stores
+
+LOOK_UP = 1000  # rows asked for by one statement
+Thing = TypeVar("Thing", ObjectInfo, LocalFile, UploadInfo)
+
+
+class Policy(Protocol):
+    """A rule. Every considered thing becomes exactly one action or one Keep."""
+
+    def select(self, stores: Stores, as_of: datetime) -> Iterable[Any]:
+        """The candidates, streamed; the policy's only I/O."""
+        ...
+
+    def plan(self, items: Iterable[Any], as_of: datetime) -> Iterator[Action | Keep]:
+        """Decide, purely."""
+        ...
+
+
+def with_jobs(
+    things: Iterable[Thing], owner: Callable[[Thing], JobId | None], stores: Stores
+) -> Iterator[Owned]:
+    """Each thing with the row of the job its place names, a thousand at a time."""
+    stream = iter(things)
+    while chunk := list(islice(stream, LOOK_UP)):
+        owners = [owner(thing) for thing in chunk]
+        jobs = stores.jobs.get({one for one in owners if one})
+        for thing, one in zip(chunk, owners, strict=True):
+            yield Owned(thing, one, jobs.get(one) if one else None)
+
+
+def span(length: timedelta) -> str:
+    """A length of time as an operator says it: '3 days', '26 h', '12 min'."""
+    minutes = max(0, int(length.total_seconds() // 60))
+    if minutes >= 72 * 60:
+        return f"{minutes // 1440} days"
+    return f"{minutes // 60} h" if minutes >= 120 else f"{minutes} min"

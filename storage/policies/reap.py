@@ -1,0 +1,63 @@
+"""What was condemned and is due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from storage.engine.actions import Action, Keep, ReapFile, ReapJob, ReapObject
+from storage.model import Tombstone
+from storage.ports import Stores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reap:
+    """Tombstones whose ``delete_after`` has passed, and what an interrupted reap left."""
+
+    def select(self, stores: Stores, as_of: datetime) -> Iterator[Tombstone]:
+        return stores.tombstones.due(as_of)
+
+    def plan(self, items: Iterable[Tombstone], as_of: datetime) -> Iterator[Action | Keep]:
+        for stone in items:
+            yield _ACTION[stone.kind](stone)
+
+
+def _job(stone: Tombstone) -> Action:
+    assert stone.owner_updated_at
+    return ReapJob(stone=stone.id, key=stone.key, updated_at=stone.owner_updated_at, reason=_reason(stone))
+
+
+def _object(stone: Tombstone) -> Action:
+    etag, _, last_modified = stone.seen.rpartition(" ")
+    return ReapObject(
+        stone=stone.id,
+        key=stone.key,
+        size=stone.size,
+        etag=etag,
+        last_modified=datetime.fromisoformat(last_modified),
+        reason=_reason(stone),
+        owner=stone.owner,
+        owner_updated_at=stone.owner_updated_at,
+        goes_with_job=stone.goes_with_job,
+    )
+
+
+def _file(stone: Tombstone) -> Action:
+    mtime_ns, inode = stone.seen.split(" ")
+    return ReapFile(
+        stone=stone.id,
+        key=stone.key,
+        held_at=stone.held_at,
+        size=stone.size,
+        mtime_ns=int(mtime_ns),
+        inode=int(inode),
+        reason=_reason(stone),
+    )
+
+
+def _reason(stone: Tombstone) -> str:
+    return f"condemned by {stone.run_id}: {stone.reason}"
+
+
+_ACTION = {"job": _job, "object": _object, "file": _file}

@@ -1,0 +1,146 @@
+"""Uploads nobody finished: native multipart uploads, ``*.partN`` groups, and uploads of no job."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from storage.engine.actions import AbortUpload, Action, CondemnObject, Keep
+from storage.model import ObjectInfo, Owned, Prefix, UploadInfo, UploadPart, owner_of
+from storage.policies.base import span, with_jobs
+from storage.policies.jobs import NIGHT, NOTICE
+from storage.policies.temp import whose
+from storage.ports import Stores
+
+UPLOADS = Prefix("uploads/")
+PART = re.compile(r"(?P<whole>.+)\.part\d+", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUpload:
+    """An incomplete native upload; ``parts`` None when the store no longer has it."""
+
+    upload: UploadInfo
+    parts: tuple[UploadPart, ...] | None
+    heartbeat: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaleUploads:
+    """Native uploads begun ``older_than`` ago and quiet for half of that, and stale ``*.partN`` groups."""
+
+    older_than: timedelta
+
+    def select(self, stores: Stores, as_of: datetime) -> Iterator[OpenUpload | Owned]:
+        yield from self._native(stores, as_of)
+        yield from with_jobs(
+            (info for info in stores.objects.scan(UPLOADS) if PART.fullmatch(info.key)),
+            lambda info: owner_of(info.key, UPLOADS),
+            stores,
+        )
+
+    def _native(self, stores: Stores, as_of: datetime) -> Iterator[OpenUpload]:
+        """The journal first, for a store may forget uploads; parts are asked for only of old ones."""
+        seen = set()
+        for source in (stores.uploads.open(), stores.objects.uploads()):
+            for upload in source:
+                if upload.upload_id in seen:
+                    continue
+                seen.add(upload.upload_id)
+                old = upload.initiated <= as_of - self.older_than
+                parts = stores.objects.parts(upload.key, upload.upload_id) if old else []
+                beat = stores.uploads.heartbeats([upload.upload_id]).get(upload.upload_id) if old else None
+                yield OpenUpload(upload, None if parts is None else tuple(parts), beat)
+
+    def plan(self, items: Iterable[OpenUpload | Owned], as_of: datetime) -> Iterator[Action | Keep]:
+        for kind, group in groupby(items, type):
+            if kind is OpenUpload:
+                yield from (self._upload(item, as_of) for item in group)  # type: ignore[arg-type]
+            else:
+                yield from self._part_groups(group, as_of)  # type: ignore[arg-type]
+
+    def _upload(self, item: OpenUpload, as_of: datetime) -> Action | Keep:
+        upload, quiet_since = item.upload, as_of - self.older_than / 2
+        size = sum(part.size for part in item.parts or ())
+        if item.parts is None:
+            return Keep(upload.key, 0, "already completed or aborted")
+        if upload.initiated > as_of - self.older_than:
+            return Keep(upload.key, size, f"upload begun {span(as_of - upload.initiated)} ago")
+        signs = [part.last_modified for part in item.parts] + ([item.heartbeat] if item.heartbeat else [])
+        if signs and max(signs) > quiet_since:
+            return Keep(upload.key, size, f"a part arrived {span(as_of - max(signs))} ago")
+        return AbortUpload(
+            key=upload.key,
+            upload_id=upload.upload_id,
+            size=size,
+            quiet_since=quiet_since,
+            reason=f"upload begun {span(as_of - upload.initiated)} ago and never completed",
+        )
+
+    def _part_groups(self, items: Iterable[Owned], as_of: datetime) -> Iterator[Action | Keep]:
+        for whole, group in groupby(items, lambda item: _whole(item)):
+            members = list(group)
+            newest = max(_info(item).last_modified for item in members)
+            for item in members:
+                if item.job and not item.job.ended:
+                    yield Keep(_info(item).key, _info(item).size, f"job {item.job.id} has not ended")
+                elif newest > as_of - self.older_than:
+                    why = f"a part of {whole} arrived {span(as_of - newest)} ago"
+                    yield Keep(_info(item).key, _info(item).size, why)
+                else:
+                    why = f"part of an upload that stopped {span(as_of - newest)} ago; {whose(item)}"
+                    yield condemn(item, as_of + NOTICE, why)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrphanUploads:
+    """Objects under ``uploads/`` whose job does not exist, gone ``older_than`` after they came."""
+
+    older_than: timedelta
+
+    def select(self, stores: Stores, as_of: datetime) -> Iterator[Owned]:
+        return with_jobs(stores.objects.scan(UPLOADS), lambda info: owner_of(info.key, UPLOADS), stores)
+
+    def plan(self, items: Iterable[Owned], as_of: datetime) -> Iterator[Action | Keep]:
+        lead = min(self.older_than, NOTICE + NIGHT)
+        for item in items:
+            info = _info(item)
+            if item.job:
+                yield Keep(info.key, info.size, f"belongs to {whose(item)}")
+            elif PART.fullmatch(info.key):
+                yield Keep(info.key, info.size, "part of an upload: abort_uploads decides")
+            elif info.last_modified > as_of - self.older_than + lead:
+                age = span(as_of - info.last_modified)
+                yield Keep(info.key, info.size, f"came {age} ago; {whose(item)}, which may still be made")
+            else:
+                due = max(info.last_modified + self.older_than, as_of + NOTICE)
+                why = f"came {span(as_of - info.last_modified)} ago; {whose(item)}"
+                yield condemn(item, due, why)
+
+
+def condemn(item: Owned, due: datetime, reason: str) -> CondemnObject:
+    info = _info(item)
+    return CondemnObject(
+        key=info.key,
+        size=info.size,
+        etag=info.etag,
+        last_modified=info.last_modified,
+        delete_after=due,
+        reason=reason,
+        owner=item.owner,
+        owner_updated_at=item.job.updated_at if item.job else None,
+    )
+
+
+def _info(item: Owned) -> ObjectInfo:
+    assert isinstance(item.thing, ObjectInfo)
+    return item.thing
+
+
+def _whole(item: Owned) -> str:
+    match = PART.fullmatch(_info(item).key)
+    assert match
+    return match["whole"]
