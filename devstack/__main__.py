@@ -50,7 +50,8 @@ def run(options: argparse.Namespace) -> None:
     elif options.command == "reset":
         stack.reset(home)
     elif options.command == "env":
-        print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in stack.running(home).env().items()))
+        for name, value in stack.running(home).env().items():
+            print(f"export {name}={shlex.quote(value)}")
     else:
         print("\n".join(report.lines(stack.status(home), home)))
 

@@ -7,9 +7,10 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from devstack.airflow_env import ADMIN, AIRFLOW_DATABASE
 from devstack.credentials import write_private
 from devstack.errors import AirflowApiError, DevstackError, NotReady, ServerDied
 from devstack.postgres import Postgres
-from devstack.process import Process, start_process, tail, wait_until
+from devstack.process import OUTPUT, Process, start_process, tail, wait_until
 
 # Without --skip-serve-logs these two would serve log files on every interface; the API server reads the
 # files themselves.
@@ -32,7 +33,7 @@ COMPONENTS: dict[str, tuple[str, ...]] = {
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
-HEALTH_KEYS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+HEALTH_PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 HEALTH_PATH = "/api/v2/monitor/health"
 HEALTHY_SECONDS = 180.0
 STOP_SECONDS = 25.0
@@ -73,7 +74,9 @@ class Airflow:
 
     def stop(self) -> None:
         """Stop all components and whatever their sessions hold."""
-        stop_processes(self.processes.values())
+        # The API server last: the others report to it while they end, and wait when it is gone.
+        stop_processes(process for name, process in self.processes.items() if name != "api-server")
+        stop_processes(process for name, process in self.processes.items() if name == "api-server")
 
 
 def fingerprint(env: Mapping[str, str]) -> str:
@@ -107,7 +110,7 @@ def _has_tables(postgres: Postgres) -> bool:
 
 
 def _cli(arguments: list[str], env: Mapping[str, str], home: Path) -> None:
-    log = home.parent / "logs" / "airflow-cli.log"
+    log = log_of(home, "cli")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         done = subprocess.run(
@@ -115,14 +118,13 @@ def _cli(arguments: list[str], env: Mapping[str, str], home: Path) -> None:
             stdout=out, stderr=subprocess.STDOUT, timeout=300, check=False,
         )  # fmt: skip
     if done.returncode:
-        raise ServerDied(f"`airflow {' '.join(arguments)}` failed ({done.returncode}); end of {log}:\n{tail(log, 25)}")
+        command = " ".join(arguments)
+        raise ServerDied(f"`airflow {command}` failed ({done.returncode}); log {log}:\n{tail(log, 25)}")
 
 
-def start(
-    folder: Path, env: Mapping[str, str], *, running: Mapping[str, Process] | None = None
-) -> Airflow:
+def start(folder: Path, env: Mapping[str, str], *, running: Mapping[str, Process] | None = None) -> Airflow:
     """Start the components that are not among the `running` ones and wait until all are healthy."""
-    processes = dict(running or {})
+    processes, begun = dict(running or {}), datetime.now(UTC)
     for name, arguments in COMPONENTS.items():
         if name not in processes:
             processes[name] = start_process(
@@ -134,39 +136,53 @@ def start(
         fingerprint(env), processes,
     )  # fmt: skip
     try:
-        _wait_healthy(airflow)
+        _wait_healthy(airflow, set(processes) - set(running or {}), begun)
     except BaseException:  # also when interrupted: nobody would know of the processes
-        stop_processes(processes.values())
+        airflow.stop()
         raise
     return airflow
 
 
 def log_of(folder: Path, component: str) -> Path:
     """Where a component's output goes."""
-    return folder.parent / "logs" / f"airflow-{component}.log"
+    return folder.parent / "logs" / f"airflow-{component}{OUTPUT}"
 
 
-def _wait_healthy(airflow: Airflow) -> None:
+def _wait_healthy(airflow: Airflow, started: set[str], begun: datetime) -> None:
     deadline = time.monotonic() + HEALTHY_SECONDS
-    state: dict[str, str] = {}
+    missing: list[str] = []
     while time.monotonic() < deadline:
         for name in airflow.dead():
             log = log_of(airflow.home, name)
             raise ServerDied(f"airflow {name} ended while starting; last lines of {log}:\n{tail(log, 25)}")
-        state = health(airflow)
-        if all(state.get(key) == "healthy" for key in HEALTH_KEYS):
+        missing = unhealthy(airflow, started, begun)
+        if not missing:
             return
         time.sleep(0.3)
-    raise NotReady(f"Airflow is not healthy after {HEALTHY_SECONDS:.0f} s ({state}); logs: {airflow.home.parent}/logs")
+    logs = airflow.home.parent / "logs"
+    raise NotReady(f"after {HEALTHY_SECONDS:.0f} s Airflow lacks {', '.join(missing)}; see {logs}")
 
 
-def health(airflow: Airflow) -> dict[str, str]:
-    """Status of every part as the API server sees it, empty while it does not answer."""
+def unhealthy(airflow: Airflow, started: Collection[str] = (), begun: datetime | None = None) -> list[str]:
+    """Parts that the API server does not call healthy.
+
+    Of a component in `started` a heartbeat since `begun` is asked for: the server believes in a killed
+    one for half a minute.
+    """
     try:
         answer = AirflowApi(airflow.base_url, "", "").call("GET", HEALTH_PATH, anonymous=True)
     except AirflowApiError:
-        return {}
-    return {key: str((answer.get(key) or {}).get("status")) for key in HEALTH_KEYS}
+        return ["api-server"]
+    return [part for part in HEALTH_PARTS if not _healthy(part, answer.get(part) or {}, started, begun)]
+
+
+def _healthy(part: str, answer: Mapping[str, Any], started: Collection[str], begun: datetime | None) -> bool:
+    if answer.get("status") != "healthy":
+        return False
+    if begun is None or part.replace("_", "-") not in started:
+        return True
+    heartbeat = answer.get(f"latest_{part}_heartbeat")
+    return bool(heartbeat) and datetime.fromisoformat(str(heartbeat)) >= begun
 
 
 def load_pools(airflow: Airflow, definition: Path) -> int:

@@ -14,6 +14,7 @@ from devstack.errors import AirflowApiError
 
 FINISHED = frozenset({"success", "failed"})
 PAGE = 100
+LOG_FIELDS = ("timestamp", "level", "event")
 # A proxy named in the environment must not see requests to loopback.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -55,7 +56,8 @@ class AirflowApi:
                 return _decoded(answer.read(), answer.headers.get("Content-Type", ""))
         except urllib.error.HTTPError as refused:
             detail = refused.read().decode(errors="replace")[:2000]
-            raise AirflowApiError(f"{method} {path}: HTTP {refused.code}: {detail}", refused.code) from refused
+            message = f"{method} {path}: HTTP {refused.code}: {detail}"
+            raise AirflowApiError(message, refused.code) from refused
         except (OSError, http.client.HTTPException) as broken:
             raise AirflowApiError(f"{method} {path}: no answer from {self.base_url}: {broken}") from broken
 
@@ -113,8 +115,8 @@ class AirflowApi:
     ) -> Any:
         """A value a task returned or pushed."""
         query = urlencode({"map_index": map_index})
-        path = f"{_run(dag_id, run_id)}/taskInstances/{quote(task_id)}/xcomEntries/{quote(key, safe='')}?{query}"
-        return self.call("GET", path)["value"]
+        task = f"{_run(dag_id, run_id)}/taskInstances/{quote(task_id)}"
+        return self.call("GET", f"{task}/xcomEntries/{quote(key, safe='')}?{query}")["value"]
 
     def logs(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
         """The log of one try as plain lines."""
@@ -137,6 +139,6 @@ def _decoded(raw: bytes, content_type: str) -> Any:
 def _log_line(entry: Any) -> str:
     if not isinstance(entry, dict):
         return str(entry)
-    extra = {name: value for name, value in entry.items() if name not in ("timestamp", "event", "level", "logger")}
-    parts = [str(entry.get("timestamp") or ""), str(entry.get("level") or ""), str(entry.get("event") or "")]
-    return " ".join([*(part for part in parts if part), *(f"{name}={value}" for name, value in extra.items())])
+    main = [str(entry[name]) for name in LOG_FIELDS if entry.get(name)]
+    extra = [f"{name}={value}" for name, value in entry.items() if name not in LOG_FIELDS]
+    return " ".join(main + extra)

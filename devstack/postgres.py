@@ -20,7 +20,16 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT, connection
 from devstack import pg_programs, ports
 from devstack.credentials import write_private
 from devstack.errors import DevstackError, NotReady, ServerDied, UnsafeFolder
-from devstack.process import Process, as_user, base_env, processes_in, start_process, wait_ready, wait_until
+from devstack.process import (
+    OUTPUT,
+    Process,
+    as_user,
+    base_env,
+    processes_in,
+    start_process,
+    wait_ready,
+    wait_until,
+)
 
 SUPERUSER = "postgres"
 READY_SECONDS = 60.0
@@ -54,7 +63,8 @@ class Postgres:
 
     def dsn(self, database: str, user: str, password: str) -> str:
         """SQLAlchemy URL of a database."""
-        return f"postgresql+psycopg2://{quote(user)}:{quote(password, safe='')}@{self.host}:{self.port}/{database}"
+        login = f"{quote(user, safe='')}:{quote(password, safe='')}"
+        return f"postgresql+psycopg2://{login}@{self.host}:{self.port}/{database}"
 
     def create_database(self, name: str, owner: str, password: str) -> None:
         """Create a login role and its database; an existing role gets the password again."""
@@ -111,7 +121,7 @@ def own_folder(folder: Path, mode: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     status = folder.lstat()
     if folder.is_symlink() or status.st_uid != os.geteuid():
-        raise UnsafeFolder(f"{folder} belongs to user {status.st_uid} or is a link; remove it or choose --home")
+        raise UnsafeFolder(f"{folder} belongs to user {status.st_uid} or is a link; remove it")
     folder.chmod(mode)
     return folder
 
@@ -143,7 +153,14 @@ def _initdb(bindir: Path, data: Path, password: str, account: str | None, fsync:
     finally:
         secret.unlink()
     if done.returncode:
-        raise ServerDied(f"initdb in {data} failed ({done.returncode}):\n{(done.stderr or done.stdout).strip()}")
+        reason = (done.stderr or done.stdout).strip()
+        raise ServerDied(f"initdb in {data} failed ({done.returncode}):\n{reason}")
+
+
+def end_leftovers(folder: Path) -> None:
+    """Stop whatever server still runs on data of `folder`, also one that no record knows."""
+    for data in folder.glob("data-*/"):
+        _end_leftover(data)
 
 
 def _end_leftover(data: Path) -> None:
@@ -181,7 +198,7 @@ def _launch(bindir: Path, data: Path, port: int, account: str | None, fsync: boo
 
 
 def _log(data: Path) -> Path:
-    return data.with_suffix(".log")
+    return data.with_suffix(OUTPUT)
 
 
 def _answers(server: Postgres) -> bool:
@@ -191,6 +208,6 @@ def _answers(server: Postgres) -> bool:
     except psycopg2.OperationalError as refused:
         if "authentication" in str(refused):
             raise NotReady(
-                f"PostgreSQL on port {server.port} refuses the password in {server.folder}; run `python -m devstack reset`"
+                f"PostgreSQL refuses the password in {server.folder}; run `python -m devstack reset`"
             ) from refused
         return False  # still starting

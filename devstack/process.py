@@ -8,15 +8,16 @@ import pwd
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from devstack.errors import NotReady, ServerDied
 
 PROC = Path("/proc")
-# Every server, and all it starts, inherits this variable; its value is the folder it was started in.
-MARK = "TRANSCODE_FLOW_STACK"
+# Output files of servers end so, and nothing else below a stack does: a process that writes to one is ours.
+OUTPUT = ".out"
 # Our own children, kept so that an ended one can be reaped: a zombie would keep its pid for ever.
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -26,6 +27,7 @@ class Stat:
     """The fields of /proc/PID/stat that tell who a process is."""
 
     state: str
+    parent: int
     session: int
     started: int
 
@@ -37,7 +39,7 @@ def read_stat(pid: int) -> Stat | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = text.rpartition(")")[2].split()  # the name in brackets may itself hold blanks
-    return Stat(state=fields[0], session=int(fields[3]), started=int(fields[19]))
+    return Stat(fields[0], parent=int(fields[1]), session=int(fields[3]), started=int(fields[19]))
 
 
 def boot_id() -> str:
@@ -101,7 +103,7 @@ class Process:
             with contextlib.suppress(ProcessLookupError):  # ended since the table was read
                 os.kill(pid, signal.SIGKILL)
         if not wait_until(lambda: not self.members(), timeout):
-            raise NotReady(f"processes {self.members()} did not end after SIGKILL; look at `ps -o pid,stat,cmd`")
+            raise NotReady(f"processes {self.members()} outlived SIGKILL; look at them with `ps`")
 
 
 def _table() -> Iterator[tuple[int, Stat]]:
@@ -115,12 +117,12 @@ def _table() -> Iterator[tuple[int, Stat]]:
 
 def processes_in(folder: Path) -> list[int]:
     """Living processes whose working folder is `folder`."""
-    return [pid for pid, _ in _table() if _working_folder(pid) == folder.resolve()]
+    return [pid for pid, _ in _table() if _link(pid, "cwd") == folder.resolve()]
 
 
-def _working_folder(pid: int) -> Path | None:
+def _link(pid: int, name: str) -> Path | None:
     try:
-        return (PROC / str(pid) / "cwd").readlink()
+        return (PROC / str(pid) / name).readlink()
     except (FileNotFoundError, PermissionError, ProcessLookupError):
         return None  # ended meanwhile, or another user's
 
@@ -147,15 +149,27 @@ def start_process(
     """Start a server in a session of its own with its output going to `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
-        child = subprocess.Popen(
-            [str(part) for part in argv], env={**env, MARK: str(cwd)}, cwd=cwd, stdin=subprocess.DEVNULL,
-            stdout=out, stderr=subprocess.STDOUT, start_new_session=True, **as_user(user),
-        )  # fmt: skip
+        try:
+            child = subprocess.Popen(
+                [str(part) for part in argv], env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL,
+                stdout=out, stderr=subprocess.STDOUT, start_new_session=True, **as_user(user),
+            )  # fmt: skip
+        except OSError as refused:
+            who = user or "this user"
+            raise ServerDied(f"{argv[0]} cannot be started in {cwd} as {who}: {refused}") from refused
     _CHILDREN[child.pid] = child
     return Process.of(child.pid)
 
 
-def as_user(user: str | None) -> dict[str, object]:
+class Account(TypedDict, total=False):
+    """Arguments of subprocess that choose the account of a program."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def as_user(user: str | None) -> Account:
     """Arguments of subprocess that run a program as `user`."""
     if user is None:
         return {}
@@ -163,34 +177,35 @@ def as_user(user: str | None) -> dict[str, object]:
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 
-def marked(folder: Path) -> list[int]:
-    """Living processes that belong to a server started in `folder` or below it."""
-    return [pid for pid, _ in _table() if pid != os.getpid() and _mark(pid).is_relative_to(folder)]
+def writers(folder: Path) -> list[int]:
+    """Living processes whose output goes to a server's output file in `folder` or below it."""
+    return [pid for pid, _ in _table() if _is_output(_link(pid, "fd/1"), folder.resolve())]
 
 
-def _mark(pid: int) -> Path:
-    for entry in _environment(pid).split(b"\0"):
-        name, _, value = entry.partition(b"=")
-        if name == MARK.encode():
-            return Path(os.fsdecode(value))
-    return Path()
+def _is_output(path: Path | None, folder: Path) -> bool:
+    return path is not None and path.suffix == OUTPUT and path.is_relative_to(folder)
 
 
-def _environment(pid: int) -> bytes:
-    try:
-        return (PROC / str(pid) / "environ").read_bytes()
-    except (FileNotFoundError, PermissionError, ProcessLookupError):
-        return b""  # ended meanwhile, or another user's
+def end_strays(folder: Path, known: Iterable[Process]) -> list[int]:
+    """End processes of the stack in `folder` that belong to none of the `known` ones.
 
-
-def end_marked(folder: Path) -> list[int]:
-    """Kill processes of a stack that no record knows any more, such as workers of a killed scheduler."""
-    strays = marked(folder)
-    for pid in strays:
-        with contextlib.suppress(ProcessLookupError):  # ended since the look
-            os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not marked(folder), 10)
+    They are what an interrupted start or a lost state file leaves behind.
+    """
+    leaders = {process.pid for process in known if process.alive()}
+    strays = [pid for pid in writers(folder) if not _belongs(pid, leaders)]
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in set(strays) & set(writers(folder)):
+            with contextlib.suppress(ProcessLookupError):  # ended since the look
+                os.kill(pid, number)
+        if wait_until(lambda: not set(strays) & set(writers(folder)), 10):
+            break
     return strays
+
+
+def _belongs(pid: int, leaders: set[int]) -> bool:
+    stat = read_stat(pid)
+    # PostgreSQL's helpers lead sessions of their own, but the server is their parent.
+    return stat is None or stat.session in leaders or stat.parent in leaders
 
 
 def base_env(home: Path) -> dict[str, str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devstack import airflow as airflow_processes
-from devstack import objectstore, ports, postgres
+from devstack import minio_build, objectstore, ports, postgres, state
 from devstack.airflow import Airflow
 from devstack.airflow_env import (
     AIRFLOW_DATABASE,
@@ -21,39 +22,64 @@ from devstack.buckets import ensure_buckets
 from devstack.credentials import Credentials
 from devstack.errors import DevstackError
 from devstack.objectstore import ObjectStore
-from devstack.postgres import Postgres
+from devstack.process import Process
+from devstack.state import Record
 
 Say = Callable[[str], None]
 POOLS = PROJECT / "dags" / "pools.json"
 
 
-def store_up(
-    folder: Path, known: ObjectStore | None, wanted: str, credentials: Credentials, say: Say
-) -> ObjectStore:
-    """The object store of the wanted kind, each kind with data of its own below `folder`."""
+@dataclass
+class Site:
+    """A stack while it is being brought up."""
+
+    home: Path
+    server_folder: Path
+    credentials: Credentials
+    record: Record
+    say: Say
+
+    def keep(self, record: Record) -> None:
+        """Write down what was started at once, before anything else can fail."""
+        self.record = record
+        state.save(self.home, record)
+
+    def backends(self) -> Backends:
+        """What Airflow works with."""
+        store, server = self.record.store, self.record.postgres
+        if store is None or server is None:
+            raise DevstackError("Airflow needs the object store and the database first")
+        return Backends(store, server, self.credentials, self.home / "temp")
+
+
+def store_up(site: Site, wanted: str) -> None:
+    """The object store of the wanted kind; each kind has data of its own."""
+    known, say = site.record.store, site.say
     kind = _kind(known, wanted, say)
     if known is not None and known.kind == kind and known.alive() and _same_endpoint(known):
-        say(f"object store: {kind} already runs at {known.endpoint_url}")
         ensure_buckets(known)
-        return known
+        say(f"object store: {kind} already runs at {known.endpoint_url}")
+        return
     if known is not None:
         known.stop()
-    keys = (credentials.access_key, credentials.secret_key)
-    if kind == "external":
-        keys = _external_keys()
-        port = None
-    else:
-        # The same port for every kind: nothing that was configured with the address has to change.
-        port = port_again(known.port if known and known.process else None, "object store", say)
-    store = objectstore.start(kind, folder / kind, access_key=keys[0], secret_key=keys[1], port=port)
+    # The same port for every kind: nothing that was configured with the address has to change.
+    recorded = known.port if known and known.process else None
+    port = None if kind == "external" else _port_again(recorded, "object store", say)
+    keys = _keys(kind, site.credentials)
+    folder = site.home / "object-store" / kind
+    store = objectstore.start(kind, folder, access_key=keys[0], secret_key=keys[1], port=port)
+    site.keep(replace(site.record, store=store))
     ensure_buckets(store)
     say(f"object store: {kind} {store.version} at {store.endpoint_url}")
+    if minio_build.SOURCE_VERSION in store.version:
+        say(f"  {minio_build.NOTICE}")
     for fact in store.emulated:
         say(f"  emulated: {fact}")
-    return store
 
 
 def _kind(known: ObjectStore | None, wanted: str, say: Say) -> str:
+    if wanted == "auto" and known is not None and known.process and known.endpoint_url == _named_endpoint():
+        return known.kind  # the caller's shell holds our own `devstack env`
     resolved = objectstore.resolve(wanted)
     if wanted != "auto" or known is None or "external" in (resolved, known.kind) or resolved == known.kind:
         return resolved
@@ -63,63 +89,67 @@ def _kind(known: ObjectStore | None, wanted: str, say: Say) -> str:
 
 
 def _same_endpoint(known: ObjectStore) -> bool:
-    wanted = os.environ.get("STORAGE_ENDPOINT_URL", "").rstrip("/")
-    return known.kind != "external" or known.endpoint_url == wanted
+    return known.kind != "external" or known.endpoint_url == _named_endpoint()
 
 
-def _external_keys() -> tuple[str, str]:
+def _named_endpoint() -> str:
+    return os.environ.get("STORAGE_ENDPOINT_URL", "").rstrip("/")
+
+
+def _keys(kind: str, credentials: Credentials) -> tuple[str, str]:
+    if kind != "external":
+        return credentials.access_key, credentials.secret_key
     keys = objectstore.external_keys()
     if not all(keys):
         raise DevstackError("STORAGE_ENDPOINT_URL is set: set STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY too")
     return keys
 
 
-def port_again(recorded: int | None, what: str, say: Say) -> int:
-    """The port used before, or another one when somebody took it."""
+def _port_again(recorded: int | None, what: str, say: Say) -> int:
     port = ports.choose(recorded)
     if recorded and port != recorded:
         say(f"{what}: port {recorded} is taken by another program, using {port}")
     return port
 
 
-def postgres_up(
-    folder: Path, known: Postgres | None, credentials: Credentials, fsync: bool, say: Say
-) -> tuple[Postgres, bool]:
-    """The database server with its two databases, and whether it had to be started."""
-    fresh = known is None or not known.alive()
-    if known is not None and not fresh:
-        server = known
-        say(f"PostgreSQL already runs at {server.host}:{server.port}")
-    else:
-        if known is not None:
-            known.process.sweep()
-        postgres.own_folder(folder.parent, 0o711)
-        port = port_again(known.port if known else None, "PostgreSQL", say)
-        server = postgres.start(folder, port=port, fsync=fsync)
-        say(f"PostgreSQL {server.version} at {server.host}:{server.port} ({server.bindir})")
-    server.create_database(STORAGE_DATABASE, STORAGE_USER, credentials.database_password)
-    server.create_database(AIRFLOW_DATABASE, AIRFLOW_DATABASE, credentials.airflow_database_password)
-    return server, fresh
+def postgres_up(site: Site, fsync: bool) -> bool:
+    """The database server with its two databases; whether it had to be started."""
+    server, say = site.record.postgres, site.say
+    fresh = server is None or not server.alive()
+    if server is None or fresh:
+        if server is not None:
+            server.process.sweep()
+        postgres.own_folder(site.server_folder.parent, 0o711 if os.geteuid() == 0 else 0o700)
+        port = _port_again(server.port if server else None, "PostgreSQL", say)
+        server = postgres.start(site.server_folder, port=port, fsync=fsync)
+        site.keep(replace(site.record, postgres=server))
+    server.create_database(STORAGE_DATABASE, STORAGE_USER, site.credentials.database_password)
+    server.create_database(AIRFLOW_DATABASE, AIRFLOW_DATABASE, site.credentials.airflow_database_password)
+    verb = f"{server.version} ({server.bindir})" if fresh else "already runs"
+    say(f"PostgreSQL {verb} at {server.host}:{server.port}")
+    return fresh
 
 
-def airflow_up(
-    folder: Path, backends: Backends, known: Airflow | None, fresh_database: bool, extra: Mapping[str, str], say: Say
-) -> Airflow:
+def airflow_up(site: Site, fresh_database: bool, extra: Mapping[str, str]) -> None:
     """All Airflow components, restarted as a whole when what they were configured with has changed."""
+    known, say, folder = site.record.airflow, site.say, site.home / "airflow"
+    backends = site.backends()
     port, log_port = _airflow_ports(known, say)
     env = environment(folder, backends, port=port, log_port=log_port, extra=extra)
-    same = known is not None and known.fingerprint == airflow_processes.fingerprint(env) and not fresh_database
+    digest = airflow_processes.fingerprint(env)
+    same = known is not None and known.fingerprint == digest and not fresh_database
     if known is not None and same and known.alive():
-        say(f"Airflow already runs at {known.base_url}")
         airflow_processes.load_pools(known, POOLS)
-        return known
+        say(f"Airflow already runs at {known.base_url}")
+        return
     running = _stop_what_must_go(known, same, say)
-    if airflow_processes.prepare(folder, env, backends.postgres, backends.credentials.admin_password):
+    if airflow_processes.prepare(folder, env, backends.postgres, site.credentials.admin_password):
         say("Airflow: metadata tables created or upgraded")
+    say("Airflow: starting, this takes half a minute")
     started = airflow_processes.start(folder, env, running=running)
+    site.keep(replace(site.record, airflow=started))
     pools = airflow_processes.load_pools(started, POOLS)
     say(f"Airflow {started.version} at {started.base_url} ({pools} pools)")
-    return started
 
 
 def _airflow_ports(known: Airflow | None, say: Say) -> tuple[int, int]:
@@ -127,12 +157,10 @@ def _airflow_ports(known: Airflow | None, say: Say) -> tuple[int, int]:
         return ports.choose(), ports.choose()
     if "api-server" not in known.dead():
         return known.port, known.log_port
-    return port_again(known.port, "Airflow", say), known.log_port
+    return _port_again(known.port, "Airflow", say), known.log_port
 
 
-def _stop_what_must_go(
-    known: Airflow | None, same: bool, say: Say
-) -> dict[str, airflow_processes.Process]:
+def _stop_what_must_go(known: Airflow | None, same: bool, say: Say) -> dict[str, Process]:
     if known is None:
         return {}
     dead = known.dead()

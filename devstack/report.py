@@ -22,7 +22,8 @@ def lines(record: Record, home: Path) -> list[str]:
 def table(rows: list[Row]) -> list[str]:
     """Rows with aligned columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
+    return ["  ".join(cells).rstrip() for cells in padded]
 
 
 def _rows(record: Record) -> list[Row]:
@@ -49,10 +50,11 @@ def _notes(record: Record, home: Path) -> list[str]:
     notes = []
     if record.store:
         notes.append(f"store      {record.store.kind} {record.store.version}")
-        facts = record.store.emulated or (("not known, it is not ours",) if record.store.kind == "external" else ())
-        notes += [f"emulated   {fact}" for fact in facts or ("nothing",)]
+        nothing = "not known" if record.store.kind == "external" else "nothing"
+        notes += [f"emulated   {fact}" for fact in record.store.emulated or (nothing,)]
     if record.airflow and record.airflow.alive():
-        notes.append(f"login      {record.airflow.base_url}  user {ADMIN}  password {record.airflow.admin_password}")
+        password = record.airflow.admin_password
+        notes.append(f"login      {record.airflow.base_url}  user {ADMIN}  password {password}")
     notes.append(f"files      {home}")
     if record.postgres and not record.postgres.folder.is_relative_to(home):
         notes.append(f"database   {record.postgres.folder}")

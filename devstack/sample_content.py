@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import imageio_ffmpeg
+import imageio_ffmpeg  # type: ignore[import-untyped]
 
 from devstack.sample_jobs import VARIANTS
 from devstack.sample_values import Content
@@ -109,9 +109,7 @@ class Contents:
         if stem != "segments":
             return len(self.render(content))
         names = ("playlist.m3u8", "seg_000.ts", "seg_001.ts")
-        return sum(
-            len(self.render(Content("media", name, content.variant, content.salt))) for name in names
-        )
+        return sum(len(self.render(Content("media", name, content.variant, content.salt))) for name in names)
 
     def _metadata(self, content: Content) -> bytes:
         value = {

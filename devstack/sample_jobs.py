@@ -15,8 +15,8 @@ _GIB = 1024**3
 _HOUR = 1.0
 _DAY = 24.0
 _WEIGHTS = {
-    "completed": 70,
-    "failed": 12,
+    "completed": 78,
+    "failed": 10,
     "queued": 7,
     "processing": 3,
     "transcoding": 3,

@@ -150,7 +150,9 @@ def _of_no_job(rng: random.Random, as_of: datetime) -> Iterator[StoredObject]:
         yield _filler(f"{folder}video.mp4.part{part}", 3000, as_of - timedelta(hours=hours))
     for number, key in enumerate(HOSTILE):
         yield _filler(key, 300 + number, as_of - timedelta(days=3 + number))
-    yield _filler(f"uploads/{_unknown(rng)}/my holiday's \"best\" video (1).mp4", 800, as_of - timedelta(days=9))
+    yield _filler(
+        f'uploads/{_unknown(rng)}/my holiday\'s "best" video (1).mp4', 800, as_of - timedelta(days=9)
+    )
 
 
 def _source(rng: random.Random) -> Content:

@@ -86,26 +86,25 @@ def write_temp(entries: tuple[TempEntry, ...], temp: Path) -> int:
     (outside / "precious.txt").write_text("outside the temp folder: must stay\n")
     (outside / "folder" / "keep.txt").write_text("reached only through a link: must stay\n")
     temp.mkdir(parents=True, exist_ok=True)
-    root = os.fsencode(temp)
     for entry in entries:
-        _create(entry, root, os.fsencode(outside))
+        _create(entry, temp, outside)
     for entry in reversed(entries):
-        path, seconds = os.path.join(root, entry.path), entry.modified.timestamp()
-        os.utime(path, (seconds, seconds), follow_symlinks=False)
+        seconds = entry.modified.timestamp()
+        os.utime(temp / os.fsdecode(entry.path), (seconds, seconds), follow_symlinks=False)
     return len(entries)
 
 
-def _create(entry: TempEntry, root: bytes, outside: bytes) -> None:
-    path = os.path.join(root, entry.path)
-    if os.path.lexists(path):
+def _create(entry: TempEntry, temp: Path, outside: Path) -> None:
+    path = temp / os.fsdecode(entry.path)
+    if path.is_symlink() or path.exists():
         return  # the marker of a folder that is in use already
     if entry.kind == "dir":
-        os.mkdir(path)
+        path.mkdir()
     elif entry.kind == "symlink":
-        os.symlink(entry.target.replace(OUTSIDE, outside), path)
+        path.symlink_to(os.fsdecode(entry.target.replace(OUTSIDE, os.fsencode(outside))))
     elif entry.kind == "hardlink":
-        os.link(os.path.join(root, entry.target), path)
+        path.hardlink_to(temp / os.fsdecode(entry.target))
     elif entry.kind == "fifo":
         os.mkfifo(path)
     else:
-        Path(os.fsdecode(path)).write_bytes(random.Random(entry.path).randbytes(entry.size))
+        path.write_bytes(random.Random(entry.path).randbytes(entry.size))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from devstack import repair, state
+from devstack import postgres, repair, state
 from devstack.airflow import Airflow
 from devstack.airflow_api import AirflowApi
 from devstack.airflow_env import PROJECT, Backends, storage_env
@@ -19,7 +19,7 @@ from devstack.credentials import Credentials, load_or_create, private_folder
 from devstack.errors import DevstackError, UnsafeFolder
 from devstack.objectstore import ObjectStore
 from devstack.postgres import Postgres
-from devstack.process import end_marked
+from devstack.process import end_strays
 from devstack.repair import Say
 from devstack.state import Record
 
@@ -86,34 +86,28 @@ def up(
     with _locked(place):
         credentials = load_or_create(place / "secrets")
         private_folder(place / "temp")
-        record = _load(place, credentials, say)
-        record = replace(record, store=repair.store_up(place / "object-store", record.store, store, credentials, say))
-        state.save(place, record)
-        server, fresh = repair.postgres_up(server_folder(place), record.postgres, credentials, fsync, say)
-        record = replace(record, postgres=server)
-        state.save(place, record)
-        stack = _stack(place, record, credentials)
+        site = repair.Site(place, server_folder(place), credentials, _load(place, credentials, say), say)
+        repair.store_up(site, store)
+        fresh = repair.postgres_up(site, fsync)
         if airflow:
-            started = repair.airflow_up(place / "airflow", stack.backends, record.airflow, fresh, extra_env or {}, say)
-            state.save(place, replace(record, airflow=started))
-            stack = replace(stack, airflow=started)
-        return stack
+            repair.airflow_up(site, fresh, extra_env or {})
+        return replace(
+            _stack(place, site.record, credentials), airflow=site.record.airflow if airflow else None
+        )
 
 
 def down(home: Path | None = None, *, say: Say = print) -> None:
     """Stop everything; the data stays."""
     place = _home(home)
+    if not (place / "secrets").exists():
+        say(f"no stack in {place}")
+        return
     with _locked(place):
-        if not state.path_of(place).exists() and not (place / "secrets").exists():
-            say(f"no stack in {place}")
-            return
-        record, problem = state.load(place, load_or_create(place / "secrets"))
-        if problem:
-            say(problem)
+        record = _load(place, load_or_create(place / "secrets"), say)
         for part in (record.airflow, record.store, record.postgres):
             if part is not None:
                 part.stop()
-        _end_strays(place, say)
+        _end_strays(place, record, say)
         say("the stack is stopped")
 
 
@@ -129,7 +123,9 @@ def running(home: Path | None = None) -> Stack:
     """The running stack, without starting anything."""
     place = _home(home)
     record = status(place)
-    stack = _stack(place, record, load_or_create(place / "secrets")) if record.store and record.postgres else None
+    stack = (
+        _stack(place, record, load_or_create(place / "secrets")) if record.store and record.postgres else None
+    )
     if stack is None or not stack.store.alive() or not stack.postgres.alive():
         raise DevstackError(f"no stack runs in {place}; start it with `python -m devstack up`")
     return replace(stack, airflow=record.airflow if record.airflow and record.airflow.alive() else None)
@@ -179,12 +175,13 @@ def _load(home: Path, credentials: Credentials, say: Say) -> Record:
     record, problem = state.load(home, credentials)
     if problem:
         say(problem)
-    if record == Record():  # nothing is known to run, so whatever carries our mark was lost
-        _end_strays(home, say)
+    _end_strays(home, record, say)
     return record
 
 
-def _end_strays(home: Path, say: Say) -> None:
-    strays = end_marked(home)
+def _end_strays(home: Path, record: Record, say: Say) -> None:
+    if record.postgres is None or not record.postgres.alive():
+        postgres.end_leftovers(server_folder(home))  # first: it wants a signal of its own to stop cleanly
+    strays = end_strays(home, record.processes())
     if strays:
         say(f"ended processes of this stack that were not recorded: {', '.join(map(str, strays))}")

@@ -26,6 +26,11 @@ class Record:
     postgres: Postgres | None = None
     airflow: Airflow | None = None
 
+    def processes(self) -> list[Process]:
+        """Every process the record knows."""
+        servers = [part.process for part in (self.store, self.postgres) if part and part.process]
+        return servers + list(self.airflow.processes.values() if self.airflow else ())
+
 
 def path_of(home: Path) -> Path:
     """The state file of a stack."""
@@ -78,7 +83,11 @@ def _store_fields(store: ObjectStore) -> dict[str, Any]:
 
 
 def _store(fields: Mapping[str, Any], credentials: Credentials) -> ObjectStore:
-    keys = objectstore.external_keys() if fields["kind"] == "external" else (credentials.access_key, credentials.secret_key)
+    keys = (
+        objectstore.external_keys()
+        if fields["kind"] == "external"
+        else (credentials.access_key, credentials.secret_key)
+    )
     return ObjectStore(
         kind=fields["kind"],
         endpoint_url=fields["endpoint_url"],

@@ -136,8 +136,8 @@ class FileStore(Protocol):
 
     def look(self, path: str) -> LocalFile | None: ...
 
-    def busy(self, path: str) -> bool:
-        """Whether some process has the file open."""
+    def busy(self, path: str) -> str | None:
+        """Why the file may be in use; None when nobody has it open."""
         ...
 
     def move(self, source: str, target: str) -> None:

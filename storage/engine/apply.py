@@ -19,7 +19,7 @@ from storage.errors import (
     TooManyFailures,
     VerificationFailed,
 )
-from storage.model import Outcome, Run
+from storage.model import Outcome, Run, Totals
 from storage.ports import Stores
 
 THREADS = 4  # batches of one verb under way at once
@@ -149,6 +149,19 @@ class Breaker:
                 raise TooManyFailures(self.failed, self.tried, self.first)
         if self.tried >= 1000 and self.failed > SHARE * self.tried:
             raise TooManyFailures(self.failed, self.tried, self.first)
+
+
+def done_by_verb(run: Run, stores: Stores) -> dict[str, Totals]:
+    """What a run did, by verb: its plan less the lines its finished batches did not do."""
+    finished = stores.runs.finished(run.id)
+    not_done = {line for lines in finished.values() for line in lines}
+    done: dict[str, Totals] = {}
+    for batch in cut(read(run, stores.plans)):
+        if batch.number in finished:
+            for line, action in enumerate(batch.actions, batch.first):
+                if line not in not_done:
+                    done[action.verb] = done.get(action.verb, Totals()) + Totals(1, action.size)
+    return done
 
 
 def _verify(run: Run, stores: Stores) -> None:

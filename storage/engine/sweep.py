@@ -122,8 +122,15 @@ def _counted(decisions: Iterable[Action | Keep], progress: Progress | None) -> I
 
 def _check(job: MaintenanceJob, stores: Stores, draft: Draft, params: Mapping[str, float]) -> list[str]:
     """The limits that tripped; raises Refused for what cannot be approved."""
-    history = stores.runs.latest(job.name, HISTORY)
+    history = _history(job, stores)
     for check in (guard.protected, *job.checks):
         check(draft, stores, history)
     population = job.population(draft, stores)
     return guard.tripped(job.bounds(params), draft, job.share(draft), population, history)
+
+
+def _history(job: MaintenanceJob, stores: Stores) -> list[Run]:
+    """The latest runs since the installation was last adopted."""
+    since = stores.control.read("history_from") or ""
+    runs = stores.runs.latest(job.name, HISTORY)
+    return [run for run in runs if run.started_at and run.started_at.isoformat() >= since]

@@ -37,15 +37,12 @@ class CondemnFile:
 
     @classmethod
     def apply(cls, batch: Sequence[CondemnFile], work: Work) -> list[Outcome]:
-        files, stones = work.stores.files, work.stores.tombstones
+        stones = work.stores.tombstones
         jobs = work.stores.jobs.get({JobId(action.owner) for action in batch if action.owner})
         barred = {
             action.key: why
             for action in batch
-            if (
-                why := changed_owner(action.owner, action.owner_updated_at, jobs)
-                or action._changed(files, work)
-            )
+            if (why := changed_owner(action.owner, action.owner_updated_at, jobs) or action._changed(work))
         }
         barred |= stones.condemn([action._stone(work) for action in batch if action.key not in barred])
         return [
@@ -55,13 +52,14 @@ class CondemnFile:
             for action in batch
         ]
 
-    def _changed(self, files: FileStore, work: Work) -> str | None:
+    def _changed(self, work: Work) -> str | None:
+        files = work.stores.files
         now = files.look(self.key)
         if now is None:
             return None if files.look(held_at(work.run_id, self.key)) else "already gone"
         if (now.mtime_ns, now.ctime_ns, now.inode) != (self.mtime_ns, self.ctime_ns, self.inode):
             return "written to since the plan"
-        return "open in some process" if files.busy(self.key) else None
+        return files.busy(self.key)
 
     def _move(self, work: Work) -> Outcome:
         files, aside = work.stores.files, held_at(work.run_id, self.key)

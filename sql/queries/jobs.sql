@@ -1,0 +1,48 @@
+-- name: now
+SELECT now() AS now;
+
+-- name: identity
+SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || oid::text AS identity
+FROM pg_database WHERE datname = current_database();
+
+-- name: get
+SELECT id, status, updated_at, completed_at FROM maintenance.jobs WHERE id = ANY(CAST(:ids AS text[]));
+
+-- name: failed_before
+SELECT id, status, updated_at, completed_at FROM maintenance.jobs
+WHERE status = 'failed' AND updated_at <= :instant
+  AND (updated_at, id) > (CAST(:last_updated_at AS timestamptz), CAST(:last_id AS text))
+ORDER BY updated_at, id LIMIT :page;
+
+-- name: unended_before
+SELECT id, status, updated_at, completed_at FROM maintenance.jobs
+WHERE status IN ('queued', 'processing', 'transcoding', 'uploading') AND updated_at <= :instant
+  AND (updated_at, id) > (CAST(:last_updated_at AS timestamptz), CAST(:last_id AS text))
+ORDER BY updated_at, id LIMIT :page;
+
+-- name: ended_since
+SELECT id, status, updated_at, completed_at FROM maintenance.jobs
+WHERE status IN ('completed', 'failed') AND updated_at >= :instant
+  AND (updated_at, id) > (CAST(:last_updated_at AS timestamptz), CAST(:last_id AS text))
+ORDER BY updated_at, id LIMIT :page;
+
+-- name: counts
+SELECT status, count(*) AS count FROM maintenance.jobs GROUP BY status;
+
+-- name: fail
+-- One statement, so a job that finishes at the same instant either wins or was failed before it finished.
+UPDATE maintenance.jobs AS job
+SET status = 'failed', error_message = :message, updated_at = now()
+FROM unnest(CAST(:ids AS text[]), CAST(:statuses AS text[]), CAST(:seen_at AS timestamptz[]))
+    AS seen (id, status, updated_at)
+WHERE job.id = seen.id AND job.status = seen.status AND job.updated_at = seen.updated_at
+RETURNING job.id;
+
+-- name: referenced
+-- One pass over the rows for a thousand keys.
+SELECT DISTINCT wanted.key
+FROM maintenance.jobs AS job,
+    LATERAL (VALUES (output_360p_path), (output_720p_path), (output_audio_path), (transcription_txt_path),
+        (transcription_srt_path), (transcription_vtt_path), (transcription_json_path)) AS output (key)
+    JOIN unnest(CAST(:keys AS text[])) AS wanted (key) ON wanted.key = output.key
+WHERE job.status <> 'cleaned_up' AND NOT job.id = ANY(CAST(:owners AS text[]));

@@ -1,0 +1,77 @@
+-- name: save
+INSERT INTO maintenance.runs (id, job, as_of, state, plan_uri, plan_sha256,
+    considered_count, considered_bytes, planned_count, planned_bytes, done_count, done_bytes,
+    skipped_count, skipped_bytes, failed_count, failed_bytes,
+    params, message, requested_by, started_at, finished_at)
+VALUES (:id, :job, :as_of, :state, :plan_uri, :plan_sha256,
+    :considered_count, :considered_bytes, :planned_count, :planned_bytes, :done_count, :done_bytes,
+    :skipped_count, :skipped_bytes, :failed_count, :failed_bytes,
+    CAST(:params AS jsonb), :message, :requested_by, :started_at, :finished_at)
+ON CONFLICT (id) DO UPDATE SET state = excluded.state, plan_uri = excluded.plan_uri,
+    plan_sha256 = excluded.plan_sha256,
+    considered_count = excluded.considered_count, considered_bytes = excluded.considered_bytes,
+    planned_count = excluded.planned_count, planned_bytes = excluded.planned_bytes,
+    done_count = excluded.done_count, done_bytes = excluded.done_bytes,
+    skipped_count = excluded.skipped_count, skipped_bytes = excluded.skipped_bytes,
+    failed_count = excluded.failed_count, failed_bytes = excluded.failed_bytes,
+    message = excluded.message, finished_at = excluded.finished_at;
+
+-- name: get
+SELECT * FROM maintenance.runs WHERE id = :id;
+
+-- name: latest
+SELECT * FROM maintenance.runs WHERE CAST(:job AS text) IS NULL OR job = :job
+ORDER BY started_at DESC NULLS LAST, id DESC LIMIT :limit;
+
+-- name: approve
+UPDATE maintenance.runs SET approved_sha256 = :sha256, approved_by = :by
+WHERE id = :id AND plan_sha256 = :sha256 AND state IN ('waiting', 'planned', 'applying', 'failed')
+RETURNING id;
+
+-- name: finished
+SELECT number, not_done FROM maintenance.batches WHERE run_id = :run_id;
+
+-- name: finish_batch
+INSERT INTO maintenance.batches (run_id, number, done_count, done_bytes, skipped_count, skipped_bytes,
+    failed_count, failed_bytes, not_done, details)
+VALUES (:run_id, :number, :done_count, :done_bytes, :skipped_count, :skipped_bytes,
+    :failed_count, :failed_bytes, CAST(:not_done AS bigint[]), CAST(:details AS jsonb))
+ON CONFLICT (run_id, number) DO NOTHING;
+
+-- name: totals
+SELECT coalesce(sum(done_count), 0)::bigint AS done_count, coalesce(sum(done_bytes), 0)::bigint AS done_bytes,
+    coalesce(sum(skipped_count), 0)::bigint AS skipped_count,
+    coalesce(sum(skipped_bytes), 0)::bigint AS skipped_bytes,
+    coalesce(sum(failed_count), 0)::bigint AS failed_count, coalesce(sum(failed_bytes), 0)::bigint AS failed_bytes
+FROM maintenance.batches WHERE run_id = :run_id;
+
+-- name: details
+SELECT item ->> 0 AS status, item ->> 1 AS reason, sum((item ->> 2)::bigint)::bigint AS count
+FROM maintenance.batches, jsonb_array_elements(details) AS item
+WHERE run_id = :run_id GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2;
+
+-- name: try_lock
+SELECT pg_try_advisory_lock(hashtextextended('storage-maintenance:' || :job, 0)) AS held;
+
+-- name: unlock
+SELECT pg_advisory_unlock(hashtextextended('storage-maintenance:' || :job, 0)) AS held;
+
+-- name: audit
+INSERT INTO maintenance.audit (event, run_id, detail) VALUES (:event, :run_id, CAST(:detail AS jsonb));
+
+-- name: read
+SELECT value FROM maintenance.control WHERE name = :name;
+
+-- name: write
+INSERT INTO maintenance.control (name, value) VALUES (:name, :value)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value, changed_at = now();
+
+-- name: erase
+DELETE FROM maintenance.control WHERE name = :name;
+
+-- name: capabilities
+SELECT found FROM maintenance.capabilities WHERE endpoint = :endpoint;
+
+-- name: save_capabilities
+INSERT INTO maintenance.capabilities (endpoint, found) VALUES (:endpoint, CAST(:found AS jsonb))
+ON CONFLICT (endpoint) DO UPDATE SET found = excluded.found, probed_at = now();

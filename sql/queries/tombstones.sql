@@ -1,0 +1,106 @@
+-- name: condemn
+-- Whoever is open already, or whose owner is not as seen, is left out; the answer is the state of each.
+WITH wanted AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:stones AS jsonb)) AS stone (
+        run_id text, job text, kind text, place text, key text, size bigint, seen text, reason text,
+        delete_after timestamptz, owner text, owner_updated_at timestamptz, goes_with_job boolean, held_at text)
+), row_now AS (
+    SELECT wanted.*, job.status AS owner_status, job.updated_at AS owner_now
+    FROM wanted LEFT JOIN maintenance.jobs AS job ON job.id = wanted.owner
+), verdict AS (
+    SELECT row_now.*, CASE
+        WHEN owner IS NULL THEN ''
+        WHEN owner_updated_at IS NULL AND owner_now IS NULL THEN ''
+        WHEN owner_updated_at IS NULL THEN 'job ' || owner || ' has appeared since the plan'
+        WHEN owner_now IS NULL THEN 'the row of job ' || owner || ' is gone'
+        WHEN owner_now <> owner_updated_at
+            OR owner_status NOT IN ('completed', 'failed', 'cleaned_up')
+            OR ((goes_with_job OR kind = 'job') AND owner_status <> 'failed')
+            THEN 'job ' || owner || ' has moved on since the plan (now ' || owner_status || ')'
+        ELSE '' END AS why
+    FROM row_now
+), written AS (
+    INSERT INTO maintenance.tombstones
+        (run_id, job, kind, place, key, size, seen, reason, delete_after, owner, owner_updated_at, goes_with_job,
+         held_at)
+    SELECT run_id, job, kind, place, key, size, seen, reason, delete_after, owner, owner_updated_at, goes_with_job,
+        held_at
+    FROM verdict WHERE why = ''
+    ON CONFLICT (kind, place, md5(key)) WHERE state IN ('condemned', 'reaping') DO NOTHING
+    RETURNING key
+)
+SELECT verdict.key, CASE
+    WHEN verdict.why <> '' THEN verdict.why
+    WHEN earlier.run_id IS NOT NULL AND earlier.run_id <> verdict.run_id
+        THEN 'already condemned by ' || earlier.run_id
+    ELSE '' END AS why
+FROM verdict LEFT JOIN maintenance.tombstones AS earlier
+    ON earlier.kind = verdict.kind AND earlier.place = verdict.place AND md5(earlier.key) = md5(verdict.key)
+    AND earlier.state IN ('condemned', 'reaping');
+
+-- name: due
+SELECT * FROM maintenance.tombstones
+WHERE (state = 'reaping' OR state = 'condemned' AND delete_after <= :as_of)
+  AND (CASE kind WHEN 'job' THEN 0 WHEN 'object' THEN 1 ELSE 2 END, key COLLATE "C", id)
+    > (:last_rank, CAST(:last_key AS text) COLLATE "C", :last_id)
+ORDER BY CASE kind WHEN 'job' THEN 0 WHEN 'object' THEN 1 ELSE 2 END, key COLLATE "C", id LIMIT :page;
+
+-- name: begin
+UPDATE maintenance.tombstones SET state = 'reaping', changed_at = now()
+WHERE id = ANY(CAST(:ids AS bigint[])) AND state IN ('condemned', 'reaping')
+RETURNING *;
+
+-- name: finish
+UPDATE maintenance.tombstones SET state = :state, note = :note, changed_at = now()
+WHERE id = ANY(CAST(:ids AS bigint[])) AND state IN ('condemned', 'reaping');
+
+-- name: clean_job
+UPDATE maintenance.jobs SET status = 'cleaned_up', updated_at = now()
+WHERE id = :owner AND status = 'failed' AND updated_at = :seen
+RETURNING id;
+
+-- name: claim
+INSERT INTO maintenance.claims (owner, run_id) VALUES (:owner, :run_id)
+ON CONFLICT (owner) DO UPDATE SET run_id = excluded.run_id, claimed_at = now(), closed_at = NULL;
+
+-- name: claimed
+SELECT owner FROM maintenance.claims WHERE owner = ANY(CAST(:owners AS text[])) AND closed_at IS NULL;
+
+-- name: finish_job_stone
+UPDATE maintenance.tombstones SET state = 'reaped', changed_at = now() WHERE id = :id;
+
+-- name: close_claims
+UPDATE maintenance.claims AS claim SET closed_at = now()
+WHERE closed_at IS NULL AND NOT EXISTS (
+    SELECT FROM maintenance.tombstones AS stone
+    WHERE stone.owner = claim.owner AND stone.state IN ('condemned', 'reaping') AND stone.goes_with_job);
+
+-- name: of_run
+SELECT * FROM maintenance.tombstones WHERE run_id = :run_id AND id > :last_id ORDER BY id LIMIT :page;
+
+-- name: undo
+UPDATE maintenance.tombstones SET state = 'undone', changed_at = now()
+WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'condemned'
+RETURNING id;
+
+-- name: open_keys
+SELECT key FROM maintenance.tombstones
+WHERE place = :place AND key = ANY(CAST(:keys AS text[])) AND state IN ('condemned', 'reaping');
+
+-- name: open
+SELECT kind, count(*) AS count, coalesce(sum(size), 0)::bigint AS bytes FROM maintenance.tombstones
+WHERE state IN ('condemned', 'reaping') GROUP BY kind;
+
+-- name: record_upload
+INSERT INTO maintenance.uploads (upload_id, bucket, key) VALUES (:upload_id, :bucket, :key)
+ON CONFLICT (upload_id) DO UPDATE SET heartbeat_at = now();
+
+-- name: open_uploads
+SELECT upload_id, key, initiated_at FROM maintenance.uploads WHERE bucket = :bucket AND closed_at IS NULL
+ORDER BY key, upload_id;
+
+-- name: heartbeats
+SELECT upload_id, heartbeat_at FROM maintenance.uploads WHERE upload_id = ANY(CAST(:ids AS text[]));
+
+-- name: close_upload
+UPDATE maintenance.uploads SET closed_at = now() WHERE upload_id = :upload_id AND closed_at IS NULL;

@@ -1,0 +1,122 @@
+"""Settings to stores: the only place that picks adapters."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from minio import Minio
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from storage.clock import utcnow
+from storage.engine import guard
+from storage.model import BucketName
+from storage.ports import Stores
+from storage.settings import Settings
+from storage.stores.files import TempFolder
+from storage.stores.pg_jobs import PostgresJobs
+from storage.stores.pg_migrate import migrate
+from storage.stores.pg_runs import PostgresControl, PostgresRuns
+from storage.stores.pg_tombstones import PostgresTombstones, PostgresUploads
+from storage.stores.postgres import connect
+from storage.stores.s3 import S3Bucket
+from storage.stores.s3_client import Endpoint, endpoint_of
+
+
+def endpoint(settings: Settings) -> Endpoint:
+    return Endpoint(
+        url=settings.endpoint_url,
+        region=settings.region,
+        access_key=settings.access_key,
+        secret_key=settings.secret_key,
+    )
+
+
+@contextmanager
+def stores(
+    settings: Settings,
+    clock: Callable[[], datetime] = utcnow,
+    *,
+    engine: Engine | None = None,
+    http: Any = None,
+) -> Iterator[Stores]:
+    """Everything a job may touch. ``engine`` and ``http`` replace the connections (a test counts on them)."""
+    own = engine is None
+    engine = engine or connect(settings.database_url)
+    try:
+        yield _bundle(settings, clock, engine, http)
+    finally:
+        if own:
+            engine.dispose()
+
+
+def _bundle(settings: Settings, clock: Callable[[], datetime], engine: Engine, http: Any) -> Stores:
+    server, bucket = endpoint(settings), BucketName(settings.bucket)
+    control = PostgresControl(engine, settings.endpoint_url)
+    return Stores(
+        objects=S3Bucket(
+            server,
+            bucket,
+            conditional=lambda: control.capabilities().conditional_bulk_delete is True,
+            http=http,
+        ),
+        plans=S3Bucket(server, BucketName(settings.maintenance_bucket), http=http),
+        jobs=PostgresJobs(engine),
+        files=TempFolder(Path(settings.temp_dir)),
+        runs=PostgresRuns(engine),
+        control=control,
+        tombstones=PostgresTombstones(engine),
+        uploads=PostgresUploads(engine, bucket),
+        clock=clock,
+    )
+
+
+@contextmanager
+def of_clients(session: Session, client: Minio, names: Mapping[str, str]) -> Iterator[Stores]:
+    """Stores on the connections an application already has; ``names`` are settings by name."""
+    bind = session.get_bind()
+    engine = bind if isinstance(bind, Engine) else bind.engine
+    server = endpoint_of(client)
+    settings = Settings(
+        endpoint_url=server.url,
+        access_key=server.access_key,
+        secret_key=server.secret_key,
+        database_url=engine.url.render_as_string(hide_password=False),
+        region=server.region,
+        **names,
+    )
+    with stores(settings, engine=engine) as opened:
+        yield opened
+
+
+def set_up(settings: Settings, *, adopt: bool = False) -> list[str]:
+    """Bring the schema up to date and make bucket and database known to each other; what was done.
+
+    ``adopt`` accepts another bucket or database than before, and forgets what the last runs left.
+    """
+    engine = connect(settings.database_url)
+    try:
+        done = migrate(engine)
+        with stores(settings, engine=engine) as opened:
+            return done + _introduce(opened, adopt)
+    finally:
+        engine.dispose()
+
+
+def _introduce(opened: Stores, adopt: bool) -> list[str]:
+    done = []
+    if not opened.objects.identity():
+        if opened.control.read("identity") and not adopt:
+            return []  # a bucket that lost its mark is not the known one: the guard will say so
+        opened.objects.adopt(str(uuid.uuid4()))
+        done.append(f"mark of bucket {opened.objects.bucket}")
+    if opened.control.read("identity") is None or adopt:
+        opened.control.write("identity", guard.identity(opened))
+        opened.control.write("history_from", opened.clock().isoformat())
+        done.append("identity of bucket and database")
+    return done

@@ -1,0 +1,98 @@
+"""What an installation sets, read once from the environment (or from Airflow's connections)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from urllib.parse import urlsplit
+
+from storage.errors import ConfigError
+from storage.model import BucketName
+
+#: Names of the sibling systems' documents that mean the same as ours. A value that differs is an error.
+ALIASES = {
+    "access_key": ("MINIO_ACCESS_KEY",),
+    "secret_key": ("MINIO_SECRET_KEY",),
+    "region": ("MINIO_REGION",),
+    "bucket": ("MINIO_BUCKET", "MINIO_DEFAULT_BUCKET"),
+}
+#: Names any AWS program reads: used when nothing else is set, never a contradiction.
+FALLBACKS = {
+    "endpoint_url": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    "access_key": ("AWS_ACCESS_KEY_ID",),
+    "secret_key": ("AWS_SECRET_ACCESS_KEY",),
+    "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+    "bucket": ("AWS_S3_BUCKET_NAME",),
+}
+REQUIRED = ("endpoint_url", "access_key", "secret_key", "database_url")
+BACKENDS = ("minio", "s3", "aws")
+_OTHERS = {"STORAGE_BACKEND", "STORAGE_CLEANUP_SCHEDULE", "STORAGE_REAP_SCHEDULE"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where everything is. Secrets never show in a repr."""
+
+    endpoint_url: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    database_url: str = field(repr=False)
+    public_endpoint_url: str = ""
+    region: str = "us-east-1"
+    bucket: str = "videos"
+    backup_bucket: str = "backups"
+    maintenance_bucket: str = "maintenance"
+    temp_dir: str = "/data/temp"
+
+    def __post_init__(self) -> None:
+        buckets = (self.bucket, self.backup_bucket, self.maintenance_bucket)
+        for name in buckets:
+            BucketName(name)
+        if len(set(buckets)) < 3:
+            raise ConfigError(
+                "STORAGE_BUCKET, STORAGE_BACKUP_BUCKET and STORAGE_MAINTENANCE_BUCKET must differ, not "
+                f"{', '.join(buckets)}: plans and backups must not lie where maintenance deletes."
+            )
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Settings:
+        """Raises ConfigError for what is missing, unknown or contradictory."""
+        _refuse_unknown(env)
+        values = {one.name: _value(one.name, env) for one in fields(cls)}
+        values["endpoint_url"] = values["endpoint_url"] or _minio_endpoint(env)
+        missing = [f"STORAGE_{name.upper()}" for name in REQUIRED if not values[name]]
+        if missing:
+            raise ConfigError(f"Not set: {', '.join(missing)}. See README, Configuration.")
+        return cls(**{name: value for name, value in values.items() if value})
+
+
+def _value(name: str, env: Mapping[str, str]) -> str:
+    own = f"STORAGE_{name.upper()}"
+    given = {key: env[key] for key in (own, *ALIASES.get(name, ())) if env.get(key)}
+    if len(set(given.values())) > 1:
+        raise ConfigError(f"{' and '.join(given)} are both set, and differ. Keep one of them.")
+    if given:
+        return next(iter(given.values()))
+    return next((env[key] for key in FALLBACKS.get(name, ()) if env.get(key)), "")
+
+
+def _minio_endpoint(env: Mapping[str, str]) -> str:
+    """MINIO_ENDPOINT is host:port; MINIO_SECURE says whether TLS is spoken."""
+    host, secure = env.get("MINIO_ENDPOINT", ""), env.get("MINIO_SECURE", "false").lower()
+    if secure not in ("true", "false", "1", "0"):
+        raise ConfigError(f"MINIO_SECURE is {secure!r}; it may be true or false.")
+    if not host or urlsplit(host).scheme in ("http", "https"):
+        return host
+    return f"{'https' if secure in ('true', '1') else 'http'}://{host}"
+
+
+def _refuse_unknown(env: Mapping[str, str]) -> None:
+    known = {f"STORAGE_{one.name.upper()}" for one in fields(Settings)} | _OTHERS
+    for name in sorted(env):
+        if name.startswith("STORAGE_") and name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise ConfigError(f"{name} is no setting of this platform.{hint}")
+    if env.get("STORAGE_BACKEND", "minio") not in BACKENDS:
+        raise ConfigError(f"STORAGE_BACKEND is {env['STORAGE_BACKEND']!r}; it may be {', '.join(BACKENDS)}.")

@@ -1,0 +1,244 @@
+"""The temp folder, walked and changed by descriptors only: no path is resolved twice, no link followed."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import signal
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from storage.errors import TempFolderUnsafe
+from storage.model import LocalFile, path_bytes, path_text
+
+MARKER = b".transcode-flow-temp"
+CONDEMNED = b".condemned"
+_NEVER = ("/", "/tmp", "/var", "/var/tmp", "/home", "/root", "/etc", "/usr", "/data", "/opt", "/srv", "/mnt")
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_F_SETSIG, _CAP_LEASE, _RENAME_NOREPLACE = 10, 28, 1
+_libc = ctypes.CDLL(None, use_errno=True)
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class TempFolder:
+    """A :class:`storage.ports.FileStore` on a folder of this machine."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @property
+    def root(self) -> str:
+        return str(self._root)
+
+    def check(self) -> None:
+        """The folder exists, is ours to sweep by its marker file, and open files can be told (leases)."""
+        if not self._root.is_absolute() or str(self._root) in _NEVER or self._root == Path.home():
+            raise TempFolderUnsafe(
+                f"{self._root} is no folder to sweep. Set STORAGE_TEMP_DIR to the temp folder."
+            )
+        try:
+            with self._folder(b"") as top:
+                names = os.listdir(top)  # noqa: PTH208 - of a descriptor
+        except OSError as error:
+            raise TempFolderUnsafe(
+                f"{self._root} cannot be opened ({error.strerror}). Create it, or set STORAGE_TEMP_DIR."
+            ) from error
+        if os.fsdecode(MARKER) not in names:
+            raise TempFolderUnsafe(
+                f"{self._root} has no marker file. If it is the pipeline's temp folder, run "
+                f"`touch {self._root}/{os.fsdecode(MARKER)}`."
+            )
+        self._check_leases()
+
+    def _check_leases(self) -> None:
+        with self._folder(b"") as top:
+            names = os.listdir(top)  # noqa: PTH208 - of a descriptor
+            owners = {seen.st_uid for name in names if (seen := _stat(top, os.fsencode(name)))}
+        strangers = owners - {os.geteuid()}
+        if strangers and not _may_lease_all():
+            raise TempFolderUnsafe(
+                f"{self._root} holds files of other users (uid {min(strangers)}), so whether they are open "
+                "cannot be told. Run the worker as their owner, or give it CAP_LEASE."
+            )
+        probe = os.open(self._root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC)
+        try:
+            _lease(probe)
+        except OSError as error:
+            raise TempFolderUnsafe(
+                f"whether a file in {self._root} is open cannot be told here ({error.strerror}); leases need "
+                "a local file system."
+            ) from error
+        finally:
+            os.close(probe)
+
+    def now(self) -> datetime:
+        probe = os.open(self._root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC)
+        try:
+            return _time(os.fstat(probe).st_mtime_ns)
+        finally:
+            os.close(probe)
+
+    def walk(self) -> Iterator[LocalFile]:
+        with self._folder(b"") as top:
+            yield from self._below(top, b"", os.fstat(top).st_dev)
+
+    def _below(self, folder: int, path: bytes, device: int) -> Iterator[LocalFile]:
+        with os.scandir(folder) as entries:
+            names = sorted(os.fsencode(entry.name) for entry in entries)
+        for name in names:
+            if not path and name in (MARKER, CONDEMNED):
+                continue
+            seen = _stat(folder, name)
+            if seen is None or seen.st_dev != device:
+                continue
+            if stat.S_ISDIR(seen.st_mode):
+                try:
+                    inner = os.open(name, _FOLDER, dir_fd=folder)
+                except OSError:
+                    continue  # replaced or closed to us since it was seen; what cannot be read is not touched
+                try:
+                    if os.fstat(inner).st_ino == seen.st_ino:
+                        yield from self._below(inner, path + name + b"/", device)
+                finally:
+                    os.close(inner)
+                seen = _stat(folder, name) or seen
+            yield _file(path + name, seen)
+
+    def look(self, path: str) -> LocalFile | None:
+        raw = path_bytes(path)
+        try:
+            with self._parent(raw) as (folder, name):
+                seen = _stat(folder, name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return _file(raw, seen) if seen else None
+
+    def busy(self, path: str) -> str | None:
+        with self._parent(path_bytes(path)) as (folder, name):
+            seen = _stat(folder, name)
+            if seen is None or not stat.S_ISREG(seen.st_mode):
+                return None
+            try:
+                fd = os.open(name, _FILE, dir_fd=folder)
+            except PermissionError:
+                return "not ours to open, so it cannot be told whether it is in use"
+        try:
+            _lease(fd)
+        except BlockingIOError:
+            return "open in some process"
+        except PermissionError:
+            return "owned by another user, so it cannot be told whether it is in use"
+        finally:
+            os.close(fd)
+        return None
+
+    def move(self, source: str, target: str) -> None:
+        with (
+            self._parent(path_bytes(source)) as (from_fd, from_name),
+            self._parent(path_bytes(target), make=True) as (to_fd, to_name),
+        ):
+            _rename(from_fd, from_name, to_fd, to_name)
+
+    def unlink(self, path: str) -> None:
+        with self._parent(path_bytes(path)) as (folder, name):
+            os.unlink(name, dir_fd=folder)
+
+    def rmdir(self, path: str) -> bool:
+        try:
+            with self._parent(path_bytes(path)) as (folder, name):
+                os.rmdir(name, dir_fd=folder)
+        except OSError:
+            return self.look(path) is None
+        return True
+
+    @contextmanager
+    def _parent(self, path: bytes, make: bool = False) -> Iterator[tuple[int, bytes]]:
+        """The open folder that holds ``path``, reached one component at a time, and the last component."""
+        *folders, name = path.split(b"/")
+        if not name or any(part in (b"", b".", b"..") for part in (*folders, name)):
+            raise TempFolderUnsafe(f"{path_text(path)} is no path below the temp folder.")
+        with self._folder(b"/".join(folders), make) as folder:
+            yield folder, name
+
+    @contextmanager
+    def _folder(self, path: bytes, make: bool = False) -> Iterator[int]:
+        fd = os.open(self._root, _FOLDER)
+        try:
+            for part in filter(None, path.split(b"/")):
+                if make:
+                    with suppress(FileExistsError):
+                        os.mkdir(part, 0o700, dir_fd=fd)
+                inner = os.open(part, _FOLDER, dir_fd=fd)
+                os.close(fd)
+                fd = inner
+            yield fd
+        finally:
+            os.close(fd)
+
+
+def _lease(fd: int) -> None:
+    """Take and give back a write lease: only possible while nobody else has the file open.
+
+    Should somebody open it in between, the kernel says so by a signal that is ignored by default.
+    """
+    fcntl.fcntl(fd, _F_SETSIG, signal.SIGURG)
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+
+
+def _may_lease_all() -> bool:
+    """Whether this process has CAP_LEASE, as root has outside a stripped container."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_LEASE & 1)
+    return False
+
+
+def _rename(from_fd: int, from_name: bytes, to_fd: int, to_name: bytes) -> None:
+    """Rename, never over something: renameat2 with RENAME_NOREPLACE, which Python does not offer."""
+    if _libc.renameat2(from_fd, from_name, to_fd, to_name, _RENAME_NOREPLACE) == 0:
+        return
+    code = ctypes.get_errno()
+    if code not in (errno.EINVAL, errno.ENOSYS):
+        raise OSError(code, os.strerror(code), os.fsdecode(from_name))
+    if _stat(to_fd, to_name) is not None:  # a file system without the flag: look first, then rename
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(to_name))
+    os.rename(from_name, to_name, src_dir_fd=from_fd, dst_dir_fd=to_fd)
+
+
+def _stat(folder: int, name: bytes) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _file(path: bytes, seen: os.stat_result) -> LocalFile:
+    return LocalFile(
+        path=path_text(path),
+        kind=_kind(seen.st_mode),
+        size=0 if stat.S_ISDIR(seen.st_mode) else seen.st_size,
+        changed=_time(max(seen.st_mtime_ns, seen.st_ctime_ns)),
+        mtime_ns=seen.st_mtime_ns,
+        ctime_ns=seen.st_ctime_ns,
+        inode=seen.st_ino,
+        links=seen.st_nlink,
+    )
+
+
+def _kind(mode: int) -> Literal["file", "link", "folder", "other"]:
+    if stat.S_ISREG(mode):
+        return "file"
+    if stat.S_ISLNK(mode):
+        return "link"
+    return "folder" if stat.S_ISDIR(mode) else "other"
+
+
+def _time(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC)

@@ -1,0 +1,117 @@
+"""PostgreSQL: connection, vendor errors turned into ours, and statements by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, TextClause, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
+
+from storage.errors import AccessDenied, ConfigError, SchemaMissing, StorageError, TransientFault, Unreachable
+from storage.stores.sqlfiles import queries
+
+CONNECT_TIMEOUT = 10  # seconds
+STATEMENT_TIMEOUT = "10min"
+_TRANSIENT = {
+    "40001",
+    "40P01",
+    "55P03",
+    "57014",
+    "57P01",
+    "57P02",
+    "57P03",
+    "53300",
+    "08006",
+    "08003",
+    "08001",
+}
+_MISSING = {"42P01", "3F000", "42703", "42883"}
+_DENIED = {"28P01", "28000", "42501"}
+
+
+def connect(url: str) -> Engine:
+    """An engine with a small pool. Opens no connection yet. Raises ConfigError for an unfit URL."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigError(
+            "STORAGE_DATABASE_URL is not a database URL (postgresql://user:password@host/name)."
+        ) from error
+    if parsed.get_backend_name() != "postgresql":
+        raise ConfigError(
+            f"STORAGE_DATABASE_URL is for {parsed.get_backend_name()}; the platform needs PostgreSQL."
+        )
+    options = f"-c statement_timeout={STATEMENT_TIMEOUT} -c timezone=UTC"
+    return create_engine(
+        parsed.set(drivername="postgresql+psycopg2"),
+        pool_size=6,
+        max_overflow=6,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT,
+            "application_name": "storage-maintenance",
+            "options": options,
+            "keepalives_idle": 30,
+        },
+    )
+
+
+class Statements:
+    """The named statements of one SQL file, each run in a transaction of its own unless given one."""
+
+    def __init__(self, engine: Engine, file: str) -> None:
+        self.engine = engine
+        self._text = {name: text(sql) for name, sql in queries(file).items()}
+
+    def text(self, name: str) -> TextClause:
+        return self._text[name]
+
+    def rows(self, name: str, /, **values: Any) -> list[Mapping[str, Any]]:
+        with self.transaction() as connection:
+            return self.rows_in(connection, name, **values)
+
+    def rows_in(self, connection: Connection, name: str, /, **values: Any) -> list[Mapping[str, Any]]:
+        result = connection.execute(self._text[name], values)
+        return [dict(row) for row in result.mappings()] if result.returns_rows else []
+
+    def pages(
+        self, name: str, /, start: dict[str, Any], page: int, **values: Any
+    ) -> Iterator[Mapping[str, Any]]:
+        """Rows by keyset: ``start`` holds the parameters, ``last_*``, that each page moves on."""
+        while True:
+            rows = self.rows(name, **values, **start, page=page)
+            yield from rows
+            if len(rows) < page:
+                return
+            start = {key: rows[-1].get(key.removeprefix("last_"), start[key]) for key in start}
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        with translated(), self.engine.begin() as connection:
+            yield connection
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Vendor errors become ours: out of reach, denied, in passing, or a schema that is not there."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _ours(error) from error
+
+
+def _ours(error: DBAPIError) -> StorageError:
+    code = getattr(error.orig, "pgcode", None)
+    said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+    if code in _DENIED or "authentication failed" in said:
+        return AccessDenied("The database", said)
+    if code in _MISSING and isinstance(error, ProgrammingError):
+        return SchemaMissing(said)
+    if code in _TRANSIENT:
+        return TransientFault("The database", said)
+    if isinstance(error, OperationalError | InterfaceError):
+        return Unreachable("The database", said)
+    return StorageError(f"The database refused a statement: {said}")

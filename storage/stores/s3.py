@@ -1,0 +1,221 @@
+"""One bucket of an S3 endpoint.
+
+minio-py does the ordinary, boto3 what it lacks (multipart administration, keys with dot segments,
+conditional writes); listing pages and bulk deletes are read and written by :mod:`storage.stores.s3_xml`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from minio import Minio
+
+from storage.errors import ObjectMissing
+from storage.model import (
+    BucketName,
+    DeleteTarget,
+    Failure,
+    ObjectInfo,
+    ObjectKey,
+    Page,
+    Prefix,
+    UploadInfo,
+    UploadPart,
+)
+from storage.stores.s3_client import Endpoint, translated
+from storage.stores.s3_xml import Version, current, delete_body, failures, page, to_second, versions
+
+IDENTITY = ObjectKey(".maintenance/bucket-id")
+
+
+class S3Bucket:
+    """A :class:`storage.ports.ObjectStore` on an S3 endpoint.
+
+    ``conditional`` tells whether the probe proved that a bulk delete honours the checked etag sent with it.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        bucket: BucketName,
+        *,
+        conditional: Callable[[], bool] = bool,
+        http: Any = None,
+    ) -> None:
+        self.endpoint, self.bucket, self._conditional = endpoint, bucket, conditional
+        self._minio: Minio = endpoint.minio(http)
+
+    @cached_property
+    def boto(self) -> Any:
+        return self.endpoint.boto()
+
+    @cached_property
+    def versioned(self) -> bool:
+        """Whether the bucket keeps versions; a delete that named none would then free nothing."""
+        with translated(self.bucket):
+            return "Status" in self.boto.get_bucket_versioning(Bucket=self.bucket)
+
+    @cached_property
+    def _sends_etags(self) -> bool:
+        return self._conditional()
+
+    def scan(self, prefix: Prefix) -> Iterator[ObjectInfo]:
+        cursor = ""
+        while True:
+            found = self.page(prefix, cursor)
+            yield from found.objects
+            if not found.more or not found.objects:
+                return
+            cursor = found.objects[-1].key
+
+    def page(self, prefix: Prefix, start_after: str = "", limit: int = 1000) -> Page:
+        query = {"prefix": prefix, "encoding-type": "url", "max-keys": str(limit)}
+        if self.versioned:
+            return self._version_page(query | ({"key-marker": start_after} if start_after else {}))
+        query |= {"list-type": "2"} | ({"start-after": start_after} if start_after else {})
+        return page(self._call("GET", query=query))
+
+    def _version_page(self, query: dict[str, str]) -> Page:
+        """Versions until at least one object is whole: a key's versions may fill more than a page."""
+        entries: list[Version] = []
+        while True:
+            told = versions(self._call("GET", query=query | {"versions": ""}))
+            entries += told.entries
+            last = told.entries[-1].info.key if told.entries and told.markers else None
+            found = current(entry for entry in entries if entry.info.key != last)
+            if found or not told.markers:
+                return Page(tuple(found), bool(told.markers))
+            entries = [entry for entry in entries if entry.info.key == last]
+            query = query | told.markers
+
+    def head(self, key: ObjectKey) -> ObjectInfo | None:
+        if self.versioned:
+            found = self.page(cast(Prefix, key), limit=1000)
+            return next((info for info in found.objects if info.key == key), None)
+        try:
+            with translated(self.bucket, key):
+                return self._head(key)
+        except ObjectMissing:
+            return None
+
+    def _head(self, key: ObjectKey) -> ObjectInfo:
+        if _dotted(key):
+            told = self.boto.head_object(Bucket=self.bucket, Key=key)
+            return ObjectInfo(
+                key,
+                told["ContentLength"],
+                told["LastModified"],
+                told["ETag"].strip('"'),
+                told.get("StorageClass", "STANDARD"),
+            )
+        headers = self._minio._execute("HEAD", bucket_name=self.bucket, object_name=key).headers
+        return ObjectInfo(
+            key,
+            int(headers.get("content-length", 0)),
+            to_second(parsedate_to_datetime(headers["last-modified"])),
+            headers.get("etag", "").strip('"'),
+            headers.get("x-amz-storage-class") or "STANDARD",
+        )
+
+    def delete(self, targets: Sequence[DeleteTarget]) -> list[Failure]:
+        if not targets:
+            return []
+        body = delete_body(targets, self._sends_etags)
+        digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+        answer = self._call("POST", query={"delete": ""}, body=body, headers={"Content-MD5": digest})
+        return list(failures(answer))
+
+    def put_file(self, key: ObjectKey, path: Path) -> None:
+        with translated(self.bucket, key):
+            self._minio.fput_object(self.bucket, key, str(path))
+
+    @contextmanager
+    def open(self, key: ObjectKey) -> Iterator[BinaryIO]:
+        with translated(self.bucket, key):
+            answer = self._minio.get_object(self.bucket, key)
+            try:
+                yield cast(BinaryIO, _Raw(answer))
+            finally:
+                answer.close()
+                answer.release_conn()
+
+    def uploads(self) -> Iterator[UploadInfo]:
+        """Unprefixed, for some stores show an upload under a prefix only by its exact key."""
+        with translated(self.bucket):
+            for told in self.boto.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
+                for one in told.get("Uploads", ()):
+                    yield UploadInfo(ObjectKey(one["Key"]), one["UploadId"], one["Initiated"])
+
+    def parts(self, key: ObjectKey, upload_id: str) -> list[UploadPart] | None:
+        found: list[UploadPart] = []
+        try:
+            with translated(self.bucket, key):
+                pages = self.boto.get_paginator("list_parts").paginate(
+                    Bucket=self.bucket, Key=key, UploadId=upload_id
+                )
+                for told in pages:
+                    found += [
+                        UploadPart(p["PartNumber"], p["Size"], p["LastModified"])
+                        for p in told.get("Parts", ())
+                    ]
+        except ObjectMissing:
+            return None
+        return found
+
+    def abort(self, key: ObjectKey, upload_id: str) -> None:
+        with suppress(ObjectMissing), translated(self.bucket, key):
+            self.boto.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
+
+    def server_time(self) -> datetime:
+        with translated(self.bucket):
+            answer = self._minio._execute("HEAD", bucket_name=self.bucket)
+        return parsedate_to_datetime(answer.headers["date"]).astimezone(UTC)
+
+    def identity(self) -> str:
+        try:
+            with self.open(IDENTITY) as file:
+                return file.read(200).decode()
+        except ObjectMissing:
+            return ""
+
+    def adopt(self, identity: str) -> None:
+        with translated(self.bucket, IDENTITY):
+            self.boto.put_object(Bucket=self.bucket, Key=IDENTITY, Body=identity.encode())
+
+    def _call(
+        self,
+        method: str,
+        *,
+        query: dict[str, str],
+        body: bytes | None = None,
+        headers: dict[str, Any] | None = None,
+    ) -> bytes:
+        with translated(self.bucket):
+            return bytes(
+                self._minio._execute(
+                    method, bucket_name=self.bucket, query_params=cast(Any, query), body=body, headers=headers
+                ).data
+            )
+
+
+class _Raw:
+    """The bytes as they are stored: no Content-Encoding is undone, or every hash would lie."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def read(self, size: int = -1) -> bytes:
+        return bytes(self._answer.read(None if size < 0 else size, decode_content=False))
+
+
+def _dotted(key: str) -> bool:
+    """Whether a general URL library would rewrite the key's path, and so name another object."""
+    return any(part in (".", "..") for part in key.split("/"))

@@ -1,0 +1,55 @@
+"""An in-memory world with the real semantics: S3's for objects, PostgreSQL's for rows.
+
+The contract suite (``tests/contract``) runs against these and against the real adapters, so what is
+tested on the fake holds. Nothing here reads a clock: ``now`` is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from storage.ports import FileStore, Stores
+from storage.testing.database import Database, MemoryControl, MemoryJobs, MemoryRuns, MemoryUploads
+from storage.testing.files import MemoryFiles
+from storage.testing.objects import MemoryObjects
+from storage.testing.tombstones import MemoryTombstones
+from storage.testing.traffic import Traffic
+
+__all__ = [
+    "Database",
+    "MemoryControl",
+    "MemoryFiles",
+    "MemoryJobs",
+    "MemoryObjects",
+    "MemoryRuns",
+    "MemoryTombstones",
+    "MemoryUploads",
+    "Traffic",
+    "memory_stores",
+]
+
+
+def memory_stores(
+    files: FileStore,
+    now: Callable[[], datetime],
+    *,
+    objects: MemoryObjects | None = None,
+    plans: MemoryObjects | None = None,
+    database: Database | None = None,
+) -> Stores:
+    """An installation in memory, set up and adopted: its identity is on record."""
+    objects, database = objects or MemoryObjects(now), database or Database(now)
+    objects.adopt(f"memory-{database.identity}")
+    database.control["identity"] = f"{objects.identity()} {database.identity}"
+    return Stores(
+        objects=objects,
+        plans=plans or MemoryObjects(now, bucket="maintenance"),
+        jobs=MemoryJobs(database),
+        files=files,
+        runs=MemoryRuns(database),
+        control=MemoryControl(database),
+        tombstones=MemoryTombstones(database),
+        uploads=MemoryUploads(database),
+        clock=now,
+    )

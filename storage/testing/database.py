@@ -1,0 +1,293 @@
+"""The pipeline's rows and the platform's records in memory, with PostgreSQL's semantics."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from threading import RLock
+from typing import Any
+
+from storage.errors import JobBusy, LockLost, NoSuchRun, PlanChanged
+from storage.model import (
+    UNENDED,
+    Capabilities,
+    Job,
+    JobId,
+    ObjectKey,
+    Outcome,
+    Run,
+    Tombstone,
+    Totals,
+    UploadInfo,
+)
+from storage.testing.traffic import Traffic
+
+OUTPUTS = (
+    "output_360p_path",
+    "output_720p_path",
+    "output_audio_path",
+    "transcription_txt_path",
+    "transcription_srt_path",
+    "transcription_vtt_path",
+    "transcription_json_path",
+)
+FIXED = ("job", "as_of", "params", "requested_by", "started_at", "approved_by", "approved_sha256")
+
+
+@dataclass(slots=True)
+class Batch:
+    """What became of one finished batch."""
+
+    outcomes: tuple[Outcome, ...]
+    not_done: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Journalled:
+    """One row of the upload journal."""
+
+    info: UploadInfo
+    heartbeat: datetime
+    open: bool = True
+
+
+@dataclass
+class Database:
+    """The tables behind the fakes, so that they see one another's rows as one database's do."""
+
+    now: Callable[[], datetime]
+    identity: str = field(default_factory=lambda: secrets.token_hex(8))
+    jobs: dict[JobId, Job] = field(default_factory=dict)
+    columns: dict[JobId, dict[str, Any]] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
+    batches: dict[str, dict[int, Batch]] = field(default_factory=dict)
+    audit: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
+    locks: set[str] = field(default_factory=set)
+    control: dict[str, str] = field(default_factory=dict)
+    capabilities: Capabilities = Capabilities()
+    stones: dict[int, Tombstone] = field(default_factory=dict)
+    notes: dict[int, str] = field(default_factory=dict)
+    claims: dict[JobId, str] = field(default_factory=dict)  # open ones: job -> the run that claimed it
+    uploads: dict[str, Journalled] = field(default_factory=dict)
+    traffic: Traffic = field(default_factory=Traffic)
+    lock: RLock = field(default_factory=RLock)
+
+    @property
+    def requests(self) -> Counter[str]:
+        return self.traffic.requests
+
+    def add_job(self, id: str, status: str, updated_at: datetime, **columns: Any) -> Job:
+        """Insert or replace a row, as the pipeline would."""
+        job = Job(JobId(id), status, updated_at, columns.pop("completed_at", None))
+        with self.lock:
+            self.jobs[job.id], self.columns[job.id] = job, columns
+        return job
+
+    def turn(self, job: Job, status: str, **columns: Any) -> None:
+        with self.lock:
+            self.jobs[job.id] = replace(job, status=status, updated_at=self.now())
+            self.columns.setdefault(job.id, {}).update(columns)
+
+
+class MemoryJobs:
+    """A JobStore in memory."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def now(self) -> datetime:
+        return self._db.now()
+
+    def identity(self) -> str:
+        return self._db.identity
+
+    def get(self, ids: Iterable[JobId]) -> dict[JobId, Job]:
+        wanted = set(ids)
+        if wanted:
+            self._db.traffic("jobs.get")
+        with self._db.lock:
+            return {id: self._db.jobs[id] for id in wanted if id in self._db.jobs}
+
+    def failed_before(self, instant: datetime) -> Iterator[Job]:
+        yield from self._rows(lambda job: job.status == "failed" and job.updated_at <= instant)
+
+    def unended_before(self, instant: datetime) -> Iterator[Job]:
+        yield from self._rows(lambda job: job.status in UNENDED and job.updated_at <= instant)
+
+    def ended_since(self, instant: datetime) -> Iterator[Job]:
+        yield from self._rows(lambda job: job.status in ("completed", "failed") and job.updated_at >= instant)
+
+    def counts(self) -> dict[str, int]:
+        with self._db.lock:
+            return dict(Counter(job.status for job in self._db.jobs.values()))
+
+    def fail(self, seen: Sequence[Job], message: str) -> set[JobId]:
+        self._db.traffic("jobs.fail")
+        turned = set()
+        with self._db.lock:
+            for job in seen:
+                row = self._db.jobs.get(job.id)
+                if row and (row.status, row.updated_at) == (job.status, job.updated_at):
+                    self._db.turn(row, "failed", error_message=message)
+                    turned.add(job.id)
+        return turned
+
+    def referenced(self, keys: Sequence[str], except_jobs: Sequence[JobId]) -> set[str]:
+        self._db.traffic("jobs.referenced")
+        spare = set(except_jobs)
+        with self._db.lock:
+            rows = [
+                columns
+                for id, columns in self._db.columns.items()
+                if id not in spare and self._db.jobs[id].status != "cleaned_up"
+            ]
+        named = {row[column] for row in rows for column in OUTPUTS if row.get(column)}
+        return named & set(keys)
+
+    def _rows(self, wanted: Callable[[Job], bool]) -> list[Job]:
+        self._db.traffic("jobs.list")
+        with self._db.lock:
+            found = [job for job in self._db.jobs.values() if wanted(job)]
+        return sorted(found, key=lambda job: (job.updated_at, job.id))
+
+
+class MemoryRuns:
+    """A RunLog in memory."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def save(self, run: Run) -> None:
+        """Insert, or update what changes as a run goes on: never who asked, never an approval."""
+        with self._db.lock:
+            known = self._db.runs.get(run.id, replace(run, approved_by="", approved_sha256=""))
+            fixed = {name: getattr(known, name) for name in FIXED}
+            self._db.runs[run.id] = replace(run, **fixed)
+
+    def get(self, run_id: str) -> Run | None:
+        return self._db.runs.get(run_id)
+
+    def latest(self, job: str | None = None, limit: int = 20) -> list[Run]:
+        with self._db.lock:
+            runs = [run for run in self._db.runs.values() if job in (None, run.job)]
+        runs.sort(
+            key=lambda run: (run.started_at.timestamp() if run.started_at else 0.0, run.id), reverse=True
+        )
+        return runs[:limit]
+
+    def approve(self, run_id: str, sha256: str, by: str) -> None:
+        with self._db.lock:
+            run = self._db.runs.get(run_id)
+            if run is None:
+                raise NoSuchRun(run_id)
+            if run.plan_sha256 != sha256 or run.state in ("verified", "refused"):
+                raise PlanChanged(run.plan_uri or run_id, run.plan_sha256, sha256)
+            self._db.runs[run_id] = replace(run, approved_sha256=sha256, approved_by=by)
+            self.audit("approve", run_id, {"sha256": sha256, "by": by})
+
+    @contextmanager
+    def lock(self, job: str) -> Iterator[Callable[[], None]]:
+        with self._db.lock:
+            if job in self._db.locks:
+                raise JobBusy(job)
+            self._db.locks.add(job)
+
+        def still_held() -> None:
+            if job not in self._db.locks:
+                raise LockLost(job)
+
+        try:
+            yield still_held
+        finally:
+            self._db.locks.discard(job)
+
+    def finished(self, run_id: str) -> dict[int, tuple[int, ...]]:
+        with self._db.lock:
+            return {n: batch.not_done for n, batch in self._db.batches.get(run_id, {}).items()}
+
+    def finish_batch(
+        self, run_id: str, number: int, outcomes: Sequence[Outcome], not_done: Sequence[int]
+    ) -> None:
+        self._db.traffic("runs.finish_batch")
+        with self._db.lock:
+            batches = self._db.batches.setdefault(run_id, {})
+            batches.setdefault(number, Batch(tuple(outcomes), tuple(not_done)))
+
+    def totals(self, run_id: str) -> tuple[Totals, Totals, Totals]:
+        sums = {"done": Totals(), "skipped": Totals(), "failed": Totals()}
+        for outcome in self._outcomes(run_id):
+            sums[outcome.status] += Totals(1, outcome.bytes)
+        return sums["done"], sums["skipped"], sums["failed"]
+
+    def details(self, run_id: str) -> list[tuple[str, str, int]]:
+        found = Counter((o.status, o.detail) for o in self._outcomes(run_id) if o.status != "done")
+        rows = [(status, detail, count) for (status, detail), count in found.items()]
+        return sorted(rows, key=lambda row: (-row[2], *row[:2]))
+
+    def audit(self, event: str, run_id: str, detail: Mapping[str, Any]) -> None:
+        with self._db.lock:
+            self._db.audit.append((event, run_id, dict(detail)))
+
+    def _outcomes(self, run_id: str) -> list[Outcome]:
+        with self._db.lock:
+            batches = self._db.batches.get(run_id, {})
+            return [outcome for batch in batches.values() for outcome in batch.outcomes]
+
+
+class MemoryControl:
+    """A Control in memory."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def read(self, name: str) -> str | None:
+        self._db.traffic(f"control.{name}")
+        return self._db.control.get(name)
+
+    def write(self, name: str, value: str | None) -> None:
+        if value is None:
+            self._db.control.pop(name, None)
+        else:
+            self._db.control[name] = value
+
+    def paused(self) -> str | None:
+        return self.read("paused")
+
+    def capabilities(self) -> Capabilities:
+        return self._db.capabilities
+
+    def save_capabilities(self, found: Capabilities) -> None:
+        self._db.capabilities = found
+
+
+class MemoryUploads:
+    """An UploadJournal in memory. Recording an upload again is a sign of life."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def record(self, key: ObjectKey, upload_id: str) -> None:
+        now, rows = self._db.now(), self._db.uploads
+        if upload_id in rows:
+            rows[upload_id].heartbeat = now
+        else:
+            rows[upload_id] = Journalled(UploadInfo(key, upload_id, now), now)
+
+    def open(self) -> Iterator[UploadInfo]:
+        yield from sorted((row.info for row in self._db.uploads.values() if row.open), key=_place)
+
+    def heartbeats(self, upload_ids: Sequence[str]) -> dict[str, datetime]:
+        rows = self._db.uploads
+        return {one: rows[one].heartbeat for one in upload_ids if one in rows}
+
+    def close(self, upload_id: str) -> None:
+        if upload_id in self._db.uploads:
+            self._db.uploads[upload_id].open = False
+
+
+def _place(upload: UploadInfo) -> tuple[str, str]:
+    return upload.key, upload.upload_id

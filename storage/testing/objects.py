@@ -1,0 +1,249 @@
+"""One bucket in memory, with S3's semantics: byte order, pages, versions, per-key delete errors."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import RLock
+from typing import BinaryIO
+
+from storage.errors import ObjectMissing, StoreRefused
+from storage.model import (
+    MAX_KEY_BYTES,
+    BucketName,
+    DeleteTarget,
+    Failure,
+    ObjectInfo,
+    ObjectKey,
+    Page,
+    Prefix,
+    UploadInfo,
+    UploadPart,
+)
+from storage.testing.traffic import Traffic
+
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """One version of an object; ``data`` None is a delete marker."""
+
+    id: str
+    data: bytes | None
+    etag: str
+    last_modified: datetime
+
+
+@dataclass(slots=True)
+class _Upload:
+    """An incomplete multipart upload."""
+
+    info: UploadInfo
+    parts: dict[int, UploadPart] = field(default_factory=dict)
+
+
+class MemoryObjects:
+    """An ObjectStore in memory.
+
+    ``failing`` maps a key to the error code its delete comes back with; with ``lying`` a delete answers
+    well and deletes nothing; ``skew`` is how far the server's clock is ahead of ``now``; what is in
+    ``hidden`` is left out of listings, though it is there.
+    """
+
+    def __init__(
+        self, now: Callable[[], datetime], *, bucket: str = "transcode-storage", versioned: bool = False
+    ) -> None:
+        self.bucket = BucketName(bucket)
+        self.versioned = versioned
+        self.failing: dict[str, str] = {}
+        self.hidden: set[str] = set()
+        self.lying = False
+        self.skew = timedelta()
+        self.traffic = Traffic()
+        self._now = now
+        self._lock = RLock()
+        self._versions: dict[str, list[_Version]] = {}
+        self._sorted: list[str] | None = []
+        self._uploads: dict[str, _Upload] = {}
+        self._made = 0
+        self._identity = ""
+
+    @property
+    def requests(self) -> Counter[str]:
+        return self.traffic.requests
+
+    # --- listing -------------------------------------------------------------------------------
+    def scan(self, prefix: Prefix) -> Iterator[ObjectInfo]:
+        after = ""
+        while True:
+            page = self.page(prefix, after)
+            yield from page.objects
+            if not page.more:
+                return
+            after = page.objects[-1].key
+
+    def page(self, prefix: Prefix, start_after: str = "", limit: int = PAGE) -> Page:
+        self.traffic("list")
+        limit = min(limit, PAGE)
+        with self._lock:
+            keys = self._keys()
+            first = max(bisect_left(keys, str(prefix)), bisect_right(keys, start_after))
+            found: list[ObjectInfo] = []
+            for key in keys[first:]:
+                if not key.startswith(prefix):
+                    break
+                if key in self.hidden or (info := self._info(key)) is None:
+                    continue
+                if len(found) == limit:
+                    return Page(tuple(found), True)
+                found.append(info)
+        return Page(tuple(found), False)
+
+    def head(self, key: ObjectKey) -> ObjectInfo | None:
+        self.traffic("head")
+        with self._lock:
+            return self._info(key)
+
+    # --- changing ------------------------------------------------------------------------------
+    def put(self, key: str, data: bytes, last_modified: datetime | None = None) -> ObjectInfo:
+        """Store an object; ``last_modified`` may be of the past. Raises StoreRefused."""
+        self.traffic("put")
+        _checked(key)
+        with self._lock:
+            self._write(key, data, last_modified or self._now())
+            info = self._info(key)
+        assert info
+        return info
+
+    def put_file(self, key: ObjectKey, path: Path) -> None:
+        self.put(key, path.read_bytes())
+
+    def delete(self, targets: Sequence[DeleteTarget]) -> list[Failure]:
+        if not targets:
+            return []
+        if len(targets) > PAGE:
+            raise StoreRefused(f"{len(targets)} keys", f"one request deletes at most {PAGE}")
+        self.traffic("delete")
+        failures = []
+        with self._lock:
+            for target in targets:
+                if code := self.failing.get(target.key):
+                    failures.append(Failure(target.key, code, "injected"))
+                elif not self.lying:
+                    self._remove(target)
+        return failures
+
+    @contextmanager
+    def open(self, key: ObjectKey) -> Iterator[BinaryIO]:
+        self.traffic("get")
+        with self._lock:
+            newest = self._versions.get(key, [None])[0]
+        if newest is None or newest.data is None:
+            raise ObjectMissing(key)
+        yield io.BytesIO(newest.data)
+
+    # --- multipart uploads ---------------------------------------------------------------------
+    def start_upload(self, key: str, initiated: datetime | None = None) -> str:
+        """Begin a multipart upload; its id."""
+        self.traffic("start-upload")
+        _checked(key)
+        with self._lock:
+            self._made += 1
+            upload_id = f"upload-{self._made:06}"
+            self._uploads[upload_id] = _Upload(
+                UploadInfo(ObjectKey(key), upload_id, initiated or self._now())
+            )
+        return upload_id
+
+    def put_part(self, upload_id: str, number: int, size: int, at: datetime | None = None) -> None:
+        self.traffic("put-part")
+        with self._lock:
+            self._uploads[upload_id].parts[number] = UploadPart(number, size, at or self._now())
+
+    def uploads(self) -> Iterator[UploadInfo]:
+        self.traffic("list-uploads")
+        with self._lock:
+            found = sorted((one.info for one in self._uploads.values()), key=lambda i: (i.key, i.upload_id))
+        yield from found
+
+    def parts(self, key: ObjectKey, upload_id: str) -> list[UploadPart] | None:
+        self.traffic("list-parts")
+        with self._lock:
+            upload = self._upload(key, upload_id)
+            return [upload.parts[n] for n in sorted(upload.parts)] if upload else None
+
+    def abort(self, key: ObjectKey, upload_id: str) -> None:
+        self.traffic("abort")
+        with self._lock:
+            if self._upload(key, upload_id) and not self.lying:
+                del self._uploads[upload_id]
+
+    # --- the server ----------------------------------------------------------------------------
+    def server_time(self) -> datetime:
+        self.traffic("time")
+        return (self._now() + self.skew).replace(microsecond=0)
+
+    def identity(self) -> str:
+        self.traffic("identity")
+        return self._identity
+
+    def adopt(self, identity: str) -> None:
+        self.traffic("adopt")
+        self._identity = identity
+
+    # --- inside --------------------------------------------------------------------------------
+    def _keys(self) -> list[str]:
+        """Every key, in code point order, which is UTF-8's byte order."""
+        if self._sorted is None:
+            self._sorted = sorted(self._versions)
+        return self._sorted
+
+    def _info(self, key: str) -> ObjectInfo | None:
+        versions = self._versions.get(key)
+        if not versions or versions[0].data is None:
+            return None
+        newest = versions[0]
+        ids = tuple(one.id for one in versions) if self.versioned else ()
+        size = len(newest.data or b"")
+        return ObjectInfo(ObjectKey(key), size, newest.last_modified, newest.etag, versions=ids)
+
+    def _write(self, key: str, data: bytes | None, at: datetime) -> None:
+        etag = hashlib.md5(data, usedforsecurity=False).hexdigest() if data is not None else ""
+        self._made += 1
+        at = at.replace(microsecond=0)  # S3 tells seconds
+        older = self._versions.get(key, []) if self.versioned else []
+        if key not in self._versions:
+            self._sorted = None
+        self._versions[key] = [_Version(f"v{self._made:06}", data, etag, at), *older]
+
+    def _remove(self, target: DeleteTarget) -> None:
+        versions = self._versions.get(target.key)
+        if self.versioned and not target.versions:
+            self._write(target.key, None, self._now())
+        elif versions is not None:
+            left = [one for one in versions if self.versioned and one.id not in target.versions]
+            self._versions[target.key] = left
+            if not left:
+                del self._versions[target.key]
+                self._sorted = None
+
+    def _upload(self, key: str, upload_id: str) -> _Upload | None:
+        upload = self._uploads.get(upload_id)
+        return upload if upload and upload.info.key == key else None
+
+
+def _checked(key: str) -> None:
+    try:
+        length = len(key.encode())
+    except UnicodeEncodeError as error:
+        raise StoreRefused(key, "it is not Unicode") from error
+    if not 1 <= length <= MAX_KEY_BYTES:
+        raise StoreRefused(key, f"a key has 1 to {MAX_KEY_BYTES} bytes, this one {length}")

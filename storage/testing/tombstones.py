@@ -1,0 +1,132 @@
+"""Tombstones and claims in memory: one open tombstone a thing, every owner compared as it was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import cast
+
+from storage.model import JobId, Tombstone, TombstoneState, Totals
+from storage.testing.database import Database
+
+OPEN = ("condemned", "reaping")
+ORDER = {"job": 0, "object": 1, "file": 2}
+
+
+class MemoryTombstones:
+    """A Tombstones in memory."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def condemn(self, stones: Sequence[Tombstone]) -> dict[str, str]:
+        self._db.traffic("tombstones.condemn")
+        refused: dict[str, str] = {}
+        with self._db.lock:
+            known = {_thing(stone): stone for stone in self._open()}
+            for stone in stones:
+                standing = known.get(_thing(stone))
+                if why := self._moved_on(stone):
+                    refused[stone.key] = why
+                elif standing is None:
+                    new = replace(stone, id=len(self._db.stones) + 1, state="condemned")
+                    self._db.stones[new.id] = known[_thing(new)] = new
+                elif standing.run_id != stone.run_id:
+                    refused[stone.key] = f"already condemned by {standing.run_id}"
+        return refused
+
+    def due(self, as_of: datetime) -> Iterator[Tombstone]:
+        self._db.traffic("tombstones.due")
+        with self._db.lock:
+            found = [s for s in self._open() if s.state == "reaping" or s.delete_after <= as_of]
+        yield from sorted(found, key=lambda stone: (ORDER[stone.kind], stone.key, stone.id))
+
+    def begin(self, ids: Sequence[int]) -> dict[int, Tombstone]:
+        self._db.traffic("tombstones.begin")
+        with self._db.lock:
+            begun = {id: self._db.stones[id] for id in ids if self._is_open(id)}
+            self._set(begun, "reaping")
+            return {id: self._db.stones[id] for id in begun}
+
+    def finish(self, ids: Sequence[int], state: str, note: str = "") -> None:
+        self._db.traffic("tombstones.finish")
+        with self._db.lock:
+            open_ids = [id for id in ids if self._is_open(id)]
+            self._set(open_ids, cast(TombstoneState, state))
+            self._db.notes.update(dict.fromkeys(open_ids, note))
+
+    def claim_job(self, stone: Tombstone, run_id: str) -> bool:
+        self._db.traffic("tombstones.claim_job")
+        with self._db.lock:
+            id = JobId(stone.key)
+            row = self._db.jobs.get(id)
+            if row and (row.status, row.updated_at) == ("failed", stone.owner_updated_at):
+                self._db.turn(row, "cleaned_up")
+                self._db.claims[id] = run_id
+            elif not (row and row.status == "cleaned_up" and id in self._db.claims):
+                return False
+            self._set([stone.id], "reaped")
+            return True
+
+    def claimed(self, ids: Iterable[JobId]) -> set[JobId]:
+        with self._db.lock:
+            return set(ids) & set(self._db.claims)
+
+    def close_claims(self) -> int:
+        with self._db.lock:
+            waiting = {stone.owner for stone in self._open() if stone.goes_with_job}
+            closed = [id for id in self._db.claims if id not in waiting]
+            for id in closed:
+                del self._db.claims[id]
+        return len(closed)
+
+    def of_run(self, run_id: str) -> Iterator[Tombstone]:
+        with self._db.lock:
+            found = [stone for stone in self._db.stones.values() if stone.run_id == run_id]
+        yield from found
+
+    def undo(self, ids: Sequence[int]) -> set[int]:
+        self._db.traffic("tombstones.undo")
+        with self._db.lock:
+            lifted = {id for id in ids if id in self._db.stones and self._db.stones[id].state == "condemned"}
+            self._set(lifted, "undone")
+        return lifted
+
+    def open_keys(self, place: str, keys: Sequence[str]) -> set[str]:
+        with self._db.lock:
+            return {stone.key for stone in self._open() if stone.place == place} & set(keys)
+
+    def open(self) -> dict[str, Totals]:
+        sums: dict[str, Totals] = {}
+        with self._db.lock:
+            for stone in self._open():
+                sums[stone.kind] = sums.get(stone.kind, Totals()) + Totals(1, stone.size)
+        return sums
+
+    def _open(self) -> list[Tombstone]:
+        return [stone for stone in self._db.stones.values() if stone.state in OPEN]
+
+    def _is_open(self, id: int) -> bool:
+        return id in self._db.stones and self._db.stones[id].state in OPEN
+
+    def _set(self, ids: Iterable[int], state: TombstoneState) -> None:
+        for id in ids:
+            self._db.stones[id] = replace(self._db.stones[id], state=state)
+
+    def _moved_on(self, stone: Tombstone) -> str | None:
+        """Why the owner is not as seen; None while it is."""
+        if stone.owner is None:
+            return None
+        row, seen = self._db.jobs.get(stone.owner), stone.owner_updated_at
+        if stone.kind == "job" or stone.goes_with_job:
+            good = row is not None and (row.status, row.updated_at) == ("failed", seen)
+        elif seen is None:
+            good = row is None
+        else:
+            good = row is not None and row.updated_at == seen and row.ended
+        return None if good else f"job {stone.owner} has moved on since the plan"
+
+
+def _thing(stone: Tombstone) -> tuple[str, str, str]:
+    return stone.kind, stone.place, stone.key

@@ -1,0 +1,138 @@
+"""Hostile keys: a store keeps them byte for byte or refuses them; it never keeps another key instead."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+
+import pytest
+
+from storage.errors import StoreRefused
+from storage.model import DeleteTarget, ObjectInfo, ObjectKey, Prefix
+from storage.ports import ObjectStore
+
+FOLDER = Prefix("temp/")
+HOSTILE = {
+    "space": "a b.ts",
+    "trailing-space": "a.ts ",
+    "leading-space": " a.ts",
+    "only-space": " ",
+    "plus": "a+b.ts",
+    "percent": "100%.ts",
+    "percent-code": "a%2Fb%20c.ts",
+    "ampersand": "a&amp;b&c.ts",
+    "angle": "<a>b</a>.ts",
+    "quotes": 'it\'s "so".ts',
+    "hash-question": "a#b?c=d.ts",
+    "backslash": "a\\b.ts",
+    "newline": "a\nb.ts",
+    "return": "a\r\nb.ts",
+    "tab": "a\tb.ts",
+    "nfc": unicodedata.normalize("NFC", "é\u0301Ångström.ts"),
+    "nfd": unicodedata.normalize("NFD", "é\u0301Ångström.ts"),
+    "emoji": "🎬🏴‍☠️.mp4",
+    "last-code-point": "a\U0010fffd.ts",
+    "colon-star": "C:*|.ts",
+    "tilde": "~.ts",
+    "folder-marker": "dir/",
+    "double-slash": "a//b.ts",
+    "up": "../up.ts",
+    "dot": "./a.ts",
+    "dots": "...",
+    "sql": "'; DROP TABLE jobs; --",
+    "1024-bytes": "/".join(["x" * 200] * 5) + "y" * 15,
+    "one-long-part": "é" * 507,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_key_is_kept_byte_for_byte_or_refused(
+    name: str, object_store: ObjectStore, put: Callable[..., object], store_kind: str
+) -> None:
+    key = ObjectKey(FOLDER + HOSTILE[name])
+    if not _stored(put, key):
+        assert store_kind != "fake", "the fake refuses only what no store takes"
+        assert list(object_store.scan(FOLDER)) == []
+        return
+    assert [info.key.encode() for info in object_store.scan(FOLDER)] == [key.encode()]
+    found = object_store.head(key)
+    assert found is not None
+    assert (found.key, found.size) == (key, 4)
+    with object_store.open(key) as data:
+        assert data.read() == b"data"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_delete_of_a_hostile_key_takes_exactly_it(
+    name: str, object_store: ObjectStore, put: Callable[..., object]
+) -> None:
+    key = ObjectKey(FOLDER + HOSTILE[name])
+    bystander = ObjectKey("temp/bystander.ts")
+    put(bystander, b"stays")
+    if not _stored(put, key):
+        assert _keys(object_store) == [bystander]
+        return
+    assert object_store.delete([_target(object_store, key)]) == []
+    assert _keys(object_store) == [bystander]
+
+
+@pytest.mark.parametrize(
+    ("gone", "stays"),
+    [
+        ("dir/", "dir"),
+        ("dir", "dir/"),
+        ("a b", "a+b"),
+        ("a%20b", "a b"),
+        (HOSTILE["nfc"], HOSTILE["nfd"]),
+        (HOSTILE["nfd"], HOSTILE["nfc"]),
+        ("a", "a "),
+        ("A", "a"),
+        ("a_b", "aXb"),
+        ("a//b", "a/b"),
+        ("x/../a", "a"),
+    ],
+)
+def test_delete_leaves_the_look_alike(
+    gone: str, stays: str, object_store: ObjectStore, put: Callable[..., object]
+) -> None:
+    wanted, other = ObjectKey(FOLDER + gone), ObjectKey(FOLDER + stays)
+    stored = {key: _stored(put, key) for key in (other, wanted)}
+    if not all(stored.values()):
+        assert _keys(object_store) == sorted(key for key, kept in stored.items() if kept)
+        return
+    assert object_store.delete([_target(object_store, wanted)]) == []
+    assert _keys(object_store) == [other]
+
+
+@pytest.mark.parametrize("key", ["temp/" + "x/" * 509 + "xx", "temp/\ud800"])
+def test_what_no_store_takes_is_refused(
+    key: str, object_store: ObjectStore, put: Callable[..., object]
+) -> None:
+    with pytest.raises(StoreRefused):
+        put(key, b"data")
+    assert _keys(object_store) == []
+
+
+def test_listing_is_in_byte_order(object_store: ObjectStore, put: Callable[..., object]) -> None:
+    names = ["a", "B", "é", "z", "\uff5e", "😀", "a-b", "a.b", "a0", "~"]
+    stored = [FOLDER + name for name in names if _stored(put, FOLDER + name)]
+    assert len(stored) == len(names)
+    assert _keys(object_store) == sorted(stored, key=str.encode)
+
+
+def _stored(put: Callable[..., object], key: str) -> bool:
+    try:
+        put(key, b"data")
+    except StoreRefused:
+        return False
+    return True
+
+
+def _target(store: ObjectStore, key: ObjectKey) -> DeleteTarget:
+    info = store.head(key)
+    assert isinstance(info, ObjectInfo)
+    return DeleteTarget(key, info.etag, info.versions)
+
+
+def _keys(store: ObjectStore) -> list[str]:
+    return [info.key for info in store.scan(FOLDER)]

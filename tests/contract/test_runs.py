@@ -1,0 +1,129 @@
+"""The record of runs: what is saved is read back, batches count once, a job's lock is held once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from storage.errors import JobBusy, NoSuchRun, PlanChanged
+from storage.model import Outcome, Run, Totals
+
+T = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SHA = "ab" * 32
+
+
+def planned(id: str, job: str = "sweep", hours: int = 0, **values: Any) -> Run:
+    at = T + timedelta(hours=hours)
+    return Run(id=id, job=job, as_of=at, state="planned", started_at=at, **values)
+
+
+def test_save_and_get_every_field(database: Any) -> None:
+    run = planned(
+        "r1",
+        plan_uri="s3://maintenance/plans/r1",
+        plan_sha256=SHA,
+        considered=Totals(10, 1 << 50),
+        planned=Totals(4, 400),
+        done=Totals(2, 200),
+        skipped=Totals(1, 100),
+        failed=Totals(1, 100),
+        params={"hours_old": 24, "max_objects": 0.5},
+        message="it's 100% 'é' \n",
+        requested_by="o'brien",
+        finished_at=T + timedelta(seconds=90),
+    )
+    database.runs.save(run)
+    assert database.runs.get("r1") == run
+    assert database.runs.get("r2") is None
+
+
+def test_save_again_updates(database: Any) -> None:
+    database.runs.save(planned("r1"))
+    after = planned("r1", done=Totals(1, 2), message="x", finished_at=T)
+    database.runs.save(replace(after, state="failed"))
+    assert database.runs.get("r1") == replace(after, state="failed")
+    assert len(database.runs.latest()) == 1
+
+
+def test_latest_is_newest_first(database: Any) -> None:
+    for hours, name in ((2, "b"), (1, "a"), (3, "c")):
+        database.runs.save(planned(name, hours=hours))
+    database.runs.save(planned("other", "reap", hours=9))
+    assert [run.id for run in database.runs.latest("sweep")] == ["c", "b", "a"]
+    assert [run.id for run in database.runs.latest()] == ["other", "c", "b", "a"]
+    assert [run.id for run in database.runs.latest("sweep", 2)] == ["c", "b"]
+    assert database.runs.latest("none") == []
+
+
+def test_approve_names_one_plan(database: Any) -> None:
+    database.runs.save(replace(planned("r1", plan_sha256=SHA), state="waiting"))
+    with pytest.raises(PlanChanged):
+        database.runs.approve("r1", "cd" * 32, "eve")
+    assert database.runs.get("r1").approved_sha256 == ""
+    database.runs.approve("r1", SHA, "ann")
+    run = database.runs.get("r1")
+    assert (run.approved_sha256, run.approved_by, run.state) == (SHA, "ann", "waiting")
+
+
+def test_approve_of_no_run(database: Any) -> None:
+    with pytest.raises(NoSuchRun):
+        database.runs.approve("none", SHA, "ann")
+
+
+def test_save_neither_gives_nor_takes_an_approval(database: Any) -> None:
+    stale = replace(planned("r1", plan_sha256=SHA), state="waiting")
+    database.runs.save(replace(stale, approved_sha256=SHA, approved_by="forged"))
+    assert database.runs.get("r1").approved_sha256 == ""
+    database.runs.approve("r1", SHA, "ann")
+    database.runs.save(stale)
+    assert database.runs.get("r1").approved_sha256 == SHA
+
+
+def test_lock_is_held_once_a_job(database: Any) -> None:
+    with database.runs.lock("sweep") as still_held:
+        still_held()
+        with pytest.raises(JobBusy), database.runs.lock("sweep"):
+            pytest.fail("held twice")
+        with database.runs.lock("reap"):
+            still_held()
+    with database.runs.lock("sweep") as still_held:
+        still_held()
+
+
+def test_lock_is_released_by_an_error(database: Any) -> None:
+    with pytest.raises(ZeroDivisionError), database.runs.lock("sweep"):
+        raise ZeroDivisionError
+    with database.runs.lock("sweep") as still_held:
+        still_held()
+
+
+def test_batches_add_up(database: Any) -> None:
+    database.runs.save(planned("r1"))
+    database.runs.save(planned("r2"))
+    database.runs.finish_batch("r1", 0, [Outcome("done", bytes=5), Outcome("skipped", "gone", 3)], [1])
+    database.runs.finish_batch("r1", 7, [Outcome("failed", "503", 2), Outcome("done", bytes=1)], [1002])
+    database.runs.finish_batch("r1", 8, [Outcome("skipped", "gone", 3), Outcome("done")], [1004])
+    assert database.runs.finished("r1") == {0: (1,), 7: (1002,), 8: (1004,)}
+    assert database.runs.totals("r1") == (Totals(3, 6), Totals(2, 6), Totals(1, 2))
+    assert database.runs.details("r1") == [("skipped", "gone", 2), ("failed", "503", 1)]
+    assert database.runs.finished("r2") == {}
+    assert database.runs.totals("r2") == (Totals(), Totals(), Totals())
+    assert database.runs.details("r2") == []
+
+
+def test_batch_recorded_twice_counts_once(database: Any) -> None:
+    database.runs.save(planned("r1"))
+    for _ in range(2):
+        database.runs.finish_batch("r1", 0, [Outcome("done", bytes=5), Outcome("failed", "no", 1)], [1])
+    database.runs.finish_batch("r1", 0, [Outcome("skipped", "already gone", 5)] * 2, [0, 1])
+    assert database.runs.finished("r1") == {0: (1,)}
+    assert database.runs.totals("r1") == (Totals(1, 5), Totals(), Totals(1, 1))
+    assert database.runs.details("r1") == [("failed", "no", 1)]
+
+
+def test_audit_takes_any_detail(database: Any) -> None:
+    database.runs.audit("apply", "r1", {"planned": 3, "text": "it's é\n", "nested": {"a": [1, None]}})
+    database.runs.audit("undo", "", {})
