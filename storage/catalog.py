@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from storage.engine import guard
 from storage.engine.guard import UNLIMITED, Limits
-from storage.engine.job import MaintenanceJob, Parameter
+from storage.engine.job import MAX_OBJECTS, MaintenanceJob, Parameter
 from storage.engine.plan import Draft
 from storage.errors import UnknownJob
 from storage.policies.jobs import FailedJobs, StuckJobs
@@ -15,6 +15,7 @@ from storage.policies.temp import EndedTempFiles, EndedTempObjects, TempFiles, T
 from storage.policies.uploads import OrphanUploads, StaleUploads
 from storage.ports import Stores
 
+__all__ = ["JOBS", "MAX_OBJECTS", "get"]
 TEMP_LIMITS = Limits(max_fraction=None)  # temp is there to be emptied
 QUIET = timedelta(minutes=10)  # a temp thing of an ended job goes once untouched for this long
 WINDOW = timedelta(days=1)  # jobs ended longer ago than this are the nightly run's
@@ -40,6 +41,7 @@ _ALL = (
     MaintenanceJob(
         name="cleanup_temp_files",
         title="Temp folder: files untouched for a day, set aside for an hour, then unlinked",
+        resource="files",
         policy=lambda hours_old: TempFiles(older_than=timedelta(hours=hours_old)),
         parameters=(_hours(24, 1 / 120, 8760, "Files touched within so many hours stay."),),
         limits=TEMP_LIMITS,
@@ -47,6 +49,7 @@ _ALL = (
     MaintenanceJob(
         name="cleanup_temp_objects",
         title="Objects under temp/ untouched for a day",
+        resource="objects",
         policy=lambda hours_old: TempObjects(older_than=timedelta(hours=hours_old)),
         parameters=(_hours(24, 1 / 120, 8760, "Objects written within so many hours stay."),),
         limits=TEMP_LIMITS,
@@ -54,18 +57,21 @@ _ALL = (
     MaintenanceJob(
         name="cleanup_ended_temp_files",
         title="Temp folder: what jobs that ended within a day left behind",
+        resource="files",
         policy=lambda: EndedTempFiles(older_than=QUIET, window=WINDOW),
         limits=TEMP_LIMITS,
     ),
     MaintenanceJob(
         name="cleanup_ended_temp_objects",
         title="Objects under temp/ of jobs that ended within a day",
+        resource="objects",
         policy=lambda: EndedTempObjects(older_than=QUIET, window=WINDOW),
         limits=TEMP_LIMITS,
     ),
     MaintenanceJob(
         name="abort_uploads",
         title="Multipart uploads nobody finished, and stale *.partN groups",
+        resource="objects",
         policy=lambda hours_old: StaleUploads(older_than=timedelta(hours=hours_old)),
         parameters=(_hours(48, 24, 8760, "Uploads begun within so many hours stay."),),
         limits=Limits(max_fraction=None),  # most of what is open is usually stale
@@ -73,6 +79,7 @@ _ALL = (
     MaintenanceJob(
         name="cleanup_orphan_uploads",
         title="Objects under uploads/ whose job does not exist",
+        resource="objects",
         policy=lambda days_old: OrphanUploads(older_than=timedelta(days=days_old)),
         parameters=(_days(14, "Orphans go so many days after they came."),),
         counted=("condemn",),
@@ -82,6 +89,7 @@ _ALL = (
     MaintenanceJob(
         name="cleanup_failed_jobs",
         title="Objects of failed jobs, a week after the failure",
+        resource="objects",
         policy=lambda days_old: FailedJobs(older_than=timedelta(days=days_old)),
         parameters=(_days(7, "Files go so many days after the failure."),),
         counted=("condemn-job",),
@@ -91,6 +99,7 @@ _ALL = (
     MaintenanceJob(
         name="cleanup_stuck_jobs",
         title="Jobs without a sign of life become failed",
+        resource="database",
         policy=lambda hours_old: StuckJobs(older_than=timedelta(hours=hours_old)),
         parameters=(_hours(24, 1, 8760, "Jobs whose row moved within so many hours stay."),),
         counted=("fail",),
@@ -100,6 +109,7 @@ _ALL = (
     MaintenanceJob(
         name="reap",
         title="Deletes what was condemned and is due",
+        resource="files",
         policy=Reap,
         checks=(guard.fresh_backup,),
         limits=UNLIMITED,  # each tombstone passed the guard of the run that wrote it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from storage.engine.guard import Limits
 from storage.engine.plan import Draft
@@ -52,10 +52,12 @@ class MaintenanceJob:
     """One named upkeep task.
 
     ``counted`` and ``population`` say what the fraction limit is about: which verbs, out of how many.
+    ``resource`` is what it wears: jobs of one resource share a pool.
     """
 
     name: str
     title: str
+    resource: Literal["objects", "database", "files"]
     policy: Callable[..., Policy]
     parameters: tuple[Parameter, ...] = ()
     limits: Limits = Limits()

@@ -1,0 +1,45 @@
+"""
+### Storage clean-up
+Every night: what transcodes leave behind, uploads nobody finished, files of jobs that failed a week ago,
+and jobs that got stuck. Each job is three tasks: **plan** decides and changes nothing, **approve** asks a
+person only when a limit tripped, **apply** looks at each thing again and acts.
+
+A manual run only plans, unless `dry_run` is set to false: `{"dry_run": false}`.
+
+**If it is red:** *plan* red: a guard refused, its last line says why and what to do; nothing was changed.
+*approve* red: rejected, or not answered within 20 hours; nothing was changed. *apply* red: the log names the
+first failure; finished batches stay finished, and clearing the task goes on from there.
+Take back what was condemned with `storage undo RUN`; stop everything with `storage pause`.
+"""
+
+from airflow.sdk import dag
+from storage_tasks import DEFAULTS, dry_run, maintain, number, schedule
+
+
+@dag(
+    dag_id="storage_cleanup",
+    description="Daily storage cleanup tasks",
+    schedule=schedule("STORAGE_CLEANUP_SCHEDULE", "0 2 * * *"),
+    tags=["storage", "cleanup"],
+    doc_md=__doc__,
+    params={
+        "dry_run": dry_run(),
+        "days_old": number("cleanup_failed_jobs", "days_old"),
+        "hours_old": number("cleanup_stuck_jobs", "hours_old"),
+        "temp_hours_old": number("cleanup_temp_files", "hours_old", "Temp things younger than this stay."),
+        "upload_hours_old": number("abort_uploads", "hours_old"),
+        "orphan_days_old": number("cleanup_orphan_uploads", "days_old"),
+        "max_objects": number("cleanup_temp_objects", "max_objects"),
+    },
+    **DEFAULTS,
+)
+def storage_cleanup() -> None:
+    maintain("cleanup_temp_files", hours_old="temp_hours_old", max_objects="max_objects")
+    maintain("cleanup_temp_objects", hours_old="temp_hours_old", max_objects="max_objects")
+    maintain("abort_uploads", hours_old="upload_hours_old", max_objects="max_objects")
+    maintain("cleanup_orphan_uploads", days_old="orphan_days_old", max_objects="max_objects")
+    maintain("cleanup_failed_jobs", days_old="days_old", max_objects="max_objects")
+    maintain("cleanup_stuck_jobs", hours_old="hours_old", max_objects="max_objects")
+
+
+storage_cleanup()

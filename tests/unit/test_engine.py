@@ -1,0 +1,282 @@
+"""Planning and its guards: what is written down, what waits, what is refused."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from storage import catalog
+from storage.engine.apply import apply
+from storage.engine.sweep import explain, plan, run
+from storage.errors import NoSuchRun, NotApproved, Paused, PlanChanged, Refused, UsageError
+from storage.model import ObjectKey, Prefix, Totals
+from tests.unit.world import DAY, HOUR, MINUTE, NOW, SECOND, World
+
+TEMP = "cleanup_temp_objects"
+
+
+def fill(world: World, count: int, folder: str = "temp") -> None:
+    for number in range(count):
+        world.put(f"{folder}/{number:05}.ts", 2 * DAY)
+
+
+def test_plan_changes_nothing_and_is_recorded(world: World) -> None:
+    fill(world, 3)
+    world.put("temp/new.ts", HOUR)
+    before = world.keys()
+    planned = world.plan(TEMP)
+    assert world.keys() == before
+    assert world.objects.requests["delete"] == 0
+    assert world.stones() == []
+    assert (planned.state, planned.considered, planned.planned) == ("planned", Totals(4, 16), Totals(3, 12))
+    assert world.stores.runs.get(planned.id) == planned
+    assert [info.key for info in world.plans.page(Prefix("plans/")).objects] == [
+        f"plans/{TEMP}/{planned.id}.jsonl.gz"
+    ]
+
+
+def test_empty_plan_is_stored_nowhere_and_applies(world: World) -> None:
+    planned = world.plan(TEMP)
+    assert (planned.plan_uri, planned.planned) == ("", Totals())
+    assert world.plans.requests["put"] == 0
+    assert apply(planned.id, world.stores).state == "verified"
+
+
+def test_plan_again_under_the_same_id_is_the_same_plan(world: World) -> None:
+    fill(world, 1)
+    job = catalog.get(TEMP)
+    first = plan(job, world.stores, NOW, run_id="r")
+    world.put("temp/more.ts", 2 * DAY)
+    assert plan(job, world.stores, NOW, run_id="r") == first
+
+
+def test_apply_does_the_plan_and_only_it(world: World) -> None:
+    fill(world, 3)
+    world.put("uploads/a/in.mp4", 90 * DAY)
+    planned = world.plan(TEMP)
+    world.put("temp/later.ts", 2 * DAY)
+    done = apply(planned.id, world.stores)
+    assert (done.state, done.done, done.skipped, done.failed) == (
+        "verified",
+        Totals(3, 12),
+        Totals(),
+        Totals(),
+    )
+    assert world.keys() == ["temp/later.ts", "uploads/a/in.mp4"]
+    assert world.stores.runs.get(planned.id) == done
+    assert [event for event, _, _ in world.database.audit] == ["apply", "verified"]
+
+
+def test_apply_of_a_verified_run_asks_for_nothing(world: World) -> None:
+    fill(world, 3)
+    done = world.run(TEMP)
+    world.put("temp/00000.ts", 2 * DAY)
+    world.count_from_here()
+    assert apply(done.id, world.stores) == done
+    assert not world.objects.requests
+    assert world.keys() == ["temp/00000.ts"]
+
+
+def test_run_is_plan_and_apply(world: World) -> None:
+    fill(world, 2)
+    assert run(catalog.get(TEMP), world.stores, NOW).done == Totals(2, 8)
+    with pytest.raises(NoSuchRun):
+        apply("none", world.stores)
+
+
+def test_limit_waits_for_the_approval_of_this_plan(world: World) -> None:
+    fill(world, 3)
+    waiting = world.plan(TEMP, max_objects=2)
+    assert (waiting.state, waiting.message) == ("waiting", "3 actions planned, 2 allowed")
+    with pytest.raises(NotApproved):
+        apply(waiting.id, world.stores)
+    with pytest.raises(PlanChanged):
+        apply(waiting.id, world.stores, approve="0" * 64, by="ann")
+    with pytest.raises(NotApproved):
+        apply(waiting.id, world.stores)
+    assert len(world.keys()) == 3
+    done = apply(waiting.id, world.stores, approve=waiting.plan_sha256, by="ann")
+    assert (done.state, done.approved_by, world.keys()) == ("verified", "ann", [])
+
+
+def test_run_that_trips_a_limit_does_nothing(world: World) -> None:
+    fill(world, 3)
+    with pytest.raises(NotApproved, match="3 actions planned"):
+        run(catalog.get(TEMP), world.stores, NOW, {"max_objects": 2})
+    assert len(world.keys()) == 3
+
+
+def test_fraction_is_of_all_jobs(world: World) -> None:
+    for number in range(51):
+        world.job(f"job-{number}", "failed" if number < 11 else "completed", 6 * DAY)
+    assert "11 of 51 (22%) planned, 20% allowed" in world.plan("cleanup_failed_jobs").message
+    world.job("job-10", "completed", 6 * DAY)
+    assert world.plan("cleanup_failed_jobs").state == "planned"
+
+
+def test_history_is_a_limit(world: World) -> None:
+    for _ in range(3):
+        world.put("temp/a", 2 * DAY)
+        assert world.run(TEMP).state == "verified"
+        world.time += MINUTE
+    fill(world, 200)
+    assert world.plan(TEMP).state == "planned"
+    world.put("temp/one-more", 2 * DAY)
+    assert "more than 10 times the usual 1" in world.plan(TEMP).message
+
+
+def test_edited_plan_is_not_applied(world: World) -> None:
+    fill(world, 2)
+    planned = world.plan(TEMP)
+    key = ObjectKey(planned.plan_uri.removeprefix("s3://maintenance/"))
+    with world.plans.open(key) as file:
+        lines = gzip.decompress(file.read())
+    world.plans.put(key, gzip.compress(lines.replace(b"00001.ts", b"00009.ts")))
+    with pytest.raises(PlanChanged, match="SHA-256"):
+        apply(planned.id, world.stores)
+    assert len(world.keys()) == 2
+
+
+@pytest.mark.parametrize("when", ["plan", "apply"])
+def test_paused(when: str, world: World) -> None:
+    fill(world, 2)
+    planned = world.plan(TEMP)
+    world.stores.control.write("paused", "disk swap")
+    with pytest.raises(Paused, match="disk swap"):
+        world.plan(TEMP) if when == "plan" else apply(planned.id, world.stores)
+    assert len(world.keys()) == 2
+    world.stores.control.write("paused", None)
+    assert apply(planned.id, world.stores).done.count == 2
+
+
+def _other_bucket(world: World) -> None:
+    world.objects.adopt("another")
+
+
+def _never_set_up(world: World) -> None:
+    world.stores.control.write("identity", None)
+
+
+def _store_ahead(world: World) -> None:
+    world.objects.skew = MINUTE + SECOND
+
+
+def _store_behind(world: World) -> None:
+    world.objects.skew = -(MINUTE + SECOND)
+
+
+def _restored(world: World) -> None:
+    world.stores.control.write("restore_epoch", "2026-03-01")
+
+
+WRONG = {
+    _other_bucket: "not the bucket and database of before",
+    _never_set_up: "never set up",
+    _store_ahead: "the object store is 61 s ahead",
+    _store_behind: "ahead of the object store",
+    _restored: "restore-epoch",
+}
+
+
+@pytest.mark.parametrize("change", WRONG, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("when", ["plan", "apply"])
+def test_wrong_world_is_refused(change: object, when: str, world: World) -> None:
+    assert callable(change)
+    fill(world, 2)
+    planned = world.plan(TEMP)
+    change(world)
+    with pytest.raises(Refused, match=WRONG[change]):
+        world.plan(TEMP) if when == "plan" else apply(planned.id, world.stores, approve=planned.plan_sha256)
+    assert len(world.keys()) == 2
+
+
+def test_clocks_a_minute_apart_are_well(world: World) -> None:
+    world.objects.skew = MINUTE
+    assert world.plan(TEMP).state == "planned"
+
+
+def test_future_as_of_is_refused_and_the_refusal_is_recorded(world: World) -> None:
+    with pytest.raises(Refused, match="future"):
+        plan(catalog.get(TEMP), world.stores, NOW + MINUTE + SECOND, run_id="r")
+    found = world.stores.runs.get("r")
+    assert found and (found.state, "future" in found.message) == ("refused", True)
+    with pytest.raises(Refused):
+        apply("r", world.stores)
+    assert plan(catalog.get(TEMP), world.stores, NOW + MINUTE, run_id="r").state == "planned"
+
+
+def test_backfill_does_less_than_today(world: World) -> None:
+    world.put("temp/a", 2 * DAY)
+    assert plan(catalog.get(TEMP), world.stores, NOW - 2 * DAY).planned == Totals()
+
+
+def test_shrunk_listing_is_refused(world: World) -> None:
+    fill(world, 101, "uploads/j")
+    world.job("j", "completed", DAY)
+    world.run("cleanup_orphan_uploads")
+    world.time += DAY
+    world.objects.hidden.update(f"uploads/j/{number:05}.ts" for number in range(50))
+    assert world.plan("cleanup_orphan_uploads").state == "planned"
+    world.objects.hidden.add("uploads/j/00050.ts")
+    with pytest.raises(Refused, match="50 considered, though the last run left 101"):
+        world.plan("cleanup_orphan_uploads")
+
+
+def test_backlog_is_not_failed(world: World) -> None:
+    for number in range(20):
+        world.job(f"job-{number}", "queued", 2 * DAY if number < 11 else HOUR)
+    with pytest.raises(Refused, match="11 of 20 queued jobs look stuck"):
+        world.plan("cleanup_stuck_jobs")
+    world.job("job-0", "queued", HOUR)
+    assert world.plan("cleanup_stuck_jobs").planned.count == 10
+
+
+def test_fresh_backup_guard_is_off_until_it_is_on(world: World) -> None:
+    world.job("j", "failed", 9 * DAY)
+    assert world.plan("cleanup_failed_jobs").state == "planned"
+    world.stores.control.write("fresh_backup_guard", "on")
+    with pytest.raises(Refused, match="missing"):
+        world.plan("cleanup_failed_jobs")
+    world.stores.control.write("last_proven_backup", (NOW - 26 * HOUR - SECOND).isoformat())
+    with pytest.raises(Refused, match="26 h"):
+        world.plan("cleanup_failed_jobs")
+    world.stores.control.write("last_proven_backup", (NOW - 26 * HOUR).isoformat())
+    assert world.plan("cleanup_failed_jobs").state == "planned"
+
+
+def test_protected_prefix_is_refused(world: World) -> None:
+    """A policy gone wrong: file names of the temp folder that are keys of a protected prefix."""
+    world.files.add("backups/db.dump", changed=NOW - 9 * DAY)
+    with pytest.raises(Refused, match="backups/db.dump is protected"):
+        world.plan("cleanup_temp_files")
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        (TEMP, {"hours_old": 0}),
+        (TEMP, {"hours_old": 9000}),
+        (TEMP, {"hours_old": "24"}),
+        (TEMP, {"hours_old": True}),
+        (TEMP, {"max_objects": 10_001}),
+        (TEMP, {"days_old": 1}),
+        ("reap", {"hours_old": 1}),
+    ],
+)
+def test_unfit_parameters_are_refused(name: str, params: dict[str, float], world: World) -> None:
+    with pytest.raises(UsageError):
+        plan(catalog.get(name), world.stores, NOW, params)
+    assert world.stores.runs.latest() == []
+
+
+def test_explain_says_why_for_a_key_and_for_a_job(world: World) -> None:
+    world.job("j", "processing", HOUR)
+    world.put("temp/j/a.ts", 9 * DAY)
+    jobs = [catalog.get(TEMP), catalog.get("cleanup_temp_files")]
+    world.files.unsafe = "no marker"
+    for subject in ("temp/j/a.ts", "j"):
+        found = list(explain(jobs, world.stores, NOW, subject))
+        assert [(name, one.reason) for name, one in found][0] == (TEMP, "job j has not ended (processing)")
+        assert "cannot look" in found[1][1].reason
+    assert world.keys() == ["temp/j/a.ts"]

@@ -1,0 +1,57 @@
+"""A whole installation in memory, with a clock that stands still until a test moves it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from storage import catalog
+from storage.engine.apply import apply
+from storage.engine.sweep import plan
+from storage.model import Job, Run, Tombstone
+from storage.testing import Database, MemoryFiles, MemoryObjects, memory_stores
+
+NOW = datetime(2026, 3, 8, 2, tzinfo=UTC)
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
+
+
+class World:
+    """The fakes behind ``stores``, and short words for what tests do with them."""
+
+    def __init__(self) -> None:
+        self.time = NOW
+        self.objects = MemoryObjects(self.now)
+        self.plans = MemoryObjects(self.now, bucket="maintenance")
+        self.database = Database(self.now)
+        self.files = MemoryFiles(self.now)
+        self.stores = memory_stores(
+            self.files, self.now, objects=self.objects, plans=self.plans, database=self.database
+        )
+
+    def now(self) -> datetime:
+        return self.time
+
+    def put(self, key: str, age: timedelta, data: bytes = b"data") -> None:
+        self.objects.put(key, data, self.time - age)
+
+    def job(self, id: str, status: str, age: timedelta, **columns: Any) -> Job:
+        return self.database.add_job(id, status, self.time - age, **columns)
+
+    def plan(self, job: str, **params: float) -> Run:
+        return plan(catalog.get(job), self.stores, self.time, params)
+
+    def run(self, job: str, **params: float) -> Run:
+        return apply(self.plan(job, **params).id, self.stores)
+
+    def keys(self) -> list[str]:
+        """Every key in the bucket, uncounted."""
+        return [key for key in self.objects._keys() if self.objects._info(key)]
+
+    def stones(self, *states: str) -> list[Tombstone]:
+        found = self.database.stones.values()
+        return [stone for stone in found if not states or stone.state in states]
+
+    def count_from_here(self) -> None:
+        self.objects.requests.clear()
+        self.database.requests.clear()
