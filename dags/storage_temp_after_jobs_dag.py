@@ -7,13 +7,13 @@ has touched it for ten minutes. The nightly clean-up takes what this one misses.
 """
 
 from airflow.sdk import dag
-from storage_tasks import DEFAULTS, dry_run, maintain
+from storage_tasks import DEFAULTS, dry_run, maintain, schedule
 
 
 @dag(
     dag_id="storage_temp_after_jobs",
     description="Temp things of jobs that ended",
-    schedule="*/10 * * * *",
+    schedule=schedule("STORAGE_TEMP_SCHEDULE", "*/10 * * * *"),
     tags=["storage", "cleanup"],
     doc_md=__doc__,
     params={"dry_run": dry_run()},

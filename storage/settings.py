@@ -27,7 +27,13 @@ FALLBACKS = {
 }
 REQUIRED = ("endpoint_url", "access_key", "secret_key", "database_url")
 BACKENDS = ("minio", "s3", "aws")
-_OTHERS = {"STORAGE_BACKEND", "STORAGE_CLEANUP_SCHEDULE", "STORAGE_REAP_SCHEDULE"}
+_OTHERS = {
+    "STORAGE_BACKEND",
+    "STORAGE_CLEANUP_SCHEDULE",
+    "STORAGE_REAP_SCHEDULE",
+    "STORAGE_TEMP_SCHEDULE",
+    "STORAGE_PROBE_SCHEDULE",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

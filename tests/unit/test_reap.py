@@ -105,6 +105,18 @@ def test_object_another_job_names_is_kept(world: World) -> None:
     assert world.keys() == ["processed/j/a.mp4", "processed/j2/a.mp4"]
 
 
+def test_object_a_retried_job_of_the_same_batch_names_is_kept(world: World) -> None:
+    """Both jobs were condemned; one was retried and now shows the other's output as its own."""
+    for id in ("j", "k"):
+        world.job(id, "failed", 6 * DAY)
+        world.put(f"processed/{id}/a.mp4", 6 * DAY)
+    assert world.run("cleanup_failed_jobs").done.count == 4
+    world.time += DAY
+    world.job("k", "completed", HOUR, output_360p_path="processed/j/a.mp4")
+    world.run("reap")
+    assert world.keys() == ["processed/j/a.mp4", "processed/k/a.mp4"]
+
+
 def test_orphan_whose_job_appeared_is_kept(world: World) -> None:
     world.put("uploads/late/in.mp4", 20 * DAY)
     assert world.run("cleanup_orphan_uploads").done.count == 1

@@ -1,0 +1,60 @@
+# `make` prints this help. Everything is set up inside this folder; nothing is installed elsewhere.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STORE ?= auto
+JOBS ?= 600
+UV = $(BIN)/uv
+export UV_LINK_MODE ?= copy
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-stop test check bench faults object-store lock clean
+
+help: ## this help
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready ## install everything into .venv (asked for by the others)
+
+$(VENV)/.ready: requirements.txt requirements-dev.txt requirements-ministack.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: apt-get install python3, or make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv is missing: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(UV) pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(UV) venv --quiet --clear --python $(BIN)/python .venv-ministack
+	$(UV) pip install --quiet --python .venv-ministack/bin/python -r requirements-ministack.txt
+	@touch $@
+
+demo: setup ## a real Airflow cleans a real bucket, temp folder and PostgreSQL (STORE=minio for the real MinIO)
+	$(BIN)/python -m devstack.demo --store $(STORE) --jobs $(JOBS)
+
+demo-stop: ## end what the demo left running
+	@test ! -x $(BIN)/python || $(BIN)/python -m devstack down
+
+test: setup ## every test, on real servers
+	$(BIN)/pytest
+
+check: setup ## format, lint, types, layers, unit tests: under a minute
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	$(BIN)/pytest tests/unit
+
+bench: setup ## list, list + delete and the engine, side by side with s5cmd and minio-py
+	$(BIN)/python -m tests.benchmarks
+
+faults: setup object-store ## every crash point, fault and race, on the real MinIO (up to an hour)
+	$(BIN)/python -m tests.faults
+
+object-store: setup ## build the real MinIO from source (two to four minutes, once)
+	$(BIN)/python -m devstack object-store
+
+lock: setup ## resolve requirements*.in anew
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate requirements.in -o requirements.txt
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate requirements-dev.in -c requirements.txt -o requirements-dev.txt
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate requirements-ministack.in -o requirements-ministack.txt
+
+clean: demo-stop ## remove the environment, caches and local state
+	rm -rf $(VENV) .venv-ministack .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .state build

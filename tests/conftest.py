@@ -1,0 +1,188 @@
+"""Real servers for the tests: PostgreSQL, ministack and MinIO, started once, on loopback.
+
+A store that cannot be had is named in the summary with the reason, and fails the run in CI.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from devstack import minio_build, objectstore, postgres
+from devstack.errors import DevstackError
+from devstack.stack import server_folder
+from storage import connect
+from storage.settings import Settings
+from storage.stores.pg_migrate import migrate
+from storage.stores.postgres import connect as connect_engine
+
+TEMPLATE, PASSWORD = "template_maintenance", secrets.token_hex(8)
+missing: dict[str, str] = {}
+
+
+@pytest.fixture(scope="session")
+def server_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("servers")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_home: Path) -> Iterator[postgres.Postgres]:
+    """One server; durability is off, for no test cuts its power."""
+    folder = server_folder(server_home)
+    server = postgres.start(folder, fsync=False)
+    server.create_database(TEMPLATE, "maintainer", PASSWORD)
+    engine = connect_engine(server.dsn(TEMPLATE, "maintainer", PASSWORD))
+    migrate(engine)
+    engine.dispose()
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def database_url(postgres_server: postgres.Postgres) -> Iterator[str]:
+    """A database of its own, copied from a migrated template."""
+    name = f"test_{secrets.token_hex(6)}"
+    with postgres_server.connect() as session:
+        session.autocommit = True
+        with session.cursor() as cursor:
+            cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" OWNER maintainer')
+    yield postgres_server.dsn(name, "maintainer", PASSWORD)
+    with postgres_server.connect() as session:
+        session.autocommit = True
+        with session.cursor() as cursor:
+            cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    one = connect_engine(database_url)
+    yield one
+    one.dispose()
+
+
+@pytest.fixture(scope="session")
+def store_server(server_home: Path) -> Iterator[Callable[[str], objectstore.ObjectStore]]:
+    """Starts a store of a kind the first time it is asked for."""
+    running: dict[str, objectstore.ObjectStore] = {}
+
+    def start(kind: str) -> objectstore.ObjectStore:
+        if kind not in running:
+            running[kind] = objectstore.start(
+                kind, server_home / kind, access_key="testaccesskey", secret_key=secrets.token_hex(16)
+            )
+        return running[kind]
+
+    yield start
+    for server in running.values():
+        server.stop()
+
+
+def needed(kind: str, start: Callable[[str], objectstore.ObjectStore]) -> objectstore.ObjectStore:
+    """The running store, or a skip that says why there is none."""
+    if kind in missing:
+        pytest.skip(missing[kind])
+    try:
+        if kind == "minio":
+            minio_build.build()
+        return start(kind)
+    except DevstackError as error:
+        missing[kind] = f"no {kind}: {error}"
+        pytest.skip(missing[kind])
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a test works: settings on a bucket set, database and temp folder of its own."""
+
+    settings: Settings
+    kind: str
+    boto: Any
+
+    def put(self, key: str, data: bytes = b"x") -> None:
+        self.boto.put_object(Bucket=self.settings.bucket, Key=key, Body=data)
+
+
+@pytest.fixture(params=["ministack", "minio"])
+def place(
+    request: pytest.FixtureRequest,
+    store_server: Callable[[str], objectstore.ObjectStore],
+    database_url: str,
+    tmp_path: Path,
+) -> Iterator[Place]:
+    """Empty buckets, a migrated and introduced database, an empty temp folder."""
+    server = needed(request.param, store_server)
+    made = new_place(server, database_url, tmp_path)
+    connect.set_up(made.settings)
+    yield made
+    for bucket in buckets(made.settings):
+        empty(made.boto, bucket)
+
+
+def new_place(server: objectstore.ObjectStore, database_url: str, folder: Path) -> Place:
+    tag = secrets.token_hex(4)
+    temp = folder / "temp"
+    temp.mkdir()
+    (temp / ".transcode-flow-temp").touch()
+    settings = Settings(
+        endpoint_url=server.endpoint_url,
+        access_key=server.access_key,
+        secret_key=server.secret_key,
+        region=server.region,
+        database_url=database_url,
+        bucket=f"videos-{tag}",
+        maintenance_bucket=f"maintenance-{tag}",
+        backup_bucket=f"backups-{tag}",
+        temp_dir=str(temp),
+    )
+    boto = connect.endpoint(settings).boto()
+    for bucket in buckets(settings):
+        boto.create_bucket(Bucket=bucket)
+    return Place(settings, server.kind, boto)
+
+
+def buckets(settings: Settings) -> tuple[str, ...]:
+    return settings.bucket, settings.maintenance_bucket, settings.backup_bucket
+
+
+def empty(boto: Any, bucket: str) -> None:
+    for page in boto.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        entries = (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+        doomed = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in entries]
+        if doomed:
+            boto.delete_objects(Bucket=bucket, Delete={"Objects": doomed, "Quiet": True})
+    boto.delete_bucket(Bucket=bucket)
+
+
+@pytest.fixture
+def add_job(engine: Engine) -> Callable[..., None]:
+    """Insert a row of the pipeline's jobs: ``add_job("job-1", "failed", when, output_360p_path=...)``."""
+
+    def add(id: str, status: str, updated_at: Any, **columns: Any) -> None:
+        values = {"id": id, "status": status, "updated_at": updated_at} | columns
+        names, places = ", ".join(values), ", ".join(f":{name}" for name in values)
+        with engine.begin() as connection:
+            connection.execute(text(f"INSERT INTO jobs ({names}) VALUES ({places})"), values)
+
+    return add
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for kind, why in missing.items():
+        terminalreporter.write_line(f"NOT TESTED on {kind}: {why}", yellow=True)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if missing and os.environ.get("CI") == "true" and exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+__all__ = ["Place", "empty", "needed", "new_place", "replace"]
