@@ -12,13 +12,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from storage.engine.actions import Action
 from storage.engine.apply import Progress as Report
 from storage.model import Capabilities, Outcome, Run, Tombstone, Totals, printable
 
-out = Console(highlight=False)
+WIDE = 120  # columns where nobody says how many there are: a log, a pipe
+out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False)
 
 _COLOURS = {"verified": "green", "refused": "red", "failed": "red", "waiting": "yellow", "applying": "yellow"}
@@ -72,7 +73,9 @@ def show_run(run: Run, details: Sequence[tuple[str, str, int]] = ()) -> None:
 
 
 def show_runs(runs: Iterable[Run]) -> None:
-    table = Table("run", "job", "state", "planned", "done", "skipped", "failed", "bytes done")
+    table = Table(
+        Column("run", overflow="fold"), "job", "state", "planned", "done", "skipped", "failed", "bytes done"
+    )
     for run in runs:
         counts = (run.planned, run.done, run.skipped, run.failed)
         state = f"[{_COLOURS.get(run.state, 'cyan')}]{run.state}[/]"
@@ -82,7 +85,7 @@ def show_runs(runs: Iterable[Run]) -> None:
 
 def show_actions(actions: Iterable[Action], most: int = 20) -> None:
     """The first actions of a plan, with their reasons."""
-    table = Table("does", "what", "size", "why")
+    table = Table("does", Column("what", overflow="fold"), "size", "why")
     left = 0
     for number, action in enumerate(actions):
         if number < most:
@@ -96,7 +99,7 @@ def show_actions(actions: Iterable[Action], most: int = 20) -> None:
 
 
 def show_decisions(decisions: Iterable[tuple[str, str, str, str]]) -> None:
-    table = Table("job", "would", "what", "why")
+    table = Table("job", "would", Column("what", overflow="fold"), "why")
     for job, verb, key, why in decisions:
         table.add_row(job, f"[green]{verb}[/]" if verb == "keep" else verb, printable(key), printable(why))
     if table.row_count:

@@ -31,14 +31,17 @@ __all__ = [
 
 
 def memory_stores(
-    files: FileStore,
+    files: FileStore | None,
     now: Callable[[], datetime],
     *,
     objects: MemoryObjects | None = None,
     plans: MemoryObjects | None = None,
     database: Database | None = None,
 ) -> Stores:
-    """An installation in memory, set up and adopted: its identity is on record."""
+    """An installation in memory, set up and adopted: its identity is on record.
+
+    Without ``files`` the temp folder is in memory too; tests that need the kernel hand in a real one.
+    """
     objects, database = objects or MemoryObjects(now), database or Database(now)
     objects.adopt(f"memory-{database.identity}")
     database.control["identity"] = f"{objects.identity()} {database.identity}"
@@ -46,7 +49,7 @@ def memory_stores(
         objects=objects,
         plans=plans or MemoryObjects(now, bucket="maintenance"),
         jobs=MemoryJobs(database),
-        files=files,
+        files=files or MemoryFiles(now),
         runs=MemoryRuns(database),
         control=MemoryControl(database),
         tombstones=MemoryTombstones(database),

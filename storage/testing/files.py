@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
-from storage.errors import ObjectMissing, PreconditionFailed, TempFolderUnsafe
+from storage.errors import TempFolderUnsafe
 from storage.model import LocalFile
 
 CONDEMNED = ".condemned"
@@ -58,14 +58,14 @@ class MemoryFiles:
     def look(self, path: str) -> LocalFile | None:
         return self.entries.get(path)
 
-    def busy(self, path: str) -> bool:
-        return path in self.opened
+    def busy(self, path: str) -> str | None:
+        return "open in some process" if path in self.opened else None
 
     def move(self, source: str, target: str) -> None:
         if source not in self.entries:
-            raise ObjectMissing(source)
+            raise FileNotFoundError(source)
         if target in self.entries:
-            raise PreconditionFailed(target)
+            raise FileExistsError(target)
         moved = self.entries.pop(source)
         self._touch(source)
         at = self._now()
@@ -77,13 +77,16 @@ class MemoryFiles:
         self._touch(target)
 
     def unlink(self, path: str) -> None:
-        if self.entries.pop(path, None):
-            self._touch(path)
+        if path not in self.entries:
+            raise FileNotFoundError(path)
+        del self.entries[path]
+        self._touch(path)
 
     def rmdir(self, path: str) -> bool:
         if any(other.startswith(f"{path}/") for other in self.entries):
             return False
-        self.unlink(path)
+        if path in self.entries:
+            self.unlink(path)
         return True
 
     def _is_folder(self, path: str) -> bool:

@@ -1,13 +1,24 @@
-"""The stores the contract suite runs against when nothing else is set up: the fake."""
+"""The implementations each suite runs against: the fake always, the real ones as they can be had."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
+from datetime import datetime
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine, text
 
 from storage.clock import utcnow
+from storage.model import BucketName
+from storage.ports import ObjectStore
+from storage.stores.pg_jobs import PostgresJobs
+from storage.stores.pg_runs import PostgresControl, PostgresRuns
+from storage.stores.pg_tombstones import PostgresTombstones, PostgresUploads
+from storage.stores.s3 import S3Bucket
+from storage.stores.s3_client import Endpoint, translated
 from storage.testing import (
     Database,
     MemoryControl,
@@ -17,44 +28,102 @@ from storage.testing import (
     MemoryTombstones,
     MemoryUploads,
 )
+from tests.conftest import needed
+
+BUCKET = BucketName("transcode-storage")
 
 
-@pytest.fixture(params=["fake"])
+@pytest.fixture(params=["fake", "ministack", "minio"])
 def store_kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-def object_store(store_kind: str) -> MemoryObjects:
-    return MemoryObjects(utcnow)
+def object_store(store_kind: str, request: pytest.FixtureRequest) -> ObjectStore:
+    """An empty bucket of its own; a real one ends with its server."""
+    if store_kind == "fake":
+        return MemoryObjects(utcnow)
+    server = needed(store_kind, request.getfixturevalue("store_server"))
+    endpoint = Endpoint(
+        url=server.endpoint_url,
+        region=server.region,
+        access_key=server.access_key,
+        secret_key=server.secret_key,
+    )
+    bucket = S3Bucket(endpoint, BucketName(f"contract-{secrets.token_hex(6)}"))
+    bucket.boto.create_bucket(Bucket=bucket.bucket)
+    return bucket
 
 
 @pytest.fixture
-def put(object_store: MemoryObjects) -> Callable[..., object]:
-    return object_store.put
+def put(object_store: Any, store_kind: str) -> Callable[[str, bytes], None]:
+    """Store an object as another program would; raises StoreRefused."""
+
+    def fake(key: str, data: bytes) -> None:
+        object_store.put(key, data)
+
+    def real(key: str, data: bytes) -> None:
+        with translated(object_store.bucket, key):
+            object_store.boto.put_object(Bucket=object_store.bucket, Key=key, Body=data)
+
+    return fake if store_kind == "fake" else real
 
 
 @pytest.fixture
-def start_upload(object_store: MemoryObjects) -> Callable[[str, list[bytes]], str]:
+def start_upload(object_store: Any, store_kind: str) -> Callable[[str, list[bytes]], str]:
     """Begin a multipart upload and store its parts, numbered from 1; its id."""
 
-    def start(key: str, parts: list[bytes]) -> str:
-        upload_id = object_store.start_upload(key)
+    def fake(key: str, parts: list[bytes]) -> str:
+        upload_id = str(object_store.start_upload(key))
         for number, data in enumerate(parts, 1):
             object_store.put_part(upload_id, number, len(data))
         return upload_id
 
-    return start
+    def real(key: str, parts: list[bytes]) -> str:
+        place = {"Bucket": object_store.bucket, "Key": key}
+        upload_id = str(object_store.boto.create_multipart_upload(**place)["UploadId"])
+        for number, data in enumerate(parts, 1):
+            object_store.boto.upload_part(**place, UploadId=upload_id, PartNumber=number, Body=data)
+        return upload_id
+
+    return fake if store_kind == "fake" else real
 
 
-@pytest.fixture(params=["fake"])
+@pytest.fixture(params=["fake", "postgres"])
 def database(request: pytest.FixtureRequest) -> SimpleNamespace:
-    tables = Database(utcnow)
+    """The ports of an empty database, and ``add_job``, which inserts or replaces a row of the pipeline's."""
+    if request.param == "fake":
+        tables = Database(utcnow)
+        return SimpleNamespace(
+            jobs=MemoryJobs(tables),
+            runs=MemoryRuns(tables),
+            control=MemoryControl(tables),
+            tombstones=MemoryTombstones(tables),
+            uploads=MemoryUploads(tables),
+            add_job=tables.add_job,
+        )
+    engine: Engine = request.getfixturevalue("engine")
     return SimpleNamespace(
-        jobs=MemoryJobs(tables),
-        runs=MemoryRuns(tables),
-        control=MemoryControl(tables),
-        tombstones=MemoryTombstones(tables),
-        uploads=MemoryUploads(tables),
-        add_job=tables.add_job,
+        jobs=PostgresJobs(engine),
+        runs=PostgresRuns(engine),
+        control=PostgresControl(engine, "http://127.0.0.1:9000"),
+        tombstones=PostgresTombstones(engine),
+        uploads=PostgresUploads(engine, BUCKET),
+        add_job=_adder(engine),
     )
+
+
+def _adder(engine: Engine) -> Callable[..., None]:
+    def add_job(id: str, status: str, updated_at: datetime, **columns: Any) -> None:
+        values = {"id": id, "status": status, "updated_at": updated_at} | columns
+        names, places = ", ".join(values), ", ".join(f":{name}" for name in values)
+        changes = ", ".join(f"{name} = excluded.{name}" for name in values)
+        with engine.begin() as connection:
+            connection.execute(
+                text(
+                    f"INSERT INTO jobs ({names}) VALUES ({places}) ON CONFLICT (id) DO UPDATE SET {changes}"
+                ),
+                values,
+            )
+
+    return add_job
