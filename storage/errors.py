@@ -142,6 +142,18 @@ class TempFolderUnsafe(Refused):
     """Refused by temp-folder: {0}"""
 
 
+class FileGone(StorageError):
+    """There is no file {0!r} in the temp folder."""
+
+
+class FileInTheWay(StorageError):
+    """Something else lies at {0!r} in the temp folder."""
+
+
+class FileFault(StorageError):
+    """The temp folder refused {0!r}: {1}"""
+
+
 class JobBusy(StorageError):
     """Another process is applying {0} right now."""
 

@@ -175,6 +175,7 @@ class Owned:
     thing: ObjectInfo | LocalFile | UploadInfo
     owner: JobId | None = None
     job: Job | None = None
+    condemned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

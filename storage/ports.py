@@ -111,8 +111,8 @@ class JobStore(Protocol):
         """Turn those jobs to failed that still are exactly as seen; the ids that were turned."""
         ...
 
-    def referenced(self, keys: Sequence[str], except_jobs: Sequence[JobId]) -> set[str]:
-        """Those keys that a row other than the given jobs' still names as an output."""
+    def referenced(self, keys: Sequence[str]) -> set[str]:
+        """Those keys that the row of a job not cleaned up names as an output."""
         ...
 
 
@@ -137,14 +137,19 @@ class FileStore(Protocol):
     def look(self, path: str) -> LocalFile | None: ...
 
     def busy(self, path: str) -> str | None:
-        """Why the file may be in use; None when nobody has it open."""
+        """Why the file may be in use; None when nobody has it open, or there is none."""
         ...
 
     def move(self, source: str, target: str) -> None:
-        """Rename within the folder, never over something; makes the target's folders."""
+        """Rename within the folder, never over something; makes the target's folders.
+
+        Raises FileGone, FileInTheWay or FileFault.
+        """
         ...
 
-    def unlink(self, path: str) -> None: ...
+    def unlink(self, path: str) -> None:
+        """Remove the file; one that is gone is no failure. Raises FileFault."""
+        ...
 
     def rmdir(self, path: str) -> bool:
         """Remove the folder if it is empty; whether it is gone."""
@@ -212,7 +217,11 @@ class Tombstones(Protocol):
         ...
 
     def due(self, as_of: datetime) -> Iterator[Tombstone]:
-        """Open ones whose time has come, jobs first, then objects by key, then files."""
+        """Open ones whose time has come, jobs first, then objects by key, then files.
+
+        What goes with a job waits for it: until the job's own tombstone is due or claimed, or the job
+        has moved on.
+        """
         ...
 
     def begin(self, ids: Sequence[int]) -> dict[int, Tombstone]:

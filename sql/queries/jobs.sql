@@ -45,4 +45,4 @@ FROM maintenance.jobs AS job,
     LATERAL (VALUES (output_360p_path), (output_720p_path), (output_audio_path), (transcription_txt_path),
         (transcription_srt_path), (transcription_vtt_path), (transcription_json_path)) AS output (key)
     JOIN unnest(CAST(:keys AS text[])) AS wanted (key) ON wanted.key = output.key
-WHERE job.status <> 'cleaned_up' AND NOT job.id = ANY(CAST(:owners AS text[]));
+WHERE job.status <> 'cleaned_up';

@@ -7,7 +7,8 @@ VALUES (:id, :job, :as_of, :state, :plan_uri, :plan_sha256,
     :considered_count, :considered_bytes, :planned_count, :planned_bytes, :done_count, :done_bytes,
     :skipped_count, :skipped_bytes, :failed_count, :failed_bytes,
     CAST(:params AS jsonb), :message, :requested_by, :started_at, :finished_at)
-ON CONFLICT (id) DO UPDATE SET state = excluded.state, plan_uri = excluded.plan_uri,
+ON CONFLICT (id) DO UPDATE SET as_of = excluded.as_of, params = excluded.params,
+    started_at = excluded.started_at, requested_by = excluded.requested_by, state = excluded.state, plan_uri = excluded.plan_uri,
     plan_sha256 = excluded.plan_sha256,
     considered_count = excluded.considered_count, considered_bytes = excluded.considered_bytes,
     planned_count = excluded.planned_count, planned_bytes = excluded.planned_bytes,
@@ -25,7 +26,7 @@ ORDER BY started_at DESC NULLS LAST, id DESC LIMIT :limit;
 
 -- name: approve
 UPDATE maintenance.runs SET approved_sha256 = :sha256, approved_by = :by
-WHERE id = :id AND plan_sha256 = :sha256 AND state IN ('waiting', 'planned', 'applying', 'failed')
+WHERE id = :id AND plan_sha256 = :sha256 AND state <> 'refused'
 RETURNING id;
 
 -- name: finished

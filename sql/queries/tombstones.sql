@@ -27,20 +27,28 @@ WITH wanted AS (
         held_at
     FROM verdict WHERE why = ''
     ON CONFLICT (kind, place, md5(key)) WHERE state IN ('condemned', 'reaping') DO NOTHING
-    RETURNING key
+    RETURNING kind, key
 )
 SELECT verdict.key, CASE
     WHEN verdict.why <> '' THEN verdict.why
-    WHEN earlier.run_id IS NOT NULL AND earlier.run_id <> verdict.run_id
-        THEN 'already condemned by ' || earlier.run_id
-    ELSE '' END AS why
-FROM verdict LEFT JOIN maintenance.tombstones AS earlier
+    WHEN written.key IS NOT NULL OR earlier.run_id = verdict.run_id THEN ''
+    ELSE 'already condemned by ' || coalesce(earlier.run_id, 'a run at the same time') END AS why
+FROM verdict LEFT JOIN written ON written.kind = verdict.kind AND written.key = verdict.key
+LEFT JOIN maintenance.tombstones AS earlier
     ON earlier.kind = verdict.kind AND earlier.place = verdict.place AND md5(earlier.key) = md5(verdict.key)
     AND earlier.state IN ('condemned', 'reaping');
 
 -- name: due
-SELECT * FROM maintenance.tombstones
+-- What goes with a job waits for it: until the job's own tombstone is due or claimed, or the job has moved on.
+SELECT * FROM maintenance.tombstones AS stone
 WHERE (state = 'reaping' OR state = 'condemned' AND delete_after <= :as_of)
+  AND (NOT goes_with_job OR state = 'reaping'
+    OR EXISTS (SELECT FROM maintenance.claims AS claim WHERE claim.owner = stone.owner AND closed_at IS NULL)
+    OR EXISTS (SELECT FROM maintenance.tombstones AS of_job
+        WHERE of_job.kind = 'job' AND of_job.owner = stone.owner AND of_job.delete_after <= :as_of
+          AND of_job.state IN ('condemned', 'reaping'))
+    OR NOT EXISTS (SELECT FROM maintenance.jobs AS job
+        WHERE job.id = stone.owner AND job.status = 'failed' AND job.updated_at = stone.owner_updated_at))
   AND (CASE kind WHEN 'job' THEN 0 WHEN 'object' THEN 1 ELSE 2 END, key COLLATE "C", id)
     > (:last_rank, CAST(:last_key AS text) COLLATE "C", :last_id)
 ORDER BY CASE kind WHEN 'job' THEN 0 WHEN 'object' THEN 1 ELSE 2 END, key COLLATE "C", id LIMIT :page;
@@ -65,6 +73,10 @@ ON CONFLICT (owner) DO UPDATE SET run_id = excluded.run_id, claimed_at = now(), 
 
 -- name: claimed
 SELECT owner FROM maintenance.claims WHERE owner = ANY(CAST(:owners AS text[])) AND closed_at IS NULL;
+
+-- name: claim_stands
+SELECT claim.owner FROM maintenance.claims AS claim JOIN maintenance.jobs AS job ON job.id = claim.owner
+WHERE claim.owner = :owner AND claim.closed_at IS NULL AND job.status = 'cleaned_up';
 
 -- name: finish_job_stone
 UPDATE maintenance.tombstones SET state = 'reaped', changed_at = now() WHERE id = :id;

@@ -48,6 +48,8 @@ def apply(
     VerificationFailed at the end; TooManyFailures when it stops early. A verified run is returned as is.
     """
     run = _load(run_id, stores)
+    if run.state == "verified":
+        return run
     if approve:
         stores.runs.approve(run.id, approve, by)
         run = _load(run_id, stores)
@@ -99,8 +101,9 @@ def _batches(run: Run, stores: Stores, still_locked: Callable[[], None], progres
     todo = (batch for batch in cut(read(run, stores.plans)) if batch.number not in finished)
     applied = 0
     with ThreadPoolExecutor(THREADS) as pool:
-        for _, same_verb in groupby(todo, lambda batch: type(batch.actions[0])):
-            while window := list(islice(same_verb, THREADS)):
+        for verb, same_verb in groupby(todo, lambda batch: _verb(batch.actions[0])):
+            width = THREADS if verb.touches == "object" else 1  # folders go from the inside out
+            while window := list(islice(same_verb, width)):
                 still_locked()
                 guard.running(stores)
                 for outcomes in pool.map(lambda batch: _one(batch, work), window):
@@ -112,7 +115,7 @@ def _batches(run: Run, stores: Stores, still_locked: Callable[[], None], progres
 
 def _one(batch: Batch, work: Work) -> list[Outcome]:
     """Apply one batch, then record it: a crash between the two repeats acts that repeat harmlessly."""
-    outcomes = type(batch.actions[0]).apply(batch.actions, work)
+    outcomes = _verb(batch.actions[0]).apply(batch.actions, work)
     not_done = [batch.first + i for i, outcome in enumerate(outcomes) if outcome.status != "done"]
     work.stores.runs.finish_batch(work.run_id, batch.number, outcomes, not_done)
     return outcomes

@@ -44,7 +44,7 @@ class Draft:
         self.by_verb[decided.verb] = self.by_verb.get(decided.verb, Totals()) + one
         if status := getattr(decided, "status", ""):
             self.by_status[status] = self.by_status.get(status, 0) + 1
-        if not self.protected and decided.key.startswith(PROTECTED_PREFIXES):
+        if not self.protected and decided.touches == "object" and decided.key.startswith(PROTECTED_PREFIXES):
             self.protected = decided.key
         return True
 

@@ -25,12 +25,11 @@ def undo(run_id: str, stores: Stores) -> list[tuple[Tombstone, Outcome]]:
 
 
 def _one(stone: Tombstone, lifted: bool, stores: Stores) -> Outcome:
-    if not lifted and stone.state != "undone":
+    aside = stone.kind == "file" and stone.state != "reaped" and stores.files.look(stone.held_at) is not None
+    if not lifted and stone.state != "undone" and not (aside and stone.state == "kept"):
         return Outcome("skipped", f"too late: {stone.state}", stone.size)
-    if (
-        stone.kind == "file"
-        and stores.files.look(stone.held_at)
-        and not put_back(stores.files, stone.held_at, stone.key)
-    ):
+    if aside and not put_back(stores.files, stone.held_at, stone.key):
         return Outcome("failed", f"something new lies there; the file is at {stone.held_at}", stone.size)
-    return Outcome("done" if lifted else "skipped", "" if lifted else "undone before", stone.size)
+    if lifted or aside:
+        return Outcome("done", "", stone.size)
+    return Outcome("skipped", "undone before", stone.size)

@@ -28,15 +28,20 @@ class Policy(Protocol):
 
 
 def with_jobs(
-    things: Iterable[Thing], owner: Callable[[Thing], JobId | None], stores: Stores
+    things: Iterable[Thing], owner: Callable[[Thing], JobId | None], stores: Stores, place: str = ""
 ) -> Iterator[Owned]:
-    """Each thing with the row of the job its place names, a thousand at a time."""
+    """Each thing with the row of the job its place names, a thousand at a time.
+
+    ``place``, where given, is where it is looked up whether the thing is condemned already.
+    """
     stream = iter(things)
     while chunk := list(islice(stream, LOOK_UP)):
         owners = [owner(thing) for thing in chunk]
         jobs = stores.jobs.get({one for one in owners if one})
-        for thing, one in zip(chunk, owners, strict=True):
-            yield Owned(thing, one, jobs.get(one) if one else None)
+        keys = [thing.path if isinstance(thing, LocalFile) else thing.key for thing in chunk]
+        condemned = stores.tombstones.open_keys(place, keys) if place else set()
+        for thing, one, key in zip(chunk, owners, keys, strict=True):
+            yield Owned(thing, one, jobs.get(one) if one else None, key in condemned)
 
 
 def span(length: timedelta) -> str:

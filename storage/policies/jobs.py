@@ -44,6 +44,8 @@ class FailedJobs:
                 yield FailedJob(job, job.id in condemned, own_objects(job, stores))
 
     def plan(self, items: Iterable[FailedJob], as_of: datetime) -> Iterator[Action | Keep]:
+        """Objects before their jobs: a job that is condemned has all its objects condemned."""
+        jobs: list[CondemnJob] = []
         for item in items:
             job = item.job
             if item.condemned:
@@ -51,7 +53,7 @@ class FailedJobs:
                 continue
             due = max(job.updated_at + self.older_than, as_of + NOTICE)
             reason = f"job {job.id} failed {span(as_of - job.updated_at)} ago and was not retried"
-            yield CondemnJob(key=job.id, updated_at=job.updated_at, delete_after=due, reason=reason)
+            jobs.append(CondemnJob(key=job.id, updated_at=job.updated_at, delete_after=due, reason=reason))
             for info in item.objects:
                 yield CondemnObject(
                     key=info.key,
@@ -64,6 +66,10 @@ class FailedJobs:
                     owner_updated_at=job.updated_at,
                     goes_with_job=True,
                 )
+            if len(jobs) >= CondemnJob.batch_size:
+                yield from jobs
+                jobs.clear()
+        yield from jobs
 
 
 def own_objects(job: Job, stores: Stores) -> Iterator[ObjectInfo]:

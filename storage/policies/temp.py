@@ -71,20 +71,28 @@ class TempFiles:
         return with_jobs(stores.files.walk(), top_folder, stores)
 
     def plan(self, items: Iterable[Owned], as_of: datetime) -> Iterator[Action | Keep]:
-        tree = _Tree()
+        tree, emptied = _Tree(), list[RemoveFolder]()
         for item in items:
             file = item.thing
             assert isinstance(file, LocalFile)
             if file.kind == "folder":
-                yield self._folder(item, file, tree, as_of)
+                decided = self._folder(item, file, tree, as_of)
+                if isinstance(decided, Keep):
+                    yield decided
+                else:
+                    emptied.append(decided)
+                if len(emptied) >= RemoveFolder.batch_size:  # together, so that batches are not of one each
+                    yield from emptied
+                    emptied.clear()
             elif why := stays(item, file.changed, as_of, self.older_than) or _unsafe(file):
                 tree.keep(file.path)
                 yield Keep(file.path, file.size, why)
             else:
                 tree.go(file.path)
                 yield self._condemn(item, file, tree.freed(file), as_of)
+        yield from emptied
 
-    def _folder(self, item: Owned, folder: LocalFile, tree: _Tree, as_of: datetime) -> Action | Keep:
+    def _folder(self, item: Owned, folder: LocalFile, tree: _Tree, as_of: datetime) -> RemoveFolder | Keep:
         if tree.kept(folder.path):
             return Keep(folder.path, 0, "holds something that stays")
         why = stays(item, folder.changed, as_of, self.older_than)

@@ -40,6 +40,7 @@ class StaleUploads:
             (info for info in stores.objects.scan(UPLOADS) if PART.fullmatch(info.key)),
             lambda info: owner_of(info.key, UPLOADS),
             stores,
+            stores.objects.bucket,
         )
 
     def _native(self, stores: Stores, as_of: datetime) -> Iterator[OpenUpload]:
@@ -81,18 +82,25 @@ class StaleUploads:
         )
 
     def _part_groups(self, items: Iterable[Owned], as_of: datetime) -> Iterator[Action | Keep]:
-        for whole, group in groupby(items, lambda item: _whole(item)):
-            members = list(group)
-            newest = max(_info(item).last_modified for item in members)
+        """A group goes or stays as a whole, by its newest part. Its parts share a folder, not their order."""
+        for _, folder in groupby(items, lambda item: _info(item).key.rpartition("/")[0]):
+            members = list(folder)
+            newest: dict[str, datetime] = {}
             for item in members:
-                if item.job and not item.job.ended:
-                    yield Keep(_info(item).key, _info(item).size, f"job {item.job.id} has not ended")
-                elif newest > as_of - self.older_than:
-                    why = f"a part of {whole} arrived {span(as_of - newest)} ago"
-                    yield Keep(_info(item).key, _info(item).size, why)
-                else:
-                    why = f"part of an upload that stopped {span(as_of - newest)} ago; {whose(item)}"
-                    yield condemn(item, as_of + NOTICE, why)
+                came = _info(item).last_modified
+                newest[_whole(item)] = max(came, newest.get(_whole(item), came))
+            yield from (self._part(item, as_of - newest[_whole(item)], as_of) for item in members)
+
+    def _part(self, item: Owned, quiet: timedelta, as_of: datetime) -> Action | Keep:
+        info = _info(item)
+        if item.condemned:
+            return Keep(info.key, info.size, "already condemned")
+        if item.job and not item.job.ended:
+            return Keep(info.key, info.size, f"job {item.job.id} has not ended")
+        if quiet < self.older_than:
+            return Keep(info.key, info.size, f"a part of {_whole(item)} arrived {span(quiet)} ago")
+        why = f"part of an upload that stopped {span(quiet)} ago; {whose(item)}"
+        return condemn(item, as_of + NOTICE, why)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,14 +110,17 @@ class OrphanUploads:
     older_than: timedelta
 
     def select(self, stores: Stores, as_of: datetime) -> Iterator[Owned]:
-        return with_jobs(stores.objects.scan(UPLOADS), lambda info: owner_of(info.key, UPLOADS), stores)
+        things = stores.objects.scan(UPLOADS)
+        return with_jobs(things, lambda info: owner_of(info.key, UPLOADS), stores, stores.objects.bucket)
 
     def plan(self, items: Iterable[Owned], as_of: datetime) -> Iterator[Action | Keep]:
         lead = min(self.older_than, NOTICE + NIGHT)
         for item in items:
             info = _info(item)
             if item.job:
-                yield Keep(info.key, info.size, f"belongs to {whose(item)}")
+                yield Keep(info.key, info.size, f"belongs to job {item.job.id}, which is {item.job.status}")
+            elif item.condemned:
+                yield Keep(info.key, info.size, "already condemned")
             elif PART.fullmatch(info.key):
                 yield Keep(info.key, info.size, "part of an upload: abort_uploads decides")
             elif info.last_modified > as_of - self.older_than + lead:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from storage.errors import TempFolderUnsafe
+from storage.errors import FileFault, FileGone, FileInTheWay, TempFolderUnsafe
 from storage.model import LocalFile, path_bytes, path_text
 
 MARKER = b".transcode-flow-temp"
@@ -120,14 +120,16 @@ class TempFolder:
         return _file(raw, seen) if seen else None
 
     def busy(self, path: str) -> str | None:
-        with self._parent(path_bytes(path)) as (folder, name):
-            seen = _stat(folder, name)
-            if seen is None or not stat.S_ISREG(seen.st_mode):
-                return None
-            try:
+        try:
+            with self._parent(path_bytes(path)) as (folder, name):
+                seen = _stat(folder, name)
+                if seen is None or not stat.S_ISREG(seen.st_mode):
+                    return None
                 fd = os.open(name, _FILE, dir_fd=folder)
-            except PermissionError:
-                return "not ours to open, so it cannot be told whether it is in use"
+        except FileNotFoundError:
+            return None
+        except PermissionError:
+            return "not ours to open, so it cannot be told whether it is in use"
         try:
             _lease(fd)
         except BlockingIOError:
@@ -140,13 +142,14 @@ class TempFolder:
 
     def move(self, source: str, target: str) -> None:
         with (
+            _told(source, target),
             self._parent(path_bytes(source)) as (from_fd, from_name),
             self._parent(path_bytes(target), make=True) as (to_fd, to_name),
         ):
             _rename(from_fd, from_name, to_fd, to_name)
 
     def unlink(self, path: str) -> None:
-        with self._parent(path_bytes(path)) as (folder, name):
+        with suppress(FileGone), _told(path), self._parent(path_bytes(path)) as (folder, name):
             os.unlink(name, dir_fd=folder)
 
     def rmdir(self, path: str) -> bool:
@@ -190,6 +193,19 @@ def _lease(fd: int) -> None:
     fcntl.fcntl(fd, _F_SETSIG, signal.SIGURG)
     fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
     fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+
+
+@contextmanager
+def _told(path: str, target: str = "") -> Iterator[None]:
+    """The system's errors become ours, with the file's name."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileGone(path) from error
+    except FileExistsError as error:
+        raise FileInTheWay(target) from error
+    except OSError as error:
+        raise FileFault(path, error.strerror or str(error)) from error
 
 
 def _may_lease_all() -> bool:

@@ -56,10 +56,10 @@ class PostgresJobs:
         )
         return {JobId(row["id"]) for row in rows}
 
-    def referenced(self, keys: Sequence[str], except_jobs: Sequence[JobId]) -> set[str]:
+    def referenced(self, keys: Sequence[str]) -> set[str]:
         if not keys:
             return set()
-        rows = self._sql.rows("referenced", keys=list(keys), owners=list(except_jobs))
+        rows = self._sql.rows("referenced", keys=list(keys))
         return {str(row["key"]) for row in rows}
 
     def _stream(self, name: str, instant: datetime) -> Iterator[Job]:

@@ -55,7 +55,7 @@ class PostgresTombstones:
             run = self._sql.rows_in
             if run(connection, "clean_job", owner=stone.key, seen=stone.owner_updated_at):
                 run(connection, "claim", owner=stone.key, run_id=run_id)
-            elif not run(connection, "claimed", owners=[stone.key]):
+            elif not run(connection, "claim_stands", owner=stone.key):
                 return False
             run(connection, "finish_job_stone", id=stone.id)
             return True

@@ -140,6 +140,9 @@ class S3Bucket:
     @contextmanager
     def open(self, key: ObjectKey) -> Iterator[BinaryIO]:
         with translated(self.bucket, key):
+            if _dotted(key):
+                yield self.boto.get_object(Bucket=self.bucket, Key=key)["Body"]
+                return
             answer = self._minio.get_object(self.bucket, key)
             try:
                 yield cast(BinaryIO, _Raw(answer))

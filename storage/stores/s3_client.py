@@ -124,6 +124,8 @@ def translated(bucket: str, key: str = "") -> Iterator[None]:
     except ClientError as error:
         told = error.response.get("Error", {})
         raise ours(told.get("Code", ""), told.get("Message", ""), bucket, key) from error
+    except UnicodeEncodeError as error:
+        raise StoreRefused(key or bucket, "its name is no UTF-8") from error
     except (ServerError, InvalidResponseError) as error:
         raise TransientFault("The object store", str(error)[:200]) from error
     except (urllib3.exceptions.HTTPError, BotoCoreError) as error:

@@ -136,14 +136,13 @@ class MemoryJobs:
                     turned.add(job.id)
         return turned
 
-    def referenced(self, keys: Sequence[str], except_jobs: Sequence[JobId]) -> set[str]:
+    def referenced(self, keys: Sequence[str]) -> set[str]:
         self._db.traffic("jobs.referenced")
-        spare = set(except_jobs)
         with self._db.lock:
             rows = [
                 columns
                 for id, columns in self._db.columns.items()
-                if id not in spare and self._db.jobs[id].status != "cleaned_up"
+                if self._db.jobs[id].status != "cleaned_up"
             ]
         named = {row[column] for row in rows for column in OUTPUTS if row.get(column)}
         return named & set(keys)
@@ -184,7 +183,7 @@ class MemoryRuns:
             run = self._db.runs.get(run_id)
             if run is None:
                 raise NoSuchRun(run_id)
-            if run.plan_sha256 != sha256 or run.state in ("verified", "refused"):
+            if run.plan_sha256 != sha256 or run.state == "refused":
                 raise PlanChanged(run.plan_uri or run_id, run.plan_sha256, sha256)
             self._db.runs[run_id] = replace(run, approved_sha256=sha256, approved_by=by)
             self.audit("approve", run_id, {"sha256": sha256, "by": by})

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
-from storage.errors import TempFolderUnsafe
+from storage.errors import FileGone, FileInTheWay, TempFolderUnsafe
 from storage.model import LocalFile
 
 CONDEMNED = ".condemned"
@@ -63,9 +63,9 @@ class MemoryFiles:
 
     def move(self, source: str, target: str) -> None:
         if source not in self.entries:
-            raise FileNotFoundError(source)
+            raise FileGone(source)
         if target in self.entries:
-            raise FileExistsError(target)
+            raise FileInTheWay(target)
         moved = self.entries.pop(source)
         self._touch(source)
         at = self._now()

@@ -39,7 +39,9 @@ class MemoryTombstones:
     def due(self, as_of: datetime) -> Iterator[Tombstone]:
         self._db.traffic("tombstones.due")
         with self._db.lock:
-            found = [s for s in self._open() if s.state == "reaping" or s.delete_after <= as_of]
+            ready = [s for s in self._open() if s.state == "reaping" or s.delete_after <= as_of]
+            jobs_due = {s.owner for s in ready if s.kind == "job"}
+            found = [s for s in ready if self._waits_for_nothing(s, jobs_due)]
         yield from sorted(found, key=lambda stone: (ORDER[stone.kind], stone.key, stone.id))
 
     def begin(self, ids: Sequence[int]) -> dict[int, Tombstone]:
@@ -103,6 +105,12 @@ class MemoryTombstones:
             for stone in self._open():
                 sums[stone.kind] = sums.get(stone.kind, Totals()) + Totals(1, stone.size)
         return sums
+
+    def _waits_for_nothing(self, stone: Tombstone, jobs_due: set[JobId | None]) -> bool:
+        """What goes with a job waits until that is due or claimed, or the job has moved on."""
+        if not stone.goes_with_job or stone.state == "reaping":
+            return True
+        return stone.owner in jobs_due or stone.owner in self._db.claims or bool(self._moved_on(stone))
 
     def _open(self) -> list[Tombstone]:
         return [stone for stone in self._db.stones.values() if stone.state in OPEN]

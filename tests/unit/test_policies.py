@@ -58,7 +58,7 @@ def test_failed_job_is_condemned_with_exactly_its_own_objects(world: World) -> N
     own = ["failed/1/log", "processed/1/a.mp4", "temp/1/x/y.ts", "uploads/1/in.mp4"]
     for key in [*own, "processed/10/a.mp4", "processed/1.mp4", "temp/1", "models/1/a", "tempo/1/a"]:
         world.put(key, 6 * DAY)
-    job, *objects = decide(WEEK, world)
+    *objects, job = decide(WEEK, world)
     assert isinstance(job, CondemnJob)
     assert (job.key, job.updated_at, job.delete_after) == ("1", NOW - 6 * DAY, NOW + DAY)
     assert sorted(one.key for one in objects) == own
@@ -234,7 +234,7 @@ def test_orphans_are_condemned_in_time_and_with_notice(world: World) -> None:
         "uploads/old/in.mp4": NOW + DAY,
         "uploads/loose.mp4": NOW + DAY,
     }
-    assert found["uploads/known/in.mp4"].reason == "belongs to job known is failed"
+    assert found["uploads/known/in.mp4"].reason == "belongs to job known, which is failed"
     assert found["uploads/at/in.mp4.part3"].reason.startswith("part of an upload")
     assert "may still be made" in found["uploads/young/in.mp4"].reason
 

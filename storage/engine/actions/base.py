@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from storage.model import Job, JobId, Outcome
 from storage.ports import Stores
+
+Touches = Literal["object", "file", "job"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Action(Protocol):
     """Frozen data. ``key`` names the thing, ``size`` is what it occupies, ``reason`` is for the operator."""
 
     verb: ClassVar[str]
+    touches: ClassVar[Touches]
     batch_size: ClassVar[int]
 
     @property

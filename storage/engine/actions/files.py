@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import ClassVar
 
-from storage.engine.actions.base import Work, changed_owner
+from storage.engine.actions.base import Touches, Work, changed_owner
+from storage.errors import FileFault, FileGone, FileInTheWay
 from storage.model import JobId, LocalFile, Outcome, Tombstone
 from storage.ports import FileStore, Stores
 
@@ -23,6 +25,7 @@ class CondemnFile:
     """
 
     verb: ClassVar[str] = "condemn-file"
+    touches: ClassVar[Touches] = "file"
     batch_size: ClassVar[int] = 200
 
     key: str
@@ -48,7 +51,7 @@ class CondemnFile:
         return [
             Outcome("skipped", barred[action.key], action.size)
             if action.key in barred
-            else action._move(work)
+            else _attempt(partial(action._move, work), action.size)
             for action in batch
         ]
 
@@ -68,10 +71,11 @@ class CondemnFile:
         now = files.look(aside)
         if now and _same(now, self.mtime_ns, self.inode) and not files.busy(aside):
             return Outcome("done", bytes=self.size)
-        put_back(files, aside, self.key)
+        back = put_back(files, aside, self.key)
         open_now = [s.id for s in work.stores.tombstones.of_run(work.run_id) if s.key == self.key]
         work.stores.tombstones.undo(open_now)
-        return Outcome("skipped", "opened while it was moved aside; put back", self.size)
+        why = "opened while it was moved aside"
+        return Outcome("skipped", f"{why}; put back", self.size) if back else _stranded(why, aside, self.size)
 
     def _stone(self, work: Work) -> Tombstone:
         return Tombstone(
@@ -100,6 +104,7 @@ class RemoveFolder:
     """Remove a folder that its files' condemnation has emptied. One that is not empty stays."""
 
     verb: ClassVar[str] = "remove-folder"
+    touches: ClassVar[Touches] = "file"
     batch_size: ClassVar[int] = 200
 
     key: str
@@ -129,6 +134,7 @@ class ReapFile:
     """Unlink a condemned file whose time has come, if nobody wrote to it or has it open; else put it back."""
 
     verb: ClassVar[str] = "unlink"
+    touches: ClassVar[Touches] = "file"
     batch_size: ClassVar[int] = 200
 
     stone: int
@@ -142,10 +148,15 @@ class ReapFile:
     @classmethod
     def apply(cls, batch: Sequence[ReapFile], work: Work) -> list[Outcome]:
         begun = work.stores.tombstones.begin([action.stone for action in batch])
-        return [
-            action._reap(work.stores) if action.stone in begun else Outcome("skipped", "no longer condemned")
+        outcomes = [
+            _attempt(partial(action._reap, work.stores), action.size)
+            if action.stone in begun
+            else Outcome("skipped", "no longer condemned", action.size)
             for action in batch
         ]
+        for folder in {action.held_at.rpartition("/")[0] for action in batch}:
+            work.stores.files.rmdir(folder)  # goes with the last of its run's files
+        return outcomes
 
     def _reap(self, stores: Stores) -> Outcome:
         files, now = stores.files, stores.files.look(self.held_at)
@@ -155,15 +166,33 @@ class ReapFile:
             stores.tombstones.finish([self.stone], "reaped" if moved else "kept", "it was not in .condemned/")
             return Outcome("skipped", "already gone" if moved else "it had not been moved aside", self.size)
         if not _same(now, self.mtime_ns, self.inode) or files.busy(self.held_at):
-            put_back(files, self.held_at, self.key)
-            stores.tombstones.finish([self.stone], "kept", "in use again; put back")
-            return Outcome("skipped", "in use again; put back", self.size)
+            back = put_back(files, self.held_at, self.key)
+            stores.tombstones.finish(
+                [self.stone], "kept", "in use again; put back" if back else "in use again"
+            )
+            if back:
+                return Outcome("skipped", "in use again; put back", self.size)
+            return _stranded("in use again", self.held_at, self.size)
         files.unlink(self.held_at)
         stores.tombstones.finish([self.stone], "reaped")
         return Outcome("done", bytes=self.size)
 
     def holds(self, stores: Stores) -> bool:
         return stores.files.look(self.held_at) is None
+
+
+def _attempt(act: Callable[[], Outcome], size: int) -> Outcome:
+    """One file's act: what befalls one file does not stop the others."""
+    try:
+        return act()
+    except FileGone:
+        return Outcome("skipped", "already gone", size)
+    except (FileInTheWay, FileFault) as error:
+        return Outcome("failed", str(error), size)
+
+
+def _stranded(why: str, aside: str, size: int) -> Outcome:
+    return Outcome("failed", f"{why}, but something new lies at its place: the file is at {aside}", size)
 
 
 def held_at(run_id: str, path: str) -> str:

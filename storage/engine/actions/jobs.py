@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from storage.engine.actions.base import Work
+from storage.engine.actions.base import Touches, Work
 from storage.model import Job, JobId, Outcome, Tombstone
 from storage.ports import Stores
 
@@ -19,6 +19,7 @@ class FailJob:
     """Turn a stuck job to failed, if it still is exactly as seen: a job that finishes meanwhile wins."""
 
     verb: ClassVar[str] = "fail"
+    touches: ClassVar[Touches] = "job"
     batch_size: ClassVar[int] = 1000
 
     key: str
@@ -44,6 +45,7 @@ class CondemnJob:
     """Write the tombstone of a failed job: from ``delete_after`` on reap may turn it to cleaned_up."""
 
     verb: ClassVar[str] = "condemn-job"
+    touches: ClassVar[Touches] = "job"
     batch_size: ClassVar[int] = 1000
 
     key: str
@@ -69,6 +71,7 @@ class ReapJob:
     """failed -> cleaned_up by compare-and-set, before the first object of the job goes."""
 
     verb: ClassVar[str] = "clean-job"
+    touches: ClassVar[Touches] = "job"
     batch_size: ClassVar[int] = 100
 
     stone: int

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from storage.engine.actions.base import Work, changed_owner
+from storage.engine.actions.base import Touches, Work, changed_owner
 from storage.engine.actions.recheck import look_again
 from storage.model import DeleteTarget, JobId, ObjectInfo, ObjectKey, Outcome, Tombstone
 from storage.ports import Stores
@@ -18,6 +18,7 @@ class DeleteObject:
     """Delete one object, if it still is the one that was seen and its job has not moved on."""
 
     verb: ClassVar[str] = "delete"
+    touches: ClassVar[Touches] = "object"
     batch_size: ClassVar[int] = 1000
 
     key: str
@@ -49,6 +50,7 @@ class CondemnObject:
     """Write a tombstone for one object; reap deletes it once ``delete_after`` has passed."""
 
     verb: ClassVar[str] = "condemn"
+    touches: ClassVar[Touches] = "object"
     batch_size: ClassVar[int] = 1000
 
     key: str
@@ -75,6 +77,7 @@ class ReapObject:
     """Delete a condemned object whose time has come, if it is unchanged and nobody refers to it."""
 
     verb: ClassVar[str] = "reap"
+    touches: ClassVar[Touches] = "object"
     batch_size: ClassVar[int] = 1000
 
     stone: int
@@ -135,8 +138,8 @@ def _spared(batch: Sequence[ReapObject], now: dict[str, ObjectInfo | None], stor
         if why or (now[action.key] and (why := _changed(action, now))):
             spared[action.key] = why
     rest = [action.key for action in batch if action.key not in spared]
-    for key in stores.jobs.referenced(rest, sorted(owners)):
-        spared[key] = "another job's row names it as an output"
+    for key in stores.jobs.referenced(rest):
+        spared[key] = "a job's row names it as an output"
     return spared
 
 

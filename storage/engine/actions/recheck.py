@@ -20,9 +20,10 @@ def look_again(store: ObjectStore, keys: Iterable[str]) -> dict[str, ObjectInfo 
     listing does not show, each key is asked for by itself: absence from a listing proves nothing.
     """
     found: dict[str, ObjectInfo | None] = {}
-    for folder, group in groupby(sorted(set(keys)), lambda key: key.partition("/")[0] + "/"):
+    wanted = sorted(set(keys))
+    for folder, group in groupby(wanted, lambda key: key.partition("/")[0] + "/"):
         found.update(_listed(store, Prefix(folder), list(group)))
-    missing = [key for key in set(keys) if key not in found]
+    missing = [key for key in wanted if key not in found]
     if missing:
         with ThreadPoolExecutor(HEAD_THREADS) as pool:
             found.update(zip(missing, pool.map(lambda key: store.head(ObjectKey(key)), missing), strict=True))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from storage.engine.actions.base import Work
+from storage.engine.actions.base import Touches, Work
 from storage.model import ObjectKey, Outcome
 from storage.ports import Stores
 
@@ -19,6 +19,7 @@ class AbortUpload:
     """Abort an upload nobody wrote to since ``quiet_since``."""
 
     verb: ClassVar[str] = "abort"
+    touches: ClassVar[Touches] = "object"
     batch_size: ClassVar[int] = 50
 
     key: str
