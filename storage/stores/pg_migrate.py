@@ -58,9 +58,8 @@ def _files(files: Path) -> Iterator[tuple[int, Path]]:
 
 
 def _numbered(session: Connection, files: Path) -> Iterator[str]:
-    applied: dict[int, str] = dict(
-        session.exec_driver_sql("SELECT number, sha256 FROM maintenance.migrations").tuples().all()
-    )
+    rows = session.exec_driver_sql("SELECT number, sha256 FROM maintenance.migrations").all()
+    applied = {number: sha256 for number, sha256 in rows}
     for number, path in _files(files):
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         if applied.get(number, sha256) != sha256:

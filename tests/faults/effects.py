@@ -1,0 +1,122 @@
+"""Every effect of a process, numbered and named, and one of them struck by a fault.
+
+An effect is an HTTP attempt, an SQL statement, a commit or a file call. They are met at the transports:
+the connection pool below minio's ``http_client``, botocore's session, SQLAlchemy's execute events and
+commit, and the ``os`` the temp folder calls. The product knows nothing of it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["http-write", "http-read", "sql", "commit", "file-write", "file-read"]
+Mode = Literal["before", "after", "lost", "lost once", "503", "cut", "EIO"]
+
+#: What may befall an effect. ``before`` and ``after`` are SIGKILL; ``lost`` is done, but unanswered, on
+#: every attempt, ``lost once`` on the first only; ``cut`` is done, and the connection gone with the answer.
+MODES: Mapping[Kind, tuple[Mode, ...]] = {
+    "http-write": ("before", "after", "lost", "lost once", "503"),
+    "http-read": ("lost", "503"),
+    "sql": ("before", "after", "cut"),
+    "commit": ("before", "after", "cut"),
+    "file-write": ("before", "after", "EIO"),
+    "file-read": ("EIO",),
+}
+_INSTEAD = ("503", "EIO")
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """The ``nth`` time that a process does ``what``. Its number is its place in the recorded run."""
+
+    kind: Kind
+    what: str
+    nth: int
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.what}" + (f" (#{self.nth})" if self.nth > 1 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One effect and what befalls it."""
+
+    effect: Effect
+    mode: Mode
+
+
+Observer = Callable[[Kind, str, Callable[[], Any]], Any]
+
+
+@dataclass
+class Injector:
+    """Records every effect; strikes the one of ``fault``. ``struck`` is called before anything else then.
+
+    Another ``observer`` may be wrapped around effects, to delay them or note when they happen.
+    """
+
+    fault: Fault | None = None
+    struck: Callable[[], None] = lambda: None
+    names: Mapping[str, str] = field(default_factory=dict)
+    observer: Observer | None = None
+    log: list[Effect] = field(default_factory=list)
+    _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _again: tuple[int, str, str] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def through(
+        self, kind: Kind, what: str, run: Callable[[], Any], fail: Callable[[Mode, Any], Any]
+    ) -> Any:
+        """Do one effect. ``fail(mode, result)`` is how this transport fails; it raises or answers."""
+        for name, short in self.names.items():
+            what = what.replace(name, short)
+        mode = self._meet(kind, what)
+        if mode == "before":
+            die()
+        if mode in _INSTEAD:
+            return fail(mode, None)
+        result = self.observer(kind, what, run) if self.observer else run()
+        if mode == "after":
+            die()
+        return fail(mode, result) if mode else result
+
+    def _meet(self, kind: Kind, what: str) -> Mode | None:
+        """The mode in which this effect is struck. A retry of a struck request is struck again."""
+        with self._lock:
+            self._counts[kind, what] += 1
+            effect = Effect(kind, what, self._counts[kind, what])
+            self.log.append(effect)
+            here = (threading.get_ident(), kind, what)
+            if self.fault is None:
+                return None
+            if effect == self.fault.effect:
+                self._again = here
+                self.struck()
+                return self.fault.mode
+            if self._again == here and self.fault.mode in ("lost", "503"):
+                return self.fault.mode
+            if self._again and self._again[0] == here[0]:
+                self._again = None
+            return None
+
+
+def die() -> None:
+    """End this process as a power cut would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    signal.pause()
+
+
+class Wrapped:
+    """A module of which some functions are replaced, for one that imports it."""
+
+    def __init__(self, module: Any, functions: Mapping[str, Any]) -> None:
+        self._module, self._functions = module, functions
+
+    def __getattr__(self, name: str) -> Any:
+        return self._functions.get(name) or getattr(self._module, name)

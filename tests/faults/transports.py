@@ -1,0 +1,161 @@
+"""The transports of this process, each call an effect of an injector. For a forked child only: no undo."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import io
+import os
+import re
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+import psycopg2
+import urllib3
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ConnectionClosedError
+from botocore.httpsession import URLLib3Session
+from sqlalchemy import Engine, event
+
+from storage.engine import plan
+from storage.stores import files, s3_client
+from tests.faults.effects import Injector, Kind, Mode, Wrapped
+
+SLOW_DOWN = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>injected</Message></Error>'
+_UPLOAD = re.compile(r"(uploadId=)[^&]+")
+_WRITES = {"unlink", "rmdir", "mkdir", "rename"}
+_READS = {"open", "listdir", "scandir", "stat", "fstat"}
+_sleep = time.sleep
+
+
+def hurry() -> None:
+    """Waits between retries shrink: what is tested is that there is another try, not how long it waits."""
+    time.sleep = lambda seconds: _sleep(min(seconds, 0.002))
+
+
+def http_client(injector: Injector) -> urllib3.PoolManager:
+    """The product's pool of sockets, each attempt on them an effect: its retries are above."""
+
+    class Pool(urllib3.HTTPConnectionPool):
+        def _make_request(self, conn: Any, method: str, url: str, *args: Any, **options: Any) -> Any:
+            make = super()._make_request
+
+            def fail(mode: Mode, answer: Any) -> Any:
+                if mode != "503":
+                    conn.close()
+                    raise ConnectionResetError(errno.ECONNRESET, "injected: the answer was lost")
+                return urllib3.HTTPResponse(
+                    io.BytesIO(SLOW_DOWN),
+                    {"Content-Type": "application/xml", "Content-Length": str(len(SLOW_DOWN))},
+                    503,
+                    preload_content=options.get("preload_content", True),
+                    request_method=method,
+                    request_url=url,
+                )
+
+            run = lambda: make(conn, method, url, *args, **options)  # noqa: E731
+            return injector.through(_verb(method), _request(method, url), run, fail)
+
+    manager = s3_client.pool()
+    manager.pool_classes_by_scheme = {"http": Pool, "https": urllib3.HTTPSConnectionPool}
+    return manager
+
+
+def watch_boto(injector: Injector) -> None:
+    send = URLLib3Session.send
+
+    def watched(self: Any, request: Any) -> Any:
+        def fail(mode: Mode, answer: Any) -> Any:
+            if mode != "503":
+                raise ConnectionClosedError(endpoint_url=request.url)
+            refused = AWSResponse(request.url, 503, {}, None)
+            refused._content = SLOW_DOWN
+            return refused
+
+        path = "/" + request.url.split("/", 3)[3]
+        run = lambda: send(self, request)  # noqa: E731
+        return injector.through(_verb(request.method), _request(request.method, path), run, fail)
+
+    URLLib3Session.send = watched
+
+
+def watch_sql(injector: Injector, engine: Engine) -> None:
+    """Statements through SQLAlchemy's events; the commit where the dialect sends it."""
+
+    def cut(connection: Any) -> None:
+        with socket.socket(fileno=os.dup(connection.fileno())) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
+        raise psycopg2.OperationalError("server closed the connection unexpectedly (injected)")
+
+    def statement(cursor: Any, text: str, parameters: Any, context: Any) -> bool:
+        run = lambda: cursor.execute(text, parameters)  # noqa: E731
+        injector.through("sql", _statement(text), run, lambda mode, done: cut(cursor.connection))
+        return True
+
+    event.listen(engine, "do_execute", statement)
+    commit = engine.dialect.do_commit
+
+    def watched(connection: Any) -> None:
+        wire = getattr(connection, "dbapi_connection", connection)
+        injector.through("commit", "COMMIT", lambda: commit(connection), lambda mode, done: cut(wire))
+
+    engine.dialect.do_commit = watched  # type: ignore[method-assign]
+
+
+def watch_files(injector: Injector) -> None:
+    """The calls of the temp folder's adapter, its renameat2 and leases, and the plan's temporary file."""
+    functions = {name: _call(injector, name, getattr(os, name)) for name in _WRITES | _READS}
+    files.os = Wrapped(os, functions)  # type: ignore[attr-defined]
+    files.fcntl = Wrapped(fcntl, {"fcntl": _call(injector, "fcntl", fcntl.fcntl)})  # type: ignore[attr-defined]
+    files._libc = _Libc(injector, files._libc)  # type: ignore[assignment]
+    made = _call(injector, "mkstemp", tempfile.NamedTemporaryFile)
+    plan.tempfile = Wrapped(tempfile, {"NamedTemporaryFile": made})  # type: ignore[attr-defined]
+
+
+class _Libc:
+    """renameat2, which reports by errno."""
+
+    def __init__(self, injector: Injector, real: Any) -> None:
+        self._injector, self._real = injector, real
+
+    def renameat2(self, from_fd: int, from_name: bytes, to_fd: int, to_name: bytes, flags: int) -> Any:
+        def fail(mode: Mode, done: Any) -> int:
+            ctypes.set_errno(errno.EIO)
+            return -1
+
+        run = lambda: self._real.renameat2(from_fd, from_name, to_fd, to_name, flags)  # noqa: E731
+        what = f"rename {os.fsdecode(from_name)} to {os.fsdecode(to_name)}"
+        return self._injector.through("file-write", what, run, fail)
+
+
+def _call(injector: Injector, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    kind: Kind = "file-write" if name in _WRITES else "file-read"
+
+    def watched(*args: Any, **options: Any) -> Any:
+        def fail(mode: Mode, done: Any) -> Any:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        subject = args[0] if args and isinstance(args[0], bytes | str | os.PathLike) else ""
+        what = f"{name} {os.fsdecode(subject)}".rstrip()
+        return injector.through(kind, what, lambda: function(*args, **options), fail)
+
+    return watched
+
+
+def _verb(method: str) -> Kind:
+    return "http-write" if method in ("PUT", "POST", "DELETE") else "http-read"
+
+
+def _request(method: str, url: str) -> str:
+    url = _UPLOAD.sub(r"\1ID", url)
+    return f"{method} {unquote(url).lstrip('/')}"
+
+
+def _statement(text: str) -> str:
+    lines = [line for line in text.splitlines() if not line.startswith("--")]
+    return " ".join(" ".join(lines).split())[:90]
