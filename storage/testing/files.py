@@ -77,10 +77,8 @@ class MemoryFiles:
         self._touch(target)
 
     def unlink(self, path: str) -> None:
-        if path not in self.entries:
-            raise FileNotFoundError(path)
-        del self.entries[path]
-        self._touch(path)
+        if self.entries.pop(path, None):
+            self._touch(path)
 
     def rmdir(self, path: str) -> bool:
         if any(other.startswith(f"{path}/") for other in self.entries):

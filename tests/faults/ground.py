@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -214,11 +214,11 @@ def _send_age(params: dict[str, Any], **_: object) -> None:
 
 
 @contextmanager
-def ground(settings: Settings, kind: str, observe: Callable[[Any], None] = lambda boto: None) -> Iterator[Ground]:
+def ground(settings: Settings, kind: str) -> Iterator[Ground]:
     """A ground on a place that is introduced already."""
     boto = connect.endpoint(settings).boto()
     boto.meta.events.register("before-call.s3.PutObject", _send_age)
-    url: Mapping[str, Any] = make_url(settings.database_url).translate_connect_args(username="user", database="dbname")
+    url = make_url(settings.database_url).translate_connect_args(username="user", database="dbname")
     with ExitStack() as stack:
         database = psycopg2.connect(**url)
         database.autocommit = True

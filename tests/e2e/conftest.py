@@ -1,0 +1,84 @@
+"""One real stack for all end-to-end tests: object store, PostgreSQL, four Airflow components, sample data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from devstack import minio_build, stack
+from devstack.errors import DevstackError
+from devstack.sample import BackDate, back_date_ministack, generate, load
+from storage import connect
+from storage.settings import Settings
+from tests.conftest import missing
+from tests.e2e.world import World
+
+JOBS, SEED = 120, 7
+NEVER = "0 0 29 2 *"
+SETTINGS = {
+    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+    "STORAGE_CLEANUP_SCHEDULE": NEVER,
+    "STORAGE_TEMP_SCHEDULE": NEVER,
+    "STORAGE_PROBE_SCHEDULE": NEVER,
+    "STORAGE_REAP_SCHEDULE": "* * * * *",  # paused, but while a test lets the scheduler work
+}
+DAGS = ("storage_cleanup", "storage_reap", "storage_temp_after_jobs", "storage_probe")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.airflow)
+
+
+def kind() -> str:
+    """The real MinIO where it can be had."""
+    try:
+        minio_build.build()
+    except DevstackError as error:
+        missing["minio"] = f"no minio: {error}"
+        return "ministack"
+    return "minio"
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    home = tmp_path_factory.mktemp("stack") / "home"
+    chosen = kind()
+
+    def up() -> stack.Stack:
+        return stack.up(chosen, home=home, extra_env=SETTINGS, fsync=False)
+
+    try:
+        running = fill(up(), up)
+        for name in DAGS:
+            running.api().wait_for_dag(name)
+        yield World(running, loaded=time.monotonic())
+    finally:
+        stack.reset(home)
+
+
+def fill(running: stack.Stack, up: Callable[[], stack.Stack]) -> stack.Stack:
+    """Sample data with true ages, and the platform's own schema."""
+    spec = generate(JOBS, SEED, datetime.now(UTC))
+    real = running.store.kind == "minio"
+    load(spec, running.env(), BackDate.HEADER if real else BackDate.FILES)
+    if not real:
+        running.store.stop()
+        back_date_ministack(running.store.folder, spec.dates(), running.env()["STORAGE_BUCKET"])
+        running = up()
+    connect.set_up(Settings.from_env(running.env()))
+    return running
+
+
+@pytest.fixture(autouse=True)
+def at_rest(world: World) -> Iterator[None]:
+    """Every test begins with no DAG on schedule and no switch thrown."""
+    yield
+    world.api.unpause("storage_reap", paused=True)
+    world.sql("DELETE FROM maintenance.control WHERE name = 'paused'")

@@ -1,0 +1,134 @@
+"""Reaping on a real Airflow: by the scheduler, when paused, when cancelled, when the store is away."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from devstack import stack
+from tests.e2e.conftest import SETTINGS
+from tests.e2e.world import Run, World, until
+
+DAG, APPLY, PLAN = "storage_reap", "reap.apply", "reap.plan"
+CANCELLED_WITHIN = 15.0  # seconds
+
+
+@pytest.fixture
+def doomed(world: World, request: pytest.FixtureRequest) -> str:
+    """A failed job whose two objects were condemned and are due."""
+    job = f"doomed-{request.node.name.removeprefix('test_')[:40]}"
+    world.sql(
+        "INSERT INTO jobs (id, status, updated_at) VALUES (%s, 'failed', now() - interval '9 days')", job
+    )
+    for key in (f"processed/{job}/360p/video_360p.mp4", f"uploads/{job}/source.mp4"):
+        world.bucket().put_object(Bucket=world.stack.env()["STORAGE_BUCKET"], Key=key, Body=b"old" * 100)
+    done = world.cli("run", "cleanup_failed_jobs")
+    assert done.returncode == 0, done.stderr
+    world.sql(
+        "UPDATE maintenance.tombstones SET delete_after = now() - interval '1 hour' WHERE owner = %s", job
+    )
+    assert stones(world, job) == {"condemned": 3}
+    return job
+
+
+def stones(world: World, job: str) -> dict[str, int]:
+    query = "SELECT state, count(*) FROM maintenance.tombstones WHERE owner = %s GROUP BY state"
+    return dict(world.sql(query, job))
+
+
+def assert_untouched(world: World, job: str) -> None:
+    assert len(objects(world, job)) == 2
+    assert status(world, job) == "failed"
+
+
+def assert_gone(world: World, job: str) -> None:
+    assert objects(world, job) == []
+    assert status(world, job) == "cleaned_up"
+    assert stones(world, job) == {"reaped": 3}
+
+
+def objects(world: World, job: str) -> list[str]:
+    return [*world.keys(f"processed/{job}/"), *world.keys(f"uploads/{job}/")]
+
+
+def status(world: World, job: str) -> str:
+    return str(world.sql("SELECT status FROM jobs WHERE id = %s", job)[0][0])
+
+
+def test_a_paused_platform_does_nothing(world: World, doomed: str) -> None:
+    """The kill switch: red at once, with the reason; after `storage resume` the next run works."""
+    assert world.cli("pause", "--reason", "a flood").returncode == 0
+    run = world.trigger(DAG, {"dry_run": False})
+    assert run.end() == "failed"
+    assert run.states() == {PLAN: "failed", "reap.approve": "upstream_failed", APPLY: "upstream_failed"}
+    assert "Maintenance is paused: a flood" in run.log(PLAN)
+    assert run.task(PLAN)["try_number"] == 1, "a person must lift it: no retry"
+    assert_untouched(world, doomed)
+    assert world.cli("resume").returncode == 0
+    again = world.trigger(DAG, {"dry_run": False})
+    assert again.end() == "success"
+    assert again.xcom(APPLY)["deleted_jobs"] == 1
+    assert_gone(world, doomed)
+
+
+def test_a_run_of_the_scheduler_acts(world: World, doomed: str) -> None:
+    """Nobody asked, no form: what the schedule starts does the work."""
+    known = {run["dag_run_id"] for run in world.runs_of(DAG)}
+    world.api.unpause(DAG)
+
+    def scheduled() -> str:
+        fresh = [run for run in world.runs_of(DAG) if run["dag_run_id"] not in known]
+        return str(fresh[0]["dag_run_id"]) if fresh else ""
+
+    run = Run(world.api, DAG, until(scheduled, 80, "scheduled run"))
+    assert run.end() == "success"
+    world.api.unpause(DAG, paused=True)
+    assert world.api.call("GET", run.path)["run_type"] == "scheduled"
+    assert run.xcom(PLAN)["dry_run"] is False
+    assert run.xcom(APPLY)["deleted_jobs"] == 1
+    assert_gone(world, doomed)
+    asked_by = world.sql("SELECT requested_by FROM maintenance.runs WHERE id = %s", run.xcom(PLAN)["run"])
+    assert asked_by == [("storage_reap, scheduled run",)]
+
+
+def test_a_cancelled_run_ends_soon_and_leaves_nothing_half_done(world: World, doomed: str) -> None:
+    """Cancelled in the middle of a statement: the process goes, and the next run completes the work."""
+    with world.session() as blocker:
+        blocker.execute("LOCK TABLE maintenance.tombstones IN EXCLUSIVE MODE")  # reads pass, writes wait
+        run = world.trigger(DAG, {"dry_run": False})
+        until(lambda: blocked(world), 60, "apply that waits for the lock")
+        pid = int(run.task(APPLY)["pid"])
+        began = time.monotonic()
+        run.fail()
+        until(lambda: not Path(f"/proc/{pid}").exists(), CANCELLED_WITHIN, f"end of process {pid}")
+        print(f"cancelled after {time.monotonic() - began:.1f} s")
+        assert run.end() == "failed"
+    until(lambda: not blocked(world), 20, "end of the cancelled statement")
+    assert_untouched(world, doomed)
+    again = world.trigger(DAG, {"dry_run": False})
+    assert again.end() == "success"
+    assert_gone(world, doomed)
+
+
+def blocked(world: World) -> list[tuple[object, ...]]:
+    return world.sql(
+        "SELECT pid FROM pg_stat_activity "
+        "WHERE application_name = 'storage-maintenance' AND wait_event_type = 'Lock'"
+    )
+
+
+def test_a_store_that_does_not_answer_is_named_and_tried_again(world: World) -> None:
+    """The log says what does not answer and what to do; the task waits for its next try."""
+    world.stack.store.stop()
+    try:
+        run = world.trigger(DAG, {"dry_run": False})
+        until(lambda: run.states()[PLAN] == "up_for_retry", 60, "first try that failed")
+        log = run.log(PLAN)
+        run.fail()
+    finally:
+        stack.up(world.stack.store.kind, home=world.stack.home, extra_env=SETTINGS, fsync=False)
+    assert "Unreachable" in log
+    assert "does not answer" in log
+    assert "Check the address" in log

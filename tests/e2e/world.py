@@ -1,0 +1,149 @@
+"""A real platform under test: its Airflow by REST, its command line, its database by plain SQL."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import boto3
+import psycopg2
+
+from devstack import witness
+from devstack.airflow_api import AirflowApi
+from devstack.stack import Stack
+
+PROJECT = Path(__file__).resolve().parents[2]
+T = TypeVar("T")
+SETTLED = 4.0  # seconds: Airflow 3.3 may fail a task that is answered right after it began to wait
+
+
+@dataclass(frozen=True)
+class Run:
+    """One DAG run, seen through the REST interface."""
+
+    api: AirflowApi
+    dag: str
+    id: str
+
+    @property
+    def path(self) -> str:
+        return f"/api/v2/dags/{self.dag}/dagRuns/{quote(self.id, safe='')}"
+
+    def end(self, timeout: float = 150) -> str:
+        return self.api.wait(self.dag, self.id, timeout)
+
+    def states(self) -> dict[str, str | None]:
+        return {task["task_id"]: task["state"] for task in self.api.task_instances(self.dag, self.id)}
+
+    def task(self, task: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.api.call("GET", f"{self.path}/taskInstances/{quote(task)}")
+        return found
+
+    def xcom(self, task: str) -> dict[str, Any]:
+        value: dict[str, Any] = self.api.xcom(self.dag, self.id, task)
+        return value
+
+    def log(self, task: str, try_number: int = 1) -> str:
+        return self.api.logs(self.dag, self.id, task, try_number)
+
+    def fail(self) -> None:
+        """What the button *Mark as failed* does."""
+        self.api.call("PATCH", f"{self.path}?update_mask=state", {"state": "failed"})
+
+    def answer(self, task: str, choice: str) -> None:
+        """What the buttons of *Required actions* do."""
+        body = {"chosen_options": [choice], "params_input": {}}
+        self.api.call("PATCH", f"{self.path}/taskInstances/{quote(task)}/-1/hitlDetails", body)
+
+
+@dataclass(frozen=True)
+class World:
+    """The running stack, and ways to look at it that share no code with the platform."""
+
+    stack: Stack
+    loaded: float
+
+    @property
+    def api(self) -> AirflowApi:
+        return self.stack.api()
+
+    @property
+    def temp(self) -> Path:
+        return Path(self.stack.env()["STORAGE_TEMP_DIR"])
+
+    def trigger(self, dag: str, conf: dict[str, Any] | None = None) -> Run:
+        """A manual run, as the button *Trigger* makes one."""
+        self.api.unpause(dag)
+        return Run(self.api, dag, self.api.trigger(dag, conf))
+
+    def runs_of(self, dag: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.api.call("GET", f"/api/v2/dags/{dag}/dagRuns?limit=100")[
+            "dag_runs"
+        ]
+        return found
+
+    def snapshot(self) -> witness.Snapshot:
+        return witness.snapshot(self.stack.env())
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """``storage ...`` in a process of its own."""
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("STORAGE_", "AIRFLOW"))
+        }
+        env = kept | self.stack.env() | {"PYTHONPATH": str(PROJECT)}
+        command = [sys.executable, "-m", "storage", *arguments]
+        return subprocess.run(command, env=env, cwd=PROJECT, capture_output=True, text=True, timeout=120)
+
+    @contextmanager
+    def session(self) -> Iterator[Any]:
+        """A database session; what it did is committed at the end."""
+        url = self.stack.env()["STORAGE_DATABASE_URL"].replace("+psycopg2", "", 1)
+        connection = psycopg2.connect(url)
+        try:
+            with connection, connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()
+
+    def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self.session() as cursor:
+            cursor.execute(query, values or None)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def bucket(self) -> Any:
+        env = self.stack.env()
+        return boto3.client(
+            "s3",
+            endpoint_url=env["STORAGE_ENDPOINT_URL"],
+            region_name=env["STORAGE_REGION"],
+            aws_access_key_id=env["STORAGE_ACCESS_KEY"],
+            aws_secret_access_key=env["STORAGE_SECRET_KEY"],
+        )
+
+    def keys(self, prefix: str) -> list[str]:
+        answer = self.bucket().list_objects_v2(Bucket=self.stack.env()["STORAGE_BUCKET"], Prefix=prefix)
+        return [item["Key"] for item in answer.get("Contents", [])]
+
+    def record(self, run_id: str) -> tuple[str, str, str]:
+        """State, message and approver of a maintenance run."""
+        query = "SELECT state, message, approved_by FROM maintenance.runs WHERE id = %s"
+        state, message, approver = self.sql(query, run_id)[0]
+        return state, message, approver
+
+
+def until(ask: Callable[[], T], seconds: float, what: str) -> T:
+    """The first answer that is not empty."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if answer := ask():
+            return answer
+        assert time.monotonic() < deadline, f"no {what} after {seconds:.0f} s"
+        time.sleep(0.3)

@@ -1,0 +1,102 @@
+"""Many trials: which there are, a sample of them, and carrying them out on several places at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.faults import trial
+from tests.faults.effects import MODES, Effect, Fault
+from tests.faults.ground import ground
+from tests.faults.place import Place
+from tests.faults.scenarios import ALL, Scenario
+from tests.faults.trial import Trial
+
+Recorded = Mapping[str, tuple[Effect, ...]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one trial."""
+
+    trial: Trial
+    error: str
+    violations: tuple[str, ...]
+
+
+def record(place: Place, scenarios: Sequence[Scenario] = ALL) -> Recorded:
+    """The effects of each scenario's undisturbed run."""
+    with ground(*place) as here:
+        return {scenario.name: trial.record(here, scenario) for scenario in scenarios}
+
+
+def trials(recorded: Recorded, seed: int) -> list[Trial]:
+    """Every mode of every effect. Half of the struck runs are repeated, half left to later nights."""
+    chance, found = random.Random(seed), []
+    for scenario in ALL:
+        for number, effect in enumerate(recorded.get(scenario.name, ()), 1):
+            for mode in MODES[effect.kind]:
+                found.append(Trial(scenario, Fault(effect, mode), number, chance.random() < 0.5))
+    return found
+
+
+def spread(every: Sequence[Trial], seed: int) -> list[Trial]:
+    """The same trials in a drawn order whose every beginning is spread over scenarios, kinds and modes."""
+    groups: dict[tuple[str, str, str], list[Trial]] = defaultdict(list)
+    for one in every:
+        groups[one.scenario.name, one.fault.effect.kind, one.fault.mode].append(one)
+    chance = random.Random(seed)
+    for group in groups.values():
+        chance.shuffle(group)
+    rounds = [list(groups.values())]
+    drawn: list[Trial] = []
+    while rounds[0]:
+        chance.shuffle(rounds[0])
+        drawn += [group.pop() for group in rounds[0]]
+        rounds[0] = [group for group in rounds[0] if group]
+    return drawn
+
+
+def carry_out(
+    places: Sequence[Place], todo: Sequence[Trial], seconds: float = float("inf")
+) -> Iterator[Result]:
+    """Each trial's result as it comes. After ``seconds`` no further trial is begun."""
+    context, until = multiprocessing.get_context("fork"), time.monotonic() + seconds
+    queue = context.SimpleQueue()
+    workers = [
+        context.Process(target=_work, args=(place, todo, range(first, len(todo), len(places)), until, queue.put))
+        for first, place in enumerate(places)
+    ]
+    for worker in workers:
+        worker.start()
+    running = len(workers)
+    while running:
+        told = queue.get()
+        if told is None:
+            running -= 1
+        else:
+            number, error, violations = told
+            yield Result(todo[number], error, violations)
+    for worker in workers:
+        worker.join()
+
+
+def _work(
+    place: Place, todo: Sequence[Trial], mine: Sequence[int], until: float, tell: Callable[[object], None]
+) -> None:
+    try:
+        with ground(*place) as here:
+            for number in mine:
+                if time.monotonic() > until:
+                    break
+                try:
+                    verdict = trial.run(here, todo[number])
+                    tell((number, verdict.error, tuple(verdict.violations)))
+                except Exception as error:  # noqa: BLE001 - a trial that cannot be judged did not survive
+                    tell((number, "", (f"the trial itself broke: {type(error).__name__}: {error}",)))
+    finally:
+        tell(None)

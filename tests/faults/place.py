@@ -1,0 +1,49 @@
+"""Servers of our own and places on them, for a run outside pytest."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from devstack import minio_build, objectstore, postgres
+from devstack.stack import server_folder
+from storage import connect
+from storage.settings import Settings
+from tests.conftest import new_place
+
+Place = tuple[Settings, str]  # and the kind of its object store
+
+
+@contextmanager
+def places(kind: str, count: int) -> Iterator[list[Place]]:
+    """Start PostgreSQL and a store of that kind, and make so many introduced, empty places on them."""
+    with ExitStack() as stack:
+        home = Path(tempfile.mkdtemp(prefix="faults-"))
+        stack.callback(shutil.rmtree, home, ignore_errors=True)
+        data = server_folder(home)
+        stack.callback(shutil.rmtree, data.parent, ignore_errors=True)
+        database = postgres.start(data, fsync=False)
+        stack.callback(database.stop)
+        if kind == "minio":
+            minio_build.build()
+        store = objectstore.start(
+            kind, home / kind, access_key="testaccesskey", secret_key=secrets.token_hex(16)
+        )
+        stack.callback(store.stop)
+        yield [_place(store, database, home, number) for number in range(count)]
+
+
+def _place(
+    store: objectstore.ObjectStore, database: postgres.Postgres, home: Path, number: int
+) -> Place:
+    name, password = f"faults_{number}", secrets.token_hex(8)
+    database.create_database(name, name, password)
+    folder = home / name
+    folder.mkdir()
+    made = new_place(store, database.dsn(name, name, password), folder)
+    connect.set_up(made.settings)
+    return made.settings, made.kind

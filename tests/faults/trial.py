@@ -1,0 +1,202 @@
+"""One trial: a child struck at one effect, then a rerun, then a third run that has nothing left to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from storage import connect
+from storage.errors import JobBusy, StorageError
+from storage.settings import Settings
+from storage.stores.postgres import connect as connect_engine
+from tests.faults.effects import Effect, Fault, Injector
+from tests.faults.ground import Ground
+from tests.faults.invariants import always, finally_
+from tests.faults.scenarios import Act, Scenario
+from tests.faults.transports import http_client, hurry, watch_boto, watch_files, watch_sql
+
+TIMEOUT = 30.0  # seconds a child may take before it counts as hung
+KILLS = ("before", "after")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a child said: whether the fault struck, how it ended, and its effects."""
+
+    struck: bool
+    killed: bool
+    error: str = ""
+    foreign: bool = False
+    log: tuple[Effect, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One fault in one scenario. ``repeat``: the struck run is repeated, else only later nights follow."""
+
+    scenario: Scenario
+    fault: Fault
+    number: int
+    repeat: bool
+
+    def __str__(self) -> str:
+        how = "repeated" if self.repeat else "left to later nights"
+        return f"{self.scenario.name} effect {self.number} {self.fault.mode}: {self.fault.effect} ({how})"
+
+
+@dataclass
+class Verdict:
+    trial: Trial
+    error: str
+    violations: list[str] = field(default_factory=list)
+
+
+def child(ground: Ground, acts: tuple[Act, ...], names: tuple[str, ...], fault: Fault | None = None) -> Told:
+    """Do ``acts``, each under its run name, in a forked child that ``fault`` strikes."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(reading)
+            _work(ground.settings, ground.names, acts, names, fault, writing)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    try:
+        said = _listen(reading, pid)
+    finally:
+        os.close(reading)
+        _, status = os.waitpid(pid, 0)
+    return _told(said, os.WIFSIGNALED(status))
+
+
+def _work(
+    settings: Settings, names: dict[str, str], acts: tuple[Act, ...], run_names: tuple[str, ...],
+    fault: Fault | None, writing: int,
+) -> None:  # fmt: skip
+    injector = Injector(fault, lambda: _say(writing, b"struck\n"), names)
+    tempfile.tempdir = os.path.dirname(settings.temp_dir)
+    error, foreign = "", False
+    hurry()
+    watch_boto(injector)
+    watch_files(injector)
+    try:
+        engine = connect_engine(settings.database_url)
+        watch_sql(injector, engine)
+        with connect.stores(settings, engine=engine, http=http_client(injector)) as stores:
+            for act, name in zip(acts, run_names, strict=True):
+                act(stores, name)
+    except StorageError as problem:
+        error = f"{type(problem).__name__}: {problem}"
+    except BaseException as problem:  # noqa: BLE001 - whatever ends the child is what is told
+        error, foreign = "".join(traceback.format_exception(problem)[-3:]), True
+    log = [(effect.kind, effect.what, effect.nth) for effect in injector.log]
+    _say(writing, json.dumps({"error": error, "foreign": foreign, "log": log}).encode())
+
+
+def _say(writing: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(writing, data) :]
+
+
+def _listen(reading: int, pid: int) -> bytes:
+    """All the child says until it ends; a child that hangs is killed."""
+    said, until = b"", time.monotonic() + TIMEOUT
+    while True:
+        ready, _, _ = select.select([reading], [], [], max(0.0, until - time.monotonic()))
+        if not ready:
+            os.kill(pid, signal.SIGKILL)
+            return said + b'{"error": "hung", "foreign": true, "log": []}'
+        chunk = os.read(reading, 1 << 16)
+        if not chunk:
+            return said
+        said += chunk
+
+
+def _told(said: bytes, killed: bool) -> Told:
+    struck = said.startswith(b"struck\n")
+    rest: dict[str, Any] = json.loads(said.removeprefix(b"struck\n") or b"{}")
+    log = tuple(Effect(*entry) for entry in rest.get("log", ()))
+    return Told(struck, killed, rest.get("error", ""), rest.get("foreign", False), log)
+
+
+def lay(ground: Ground, scenario: Scenario) -> None:
+    ground.lay(scenario.world)
+    scenario.setup(ground)
+
+
+def record(ground: Ground, scenario: Scenario) -> tuple[Effect, ...]:
+    """Every effect of an undisturbed run. Raises AssertionError when it does not even do its work."""
+    lay(ground, scenario)
+    told = child(ground, (scenario.act,), ("first",))
+    wrong = [told.error] if told.error else []
+    wrong += [*always(ground, scenario), *finally_(ground, scenario, by_later_nights=False)]
+    assert not wrong, f"{scenario.name}, undisturbed: {wrong}"
+    return told.log
+
+
+def run(ground: Ground, trial: Trial) -> Verdict:
+    lay(ground, trial.scenario)
+    first = child(ground, (trial.scenario.act,), ("first",), trial.fault)
+    verdict = Verdict(trial, first.error)
+    found = verdict.violations
+    if not first.struck:
+        found.append("not exercised: the effect was never met")
+    elif first.killed != (trial.fault.mode in KILLS):
+        found.append("the child ended otherwise than by the fault")
+    if first.foreign:
+        found.append(f"an error that is not ours: {first.error}")
+    found += [f"after the fault: {one}" for one in always(ground, trial.scenario)]
+    _again(ground, trial, found)
+    _third(ground, trial, found)
+    return verdict
+
+
+def _again(ground: Ground, trial: Trial, found: list[str]) -> None:
+    nights = trial.scenario.nights
+    acts, names = nights, tuple(f"night{number}" for number in range(len(nights)))
+    if trial.repeat:
+        acts, names = (trial.scenario.act, trial.scenario.act), ("first", "second")
+    told = _patient(ground, acts, names)
+    if told.error:
+        found.append(f"the rerun failed: {told.error}")
+    found += [f"after the rerun: {one}" for one in always(ground, trial.scenario)]
+    final = finally_(ground, trial.scenario, by_later_nights=not trial.repeat)
+    found += [f"after the rerun: {one}" for one in final]
+
+
+def _third(ground: Ground, trial: Trial, found: list[str]) -> None:
+    """The third run may write its record and nothing else."""
+    before = ground.print()
+    told = _patient(ground, (trial.scenario.act,), ("third",))
+    if told.error:
+        found.append(f"the third run failed: {told.error}")
+    if ground.print() != before:
+        found.append("the third run changed rows, objects or files")
+    writes = [str(effect) for effect in told.log if _is_write(effect)]
+    if writes:
+        found.append(f"the third run wrote: {writes[:3]}")
+
+
+def _is_write(effect: Effect) -> bool:
+    return effect.kind == "file-write" or (effect.kind == "http-write" and "MAINTENANCE" not in effect.what)
+
+
+def _patient(ground: Ground, acts: tuple[Act, ...], names: tuple[str, ...]) -> Told:
+    """The lock of a killed process is free as soon as the server sees its socket closed: wait for that."""
+    retry: Callable[[Told], bool] = lambda told: told.error.startswith(JobBusy.__name__)  # noqa: E731
+    told = child(ground, acts, names)
+    for _ in range(40):
+        if not retry(told):
+            break
+        time.sleep(0.05)
+        told = child(ground, acts, names)
+    return told
