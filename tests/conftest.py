@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,27 @@ def add_job(engine: Engine) -> Callable[..., None]:
     return add
 
 
+STORES = ("fake", "folder", "ministack", "minio", "postgres", "external")
+
+
+def _matrix(reports: Iterable[Any]) -> dict[str, Counter[str]]:
+    """Passed contract tests, by suite and by what they ran on."""
+    found: dict[str, Counter[str]] = {}
+    for report in reports:
+        path, _, test = report.nodeid.partition("::")
+        if report.when == "call" and "tests/contract/" in path:
+            words = test.partition("[")[2].rstrip("]").split("-")
+            store = next((one for one in STORES if one in words), "")
+            found.setdefault(Path(path).stem.removeprefix("test_"), Counter())[store] += 1
+    return found
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if matrix := _matrix(terminalreporter.stats.get("passed", ())):
+        shown = [one for one in STORES if any(row[one] for row in matrix.values())]
+        terminalreporter.write_line("contract tests passed".ljust(26) + "".join(s.rjust(11) for s in shown))
+        for suite, row in sorted(matrix.items()):
+            terminalreporter.write_line(suite.ljust(26) + "".join(str(row[s] or "").rjust(11) for s in shown))
     for kind, why in missing.items():
         terminalreporter.write_line(f"NOT TESTED on {kind}: {why}", yellow=True)
 

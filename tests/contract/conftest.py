@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable
 from datetime import datetime
@@ -33,7 +34,11 @@ from tests.conftest import needed
 BUCKET = BucketName("transcode-storage")
 
 
-@pytest.fixture(params=["fake", "ministack", "minio"])
+#: A store of your own joins the suite when its endpoint and keys are in the environment.
+KINDS = ["fake", "ministack", "minio", *(["external"] if os.environ.get("STORAGE_ENDPOINT_URL") else [])]
+
+
+@pytest.fixture(params=KINDS)
 def store_kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -51,7 +56,9 @@ def object_store(store_kind: str, request: pytest.FixtureRequest) -> ObjectStore
         secret_key=server.secret_key,
     )
     bucket = S3Bucket(endpoint, BucketName(f"contract-{secrets.token_hex(6)}"))
-    bucket.boto.create_bucket(Bucket=bucket.bucket)
+    told = bucket.boto.create_bucket(Bucket=bucket.bucket)
+    answered = told["ResponseMetadata"]["HTTPHeaders"].get("server", "")
+    assert (answered == "MinIO") == (store_kind == "minio") or store_kind == "external", answered
     return bucket
 
 

@@ -14,6 +14,7 @@ from tests.faults.effects import MODES, Effect, Fault
 from tests.faults.ground import ground
 from tests.faults.place import Place
 from tests.faults.scenarios import ALL, Scenario
+from tests.faults.transports import warm
 from tests.faults.trial import Trial
 
 Recorded = Mapping[str, tuple[Effect, ...]]
@@ -65,6 +66,7 @@ def carry_out(
     places: Sequence[Place], todo: Sequence[Trial], seconds: float = float("inf")
 ) -> Iterator[Result]:
     """Each trial's result as it comes. After ``seconds`` no further trial is begun."""
+    warm()
     context, until = multiprocessing.get_context("fork"), time.monotonic() + seconds
     queue = context.SimpleQueue()
     workers = [

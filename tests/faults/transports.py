@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
+import boto3
 import psycopg2
 import urllib3
 from botocore.awsrequest import AWSResponse
@@ -31,6 +32,12 @@ _UPLOAD = re.compile(r"(uploadId=)[^&]+")
 _WRITES = {"unlink", "rmdir", "mkdir", "rename"}
 _READS = {"open", "listdir", "scandir", "stat", "fstat"}
 _sleep = time.sleep
+_WARM = boto3.session.Session()  # its models are parsed once, in the parent of all trials
+
+
+def warm() -> None:
+    """Parse what a client needs, so that each forked child need not."""
+    _WARM.client("s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
 
 
 def hurry() -> None:
@@ -67,6 +74,7 @@ def http_client(injector: Injector) -> urllib3.PoolManager:
 
 
 def watch_boto(injector: Injector) -> None:
+    s3_client.boto3 = Wrapped(boto3, {"session": Wrapped(boto3.session, {"Session": lambda: _WARM})})  # type: ignore[attr-defined]
     send = URLLib3Session.send
 
     def watched(self: Any, request: Any) -> Any:
