@@ -153,12 +153,20 @@ def _plan(name: str, fields: Mapping[str, str]) -> dict[str, Any]:
             stores,
             as_of(dag_run, stores.clock()),
             values,
-            run_id=f"{name}-{dag_run.run_id}",
+            run_id=_run_id(f"{name}-{dag_run.run_id}", stores),
             requested_by=f"{dag_run.dag_id}, {dag_run.run_type.value} run",
         )
         console.show_run(run)
         console.show_actions(read(run, stores.plans))
     return _head(run, only_plans(context["params"].get("dry_run"), dag_run.run_type))
+
+
+def _run_id(first: str, stores: Stores) -> str:
+    """The run's id; a new one when the task was cleared after its first plan had been carried out."""
+    names = (first, *(f"{first}-{number}" for number in range(2, 100)))
+    return next(
+        n for n in names if not (run := stores.runs.get(n)) or run.state not in ("verified", "failed")
+    )
 
 
 def _head(run: Run, dry: bool) -> dict[str, Any]:

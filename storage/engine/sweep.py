@@ -38,11 +38,12 @@ def plan(
     """Decide, write the plan, guard it, record the run. Changes nothing else.
 
     Returns the run, planned or waiting. Raises Refused or Paused (the run is recorded as refused).
-    A run of this id that was planned before is returned as it is: a repeated task finds its plan.
+    A repeated task plans anew, which voids an approval; once the run is being applied, or was, its plan
+    stands and the run is returned as it is.
     """
     values = job.read(params or {})
     name = run_id or new_run_id(job.name, as_of)
-    if (known := stores.runs.get(name)) and known.state != "refused":
+    if (known := stores.runs.get(name)) and known.state in ("applying", "verified", "failed"):
         return known
     run = Run(
         id=name,

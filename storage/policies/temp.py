@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from storage.engine.actions import Action, CondemnFile, DeleteObject, Keep, RemoveFolder
 from storage.errors import InvalidName
-from storage.model import JobId, LocalFile, ObjectInfo, Owned, Prefix, owner_of
+from storage.model import JobId, LocalFile, ObjectInfo, Owned, Prefix, owner_of, path_bytes
 from storage.policies.base import span, with_jobs
 from storage.ports import Stores
 
@@ -154,8 +154,8 @@ def top_folder(file: LocalFile) -> JobId | None:
     if not slash and file.kind != "folder":
         return None
     try:
-        return JobId(head)
-    except InvalidName:
+        return JobId(path_bytes(head).decode())
+    except (InvalidName, UnicodeDecodeError):
         return None
 
 

@@ -59,7 +59,7 @@ def _files(files: Path) -> Iterator[tuple[int, Path]]:
 
 def _numbered(session: Connection, files: Path) -> Iterator[str]:
     rows = session.exec_driver_sql("SELECT number, sha256 FROM maintenance.migrations").all()
-    applied = {number: sha256 for number, sha256 in rows}
+    applied = {row.number: row.sha256 for row in rows}
     for number, path in _files(files):
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         if applied.get(number, sha256) != sha256:

@@ -81,9 +81,11 @@ class Injector:
             die()
         if mode in _INSTEAD:
             return fail(mode, None)
-        result = self.observer(kind, what, run) if self.observer else run()
-        if mode == "after":
-            die()
+        try:
+            result = self.observer(kind, what, run) if self.observer else run()
+        finally:
+            if mode == "after":
+                die()
         return fail(mode, result) if mode else result
 
     def _meet(self, kind: Kind, what: str) -> Mode | None:

@@ -43,12 +43,17 @@ def test_empty_plan_is_stored_nowhere_and_applies(world: World) -> None:
     assert apply(planned.id, world.stores).state == "verified"
 
 
-def test_plan_again_under_the_same_id_is_the_same_plan(world: World) -> None:
+def test_plan_again_under_the_same_id_plans_anew_until_it_is_applied(world: World) -> None:
+    """A repeated task sees the world as it is now; an approval of the first plan is void."""
     fill(world, 1)
     job = catalog.get(TEMP)
     first = plan(job, world.stores, NOW, run_id="r")
     world.put("temp/more.ts", 2 * DAY)
-    assert plan(job, world.stores, NOW, run_id="r") == first
+    second = plan(job, world.stores, NOW, run_id="r")
+    assert second.planned.count == first.planned.count + 1
+    assert second.plan_sha256 != first.plan_sha256
+    done = apply("r", world.stores)
+    assert plan(job, world.stores, NOW, run_id="r") == done
 
 
 def test_apply_does_the_plan_and_only_it(world: World) -> None:

@@ -223,3 +223,10 @@ def test_ended_files_are_those_of_jobs_ended_lately(world: World) -> None:
     world.files.add("nobody/a.ts", changed=NOW - 10 * MINUTE)
     world.files.add("loose.ts", changed=NOW - 10 * MINUTE)
     assert verdicts(ENDED_FILES, world) == {"at/a.ts": "condemn-file", "at": "remove-folder"}
+
+
+def test_folder_of_a_job_whose_id_is_shown_encoded_stays(world: World) -> None:
+    """A temp path is shown percent-encoded; the job it belongs to is the one of the true name."""
+    world.job("job%1", "processing", DAY)
+    world.files.add("job%251/a.ts", changed=NOW - 9 * DAY)
+    assert verdicts(FILES, world) == {"job%251/a.ts": "keep", "job%251": "keep"}

@@ -1,0 +1,236 @@
+"""The Python contestants, each run in a process of its own: ``python -m tests.benchmarks.contestants NAME``
+
+The settings come as JSON in BENCH_SETTINGS. A contestant prepares itself (imports, clients), then does its
+work and returns how many things it worked on. The last line printed is JSON: that count, the HTTP requests
+sent, and the CPU and wall seconds spent before the work began. Imports are inside the functions, so that
+nobody carries another one's libraries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from storage.ports import Stores
+    from storage.settings import Settings
+
+Work = Callable[[], int]
+PREFIX = "temp/"
+THREADS = 4  # as many as the engine uses
+#: What was made a moment ago must look old: the guard lets an as-of be a minute ahead, and no more.
+AHEAD, HOURS_OLD = timedelta(seconds=50), 1 / 120
+
+requests = 0
+
+
+def counting_pool() -> Any:
+    """The platform's own connection pool, every request counted."""
+    import urllib3
+
+    from storage.stores.s3_client import pool
+
+    counted: urllib3.PoolManager = pool()
+    send = counted.urlopen
+
+    def urlopen(*args: Any, **named: Any) -> Any:
+        global requests
+        requests += 1
+        return send(*args, **named)
+
+    counted.urlopen = urlopen  # type: ignore[method-assign]
+    return counted
+
+
+def settings() -> Settings:
+    """Where everything is."""
+    from storage.settings import Settings
+
+    return Settings(**json.loads(os.environ["BENCH_SETTINGS"]))
+
+
+def _bucket() -> Any:
+    from storage.connect import endpoint
+    from storage.model import BucketName
+    from storage.stores.s3 import S3Bucket
+
+    where = settings()
+    return S3Bucket(endpoint(where), BucketName(where.bucket), http=counting_pool())
+
+
+def _minio() -> tuple[Any, str]:
+    from urllib.parse import urlsplit
+
+    import minio
+
+    where = json.loads(os.environ["BENCH_SETTINGS"])
+    address = urlsplit(where["endpoint_url"])
+    client = minio.Minio(
+        address.netloc,
+        access_key=where["access_key"],
+        secret_key=where["secret_key"],
+        region=where["region"],
+        secure=address.scheme == "https",
+    )
+    send = client._http.urlopen
+
+    def urlopen(*args: Any, **named: Any) -> Any:
+        global requests
+        requests += 1
+        return send(*args, **named)
+
+    client._http.urlopen = urlopen  # type: ignore[method-assign]
+    return client, where["bucket"]
+
+
+def list_scan() -> Work:
+    """S3Bucket.scan."""
+    from storage.model import Prefix
+
+    bucket = _bucket()
+    return lambda: sum(1 for _ in bucket.scan(Prefix(PREFIX)))
+
+
+def list_minio() -> Work:
+    """minio-py's list_objects."""
+    client, bucket = _minio()
+    return lambda: sum(1 for _ in client.list_objects(bucket, prefix=PREFIX, recursive=True))
+
+
+def delete_scan() -> Work:
+    """S3Bucket.scan, and its bulk delete a thousand at a time on threads; no plan, no guard, no check."""
+    from concurrent.futures import ThreadPoolExecutor
+    from itertools import islice
+
+    from storage.model import DeleteTarget, Prefix
+
+    bucket = _bucket()
+
+    def work() -> int:
+        targets = (DeleteTarget(i.key, i.etag, i.versions) for i in bucket.scan(Prefix(PREFIX)))
+        batches, deleted = iter(lambda: list(islice(targets, 1000)), []), 0
+        with ThreadPoolExecutor(THREADS) as pool:
+            while window := list(islice(batches, THREADS)):
+                failures = [failure for found in pool.map(bucket.delete, window) for failure in found]
+                assert not failures, failures[0]
+                deleted += sum(map(len, window))
+        return deleted
+
+    return work
+
+
+def delete_minio() -> Work:
+    """minio-py's remove_objects(list_objects())."""
+    from minio.deleteobjects import DeleteObject
+
+    client, bucket = _minio()
+
+    def work() -> int:
+        deleted = 0
+
+        def doomed() -> Iterator[Any]:
+            nonlocal deleted
+            for found in client.list_objects(bucket, prefix=PREFIX, recursive=True):
+                deleted += 1
+                yield DeleteObject(found.object_name)
+
+        failures = list(client.remove_objects(bucket, doomed()))
+        assert not failures, failures[0]
+        return deleted
+
+    return work
+
+
+@contextmanager
+def _opened() -> Iterator[Stores]:
+    from storage import connect
+
+    def count(**_: Any) -> None:
+        global requests
+        requests += 1
+
+    with connect.stores(settings(), http=counting_pool()) as stores:
+        for bucket in (stores.objects, stores.plans):
+            bucket.boto.meta.events.register("before-send", count)  # type: ignore[attr-defined]
+        yield stores
+
+
+def _engine(job: str, **params: float) -> Work:
+    """Plan, apply and verify by the engine; past its limits the plan is approved by its hash."""
+    from storage import catalog
+    from storage.clock import utcnow
+    from storage.engine.apply import apply
+    from storage.engine.sweep import plan
+
+    def work() -> int:
+        with _opened() as stores:
+            as_of: datetime = utcnow() + AHEAD
+            planned = plan(catalog.get(job), stores, as_of, params, requested_by="benchmark")
+            done = apply(planned.id, stores, approve=planned.plan_sha256, by="benchmark")
+            assert done.state == "verified", done
+            return done.done.count
+
+    return work
+
+
+def delete_engine() -> Work:
+    """The maintenance job cleanup_temp_objects."""
+    return _engine("cleanup_temp_objects", hours_old=HOURS_OLD)
+
+
+def sweep_engine() -> Work:
+    """The maintenance job cleanup_temp_files: files are set aside, their folders removed."""
+    return _engine("cleanup_temp_files", hours_old=HOURS_OLD)
+
+
+def sweep_reap() -> Work:
+    """The maintenance job reap: files set aside are unlinked."""
+    return _engine("reap")
+
+
+def sweep_walk() -> Work:
+    """os.walk with getsize, then shutil.rmtree, folder by folder."""
+    import shutil
+    from pathlib import Path
+
+    root = Path(json.loads(os.environ["BENCH_SETTINGS"])["temp_dir"])
+
+    def work() -> int:
+        count = freed = 0
+        for folder in (entry for entry in root.iterdir() if entry.is_dir()):
+            for parent, _, files in os.walk(folder):
+                freed += sum(os.path.getsize(os.path.join(parent, name)) for name in files)  # noqa: PTH118, PTH202
+                count += len(files)
+            shutil.rmtree(folder)
+        return count
+
+    return work
+
+
+ALL: dict[str, Callable[[], Work]] = {
+    one.__name__: one
+    for one in (
+        list_scan, list_minio, delete_scan, delete_minio, delete_engine, sweep_engine, sweep_reap, sweep_walk
+    )
+}  # fmt: skip
+
+
+def main() -> int:
+    """Prepare, note what that cost, work, and tell."""
+    began = time.perf_counter()
+    work = ALL[sys.argv[1]]()
+    before, prepared = time.process_time(), time.perf_counter() - began
+    count = work()
+    told = {"count": count, "requests": requests, "start_cpu": before, "start_wall": prepared}
+    print(json.dumps(told))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""The platform as a person at a shell meets it, and a look at everything that maintenance could harm."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from sqlalchemy import text
+
+from storage import __main__, catalog, connect
+from storage.clock import utcnow
+from storage.engine import sweep
+from storage.model import Run
+from storage.ports import Stores
+from storage.settings import Settings
+from storage.stores.postgres import connect as connect_engine
+from tests.conftest import Place
+
+ROOT = Path(__file__).parents[2]
+AHEAD = timedelta(seconds=50)  # within what the clocks may differ: a thing made now is as old as that
+HALF_A_MINUTE = {"hours_old": 1 / 120}  # the floor of the temp jobs
+_OURS = ("STORAGE_", "MINIO_", "AWS_")
+_REFUSALS = ("XMinioInvalidObjectName", "XMinioInvalidResourceName", "KeyTooLongError", "InvalidURI")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document on stdout; anything before or behind it is an error."""
+        return json.loads(self.out)
+
+
+def environment(settings: Settings, **other: str) -> dict[str, str]:
+    """The STORAGE_ names of these settings; ``other`` are settings by name that differ."""
+    values = {one.name: str(getattr(settings, one.name)) for one in fields(settings)} | other
+    return {f"STORAGE_{name.upper()}": value for name, value in values.items()}
+
+
+def bare() -> dict[str, str]:
+    """This process's environment without anything that sets up a store."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+
+
+class Person:
+    """Types commands, in this process."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, screen: pytest.CaptureFixture[str]) -> None:
+        self._patch, self._screen = patch, screen
+
+    def sits_at(self, env: Mapping[str, str]) -> None:
+        for name in set(os.environ) - set(bare()):
+            self._patch.delenv(name)
+        for name, value in env.items():
+            self._patch.setenv(name, value)
+
+    def __call__(self, *argv: str) -> Answer:
+        self._screen.readouterr()
+        try:
+            code = __main__.main(argv)
+        except SystemExit as left:  # the parser's way to say that the usage was wrong
+            code = int(left.code or 0)
+        out, err = self._screen.readouterr()
+        return Answer(code, out, err)
+
+
+def shell(env: Mapping[str, str], *argv: str) -> Answer:
+    """The same in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "storage", *argv],
+        env=bare() | env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+def everything(place: Place) -> dict[str, Any]:
+    """All objects, temp files and rows; equal before and after means that nothing was harmed."""
+    found: dict[str, Any] = {}
+    for bucket in (place.settings.bucket, place.settings.backup_bucket):
+        pages = place.boto.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        found |= {f"s3 {bucket}/{o['Key']}": o["ETag"] for page in pages for o in page.get("Contents", ())}
+    temp = Path(place.settings.temp_dir)
+    found |= {f"file {path}": path.read_bytes() for path in temp.rglob("*") if path.is_file()}
+    return found | {f"row {row[0]}": row for row in rows(place, "SELECT id, status, updated_at FROM jobs")}
+
+
+def keys(place: Place, under: str = "") -> set[str]:
+    pages = place.boto.get_paginator("list_objects_v2").paginate(Bucket=place.settings.bucket, Prefix=under)
+    return {one["Key"] for page in pages for one in page.get("Contents", ())}
+
+
+def rows(place: Place, statement: str) -> list[tuple[Any, ...]]:
+    """The rows of a statement on the place's database, committed."""
+    engine = connect_engine(place.settings.database_url)
+    with engine.begin() as session:
+        result = session.execute(text(statement))
+        found = [tuple(row) for row in result] if result.returns_rows else []
+    engine.dispose()
+    return found
+
+
+def put_aged(place: Place, key: str, age: timedelta) -> None:
+    """An object that MinIO dates back; no other store can."""
+    moment = (utcnow() - age).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+    def date(params: dict[str, Any], **_: object) -> None:
+        params["headers"]["X-Minio-Source-Mtime"] = moment
+
+    events = place.boto.meta.events
+    events.register("before-call.s3.PutObject", date)
+    try:
+        place.put(key)
+    finally:
+        events.unregister("before-call.s3.PutObject", date)
+
+
+def put_if_taken(place: Place, key: str) -> bool:
+    """Store an object of a strange name; whether the store takes such a name."""
+    try:
+        place.put(key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _REFUSALS:
+            return False
+        raise
+    return True
+
+
+@contextmanager
+def ahead(place: Place) -> Iterator[tuple[Stores, datetime]]:
+    """The stores, and an as-of by which what was made just now is old enough."""
+    with connect.stores(place.settings) as stores:
+        yield stores, utcnow() + AHEAD
+
+
+def run_ahead(place: Place, job: str, only_plan: bool = False, **params: float) -> Run:
+    """A run, or only its plan, for which what was made just now is old enough."""
+    values = (HALF_A_MINUTE if "temp" in job else {}) | params
+    with ahead(place) as (stores, as_of):
+        return (sweep.plan if only_plan else sweep.run)(catalog.get(job), stores, as_of, values)
