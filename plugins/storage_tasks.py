@@ -69,10 +69,13 @@ def number(job: str, name: str, help: str = "") -> Param:
 
 
 def dry_run() -> Param:
+    """A drop-down in the form; by REST and in schedules null, true or false."""
     return Param(
         None,
-        type=["null", "boolean"],
-        description="Empty: a scheduled run acts, a manual run only plans. false: act. true: only plan.",
+        type=["null", "string", "boolean"],
+        enum=[None, "only plan", "act", True, False],
+        values_display={"null": "by default", "true": "true (only plan)", "false": "false (act)"},
+        description="By default a scheduled run acts and a manual run only plans.",
     )
 
 
@@ -217,9 +220,9 @@ def probe() -> dict[str, Any]:
     return asdict(found)
 
 
-def only_plans(asked: bool | None, run_type: str) -> bool:
-    """Whether a run only plans: what was asked; by default a manual run plans and a scheduled run acts."""
-    return run_type == "manual" if asked is None else asked
+def only_plans(asked: str | bool | None, run_type: str) -> bool:
+    """Whether a run only plans: as asked; by default a manual run plans and a scheduled run acts."""
+    return run_type == "manual" if asked is None else asked not in (False, "act")
 
 
 def as_of(dag_run: Any, clock: datetime) -> datetime:

@@ -9,7 +9,7 @@ import pytest
 
 from devstack import stack
 from tests.e2e.conftest import SETTINGS
-from tests.e2e.world import Run, World, until
+from tests.e2e.world import World, until
 
 DAG, APPLY, PLAN = "storage_reap", "reap.apply", "reap.plan"
 CANCELLED_WITHIN = 15.0  # seconds
@@ -75,16 +75,11 @@ def test_a_paused_platform_does_nothing(world: World, doomed: str) -> None:
 
 def test_a_run_of_the_scheduler_acts(world: World, doomed: str) -> None:
     """Nobody asked, no form: what the schedule starts does the work."""
-    known = {run["dag_run_id"] for run in world.runs_of(DAG)}
-    world.api.unpause(DAG)
-
-    def scheduled() -> str:
-        fresh = [run for run in world.runs_of(DAG) if run["dag_run_id"] not in known]
-        return str(fresh[0]["dag_run_id"]) if fresh else ""
-
-    run = Run(world.api, DAG, until(scheduled, 80, "scheduled run"))
+    known = {run.id for run in world.runs_of(DAG)}
+    world.strike_the_hour(DAG)
+    fresh = until(lambda: [run for run in world.runs_of(DAG) if run.id not in known], 30, "scheduled run")
+    (run,) = fresh
     assert run.end() == "success"
-    world.api.unpause(DAG, paused=True)
     assert world.api.call("GET", run.path)["run_type"] == "scheduled"
     assert run.xcom(PLAN)["dry_run"] is False
     assert run.xcom(APPLY)["deleted_jobs"] == 1
@@ -106,6 +101,8 @@ def test_a_cancelled_run_ends_soon_and_leaves_nothing_half_done(world: World, do
         print(f"cancelled after {time.monotonic() - began:.1f} s")
         assert run.end() == "failed"
     until(lambda: not blocked(world), 20, "end of the cancelled statement")
+    print("record of the cancelled run:", world.record(run.xcom(PLAN)["run"]))
+    print("LOG", run.log(APPLY))
     assert_untouched(world, doomed)
     again = world.trigger(DAG, {"dry_run": False})
     assert again.end() == "success"

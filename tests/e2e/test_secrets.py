@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.e2e.conftest import DAGS
-from tests.e2e.world import Run, World
+from tests.e2e.world import World
 
 TABLES = ("runs", "batches", "tombstones", "audit", "control", "capabilities", "claims", "uploads")
 
 
 def test_no_secret_is_written_down(world: World) -> None:
     """Task logs, output of the components, XComs, the platform's tables and its plans."""
-    run = world.trigger("storage_probe")
-    assert run.end() == "success"
+    if not world.runs_of("storage_probe"):
+        assert world.trigger("storage_probe").end() == "success"
     secrets = {
         "secret key": world.stack.credentials.secret_key,
         "database password": world.stack.credentials.database_password,
@@ -45,12 +45,7 @@ def everything_written(world: World) -> Iterator[tuple[str, str]]:
 
 
 def xcoms(world: World) -> Iterator[tuple[str, str]]:
-    for dag in DAGS:
-        for found in world.runs_of(dag):
-            run = Run(world.api, dag, found["dag_run_id"])
-            entries = world.api.call("GET", f"{run.path}/taskInstances/~/xcomEntries?limit=100")[
-                "xcom_entries"
-            ]
-            for entry in entries:
-                if entry["key"] == "return_value":
-                    yield f"XCom of {dag} {run.id} {entry['task_id']}", json.dumps(run.xcom(entry["task_id"]))
+    for run in (run for dag in DAGS for run in world.runs_of(dag)):
+        entries = world.api.call("GET", f"{run.path}/taskInstances/~/xcomEntries?limit=100")["xcom_entries"]
+        for task in (entry["task_id"] for entry in entries if entry["key"] == "return_value"):
+            yield f"XCom of {run.dag} {run.id} {task}", json.dumps(run.xcom(task))

@@ -18,6 +18,7 @@ import psycopg2
 
 from devstack import witness
 from devstack.airflow_api import AirflowApi
+from devstack.airflow_env import AIRFLOW_DATABASE
 from devstack.stack import Stack
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -36,6 +37,9 @@ class Run:
     @property
     def path(self) -> str:
         return f"/api/v2/dags/{self.dag}/dagRuns/{quote(self.id, safe='')}"
+
+    def state(self) -> str:
+        return str(self.api.call("GET", self.path)["state"])
 
     def end(self, timeout: float = 150) -> str:
         return self.api.wait(self.dag, self.id, timeout)
@@ -84,11 +88,19 @@ class World:
         self.api.unpause(dag)
         return Run(self.api, dag, self.api.trigger(dag, conf))
 
-    def runs_of(self, dag: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.api.call("GET", f"/api/v2/dags/{dag}/dagRuns?limit=100")[
-            "dag_runs"
-        ]
-        return found
+    def runs_of(self, dag: str) -> list[Run]:
+        found = self.api.call("GET", f"/api/v2/dags/{dag}/dagRuns?limit=100")["dag_runs"]
+        return [Run(self.api, dag, run["dag_run_id"]) for run in found]
+
+    def strike_the_hour(self, dag: str) -> None:
+        """Let the scheduler find that the DAG's next run was due a minute ago."""
+        self.api.unpause(dag)
+        names = ("next_dagrun", "next_dagrun_data_interval_start", "next_dagrun_data_interval_end")
+        due = ", ".join(
+            f"{name} = now() - interval '1 minute'" for name in (*names, "next_dagrun_create_after")
+        )
+        with self.stack.postgres.connect(AIRFLOW_DATABASE) as session, session.cursor() as cursor:
+            cursor.execute(f"UPDATE dag SET {due} WHERE dag_id = %s", (dag,))
 
     def snapshot(self) -> witness.Snapshot:
         return witness.snapshot(self.stack.env())

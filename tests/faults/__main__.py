@@ -38,9 +38,11 @@ def _arguments() -> argparse.Namespace:
 def _crash_points(here: list[campaign.Place], asked: argparse.Namespace) -> int:
     chosen = [one for one in ALL if not asked.only or one.name in asked.only]
     recorded = campaign.record(here[0], chosen)
-    for name, log in recorded.items():
+    for scenario, log in recorded:
         kinds = Counter(effect.kind for effect in log)
-        print(f"{name}: {len(log)} effects ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})")
+        print(
+            f"{scenario.name}: {len(log)} effects ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})"
+        )
     todo = campaign.spread(campaign.trials(recorded, asked.seed), asked.seed)
     print(f"{len(todo)} trials", flush=True)
     results: list[Result] = []

@@ -5,9 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import random
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from tests.faults import trial
 from tests.faults.effects import MODES, Effect, Fault
@@ -17,7 +17,7 @@ from tests.faults.scenarios import ALL, Scenario
 from tests.faults.transports import warm
 from tests.faults.trial import Trial
 
-Recorded = Mapping[str, tuple[Effect, ...]]
+Recorded = Sequence[tuple[Scenario, tuple[Effect, ...]]]
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,16 @@ class Result:
 
 def record(place: Place, scenarios: Sequence[Scenario] = ALL) -> Recorded:
     """The effects of each scenario's undisturbed run."""
+    fit = [replace(scenario, world=scenario.world.on(place[1])) for scenario in scenarios]
     with ground(*place) as here:
-        return {scenario.name: trial.record(here, scenario) for scenario in scenarios}
+        return [(scenario, trial.record(here, scenario)) for scenario in fit]
 
 
 def trials(recorded: Recorded, seed: int) -> list[Trial]:
     """Every mode of every effect. Half of the struck runs are repeated, half left to later nights."""
     chance, found = random.Random(seed), []
-    for scenario in ALL:
-        for number, effect in enumerate(recorded.get(scenario.name, ()), 1):
+    for scenario, effects in recorded:
+        for number, effect in enumerate(effects, 1):
             for mode in MODES[effect.kind]:
                 found.append(Trial(scenario, Fault(effect, mode), number, chance.random() < 0.5))
     return found
@@ -53,12 +54,17 @@ def spread(every: Sequence[Trial], seed: int) -> list[Trial]:
     chance = random.Random(seed)
     for group in groups.values():
         chance.shuffle(group)
-    rounds = [list(groups.values())]
+    order, left = list(groups), sum(map(len, groups.values()))
     drawn: list[Trial] = []
-    while rounds[0]:
-        chance.shuffle(rounds[0])
-        drawn += [group.pop() for group in rounds[0]]
-        rounds[0] = [group for group in rounds[0] if group]
+    while len(drawn) < left:
+        chance.shuffle(order)
+        turns: Counter[str] = Counter()
+        numbered = []
+        for key in order:
+            turns[key[0]] += 1
+            numbered.append((turns[key[0]], key))
+        for _, key in sorted(numbered, key=lambda turn: turn[0]):  # every scenario before any comes again
+            drawn += [groups[key].pop()] if groups[key] else []
     return drawn
 
 
@@ -70,7 +76,9 @@ def carry_out(
     context, until = multiprocessing.get_context("fork"), time.monotonic() + seconds
     queue = context.SimpleQueue()
     workers = [
-        context.Process(target=_work, args=(place, todo, range(first, len(todo), len(places)), until, queue.put))
+        context.Process(
+            target=_work, args=(place, todo, range(first, len(todo), len(places)), until, queue.put)
+        )
         for first, place in enumerate(places)
     ]
     for worker in workers:

@@ -70,9 +70,7 @@ class Injector:
     _again: tuple[int, str, str] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def through(
-        self, kind: Kind, what: str, run: Callable[[], Any], fail: Callable[[Mode, Any], Any]
-    ) -> Any:
+    def through(self, kind: Kind, what: str, run: Callable[[], Any], fail: Callable[[Mode, Any], Any]) -> Any:
         """Do one effect. ``fail(mode, result)`` is how this transport fails; it raises or answers."""
         for name, short in self.names.items():
             what = what.replace(name, short)

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,12 @@ class World:
     @property
     def size(self) -> int:
         return len(self.objects) + len(self.files) + len(self.links) + len(self.uploads)
+
+    def on(self, kind: str) -> World:
+        """What of it can be laid on a store of that kind: only MinIO takes a date for an object."""
+        if kind == "minio":
+            return self
+        return replace(self, objects=tuple(key for key in self.objects if key not in self.young))
 
 
 def body(name: str) -> bytes:
@@ -117,7 +123,9 @@ class Ground:
             )
 
     def _objects(self, world: World) -> None:
-        wanted = {key: f'"{hashlib.md5(body(key), usedforsecurity=False).hexdigest()}"' for key in world.objects}
+        wanted = {
+            key: f'"{hashlib.md5(body(key), usedforsecurity=False).hexdigest()}"' for key in world.objects
+        }
         found = self.listing()
         for key in set(found) - set(wanted):
             self.boto.delete_object(Bucket=self.settings.bucket, Key=key)
@@ -134,9 +142,7 @@ class Ground:
     def listing(self) -> dict[str, str]:
         """Key and etag of every object but the bucket's own mark."""
         told = self.boto.list_objects_v2(Bucket=self.settings.bucket)
-        return {
-            one["Key"]: one["ETag"] for one in told.get("Contents", ()) if one["Key"][0] != "."
-        }
+        return {one["Key"]: one["ETag"] for one in told.get("Contents", ()) if one["Key"][0] != "."}
 
     def _uploads(self, world: World) -> None:
         bucket = self.settings.bucket

@@ -90,7 +90,11 @@ def finally_(ground: Ground, scenario: Scenario, *, by_later_nights: bool) -> It
     """Violations of what must be done after the repetition; ``always`` holds besides."""
     found, place = ground.listing(), {key: id for key, id in ground.uploads}
     for key in scenario.gone:
-        if key in found or ground.content(key) is not None or (key in place and ground.alive(key, place[key])):
+        if (
+            key in found
+            or ground.content(key) is not None
+            or (key in place and ground.alive(key, place[key]))
+        ):
             yield f"still there: {key}"
     for folder in scenario.gone_folders:
         if (ground.temp / folder).exists():

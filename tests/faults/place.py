@@ -34,13 +34,12 @@ def places(kind: str, count: int) -> Iterator[list[Place]]:
             kind, home / kind, access_key="testaccesskey", secret_key=secrets.token_hex(16)
         )
         stack.callback(store.stop)
-        yield [_place(store, database, home, number) for number in range(count)]
+        yield [make_place(store, database, home, number) for number in range(count)]
 
 
-def _place(
-    store: objectstore.ObjectStore, database: postgres.Postgres, home: Path, number: int
-) -> Place:
-    name, password = f"faults_{number}", secrets.token_hex(8)
+def make_place(store: objectstore.ObjectStore, database: postgres.Postgres, home: Path, number: int) -> Place:
+    """An empty place with a database, buckets and a temp folder of its own, introduced."""
+    name, password = f"faults_{secrets.token_hex(3)}_{number}", secrets.token_hex(8)
     database.create_database(name, name, password)
     folder = home / name
     folder.mkdir()

@@ -65,14 +65,15 @@ ENDED_FILES = runs(
     job("cleanup_ended_temp_files", lambda: EndedTempFiles(older_than=OLD, hold=timedelta(0), window=DAY))
 )
 TEMP_OBJECTS = runs(job("cleanup_temp_objects", lambda: TempObjects(older_than=OLD)))
-ENDED_OBJECTS = runs(
-    job("cleanup_ended_temp_objects", lambda: EndedTempObjects(older_than=OLD, window=DAY))
-)
+ENDED_OBJECTS = runs(job("cleanup_ended_temp_objects", lambda: EndedTempObjects(older_than=OLD, window=DAY)))
 UPLOADS = runs(job("abort_uploads", lambda: StaleUploads(older_than=OLD)))
 ORPHANS = runs(job("cleanup_orphan_uploads", lambda: OrphanUploads(older_than=2 * DAY + OLD)))
 FAILED, STUCK, REAP = (runs(job(name)) for name in ("cleanup_failed_jobs", "cleanup_stuck_jobs", "reap"))
 
-_ROWS = (Row(id="done", status="completed", output="processed/done/v.mp4"), Row(id="busy", status="processing"))
+_ROWS = (
+    Row(id="done", status="completed", output="processed/done/v.mp4"),
+    Row(id="busy", status="processing"),
+)
 _OBJECTS = World(
     rows=_ROWS,
     objects=(

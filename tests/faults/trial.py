@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import select
-import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from storage import connect
@@ -18,6 +15,7 @@ from storage.errors import JobBusy, StorageError
 from storage.settings import Settings
 from storage.stores.postgres import connect as connect_engine
 from tests.faults.effects import Effect, Fault, Injector
+from tests.faults.fork import HUNG, Say, forked
 from tests.faults.ground import Ground
 from tests.faults.invariants import always, finally_
 from tests.faults.scenarios import Act, Scenario
@@ -25,6 +23,7 @@ from tests.faults.transports import http_client, hurry, watch_boto, watch_files,
 
 TIMEOUT = 30.0  # seconds a child may take before it counts as hung
 KILLS = ("before", "after")
+STRUCK = b"struck\n"
 
 
 @dataclass(frozen=True)
@@ -61,30 +60,25 @@ class Verdict:
 
 def child(ground: Ground, acts: tuple[Act, ...], names: tuple[str, ...], fault: Fault | None = None) -> Told:
     """Do ``acts``, each under its run name, in a forked child that ``fault`` strikes."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.close(reading)
-            _work(ground.settings, ground.names, acts, names, fault, writing)
-        finally:
-            os._exit(0)
-    os.close(writing)
-    try:
-        said = _listen(reading, pid)
-    finally:
-        os.close(reading)
-        _, status = os.waitpid(pid, 0)
-    return _told(said, os.WIFSIGNALED(status))
+
+    def work(say: Say) -> None:
+        injector = Injector(fault, lambda: say(STRUCK), ground.names)
+        error, foreign = _work(ground.settings, tuple(zip(acts, names, strict=True)), injector)
+        log = [(effect.kind, effect.what, effect.nth) for effect in injector.log]
+        say(json.dumps({"error": error, "foreign": foreign, "log": log}).encode())
+
+    said, killed = forked(work, TIMEOUT)
+    struck = said.startswith(STRUCK)
+    if said.endswith(HUNG):
+        return Told(struck, killed, "the child hung", True)
+    rest: dict[str, Any] = json.loads(said.removeprefix(STRUCK) or b"{}")
+    log = tuple(Effect(*entry) for entry in rest.get("log", ()))
+    return Told(struck, killed, rest.get("error", ""), rest.get("foreign", False), log)
 
 
-def _work(
-    settings: Settings, names: dict[str, str], acts: tuple[Act, ...], run_names: tuple[str, ...],
-    fault: Fault | None, writing: int,
-) -> None:  # fmt: skip
-    injector = Injector(fault, lambda: _say(writing, b"struck\n"), names)
-    tempfile.tempdir = os.path.dirname(settings.temp_dir)
-    error, foreign = "", False
+def _work(settings: Settings, acts: tuple[tuple[Act, str], ...], injector: Injector) -> tuple[str, bool]:
+    """The error the acts ended with, if any, and whether it is none of ours."""
+    tempfile.tempdir = str(Path(settings.temp_dir).parent)  # what a killed child leaves goes with the place
     hurry()
     watch_boto(injector)
     watch_files(injector)
@@ -92,40 +86,13 @@ def _work(
         engine = connect_engine(settings.database_url)
         watch_sql(injector, engine)
         with connect.stores(settings, engine=engine, http=http_client(injector)) as stores:
-            for act, name in zip(acts, run_names, strict=True):
+            for act, name in acts:
                 act(stores, name)
     except StorageError as problem:
-        error = f"{type(problem).__name__}: {problem}"
+        return f"{type(problem).__name__}: {problem}", False
     except BaseException as problem:  # noqa: BLE001 - whatever ends the child is what is told
-        error, foreign = "".join(traceback.format_exception(problem)[-3:]), True
-    log = [(effect.kind, effect.what, effect.nth) for effect in injector.log]
-    _say(writing, json.dumps({"error": error, "foreign": foreign, "log": log}).encode())
-
-
-def _say(writing: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(writing, data) :]
-
-
-def _listen(reading: int, pid: int) -> bytes:
-    """All the child says until it ends; a child that hangs is killed."""
-    said, until = b"", time.monotonic() + TIMEOUT
-    while True:
-        ready, _, _ = select.select([reading], [], [], max(0.0, until - time.monotonic()))
-        if not ready:
-            os.kill(pid, signal.SIGKILL)
-            return said + b'{"error": "hung", "foreign": true, "log": []}'
-        chunk = os.read(reading, 1 << 16)
-        if not chunk:
-            return said
-        said += chunk
-
-
-def _told(said: bytes, killed: bool) -> Told:
-    struck = said.startswith(b"struck\n")
-    rest: dict[str, Any] = json.loads(said.removeprefix(b"struck\n") or b"{}")
-    log = tuple(Effect(*entry) for entry in rest.get("log", ()))
-    return Told(struck, killed, rest.get("error", ""), rest.get("foreign", False), log)
+        return "".join(traceback.format_exception(problem)[-3:]), True
+    return "", False
 
 
 def lay(ground: Ground, scenario: Scenario) -> None:
@@ -196,10 +163,9 @@ def _is_write(effect: Effect) -> bool:
 
 def _patient(ground: Ground, acts: tuple[Act, ...], names: tuple[str, ...]) -> Told:
     """The lock of a killed process is free as soon as the server sees its socket closed: wait for that."""
-    retry: Callable[[Told], bool] = lambda told: told.error.startswith(JobBusy.__name__)  # noqa: E731
     told = child(ground, acts, names)
     for _ in range(40):
-        if not retry(told):
+        if not told.error.startswith(JobBusy.__name__):
             break
         time.sleep(0.05)
         told = child(ground, acts, names)

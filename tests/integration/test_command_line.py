@@ -239,6 +239,7 @@ def test_probe(storage: Person, place: Place) -> None:
     assert "conditional bulk delete" in storage("probe").out
 
 
+@pytest.mark.parametrize("place", ["minio"], indirect=True)
 def test_a_process_of_its_own(failed: Place) -> None:
     """stdout holds the document, stderr the rest; the exit code arrives."""
     env = environment(failed.settings)

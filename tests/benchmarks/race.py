@@ -1,0 +1,110 @@
+"""One contestant's start, and the median of many."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from tests.benchmarks.ground import Ground
+
+LAUNCH = Path(__file__).with_name("launch.py")
+SECONDS = 120
+
+
+class Missing(Exception):
+    """A program that is not installed."""
+
+
+class Unfit(Exception):
+    """A contestant that failed, or did not do the work."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one start took. ``work`` leaves out the interpreter's start and imports; seconds and MiB."""
+
+    count: int
+    wall: float
+    cpu: float
+    work_wall: float
+    work_cpu: float
+    rss_mib: float
+    requests: int | None
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A name, what it runs, and what must be true before and after. ``program`` is looked up on PATH."""
+
+    name: str
+    program: str
+    arguments: Callable[[Ground], Sequence[str]]
+    before: Callable[[Ground], None]
+    after: Callable[[Ground], None]
+    prints_lines: bool = False
+
+
+def python(
+    name: str, function: str, before: Callable[[Ground], None], after: Callable[[Ground], None]
+) -> Contestant:
+    """A contestant of :mod:`tests.benchmarks.contestants`."""
+    return Contestant(name, "", lambda _: ("-m", "tests.benchmarks.contestants", function), before, after)
+
+
+def found(program: str) -> str:
+    """Where a program is: beside this Python, else on PATH. Raises Missing."""
+    if not program:
+        return sys.executable
+    beside = Path(sys.executable).with_name(program)
+    path = str(beside) if beside.exists() else shutil.which(program)
+    if path is None:
+        raise Missing(program)
+    return path
+
+
+def run(contestant: Contestant, on: Ground, expected: int) -> Cost:
+    """Prepare the ground, start the contestant, check that it did the work. Raises Missing or Unfit."""
+    command = [found(contestant.program), *contestant.arguments(on)]
+    contestant.before(on)
+    output = on.home / "output"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(LAUNCH), str(SECONDS), str(output), *command],
+        env=on.environment(), capture_output=True, text=True, check=True, timeout=SECONDS + 30,
+    )  # fmt: skip
+    told, lines = json.loads(done.stdout), output.read_text(errors="replace").splitlines()
+    if told["code"] != 0:
+        raise Unfit(f"{contestant.name} ended with {told['code']}: {' / '.join(lines[-3:])}")
+    cost = _cost(contestant, told, lines, expected)
+    if cost.count != expected:
+        raise Unfit(f"{contestant.name} worked on {cost.count:,} things, not on {expected:,}")
+    contestant.after(on)
+    return cost
+
+
+def _cost(contestant: Contestant, told: dict[str, float], lines: Sequence[str], expected: int) -> Cost:
+    wall, cpu, rss = told["wall"], told["cpu"], told["rss_mib"]
+    if contestant.program:
+        count = len(lines) if contestant.prints_lines else expected
+        return Cost(count, wall, cpu, wall, cpu, rss, None)
+    own = json.loads(lines[-1])
+    return Cost(own["count"], wall, cpu, own["work_wall"], own["work_cpu"], rss, own["requests"] or None)
+
+
+def medians(costs: Sequence[Cost]) -> Cost:
+    """The median of each figure."""
+    requests = [cost.requests for cost in costs if cost.requests is not None]
+    return Cost(
+        count=costs[0].count,
+        wall=median(cost.wall for cost in costs),
+        cpu=median(cost.cpu for cost in costs),
+        work_wall=median(cost.work_wall for cost in costs),
+        work_cpu=median(cost.work_cpu for cost in costs),
+        rss_mib=median(cost.rss_mib for cost in costs),
+        requests=round(median(requests)) if requests else None,
+    )

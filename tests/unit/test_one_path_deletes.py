@@ -1,0 +1,99 @@
+"""Only one path deletes: adapters define it, actions take it, and nobody else in the package may."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MAY = ("storage/stores/", "storage/engine/actions/", "storage/testing/")
+#: Calls, as ``x.name(...)`` or ``name(...)``, that take something away. ``remove`` only of os or a path.
+DELETES = {
+    "abort", "abort_multipart_upload", "delete", "delete_bucket", "delete_object", "delete_objects",
+    "removedirs", "remove_bucket", "remove_object", "remove_objects", "rmdir", "rmtree", "truncate", "unlink",
+}  # fmt: skip
+_SQL = re.compile(r"\b(DELETE\s+FROM|TRUNCATE|DROP\s+(TABLE|SCHEMA|DATABASE|COLUMN|VIEW))\b", re.IGNORECASE)
+#: The one statement of the SQL files that takes a row away: a switch of our own, such as a lifted pause.
+SQL_MAY = {"sql/queries/runs.sql": ["DELETE FROM maintenance.control"]}
+
+
+def calls(source: str) -> Iterator[tuple[int, str]]:
+    """Line and name of each call that deletes, and each string that holds such SQL."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", None) or getattr(node.func, "id", "")
+            of_os = name == "remove" and ast.unparse(node.func).startswith(("os.", "Path("))
+            if name in DELETES or of_os:
+                yield node.lineno, name
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _SQL.search(node.value):
+            yield node.lineno, "SQL"
+
+
+def offenders(root: Path) -> list[str]:
+    """Every place of the package and the DAGs that deletes though it may not."""
+    found = []
+    for top in ("storage", "dags", "plugins"):
+        for path in sorted((root / top).rglob("*.py")):
+            name = path.relative_to(root).as_posix()
+            if not name.startswith(MAY):
+                found += [f"{name}:{line} {call}" for line, call in calls(path.read_text())]
+    return found
+
+
+def sql_deletes(root: Path) -> dict[str, list[str]]:
+    """The statements of the SQL files that take rows or tables away, comments aside."""
+    found = {}
+    for path in sorted((root / "sql").rglob("*.sql")):
+        script = re.sub(r"--[^\n]*", "", path.read_text())
+        script = re.sub(r"BEFORE UPDATE OR DELETE|\bOR TRUNCATE\b|BEFORE TRUNCATE", "", script)
+        if lines := [line.strip() for line in script.splitlines() if _SQL.search(line)]:
+            found[path.relative_to(root).as_posix()] = lines
+    return found
+
+
+def test_nobody_else_deletes() -> None:
+    assert offenders(ROOT) == []
+
+
+def test_the_one_path_is_there() -> None:
+    """The check looks at the right thing: in the allowed places it does find what deletes."""
+    inside = {call for top in MAY[:2] for path in (ROOT / top).rglob("*.py") for _, call in calls(path.read_text())}
+    assert {"delete", "unlink", "rmdir", "abort"} <= inside
+
+
+def test_sql_takes_away_nothing_of_the_pipeline() -> None:
+    found = sql_deletes(ROOT)
+    assert found.keys() == SQL_MAY.keys()
+    for name, lines in found.items():
+        assert all(line.startswith(tuple(SQL_MAY[name])) for line in lines), (name, lines)
+
+
+@pytest.mark.parametrize(
+    ("where", "line"),
+    [
+        ("storage/policies/extra.py", "def f(store): store.delete([])"),
+        ("storage/engine/extra.py", "import os\nos.remove('x')"),
+        ("storage/extra.py", "from pathlib import Path\nPath('x').unlink()"),
+        ("storage/commands_extra.py", "import shutil\nshutil.rmtree('x')"),
+        ("dags/extra.py", "def f(client): client.remove_object('bucket', 'key')"),
+        ("storage/engine/more.py", "def f(s): s.execute('delete  from jobs')"),
+    ],
+)
+def test_a_seeded_delete_is_found(tmp_path: Path, where: str, line: str) -> None:
+    """A copy of the package with one more line in it no longer passes."""
+    for top in ("storage", "dags", "plugins"):
+        shutil.copytree(ROOT / top, tmp_path / top, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / where).write_text(f"{line}\n")
+    assert [one.partition(":")[0] for one in offenders(tmp_path)] == [where]
+
+
+def test_seeded_sql_is_found(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "sql", tmp_path / "sql")
+    with (tmp_path / "sql" / "queries" / "jobs.sql").open("a") as script:
+        script.write("\n-- name: purge\nDELETE FROM jobs;\n")
+    assert "sql/queries/jobs.sql" in sql_deletes(tmp_path)
