@@ -32,6 +32,7 @@ def migrate(engine: Engine, files: Path | None = None) -> list[str]:
     files = files or folder()
     with translated(), engine.connect() as session:
         session = session.execution_options(isolation_level="AUTOCOMMIT")
+        session.exec_driver_sql("SET statement_timeout = 0")  # an index may take its time to build
         session.exec_driver_sql(_LOCK)
         try:
             session.exec_driver_sql(_LEDGER)
