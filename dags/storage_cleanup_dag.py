@@ -1,16 +1,11 @@
-"""
-### Storage clean-up
-Every night: what transcodes leave behind, uploads nobody finished, files of jobs that failed a week ago,
-and jobs that got stuck. Each job is three tasks: **plan** decides and changes nothing, **approve** asks a
-person only when a limit tripped, **apply** looks at each thing again and acts.
+"""### Storage clean-up
+Every night: what transcodes leave behind, uploads nobody finished, jobs that failed a week ago or are stuck.
+**plan** decides and changes nothing, **approve** asks a person only when a limit tripped, **apply** looks at
+each thing again and acts. A manual run only plans, unless it is told to act: `{"dry_run": false}`.
 
-A manual run only plans, unless `dry_run` is set to false: `{"dry_run": false}`.
-
-**If it is red:** *plan* red: a guard refused, its last line says why and what to do; nothing was changed.
-*approve* red: rejected, or not answered within 20 hours; nothing was changed. *apply* red: the log names the
-first failure; finished batches stay finished, and clearing the task goes on from there.
-Take back what was condemned with `storage undo RUN`; stop everything with `storage pause`.
-"""
+**If it is red:** *plan*: a guard refused, its last line says why and what to do. *approve*: rejected, or not
+answered within 20 hours. Either way nothing was changed. *apply*: the log names the first failure; what is
+done stays done, clearing the task goes on from there. `storage undo RUN` undoes, `storage pause` stops."""
 
 from airflow.sdk import dag
 from storage_tasks import DEFAULTS, dry_run, maintain, number, schedule

@@ -12,6 +12,7 @@ from storage.model import BucketName
 
 #: Names of the sibling systems' documents that mean the same as ours. A value that differs is an error.
 ALIASES = {
+    "endpoint_url": ("MINIO_ENDPOINT",),
     "access_key": ("MINIO_ACCESS_KEY",),
     "secret_key": ("MINIO_SECRET_KEY",),
     "region": ("MINIO_REGION",),
@@ -65,8 +66,8 @@ class Settings:
     def from_env(cls, env: Mapping[str, str]) -> Settings:
         """Raises ConfigError for what is missing, unknown or contradictory."""
         _refuse_unknown(env)
+        env = {**env, "MINIO_ENDPOINT": _minio_endpoint(env)}
         values = {one.name: _value(one.name, env) for one in fields(cls)}
-        values["endpoint_url"] = values["endpoint_url"] or _minio_endpoint(env)
         missing = [f"STORAGE_{name.upper()}" for name in REQUIRED if not values[name]]
         if missing:
             raise ConfigError(f"Not set: {', '.join(missing)}. See README, Configuration.")
@@ -85,7 +86,7 @@ def _value(name: str, env: Mapping[str, str]) -> str:
 
 def _minio_endpoint(env: Mapping[str, str]) -> str:
     """MINIO_ENDPOINT is host:port; MINIO_SECURE says whether TLS is spoken."""
-    host, secure = env.get("MINIO_ENDPOINT", ""), env.get("MINIO_SECURE", "false").lower()
+    host, secure = env.get("MINIO_ENDPOINT", ""), (env.get("MINIO_SECURE") or "false").lower()
     if secure not in ("true", "false", "1", "0"):
         raise ConfigError(f"MINIO_SECURE is {secure!r}; it may be true or false.")
     if not host or urlsplit(host).scheme in ("http", "https"):
@@ -100,5 +101,5 @@ def _refuse_unknown(env: Mapping[str, str]) -> None:
             close = difflib.get_close_matches(name, known, 1)
             hint = f" Did you mean {close[0]}?" if close else ""
             raise ConfigError(f"{name} is no setting of this platform.{hint}")
-    if env.get("STORAGE_BACKEND", "minio") not in BACKENDS:
+    if (env.get("STORAGE_BACKEND") or "minio") not in BACKENDS:
         raise ConfigError(f"STORAGE_BACKEND is {env['STORAGE_BACKEND']!r}; it may be {', '.join(BACKENDS)}.")

@@ -45,23 +45,24 @@ def plan(
     name = run_id or new_run_id(job.name, as_of)
     if (known := stores.runs.get(name)) and known.state in ("applying", "verified", "failed"):
         return known
-    run = Run(
-        id=name,
-        job=job.name,
-        as_of=as_of,
-        state="planned",
-        params=values,
-        requested_by=requested_by,
-        started_at=stores.clock(),
-    )
+    now = stores.clock()
+    run = Run(id=name, job=job.name, as_of=as_of, state="planned", params=values, started_at=now)
+    run = replace(run, requested_by=requested_by)
     try:
-        guard.world(stores, as_of)
-        draft = _draft(job, stores, run, progress)
-        reasons = _check(job, stores, draft, values)
+        run = _decide(job, stores, run, progress)
     except (Refused, Paused) as refusal:
         stores.runs.save(replace(run, state="refused", message=str(refusal), finished_at=stores.clock()))
         raise
-    run = replace(
+    stores.runs.save(run)
+    return run
+
+
+def _decide(job: MaintenanceJob, stores: Stores, run: Run, progress: Progress | None) -> Run:
+    """The run with its plan, planned or waiting. Raises Refused or Paused."""
+    guard.world(stores, run.as_of)
+    draft = _draft(job, stores, run, progress)
+    reasons = _check(job, stores, draft, run.params)
+    return replace(
         run,
         state="waiting" if reasons else "planned",
         message="; ".join(reasons),
@@ -70,8 +71,6 @@ def plan(
         considered=draft.considered,
         planned=draft.planned,
     )
-    stores.runs.save(run)
-    return run
 
 
 def run(

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-from storage.engine.actions import Action, Keep
-from storage.model import JobId, LocalFile, ObjectInfo, Owned, UploadInfo
+from storage.engine.actions import Action, CondemnObject, Keep
+from storage.model import Job, JobId, LocalFile, ObjectInfo, Owned, UploadInfo
 from storage.ports import Stores
 
 LOOK_UP = 1000  # rows asked for by one statement
@@ -42,6 +42,29 @@ def with_jobs(
         condemned = stores.tombstones.open_keys(place, keys) if place else set()
         for thing, one, key in zip(chunk, owners, keys, strict=True):
             yield Owned(thing, one, jobs.get(one) if one else None, key in condemned)
+
+
+def condemn(
+    info: ObjectInfo,
+    due: datetime,
+    reason: str,
+    owner: JobId | None,
+    job: Job | None,
+    *,
+    with_job: bool = False,
+) -> CondemnObject:
+    """Condemn an object as it is seen now, and its job as its row is now."""
+    return CondemnObject(
+        key=info.key,
+        size=info.size,
+        etag=info.etag,
+        last_modified=info.last_modified,
+        delete_after=due,
+        reason=reason,
+        owner=owner,
+        owner_updated_at=job.updated_at if job else None,
+        goes_with_job=with_job,
+    )
 
 
 def span(length: timedelta) -> str:

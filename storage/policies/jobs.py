@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from storage.engine.actions import Action, CondemnJob, CondemnObject, FailJob, Keep
+from storage.engine.actions import Action, CondemnJob, FailJob, Keep
 from storage.model import JOB_PREFIXES, Job, ObjectInfo, Prefix
-from storage.policies.base import LOOK_UP, span
+from storage.policies.base import LOOK_UP, condemn, span
 from storage.ports import Stores
 
 NOTICE = timedelta(days=1)  # least time between condemning and deleting
@@ -55,17 +55,7 @@ class FailedJobs:
             reason = f"job {job.id} failed {span(as_of - job.updated_at)} ago and was not retried"
             jobs.append(CondemnJob(key=job.id, updated_at=job.updated_at, delete_after=due, reason=reason))
             for info in item.objects:
-                yield CondemnObject(
-                    key=info.key,
-                    size=info.size,
-                    etag=info.etag,
-                    last_modified=info.last_modified,
-                    delete_after=due,
-                    reason=reason,
-                    owner=job.id,
-                    owner_updated_at=job.updated_at,
-                    goes_with_job=True,
-                )
+                yield condemn(info, due, reason, job.id, job, with_job=True)
             if len(jobs) >= CondemnJob.batch_size:
                 yield from jobs
                 jobs.clear()

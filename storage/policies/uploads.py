@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from storage.engine.actions import AbortUpload, Action, CondemnObject, Keep
+from storage.engine.actions import AbortUpload, Action, Keep
 from storage.model import ObjectInfo, Owned, Prefix, UploadInfo, UploadPart, owner_of
-from storage.policies.base import span, with_jobs
+from storage.policies.base import condemn, span, with_jobs
 from storage.policies.jobs import NIGHT, NOTICE
 from storage.policies.temp import whose
 from storage.ports import Stores
@@ -100,7 +100,7 @@ class StaleUploads:
         if quiet < self.older_than:
             return Keep(info.key, info.size, f"a part of {_whole(item)} arrived {span(quiet)} ago")
         why = f"part of an upload that stopped {span(quiet)} ago; {whose(item)}"
-        return condemn(item, as_of + NOTICE, why)
+        return condemn(info, as_of + NOTICE, why, item.owner, item.job)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,21 +129,7 @@ class OrphanUploads:
             else:
                 due = max(info.last_modified + self.older_than, as_of + NOTICE)
                 why = f"came {span(as_of - info.last_modified)} ago; {whose(item)}"
-                yield condemn(item, due, why)
-
-
-def condemn(item: Owned, due: datetime, reason: str) -> CondemnObject:
-    info = _info(item)
-    return CondemnObject(
-        key=info.key,
-        size=info.size,
-        etag=info.etag,
-        last_modified=info.last_modified,
-        delete_after=due,
-        reason=reason,
-        owner=item.owner,
-        owner_updated_at=item.job.updated_at if item.job else None,
-    )
+                yield condemn(info, due, why, item.owner, item.job)
 
 
 def _info(item: Owned) -> ObjectInfo:

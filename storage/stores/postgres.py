@@ -36,7 +36,7 @@ def connect(url: str) -> Engine:
     """An engine with a small pool. Opens no connection yet. Raises ConfigError for an unfit URL."""
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise ConfigError(
             "STORAGE_DATABASE_URL is not a database URL (postgresql://user:password@host/name)."
         ) from error

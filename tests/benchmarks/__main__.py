@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -98,10 +100,14 @@ def sweeping(files: int) -> Discipline:
     return Discipline(f"Sweep {files:,} temp files", files, (engine, reap, rm, walk), (rm.name, walk.name))
 
 
-def hold(discipline: Discipline, on: Ground, rounds: int) -> dict[str, Cost]:
-    """The medians of every contestant that could be started."""
+def hold(discipline: Discipline, on: Ground, rounds: int, seconds: float) -> dict[str, Cost]:
+    """The medians of every contestant that could be started; no round begins after so many seconds."""
     costs: dict[str, list[Cost]] = {}
+    began = time.monotonic()
     for number in range(rounds):
+        if number and time.monotonic() - began > seconds:
+            out.print(f"[yellow]{discipline.title}: {number} of {rounds} rounds, the time is up[/]")
+            break
         for contestant in _order(discipline.contestants, number):
             try:
                 cost = race.run(contestant, on, expected(discipline, contestant))
@@ -157,32 +163,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--keys", type=int, default=10_000, help="keys in the bucket; twice as many files")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=270, help="no round begins after these are used up")
+    parser.add_argument("--only", choices=tuple(DISCIPLINES), help="one discipline instead of all")
     parser.add_argument("--store", choices=("auto", "minio", "ministack"), default="auto")
     args = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     kind = args.store
     if kind == "auto":
         kind = "minio" if objectstore.minio_program() else "ministack"
     try:
         with ground(kind) as on:
-            _all(on, args.keys, args.rounds)
+            _all(on, args)
     except (DevstackError, StorageError, Unfit) as error:
         out.print(f"[bold red]{type(error).__name__}: {error}[/]", soft_wrap=True)
         return 1
     return 0
 
 
-def _all(on: Ground, keys: int, rounds: int) -> None:
-    load = os.getloadavg()[0]
-    store = f"{on.store.kind} {on.store.version}"
-    out.print(f"{store}, {rounds} rounds, {os.cpu_count()} processors, load {load:.1f} at the start")
+DISCIPLINES: Mapping[str, Callable[[int], Discipline]] = {
+    "list": listing,
+    "delete": deleting,
+    "sweep": lambda keys: sweeping(keys * FILES_A_KEY),
+}
+
+
+def _all(on: Ground, args: argparse.Namespace) -> None:
+    load, store = os.getloadavg()[0], f"{on.store.kind} {on.store.version}"
+    out.print(f"{store}, {args.rounds} rounds, {os.cpu_count()} processors, load {load:.1f} at the start")
     out.print("work: without the interpreter's start and imports. requests -: not counted.")
-    on.fill_bucket(keys)
-    makers: Sequence[Callable[[], Discipline]] = (
-        lambda: listing(keys), lambda: deleting(keys), lambda: sweeping(keys * FILES_A_KEY)
-    )  # fmt: skip
-    for make in makers:
-        discipline = make()
-        out.print(table(discipline, hold(discipline, on, rounds)))
+    chosen = [args.only] if args.only else list(DISCIPLINES)
+    if "list" in chosen:
+        on.fill_bucket(args.keys)
+    for name in chosen:
+        discipline = DISCIPLINES[name](args.keys)
+        costs = hold(discipline, on, args.rounds, args.seconds / len(chosen))
+        out.print(table(discipline, costs))
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ def _opened() -> Iterator[Stores]:
 
 def _engine(job: str, **params: float) -> Work:
     """Plan, apply and verify by the engine; past its limits the plan is approved by its hash."""
-    from storage import catalog
+    from storage import catalog, connect  # noqa: F401 - so that its imports are no part of the work
     from storage.clock import utcnow
     from storage.engine.apply import apply
     from storage.engine.sweep import plan

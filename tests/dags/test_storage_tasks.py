@@ -28,9 +28,13 @@ DESTRUCTIVE = ("storage_cleanup", "storage_reap", "storage_temp_after_jobs")
         (True, "scheduled", True),
         (False, "manual", False),
         (False, "scheduled", False),
+        ("only plan", "scheduled", True),
+        ("act", "manual", False),
     ],
 )
-def test_a_manual_run_only_plans_unless_told_otherwise(asked: bool | None, run_type: str, only: bool) -> None:
+def test_a_manual_run_only_plans_unless_told_otherwise(
+    asked: str | bool | None, run_type: str, only: bool
+) -> None:
     assert only_plans(asked, run_type) is only
 
 
@@ -135,10 +139,12 @@ def test_a_form_field_has_the_catalogue_s_bounds(job: str, declared: Any) -> Non
             field.resolve(unfit)
 
 
-def test_dry_run_may_be_empty() -> None:
+def test_dry_run_is_empty_or_a_clear_word() -> None:
+    """What could be misread is refused: the text "false" is not the value false."""
     assert dry_run().resolve() is None
-    assert dry_run().resolve(False) is False
-    for unfit in ("false", "", 0):
+    for fit in (True, False, "act", "only plan"):
+        assert dry_run().resolve(fit) is fit
+    for unfit in ("false", "true", "no", "", 0, 1):
         with pytest.raises(ParamValidationError):
             dry_run().resolve(unfit)
 

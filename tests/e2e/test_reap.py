@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import secrets
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,9 @@ CANCELLED_WITHIN = 15.0  # seconds
 
 
 @pytest.fixture
-def doomed(world: World, request: pytest.FixtureRequest) -> str:
+def doomed(world: World) -> str:
     """A failed job whose two objects were condemned and are due."""
-    job = f"doomed-{request.node.name.removeprefix('test_')[:40]}"
+    job = f"doomed-{secrets.token_hex(4)}"
     world.sql(
         "INSERT INTO jobs (id, status, updated_at) VALUES (%s, 'failed', now() - interval '9 days')", job
     )
@@ -95,14 +95,11 @@ def test_a_cancelled_run_ends_soon_and_leaves_nothing_half_done(world: World, do
         run = world.trigger(DAG, {"dry_run": False})
         until(lambda: blocked(world), 60, "apply that waits for the lock")
         pid = int(run.task(APPLY)["pid"])
-        began = time.monotonic()
         run.fail()
         until(lambda: not Path(f"/proc/{pid}").exists(), CANCELLED_WITHIN, f"end of process {pid}")
-        print(f"cancelled after {time.monotonic() - began:.1f} s")
         assert run.end() == "failed"
     until(lambda: not blocked(world), 20, "end of the cancelled statement")
-    print("record of the cancelled run:", world.record(run.xcom(PLAN)["run"]))
-    print("LOG", run.log(APPLY))
+    assert world.record(run.xcom(PLAN)["run"])[0] in ("applying", "failed"), "never called verified"
     assert_untouched(world, doomed)
     again = world.trigger(DAG, {"dry_run": False})
     assert again.end() == "success"

@@ -30,7 +30,10 @@ RECHECK = "start-after="  # the listing page of the second look; the policy's ow
 
 @dataclass
 class Report:
-    """What became of the rounds of one race. ``windows``: seconds from a second look to the end of the delete."""
+    """What became of the rounds of one race.
+
+    ``windows``: seconds from sending a second look to the answer of the delete.
+    """
 
     race: str
     rounds: int = 0
@@ -100,8 +103,11 @@ class Arena:
 
     def _rival(self, rival: Callable[[], None]) -> None:
         self.rivals.add(threading.get_ident())
-        time.sleep(self.chance.uniform(0, self.span))
-        rival()
+        try:
+            time.sleep(self.chance.uniform(0, self.span))
+            rival()
+        finally:
+            self.rivals.discard(threading.get_ident())  # another thread may be given the number
 
     def window(self) -> tuple[float, float] | None:
         """From sending the second look to the answer of the delete; None when nothing was deleted."""

@@ -177,7 +177,7 @@ class Ground:
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path)
             elif entry.name != MARKER:
-                os.unlink(entry.path)
+                Path(entry.path).unlink()
         self.victim.mkdir(exist_ok=True)
         (self.victim / "keep.txt").write_bytes(body("keep.txt"))
         for name in world.files:
@@ -194,7 +194,7 @@ class Ground:
         """What lies at a path of the temp folder: a file's bytes, a link's target; None for nothing."""
         place = self.temp / path
         try:
-            return os.readlink(place).encode() if place.is_symlink() else place.read_bytes()
+            return str(place.readlink()).encode() if place.is_symlink() else place.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
 

@@ -88,7 +88,7 @@ def _rows(ground: Ground, scenario: Scenario) -> Iterator[str]:
 
 def finally_(ground: Ground, scenario: Scenario, *, by_later_nights: bool) -> Iterator[str]:
     """Violations of what must be done after the repetition; ``always`` holds besides."""
-    found, place = ground.listing(), {key: id for key, id in ground.uploads}
+    found, place = ground.listing(), dict(ground.uploads)
     for key in scenario.gone:
         if (
             key in found

@@ -27,6 +27,7 @@ _FAILED = World(
     rows=tuple(Row(id=id, status="failed", age=6 * DAY) for id in ("j", "k")),
     objects=("processed/j/a.mp4", "temp/j/b.ts", "processed/k/a.mp4"),
 )
+_FINISH = "UPDATE jobs SET status = 'completed', updated_at = now() WHERE id = %s AND status = 'processing'"
 _CLAIM, _BEGIN = "SET status = 'cleaned_up'", "SET state = 'reaping'"
 
 
@@ -87,8 +88,7 @@ def finish_while_reaping(arena: Arena, report: Report, number: int) -> None:
     def rival(id: str) -> Callable[[], None]:
         def finish() -> None:
             session = _own_session(ground)
-            text = "UPDATE jobs SET status = 'completed', updated_at = now() WHERE id = %s AND status = 'processing'"
-            won[id] = _update(session, text, id)
+            won[id] = _update(session, _FINISH, id)
             session.close()
 
         return finish
@@ -132,7 +132,8 @@ def overwrite_after_listing(arena: Arena, report: Report, number: int) -> None:
     if not there and in_window:
         report.open += 1
     elif not there:
-        report.violations.append(f"{key}, overwritten outside the window, is gone")
+        put = [round(1000 * (instant - window[0])) for instant in times] if window else times
+        report.violations.append(f"{key}, overwritten {put} ms from the second look on, is gone")
     if "temporary/x.ts" not in ground.listing():
         report.violations.append("a neighbour is gone")
 

@@ -158,7 +158,8 @@ ALL = (
         condemned=_stones("file", _GONE_FILES),
     ),
     Scenario(
-        name="cleanup_ended_temp_files", world=_FILES, act=ENDED_FILES, later=(ENDED_FILES, REAP, ENDED_FILES),
+        name="cleanup_ended_temp_files", world=_FILES, act=ENDED_FILES,
+        later=(ENDED_FILES, REAP, ENDED_FILES),
         gone=frozenset(_ENDED_FILES), gone_folders=frozenset({"done", "done/sub"}),
         condemned=_stones("file", _ENDED_FILES),
     ),
@@ -186,7 +187,8 @@ ALL = (
         then={"q": "failed", "p": "failed", "u": "failed"},
     ),
     Scenario(
-        name="reap", world=_REAP, act=REAP, setup=_condemn_all, then={"j": "cleaned_up", "again": "queued", "came": "queued"},
+        name="reap", world=_REAP, act=REAP, setup=_condemn_all,
+        then={"j": "cleaned_up", "again": "queued", "came": "queued"},
         gone=frozenset({"processed/j/a.mp4", "temp/j/b.ts", "failed/j/log.txt", "uploads/none/in.mp4",
                         "loose.tmp", "none/x.ts"}),
         gone_folders=frozenset({"none"}),

@@ -22,17 +22,10 @@ from tests.integration.person import (
     environment,
     everything,
     keys,
-    put_if_taken,
     rows,
     run_ahead,
 )
 
-HOSTILE = (
-    "temp/gone/new\nline.ts", "temp/gone/\"quotes'.ts", "temp/gone/ünï ☃ 日本.ts", "temp/gone/tab\t[31m.ts",
-    "temp/gone/[/]markup[bold].ts", "temp/gone/back\\[red]slash", "temp/gone/%2F%00&<>;$(rm).ts", "temp/gone/ ",
-    "temp/gone/../../uploads/a.ts", "temp/gone/./a.ts", "temp/gone//a.ts", "temp//a.ts", "temp/gone/dir/",
-    "temp/" + "/".join("x" * 200 for _ in range(5)) + "/" + "y" * 14,
-)  # fmt: skip
 MESSAGES = {
     "address": "Check the address",
     "credentials": "Check the access key or password",
@@ -196,42 +189,18 @@ def test_as_of_in_the_future(storage: Person) -> None:
         hears(storage("run", job, "--as-of", tomorrow), 2, "lies in the future", "now or before")
 
 
-def test_hostile_keys(storage: Person, place: Place, add_job: Callable[..., None]) -> None:
-    """Keys of any form are shown on one line each, named byte for byte in the plan, and deleted exactly."""
-    stay = {"uploads/a.ts", "a.ts", "temp2/a.ts", "temp/runs/../gone/a.ts", ".maintenance/bucket-id"}
-    add_job("runs", "processing", utcnow())
-    there = {key for key in HOSTILE if put_if_taken(place, key)}
-    stay = {key for key in stay if key.startswith(".") or put_if_taken(place, key)}
-    assert len(there) >= 9
-    assert max(len(key.encode()) for key in there) == 1024
-    plan = run_ahead(place, "cleanup_temp_objects", only_plan=True)
-    told = storage("runs", plan.id, "--json").document["actions"]
-    assert {one["key"] for one in told} == there
-    shown = storage("runs", plan.id)
-    assert (shown.code, "new\nline" in shown.out) == (0, False)
-    assert "[/]markup[bold].ts" in shown.out
-    assert keys(place) == there | stay
-    done = storage("apply", plan.id, "--json").document["run"]
-    assert (done["state"], done["done"]["count"]) == ("verified", len(there))
-    assert keys(place) == stay
-    for key in HOSTILE:
-        assert storage("explain", key).code == 0
-
-
-@pytest.mark.parametrize("place", ["ministack"], indirect=True)
-def test_a_key_that_looks_like_markup_is_explained(storage: Person, place: Place) -> None:
-    """Square brackets in a key are no instructions to the screen."""
-    place.put("temp/gone/[/]markup[bold].ts")
-    told = storage("explain", "temp/gone/[/]markup[bold].ts")
-    assert (told.code, "[/]markup[bold].ts" in told.out) == (0, True)
-
-
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
 def test_a_table_without_the_columns(storage: Person, precious: Place) -> None:
     """The message names the table, the column and the file to edit."""
     rows(precious, "DROP VIEW maintenance.jobs")
     rows(precious, "ALTER TABLE jobs RENAME COLUMN updated_at TO changed")
-    hears(storage("migrate"), 2, "table jobs has no column updated_at", "Edit sql/mapping.sql", "storage migrate")
+    hears(
+        storage("migrate"),
+        2,
+        "table jobs has no column updated_at",
+        "Edit sql/mapping.sql",
+        "storage migrate",
+    )
     hears(storage("run", "cleanup_stuck_jobs"), 2, "Run `storage migrate`")
     assert {"temp/gone/a.ts", "uploads/gone/a.ts", "processed/old/360p.mp4"} <= keys(precious)
 
@@ -245,7 +214,13 @@ def test_an_edited_plan(storage: Person, precious: Place) -> None:
     assert b"temp/gone/a.ts" in made
     precious.boto.put_object(**at, Body=gzip.compress(made.replace(b"temp/gone/a.ts", b"uploads/gone/a.ts")))
     for command in ((), ("--approve", run.plan_sha256)):
-        hears(storage("apply", run.id, *command), 3, "not the one that was made", "Nothing was done", "Plan again")
+        hears(
+            storage("apply", run.id, *command),
+            3,
+            "not the one that was made",
+            "Nothing was done",
+            "Plan again",
+        )
     hears(storage("runs", run.id), 3, "Plan again")
     precious.boto.delete_object(**at)
     hears(storage("apply", run.id), 1, "plans/cleanup_temp_objects")

@@ -13,14 +13,17 @@ from pathlib import Path
 import psycopg2.errors
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from devstack.postgres import Postgres
-from storage.errors import PipelineTableWrong, SchemaChanged, StorageError
+from storage import connect as connect_stores
+from storage.errors import PipelineTableWrong, Refused, SchemaChanged, StorageError
 from storage.stores.pg_migrate import migrate, pending
 from storage.stores.postgres import connect
 from storage.stores.sqlfiles import folder
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, Place, replace
+from tests.integration.person import run_ahead
 
 Rows = Callable[..., list[tuple[object, ...]]]
 _INVALID = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_jobs_failed'::regclass"
@@ -192,6 +195,47 @@ def test_renamed_columns_through_the_mapping(empty: Engine, files: Path, rows: R
     assert migrate(empty, files) == []
 
 
+@pytest.mark.parametrize("place", ["ministack"], indirect=True)
+def test_a_renamed_table_works_to_the_end(place: Place, engine: Engine, files: Path) -> None:
+    """A table of another name with other columns, through one edited file: a stuck job becomes failed."""
+    with engine.begin() as session:
+        session.execute(text("DROP VIEW maintenance.jobs"))
+        session.execute(text("ALTER TABLE jobs RENAME TO transcodes"))
+        session.execute(text("ALTER TABLE transcodes RENAME status TO state"))
+        insert = "INSERT INTO transcodes (id, state, updated_at) VALUES ('stuck', 'processing', '2026-01-01')"
+        session.execute(text(insert))
+    edit(files / "mapping.sql", "status AS status", "state AS status")
+    edit(files / "mapping.sql", "FROM jobs;", "FROM transcodes;")
+    migrate(engine, files)
+    assert run_ahead(place, "cleanup_stuck_jobs").done.count == 1
+    with engine.connect() as session:
+        found = session.execute(text("SELECT state, error_message FROM transcodes")).all()
+        stray = session.execute(text("SELECT to_regclass('jobs')")).scalar()
+    assert found == [("failed", "Job timeout - stuck in processing")]
+    assert stray is None, "no second table beside the mapped one"
+
+
+@pytest.mark.parametrize("place", ["ministack"], indirect=True)
+def test_a_copy_of_the_database_is_not_the_database(place: Place, postgres_server: Postgres) -> None:
+    """A restored or copied database must not delete in the bucket of the original until it is adopted."""
+    source = make_url(place.settings.database_url)
+    copy = source.set(database=f"{source.database}_copy")
+    other = replace(place.settings, database_url=copy.render_as_string(hide_password=False))
+    with postgres_server.connect() as session, session.cursor() as cursor:
+        cursor.execute(f'CREATE DATABASE "{copy.database}" TEMPLATE "{source.database}" OWNER maintainer')
+        try:
+            elsewhere = replace(place, settings=other)
+            with pytest.raises(Refused, match=r"not the bucket and database of before.*--adopt"):
+                run_ahead(elsewhere, "cleanup_temp_objects")
+            assert connect_stores.set_up(other) == []
+            with pytest.raises(Refused):
+                run_ahead(elsewhere, "cleanup_temp_objects")
+            connect_stores.set_up(other, adopt=True)
+            assert run_ahead(elsewhere, "cleanup_temp_objects").state == "verified"
+        finally:
+            cursor.execute(f'DROP DATABASE "{copy.database}" WITH (FORCE)')
+
+
 def test_an_invalid_index_is_rebuilt(empty: Engine, rows: Rows, postgres_server: Postgres) -> None:
     """What an interrupted concurrent build left is dropped and built anew."""
     migrate(empty)
@@ -227,13 +271,12 @@ def test_nothing_to_do_needs_no_lock(empty: Engine) -> None:
         other.rollback()
 
 
-@pytest.mark.parametrize("statement", ["UPDATE maintenance.audit SET event = ''", "DELETE FROM maintenance.audit",
-                                       "TRUNCATE maintenance.audit"])  # fmt: skip
+@pytest.mark.parametrize("statement", ["UPDATE {} SET event = ''", "DELETE FROM {}", "TRUNCATE {}"])
 def test_the_audit_is_append_only(empty: Engine, rows: Rows, statement: str) -> None:
     """What was recorded stays recorded."""
     migrate(empty)
     rows("INSERT INTO maintenance.audit (event) VALUES ('test')")
     with pytest.raises(DBAPIError, match="append-only") as refused:
-        rows(statement)
+        rows(statement.format("maintenance.audit"))
     assert isinstance(refused.value.orig, psycopg2.errors.RaiseException)
     assert rows("SELECT event FROM maintenance.audit") == [("test",)]

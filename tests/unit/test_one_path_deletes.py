@@ -62,7 +62,9 @@ def test_nobody_else_deletes() -> None:
 
 def test_the_one_path_is_there() -> None:
     """The check looks at the right thing: in the allowed places it does find what deletes."""
-    inside = {call for top in MAY[:2] for path in (ROOT / top).rglob("*.py") for _, call in calls(path.read_text())}
+    inside = {
+        call for top in MAY[:2] for path in (ROOT / top).rglob("*.py") for _, call in calls(path.read_text())
+    }
     assert {"delete", "unlink", "rmdir", "abort"} <= inside
 
 

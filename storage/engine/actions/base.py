@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Protocol, Self
 
-from storage.model import Job, JobId, Outcome
+from storage.model import Job, JobId, Outcome, Tombstone, TombstoneKind
 from storage.ports import Stores
 
 Touches = Literal["object", "file", "job"]
@@ -74,6 +74,42 @@ def decode(line: str | bytes, verbs: Mapping[str, type[Action]]) -> Action:
         if isinstance(value, str) and "datetime" in str(field.type):
             values[field.name] = datetime.fromisoformat(value)
     return verb(**values)
+
+
+class Condemning(Protocol):
+    """What an action that condemns has in common with its siblings."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def delete_after(self) -> datetime: ...
+
+
+def tombstone(
+    action: Condemning, work: Work, kind: TombstoneKind, place: str, seen: str, held_at: str = ""
+) -> Tombstone:
+    """The tombstone an action writes; its number is the database's."""
+    owner: str | None = getattr(action, "owner", None)
+    return Tombstone(
+        id=0,
+        run_id=work.run_id,
+        job=work.job,
+        kind=kind,
+        place=place,
+        key=action.key,
+        size=action.size,
+        seen=seen,
+        reason=action.reason,
+        delete_after=action.delete_after,
+        owner=JobId(owner) if owner else None,
+        owner_updated_at=getattr(action, "owner_updated_at", None),
+        goes_with_job=getattr(action, "goes_with_job", False),
+        held_at=held_at,
+    )
 
 
 def changed_owner(owner: str | None, seen: datetime | None, jobs: Mapping[JobId, Job]) -> str | None:

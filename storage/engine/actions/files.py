@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import ClassVar
 
-from storage.engine.actions.base import Touches, Work, changed_owner
+from storage.engine.actions.base import Touches, Work, changed_owner, tombstone
 from storage.errors import FileFault, FileGone, FileInTheWay
 from storage.model import JobId, LocalFile, Outcome, Tombstone
 from storage.ports import FileStore, Stores
@@ -78,21 +78,8 @@ class CondemnFile:
         return Outcome("skipped", f"{why}; put back", self.size) if back else _stranded(why, aside, self.size)
 
     def _stone(self, work: Work) -> Tombstone:
-        return Tombstone(
-            id=0,
-            run_id=work.run_id,
-            job=work.job,
-            kind="file",
-            place=work.stores.files.root,
-            key=self.key,
-            size=self.size,
-            seen=f"{self.mtime_ns} {self.inode}",
-            reason=self.reason,
-            delete_after=self.delete_after,
-            owner=JobId(self.owner) if self.owner else None,
-            owner_updated_at=self.owner_updated_at,
-            held_at=held_at(work.run_id, self.key),
-        )
+        aside = held_at(work.run_id, self.key)
+        return tombstone(self, work, "file", work.stores.files.root, f"{self.mtime_ns} {self.inode}", aside)
 
     def holds(self, stores: Stores) -> bool:
         now = stores.files.look(self.key)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar
 
-from storage.engine.actions.base import Touches, Work
+from storage.engine.actions.base import Touches, Work, tombstone
 from storage.model import Job, JobId, Outcome, Tombstone
 from storage.ports import Stores
 
@@ -103,17 +103,5 @@ class ReapJob:
 
 
 def _stone(action: CondemnJob, work: Work) -> Tombstone:
-    return Tombstone(
-        id=0,
-        run_id=work.run_id,
-        job=work.job,
-        kind="job",
-        place="jobs",
-        key=action.key,
-        size=0,
-        seen=action.updated_at.isoformat(),
-        reason=action.reason,
-        delete_after=action.delete_after,
-        owner=JobId(action.key),
-        owner_updated_at=action.updated_at,
-    )
+    stone = tombstone(action, work, "job", "jobs", action.updated_at.isoformat())
+    return replace(stone, owner=JobId(action.key), owner_updated_at=action.updated_at)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from storage.engine.actions.base import Touches, Work, changed_owner
+from storage.engine.actions.base import Touches, Work, changed_owner, tombstone
 from storage.engine.actions.recheck import look_again
 from storage.model import DeleteTarget, JobId, ObjectInfo, ObjectKey, Outcome, Tombstone
 from storage.ports import Stores
@@ -152,21 +152,8 @@ def _delete(work: Work, objects: Sequence[ObjectInfo]) -> dict[str, str]:
 
 
 def _stone(action: CondemnObject, work: Work) -> Tombstone:
-    return Tombstone(
-        id=0,
-        run_id=work.run_id,
-        job=work.job,
-        kind="object",
-        place=work.stores.objects.bucket,
-        key=action.key,
-        size=action.size,
-        seen=f"{action.etag} {action.last_modified.isoformat()}",
-        reason=action.reason,
-        delete_after=action.delete_after,
-        owner=JobId(action.owner) if action.owner else None,
-        owner_updated_at=action.owner_updated_at,
-        goes_with_job=action.goes_with_job,
-    )
+    seen = f"{action.etag} {action.last_modified.isoformat()}"
+    return tombstone(action, work, "object", work.stores.objects.bucket, seen)
 
 
 def _outcome(

@@ -1,0 +1,190 @@
+"""Bugs that must not get past the tests: each a find-and-replace in one file, and the test it must fail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Bug:
+    """``find`` occurs exactly once in ``file``; with ``put`` in its place ``test`` must fail."""
+
+    name: str
+    file: str
+    find: str
+    put: str
+    test: str
+
+
+_ENGINE, _ACTIONS, _POLICIES = "storage/engine", "storage/engine/actions", "storage/policies"
+BUGS = (
+    Bug(
+        "wrong comparison: a thing exactly at the cut stays",
+        f"{_POLICIES}/temp.py",
+        "if changed > as_of - older_than:",
+        "if changed >= as_of - older_than:",
+        "tests/unit/test_policies_temp.py::test_temp_object_at_the_cut",
+    ),
+    Bug(
+        "dropped re-check: the object is deleted whatever it has become",
+        f"{_ACTIONS}/objects.py",
+        "if (why := changed_owner(action.owner, action.owner_updated_at, jobs) or _changed(action, now))",
+        "if (why := changed_owner(action.owner, action.owner_updated_at, jobs))",
+        "tests/unit/test_apply.py::test_object_overwritten_after_the_plan_survives",
+    ),
+    Bug(
+        "dropped re-check: the job behind an object is not looked at again",
+        f"{_ACTIONS}/objects.py",
+        "if (why := changed_owner(action.owner, action.owner_updated_at, jobs) or _changed(action, now))",
+        "if (why := _changed(action, now))",
+        "tests/unit/test_apply.py::test_objects_stay_when_their_job_moved_on",
+    ),
+    Bug(
+        "prefix without '/': job-1 takes the objects of job-10",
+        f"{_POLICIES}/jobs.py",
+        'stores.objects.scan(Prefix(f"{prefix}{job.id}/"))',
+        'stores.objects.scan(f"{prefix}{job.id}")',
+        "tests/unit/test_policies.py::test_failed_job_is_condemned_with_exactly_its_own_objects",
+    ),
+    Bug(
+        "lazy iterator: jobs are claimed when somebody counts them",
+        f"{_ACTIONS}/jobs.py",
+        "outcomes = [cls._claim(begun.get(action.stone), work) for action in batch]",
+        "outcomes = (cls._claim(begun.get(action.stone), work) for action in batch)",
+        "tests/unit/test_reap.py::test_reap_cleans_the_job_and_deletes_what_is_its_own",
+    ),
+    Bug(
+        "swallowed per-key error of a bulk delete",
+        f"{_ACTIONS}/objects.py",
+        "for f in work.stores.objects.delete(targets)}",
+        "for f in work.stores.objects.delete(targets) and ()}",
+        "tests/unit/test_apply.py::test_failed_keys_fail_the_run_and_the_rest_is_done",
+    ),
+    Bug(
+        "batch marked before it is done",
+        f"{_ENGINE}/apply.py",
+        "    outcomes = _verb(batch.actions[0]).apply(batch.actions, work)\n",
+        "    work.stores.runs.finish_batch(work.run_id, batch.number, [], [])\n"
+        "    outcomes = _verb(batch.actions[0]).apply(batch.actions, work)\n",
+        "tests/unit/test_apply.py::test_crash_between_batches_does_not_repeat_the_finished_ones",
+    ),
+    Bug(
+        "a run that keeps failing goes on",
+        f"{_ENGINE}/apply.py",
+        "if self.in_a_row >= IN_A_ROW:",
+        "if self.in_a_row > 10 * IN_A_ROW:",
+        "tests/unit/test_apply.py::test_ten_failures_in_a_row_stop_the_run",
+    ),
+    Bug(
+        "kill switch read once only",
+        f"{_ENGINE}/apply.py",
+        "                guard.running(stores)\n",
+        "",
+        "tests/unit/test_apply.py::test_pause_stops_between_windows",
+    ),
+    Bug(
+        "a lost lock goes unnoticed",
+        f"{_ENGINE}/apply.py",
+        "                still_locked()\n",
+        "",
+        "tests/unit/test_apply.py::test_lost_lock_stops_between_windows",
+    ),
+    Bug(
+        "the plan's hash is not compared",
+        f"{_ENGINE}/plan.py",
+        "if found != run.plan_sha256:",
+        "if not found:",
+        "tests/unit/test_engine.py::test_edited_plan_is_not_applied",
+    ),
+    Bug(
+        "apply does not ask for the approval",
+        f"{_ENGINE}/apply.py",
+        'if run.state == "waiting" and run.approved_sha256 != run.plan_sha256:',
+        'if run.state == "waiting" and not run.plan_sha256:',
+        "tests/unit/test_engine.py::test_limit_waits_for_the_approval_of_this_plan",
+    ),
+    Bug(
+        "what a listing does not show counts as gone",
+        f"{_ACTIONS}/recheck.py",
+        "pool.map(lambda key: store.head(ObjectKey(key)), missing)",
+        "[None] * len(missing)",
+        "tests/unit/test_apply.py::test_absence_from_a_listing_proves_nothing",
+    ),
+    Bug(
+        "objects go without their job's claim",
+        f"{_ACTIONS}/objects.py",
+        'cleaned = row is not None and row.status == "cleaned_up" and action.owner in claimed',
+        "cleaned = True",
+        "tests/unit/test_reap.py::test_retried_job_keeps_its_files",
+    ),
+    Bug(
+        "an output that another row names is deleted",
+        f"{_ACTIONS}/objects.py",
+        "for key in stores.jobs.referenced(rest):",
+        "for key in stores.jobs.referenced(rest) and ():",
+        "tests/unit/test_reap.py::test_object_another_job_names_is_kept",
+    ),
+    Bug(
+        "the fraction is of the selection, not of all",
+        f"{_ENGINE}/guard.py",
+        "share = counted.count / population",
+        "share = counted.count / max(1, draft.considered.count) / 100",
+        "tests/unit/test_guard.py::test_fraction_is_of_all_jobs",
+    ),
+    Bug(
+        "clocks an hour apart are well",
+        f"{_ENGINE}/guard.py",
+        "if skew > MAX_SKEW:",
+        "if skew > 3600 * MAX_SKEW:",
+        "tests/unit/test_guard.py::test_wrong_world_is_refused",
+    ),
+    Bug(
+        "a protected prefix is compared as a whole key",
+        f"{_ENGINE}/plan.py",
+        "decided.key.startswith(PROTECTED_PREFIXES)",
+        "decided.key in PROTECTED_PREFIXES",
+        "tests/unit/test_guard.py::test_protected_prefix_is_refused",
+    ),
+    Bug(
+        "a file that is open again is unlinked",
+        f"{_ACTIONS}/files.py",
+        " or files.busy(self.held_at):",
+        ":",
+        "tests/unit/test_temp_folder.py::test_file_opened_in_condemned_is_put_back",
+    ),
+    Bug(
+        "undo writes over what is new",
+        f"{_ACTIONS}/files.py",
+        "if files.look(aside) is None or files.look(path) is not None:",
+        "if files.look(aside) is None:",
+        "tests/unit/test_temp_folder.py::test_undo_writes_over_nothing_new",
+    ),
+    Bug(
+        "a folder goes though something in it stays",
+        f"{_POLICIES}/temp.py",
+        "if tree.kept(folder.path):",
+        "if tree.kept(folder.path) and not folder.path:",
+        "tests/unit/test_policies_temp.py::test_one_young_file_keeps_the_folders_above_it_alone",
+    ),
+    Bug(
+        "an upload is judged by its oldest part",
+        f"{_POLICIES}/uploads.py",
+        "if signs and max(signs) > quiet_since:",
+        "if signs and min(signs) > quiet_since:",
+        "tests/unit/test_policies.py::test_living_upload_is_kept",
+    ),
+    Bug(
+        "an upload's heartbeat is not looked at again",
+        f"{_ACTIONS}/uploads.py",
+        " + ([heartbeat] if heartbeat else [])",
+        "",
+        "tests/unit/test_jobs_and_uploads.py::test_upload_that_goes_on_after_the_plan_is_left_alone",
+    ),
+    Bug(
+        "a verified run is never looked at",
+        f"{_ENGINE}/apply.py",
+        "    if broken:\n",
+        "    if broken and not sample:\n",
+        "tests/unit/test_apply.py::test_a_store_that_lies_is_found_out",
+    ),
+)

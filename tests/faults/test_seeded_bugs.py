@@ -1,0 +1,67 @@
+"""The tests notice bugs: each of the seeded ones makes the test fail that is named with it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.bugs import BUGS, Bug
+
+pytestmark = pytest.mark.faults
+REPOSITORY = Path(__file__).resolve().parents[2]
+COPIED = ("storage", "sql", "tests", "devstack", "dags", "plugins", "pyproject.toml")
+NEEDED = 15
+SECONDS = 90
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package and its tests in a folder of their own, in which the named tests pass."""
+    folder = tmp_path_factory.mktemp("seeded")
+    for name in COPIED:
+        source = REPOSITORY / name
+        if source.is_dir():
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, folder / name, copy_function=os.link, ignore=ignore)
+        else:
+            shutil.copy(source, folder / name)
+    done = run_tests(folder, *sorted({bug.test for bug in BUGS}))
+    assert done.returncode == 0, f"without any bug:\n{done.stdout}{done.stderr}"
+    return folder
+
+
+def run_tests(folder: Path, *tests: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "STORAGE_"))}
+    env["PYTHONDONTWRITEBYTECODE"] = "1"  # a file changed within one second would be taken for its old self
+    return subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_bug_is_noticed(bug: Bug, copy: Path) -> None:
+    path = copy / bug.file
+    right = path.read_text()
+    assert right.count(bug.find) == 1, (
+        f"{bug.file} holds {bug.find!r} {right.count(bug.find)} times, not once"
+    )
+    path.unlink()  # the copy is a hard link: it is replaced, never written to
+    path.write_text(right.replace(bug.find, bug.put))
+    try:
+        done = run_tests(copy, bug.test)
+    finally:
+        path.write_text(right)
+    assert done.returncode == 1, (
+        f"{bug.test} did not fail (exit {done.returncode}):\n{done.stdout}{done.stderr}"
+    )
+
+
+def test_there_are_enough_bugs() -> None:
+    assert len(BUGS) >= NEEDED
+    assert len({bug.name for bug in BUGS}) == len(BUGS)
