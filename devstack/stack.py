@@ -23,7 +23,17 @@ from devstack.process import end_strays
 from devstack.repair import Say
 from devstack.state import Record
 
-PARTS = ("object-store", "postgres", "airflow", "logs", "temp", "secrets", "state.json", "state.broken")
+PARTS = (
+    "object-store",
+    "postgres",
+    "airflow",
+    "logs",
+    "temp",
+    "temp.outside",
+    "secrets",
+    "state.json",
+    "state.broken",
+)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ RETRIES = ExceptionRetryPolicy(
     ]
 )
 
-#: Every maintenance DAG. No start_date: unpausing one must not run a night that was missed.
+#: Every maintenance DAG. No start_date: unpausing a new one must not run a night that was missed.
 DEFAULTS: dict[str, Any] = {
     "catchup": False,
     "max_active_runs": 1,
@@ -217,7 +217,7 @@ def probe() -> dict[str, Any]:
     console.show_facts("What this endpoint does", console.capability_facts(found))
     if why:
         print(f"Temp folder: {why}")
-    return asdict(found)
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(found).items()}
 
 
 def only_plans(asked: str | bool | None, run_type: str) -> bool:

@@ -59,6 +59,7 @@ def apply(
             return run
         _may(run)
         guard.world(stores, run.as_of)
+        _close_interrupted(run, stores)
         stores.runs.save(replace(run, state="applying", message=""))
         stores.runs.audit("apply", run.id, {"planned": run.planned.count, "sha256": run.plan_sha256})
         return _carry_out(run, stores, still_locked, progress)
@@ -78,6 +79,14 @@ def _may(run: Run) -> None:
         raise NotApproved(run.id, run.message)
 
 
+def _close_interrupted(run: Run, stores: Stores) -> None:
+    """Under the job's lock no other run of it is being applied: one that says so was killed."""
+    for other in stores.runs.latest(run.job):
+        if other.state == "applying" and other.id != run.id:
+            left = _totals(other, stores)
+            stores.runs.save(replace(left, state="failed", message="interrupted", finished_at=stores.clock()))
+
+
 def _carry_out(run: Run, stores: Stores, still_locked: Callable[[], None], progress: Progress | None) -> Run:
     try:
         _batches(run, stores, still_locked, progress)
@@ -85,8 +94,9 @@ def _carry_out(run: Run, stores: Stores, still_locked: Callable[[], None], progr
         _verify(run, stores)
         if run.failed.count:
             raise ActionsFailed(run.failed.count, run.planned.count, _first_failure(run.id, stores))
-    except Exception as error:
-        left = replace(_totals(run, stores), state="failed", message=str(error), finished_at=stores.clock())
+    except BaseException as error:  # also a cancel or Ctrl-C: the record must not say it still runs
+        why = str(error) or type(error).__name__
+        left = replace(_totals(run, stores), state="failed", message=why, finished_at=stores.clock())
         stores.runs.save(left)
         raise
     run = replace(run, state="verified", message="", finished_at=stores.clock())

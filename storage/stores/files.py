@@ -239,7 +239,7 @@ def _file(path: bytes, seen: os.stat_result) -> LocalFile:
     return LocalFile(
         path=path_text(path),
         kind=_kind(seen.st_mode),
-        size=0 if stat.S_ISDIR(seen.st_mode) else seen.st_size,
+        size=seen.st_size if stat.S_ISREG(seen.st_mode) else 0,
         changed=_time(max(seen.st_mtime_ns, seen.st_ctime_ns)),
         mtime_ns=seen.st_mtime_ns,
         ctime_ns=seen.st_ctime_ns,
