@@ -1,8 +1,8 @@
 -- How the platform sees the pipeline's jobs: the one file to edit when your table differs.
--- Left of AS: your column. Right of AS: the platform's name. Applied again by every `storage migrate`.
+-- Left of AS: your column. Right of AS: the platform's name. Applied again by `storage migrate` when it was edited.
 -- The view must stay simple (one table, no GROUP BY), for the platform updates status,
 -- error_message and updated_at through it. updated_at must be a timestamptz.
-CREATE OR REPLACE VIEW maintenance.jobs AS
+CREATE VIEW maintenance.jobs AS
 SELECT
     id::text AS id,
     status AS status,

@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.does(args)
     except StorageError as error:
-        console.err.print(f"[bold red]{type(error).__name__}[/] {_escape(str(error))}", soft_wrap=True)
+        console.show_error(error, args.json)
         return error.exit_code
     except KeyboardInterrupt:
         console.err.print("Stopped. Finished batches stay finished; `storage runs` shows how far it came.")
@@ -29,10 +29,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
         return 0
     return code
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", "\\[")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     _add_apply(verb("apply", "apply the plan of a run, or what is left of it", commands.apply))
     one = verb("runs", "list the latest runs, or show one with its plan", commands.runs)
     one.add_argument("run", nargs="?")
-    one.add_argument("--limit", type=int, default=20)
+    one.add_argument("--limit", type=_positive, default=20, help="how many runs")
     verb("undo", "take back what a run condemned", commands.undo_run).add_argument("run")
     one = verb("explain", "what each job would do with a key, a path or a job, and why", commands.explain)
     one.add_argument("subject", metavar="KEY|PATH|JOB")
@@ -71,6 +67,12 @@ def parser() -> argparse.ArgumentParser:
     one = verb("migrate", "make or update the schema and know this bucket and database", commands.migrate)
     one.add_argument("--adopt", action="store_true", help="accept another bucket or database than before")
     return top
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 1 to 10000")
+    return int(text)
 
 
 def _add_apply(one: argparse.ArgumentParser) -> None:

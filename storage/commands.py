@@ -23,6 +23,8 @@ from storage.stores import probe as probing
 from storage.stores.files import TempFolder
 from storage.stores.s3 import S3Bucket
 
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+
 
 def settings() -> Settings:
     return Settings.from_env(os.environ)
@@ -167,6 +169,8 @@ def pause(args: Namespace) -> int:
     with connect.stores(settings()) as stores:
         stores.control.write("paused", args.reason or f"by {who()}")
         stores.runs.audit("pause", "", {"by": who(), "reason": args.reason or ""})
+        if args.json:
+            console.emit_json({"paused": stores.control.paused()})
     console.err.print("Paused: no batch starts until `storage resume`.")
     return 0
 
@@ -175,6 +179,8 @@ def resume(args: Namespace) -> int:
     with connect.stores(settings()) as stores:
         stores.control.write("paused", None)
         stores.runs.audit("resume", "", {"by": who()})
+        if args.json:
+            console.emit_json({"paused": stores.control.paused()})
     console.err.print("Resumed.")
     return 0
 
@@ -198,6 +204,8 @@ def as_of(args: Namespace) -> datetime:
     except ValueError as error:
         raise UsageError(f"--as-of {args.as_of!r} is no ISO date such as 2026-01-31T02:00:00Z.") from error
     asked = asked if asked.tzinfo else asked.replace(tzinfo=UTC)
+    if asked < EARLIEST:
+        raise UsageError(f"--as-of {asked.isoformat()} lies before {EARLIEST:%Y}: nothing here is that old.")
     if asked > now + timedelta(seconds=1):
         raise UsageError(
             f"--as-of {asked.isoformat()} lies in the future; a run reasons about now or before."
@@ -217,7 +225,11 @@ def params(args: Namespace) -> dict[str, Any]:
 
 
 def who() -> str:
-    return f"{getpass.getuser()} (command line)"
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's uid without a name
+        name = f"uid {os.getuid()}"
+    return f"{name} (command line)"
 
 
 def _run_of(plan: str) -> str:

@@ -11,11 +11,13 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from storage.engine.actions import Action
 from storage.engine.apply import Progress as Report
+from storage.errors import StorageError
 from storage.model import Capabilities, Outcome, Run, Tombstone, Totals, printable
 
 WIDE = 120  # columns where nobody says how many there are: a log, a pipe
@@ -23,6 +25,13 @@ out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False)
 
 _COLOURS = {"verified": "green", "refused": "red", "failed": "red", "waiting": "yellow", "applying": "yellow"}
+
+
+def show_error(error: StorageError, as_json: bool) -> None:
+    """What went wrong and what to do next, on stderr; with --json also as the document on stdout."""
+    err.print(f"[bold red]{type(error).__name__}[/] {shown(str(error))}", soft_wrap=True)
+    if as_json:
+        emit_json({"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code})
 
 
 def emit_json(value: Any) -> None:
@@ -37,6 +46,11 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     return str(value)
+
+
+def shown(text: str) -> str:
+    """A key or message as one line that is neither markup nor able to forge another line."""
+    return escape(printable(text))
 
 
 def size(count: int) -> str:
@@ -67,9 +81,9 @@ def show_run(run: Run, details: Sequence[tuple[str, str, int]] = ()) -> None:
     if run.approved_by:
         out.print(f"approved by {run.approved_by}")
     if run.message:
-        out.print(f"[yellow]{printable(run.message)}[/]", soft_wrap=True)
+        out.print(f"[yellow]{shown(run.message)}[/]", soft_wrap=True)
     for status, reason, count in details:
-        out.print(f"  {status} {count:,}: {printable(reason)}", soft_wrap=True)
+        out.print(f"  {status} {count:,}: {shown(reason)}", soft_wrap=True)
 
 
 def show_runs(runs: Iterable[Run]) -> None:
@@ -89,7 +103,7 @@ def show_actions(actions: Iterable[Action], most: int = 20) -> None:
     left = 0
     for number, action in enumerate(actions):
         if number < most:
-            table.add_row(action.verb, printable(action.key), size(action.size), printable(action.reason))
+            table.add_row(action.verb, shown(action.key), size(action.size), shown(action.reason))
         else:
             left += 1
     if table.row_count:
@@ -101,7 +115,7 @@ def show_actions(actions: Iterable[Action], most: int = 20) -> None:
 def show_decisions(decisions: Iterable[tuple[str, str, str, str]]) -> None:
     table = Table("job", "would", Column("what", overflow="fold"), "why")
     for job, verb, key, why in decisions:
-        table.add_row(job, f"[green]{verb}[/]" if verb == "keep" else verb, printable(key), printable(why))
+        table.add_row(job, f"[green]{verb}[/]" if verb == "keep" else verb, shown(key), shown(why))
     if table.row_count:
         out.print(table)
     else:
@@ -113,7 +127,7 @@ def show_undo(result: Sequence[tuple[Tombstone, Outcome]]) -> None:
     out.print(f"{done:,} of {len(result):,} condemnations taken back.")
     for stone, outcome in result:
         if outcome.status != "done":
-            out.print(f"  {outcome.status}: {printable(stone.key)}: {outcome.detail}", soft_wrap=True)
+            out.print(f"  {outcome.status}: {shown(stone.key)}: {shown(outcome.detail)}", soft_wrap=True)
 
 
 def show_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:

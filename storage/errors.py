@@ -123,7 +123,7 @@ class BucketMissing(StorageError):
     """There is no bucket {0!r}."""
 
     exit_code = EXIT_UNREACHABLE
-    next_step = "Create it or set STORAGE_BUCKET."
+    next_step = "Create it, or set STORAGE_BUCKET or STORAGE_MAINTENANCE_BUCKET."
 
 
 class ObjectMissing(StorageError):

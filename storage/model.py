@@ -7,6 +7,7 @@ a function which deletes one key cannot be handed a prefix.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,8 +25,9 @@ class BucketName(str):
     __slots__ = ()
 
     def __new__(cls, value: str) -> BucketName:
-        if not 3 <= len(value) <= 63 or "/" in value:
-            raise InvalidName(value, "bucket name", "it has 3 to 63 characters and no '/'")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
+            why = "it has 3 to 63 characters, small letters, digits, '.' and '-', and so no '/'"
+            raise InvalidName(value, "bucket name", why)
         return super().__new__(cls, value)
 
 

@@ -89,7 +89,14 @@ def _minio_endpoint(env: Mapping[str, str]) -> str:
     host, secure = env.get("MINIO_ENDPOINT", ""), (env.get("MINIO_SECURE") or "false").lower()
     if secure not in ("true", "false", "1", "0"):
         raise ConfigError(f"MINIO_SECURE is {secure!r}; it may be true or false.")
-    if not host or urlsplit(host).scheme in ("http", "https"):
+    scheme = urlsplit(host).scheme
+    if (
+        scheme in ("http", "https")
+        and env.get("MINIO_SECURE")
+        and (scheme == "https") != (secure in ("true", "1"))
+    ):
+        raise ConfigError(f"MINIO_ENDPOINT speaks {scheme}, and MINIO_SECURE is {secure}. Keep one of them.")
+    if not host or scheme in ("http", "https"):
         return host
     return f"{'https' if secure in ('true', '1') else 'http'}://{host}"
 

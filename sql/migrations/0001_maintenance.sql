@@ -114,3 +114,5 @@ BEGIN
 END $$;
 CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON maintenance.audit
     FOR EACH ROW EXECUTE FUNCTION maintenance.audit_is_append_only();
+CREATE TRIGGER audit_is_never_emptied BEFORE TRUNCATE ON maintenance.audit
+    FOR EACH STATEMENT EXECUTE FUNCTION maintenance.audit_is_append_only();

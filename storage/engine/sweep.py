@@ -13,7 +13,7 @@ from storage.engine.actions import Action, Keep
 from storage.engine.apply import apply
 from storage.engine.job import MaintenanceJob
 from storage.engine.plan import Draft, write
-from storage.errors import NotApproved, Paused, Refused, StorageError
+from storage.errors import EXIT_UNREACHABLE, ConfigError, NotApproved, Paused, Refused, StorageError
 from storage.model import Run
 from storage.ports import Stores
 
@@ -100,6 +100,8 @@ def explain(
                 if _about(decided, subject):
                     yield job.name, decided
         except StorageError as error:
+            if isinstance(error, ConfigError) or error.exit_code == EXIT_UNREACHABLE:
+                raise
             yield job.name, Keep(subject, 0, f"{job.name} cannot look: {error}")
 
 

@@ -38,7 +38,9 @@ class TempFolder:
 
     def check(self) -> None:
         """The folder exists, is ours to sweep by its marker file, and open files can be told (leases)."""
-        if not self._root.is_absolute() or str(self._root) in _NEVER or self._root == Path.home():
+        real = os.path.realpath(self._root)
+        unfit = not self._root.is_absolute() or ".." in self._root.parts or self._root == Path.home()
+        if unfit or real in _NEVER or str(self._root) in _NEVER or str(self._root).startswith("//"):
             raise TempFolderUnsafe(
                 f"{self._root} is no folder to sweep. Set STORAGE_TEMP_DIR to the temp folder."
             )

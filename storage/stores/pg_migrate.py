@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 
-from storage.errors import PipelineTableWrong, SchemaChanged, StorageError
+from storage.errors import PipelineTableWrong, SchemaChanged, StorageError, TransientFault
 from storage.stores.postgres import translated
 from storage.stores.sqlfiles import folder
 
-_LOCK = "SELECT pg_advisory_lock(hashtextextended('storage-maintenance:migrate', 0))"
+_LOCK = "SELECT pg_try_advisory_lock(hashtextextended('storage-maintenance:migrate', 0))"
 _UNLOCK = "SELECT pg_advisory_unlock(hashtextextended('storage-maintenance:migrate', 0))"
 _LEDGER = """
 CREATE SCHEMA IF NOT EXISTS maintenance;
 CREATE TABLE IF NOT EXISTS maintenance.migrations (
     number integer PRIMARY KEY, name text NOT NULL, sha256 text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now())"""
+_RENAMES = re.compile(r"^\s+(\S.*?)(?:::text)? AS (\w+),?$", re.MULTILINE)
+_CREATE = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+) [^;]+", re.MULTILINE)
 _NEEDED = {"jobs": ("id", "status", "updated_at"), "api_keys": ("key_hash",)}
+_VIEW = """
+SELECT format_type(a.atttypid, a.atttypmod) AS updated_at
+FROM pg_rewrite r JOIN pg_depend d ON d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+JOIN pg_class base ON base.oid = d.refobjid AND base.relkind IN ('r', 'p', 'f')
+JOIN pg_attribute a ON a.attrelid = r.ev_class AND a.attname = 'updated_at'
+WHERE r.ev_class = to_regclass('maintenance.jobs') LIMIT 1"""
 
 
 def migrate(engine: Engine, files: Path | None = None) -> list[str]:
@@ -32,15 +41,22 @@ def migrate(engine: Engine, files: Path | None = None) -> list[str]:
     files = files or folder()
     with translated(), engine.connect() as session:
         session = session.execution_options(isolation_level="AUTOCOMMIT")
-        session.exec_driver_sql("SET statement_timeout = 0")  # an index may take its time to build
-        session.exec_driver_sql(_LOCK)
+        _wait_for_lock(session)
         try:
+            session.exec_driver_sql("SET statement_timeout = 0")  # an index may take its time to build
+            session.exec_driver_sql("SET lock_timeout = '2s'")  # and nobody's work is held up for longer
             session.exec_driver_sql(_LEDGER)
-            done = [*_numbered(session, files), *_pipeline(session, files)]
-            _mapping(session, files)
-            return done + _indexes(session, files)
+            return [*_numbered(session, files), *_pipeline(session, files)]
         finally:
+            session.exec_driver_sql("RESET statement_timeout")
+            session.exec_driver_sql("RESET lock_timeout")
             session.exec_driver_sql(_UNLOCK)
+
+
+def _wait_for_lock(session: Connection) -> None:
+    """Ask again and again: a statement that waits holds a snapshot, which an index build would wait for."""
+    while not session.exec_driver_sql(_LOCK).scalar():
+        time.sleep(0.2)
 
 
 def pending(engine: Engine) -> list[str]:
@@ -62,7 +78,7 @@ def _numbered(session: Connection, files: Path) -> Iterator[str]:
     rows = session.exec_driver_sql("SELECT number, sha256 FROM maintenance.migrations").all()
     applied = {row.number: row.sha256 for row in rows}
     for number, path in _files(files):
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = _digest(path)
         if applied.get(number, sha256) != sha256:
             raise SchemaChanged(path.name)
         if number not in applied:
@@ -76,19 +92,48 @@ def _numbered(session: Connection, files: Path) -> Iterator[str]:
 
 
 def _pipeline(session: Connection, files: Path) -> Iterator[str]:
-    """The pipeline's tables: made when absent, else only given the columns they lack."""
-    before = _columns(session)
-    for table, needed in _NEEDED.items():
-        if lacking := [c for c in needed if table in before and c not in before[table]]:
+    """What the pipeline's tables lack, and the view of its jobs; nothing where nothing is missing.
+
+    A table that the mapping names otherwise is somebody's own: nothing is added to it.
+    """
+    mapping = (files / "mapping.sql").read_text()
+    renamed = {name for own, name in _RENAMES.findall(mapping) if own != name}
+    documented = re.search(r"^FROM jobs;", mapping, re.MULTILINE) is not None
+    if documented:
+        yield from _tables(session, (files / "pipeline" / "tables.sql").read_text(), renamed)
+    if not _mapped(session, files):
+        _map(session, files)
+        yield "view maintenance.jobs"
+    if documented and not renamed:
+        yield from _indexes(session, files)
+
+
+def _tables(session: Connection, script: str, renamed: set[str]) -> Iterator[str]:
+    """The documents' tables, made when absent, and the columns they lack but for renamed ones."""
+    before, create = _columns(session), {match[1]: match[0] for match in _CREATE.finditer(script)}
+    for table, columns in _documented(script).items():
+        there = before.get(table, [])
+        if lacking := [c for c in _NEEDED[table] if there and c not in there and c not in renamed]:
             raise PipelineTableWrong(f"table {table} has no column {', '.join(lacking)}")
-    with _transaction(session):
-        session.exec_driver_sql("SET LOCAL lock_timeout = '2s'")
-        _script(session, (files / "pipeline" / "tables.sql").read_text())
-    for table, columns in _columns(session).items():
-        if table not in before:
-            yield f"table {table}"
-        elif added := [column for column in columns if column not in before[table]]:
-            yield f"columns {', '.join(added)} of {table}"
+        missing = [f"ADD COLUMN {d}" for c, d in columns.items() if c not in there and c not in renamed]
+        with _transaction(session):
+            if not there:
+                session.exec_driver_sql(create[table])
+                yield f"table {table}"
+            if missing:
+                session.exec_driver_sql(f"ALTER TABLE {table} {', '.join(missing)}")
+        if there and missing:
+            yield f"columns {', '.join(c for c in columns if c not in there and c not in renamed)} of {table}"
+
+
+def _documented(script: str) -> dict[str, dict[str, str]]:
+    """The definitions of the columns the script adds, by table and column."""
+    return {
+        match[1]: {
+            line.split()[0]: line for line in re.findall(r"ADD COLUMN IF NOT EXISTS ([^,;]+)[,;]", match[0])
+        }
+        for match in re.finditer(r"^ALTER TABLE (\w+)[^;]+;", script, re.MULTILINE)
+    }
 
 
 def _columns(session: Connection) -> dict[str, list[str]]:
@@ -103,18 +148,43 @@ def _columns(session: Connection) -> dict[str, list[str]]:
     return found
 
 
-def _mapping(session: Connection, files: Path) -> None:
+def _mapped(session: Connection, files: Path) -> bool:
+    """Whether the view is there as mapping.sql makes it."""
+    known = session.exec_driver_sql("SELECT value FROM maintenance.control WHERE name = 'mapping'").scalar()
+    return known == _digest(files / "mapping.sql") and session.exec_driver_sql(_VIEW).first() is not None
+
+
+def _map(session: Connection, files: Path) -> None:
+    """Make the view anew: a view cannot change the types of its columns."""
+    path = files / "mapping.sql"
     try:
         with _transaction(session):
-            _script(session, (files / "mapping.sql").read_text())
+            session.exec_driver_sql("DROP VIEW IF EXISTS maintenance.jobs")
+            _script(session, path.read_text())
+            row = session.exec_driver_sql(_VIEW).first()
+            if row is None or row.updated_at != "timestamp with time zone":
+                kind = row.updated_at if row else "missing"
+                raise PipelineTableWrong(f"updated_at is {kind}; it must be a timestamp with time zone")
+            session.exec_driver_sql(
+                "INSERT INTO maintenance.control (name, value) VALUES ('mapping', %s) "
+                "ON CONFLICT (name) DO UPDATE SET value = excluded.value, changed_at = now()",
+                (_digest(path),),
+            )
+    except TransientFault:
+        raise
     except StorageError as error:
-        raise PipelineTableWrong(str(error)) from error
+        if isinstance(error, PipelineTableWrong):
+            raise
+        raise PipelineTableWrong(error.args[0]) from error
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _indexes(session: Connection, files: Path) -> list[str]:
     """Each missing index built CONCURRENTLY; the invalid leftover of an interrupted build is rebuilt."""
     built = []
-    session.exec_driver_sql("SET lock_timeout = '2s'")
     for name, statement in _statements((files / "pipeline" / "indexes.sql").read_text()):
         valid = session.exec_driver_sql(
             "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", (name,)
@@ -124,7 +194,6 @@ def _indexes(session: Connection, files: Path) -> list[str]:
         if not valid:
             session.exec_driver_sql(statement)
             built.append(f"index {name}")
-    session.exec_driver_sql("RESET lock_timeout")
     return built
 
 

@@ -6,15 +6,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg2
 from sqlalchemy import Connection, Engine, TextClause, create_engine, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from storage.errors import AccessDenied, ConfigError, SchemaMissing, StorageError, TransientFault, Unreachable
 from storage.stores.sqlfiles import queries
 
 CONNECT_TIMEOUT = 10  # seconds
 STATEMENT_TIMEOUT = "10min"
+_LOCK_NOT_AVAILABLE = "55P03"
 _TRANSIENT = {
     "40001",
     "40P01",
@@ -100,18 +102,23 @@ def translated() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        raise _ours(error.orig) from error
+    except psycopg2.Error as error:  # of a script that went to the driver itself
         raise _ours(error) from error
 
 
-def _ours(error: DBAPIError) -> StorageError:
-    code = getattr(error.orig, "pgcode", None)
-    said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+def _ours(error: BaseException | None) -> StorageError:
+    code = getattr(error, "pgcode", None)
+    lines = str(error).strip().splitlines()
+    said = lines[0] if lines else type(error).__name__
     if code in _DENIED or "authentication failed" in said:
         return AccessDenied("The database", said)
-    if code in _MISSING and isinstance(error, ProgrammingError):
+    if code in _MISSING:
         return SchemaMissing(said)
+    if code == _LOCK_NOT_AVAILABLE:
+        return TransientFault("The database", f"{said}: run it again when the table is free")
     if code in _TRANSIENT:
         return TransientFault("The database", said)
-    if isinstance(error, OperationalError | InterfaceError):
+    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return Unreachable("The database", said)
     return StorageError(f"The database refused a statement: {said}")

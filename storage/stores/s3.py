@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 
 from minio import Minio
 
-from storage.errors import ObjectMissing
+from storage.errors import ObjectMissing, StoreRefused
 from storage.model import (
     BucketName,
     DeleteTarget,
@@ -31,7 +31,7 @@ from storage.model import (
     UploadPart,
 )
 from storage.stores.s3_client import Endpoint, translated
-from storage.stores.s3_xml import Version, current, delete_body, failures, page, to_second, versions
+from storage.stores.s3_xml import Version, current, delete_body, failures, fits_xml, page, to_second, versions
 
 IDENTITY = ObjectKey(".maintenance/bucket-id")
 
@@ -126,6 +126,24 @@ class S3Bucket:
         )
 
     def delete(self, targets: Sequence[DeleteTarget]) -> list[Failure]:
+        """As the port says. Keys that no XML can carry go by requests of their own."""
+        carried = [target for target in targets if fits_xml(target.key)]
+        lone = [target for target in targets if not fits_xml(target.key)]
+        return [*self._bulk(carried), *(f for target in lone for f in self._delete_alone(target))]
+
+    def _delete_alone(self, target: DeleteTarget) -> Iterator[Failure]:
+        place = {"Bucket": self.bucket, "Key": target.key}
+        try:
+            with translated(self.bucket, target.key):
+                for version in target.versions:
+                    self.boto.delete_object(**place, VersionId=version)
+                if not target.versions:
+                    self.boto.delete_object(**place)
+        except (ObjectMissing, StoreRefused) as error:
+            if isinstance(error, StoreRefused):
+                yield Failure(target.key, "Refused", str(error))
+
+    def _bulk(self, targets: Sequence[DeleteTarget]) -> list[Failure]:
         if not targets:
             return []
         body = delete_body(targets, self._sends_etags)

@@ -56,6 +56,10 @@ class Endpoint:
 
     def minio(self, http: Any = None) -> Minio:
         parts = urlsplit(self.url)
+        if "@" in parts.netloc:
+            raise ConfigError(
+                "STORAGE_ENDPOINT_URL holds a user; keys go into STORAGE_ACCESS_KEY and _SECRET_KEY."
+            )
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
             raise ConfigError(f"STORAGE_ENDPOINT_URL is {self.url!r}; it looks like http://host:9000.")
         return Minio(

@@ -5,6 +5,7 @@ Reading a page costs an eighth of what a general client spends on it, for no obj
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,6 +16,7 @@ from xml.sax.saxutils import escape
 
 from storage.model import DeleteTarget, Failure, ObjectInfo, ObjectKey, Page
 
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _LINE_ENDS = {"\r": "&#13;", "\n": "&#10;", "\t": "&#9;"}
 
 
@@ -100,6 +102,11 @@ def delete_body(targets: Iterable[DeleteTarget], conditional: bool) -> bytes:
     """A quiet DeleteObjects request. With versions each goes by its id; ``conditional`` sends the etag."""
     entries = "".join(_entry(target, conditional) for target in targets)
     return f'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Quiet>true</Quiet>{entries}</Delete>'.encode()
+
+
+def fits_xml(key: str) -> bool:
+    """Whether XML 1.0 can carry a key: most control characters it cannot, not even escaped."""
+    return not _UNFIT.search(key)
 
 
 def _entry(target: DeleteTarget, conditional: bool) -> str:
