@@ -45,7 +45,7 @@ def postgres_server(server_home: Path) -> Iterator[postgres.Postgres]:
     engine.dispose()
     yield server
     server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder.parent if folder.parent.name.startswith("transcode") else folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ class S3Bucket:
     def versioned(self) -> bool:
         """Whether the bucket keeps versions; a delete that named none would then free nothing."""
         with translated(self.bucket):
-            return "Status" in self.boto.get_bucket_versioning(Bucket=self.bucket)
+            return self._minio.get_bucket_versioning(self.bucket).status in ("Enabled", "Suspended")
 
     @cached_property
     def _sends_etags(self) -> bool:

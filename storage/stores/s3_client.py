@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import boto3
 import certifi
 import urllib3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from minio import Minio
 from minio.error import InvalidResponseError, S3Error, ServerError
@@ -72,6 +70,9 @@ class Endpoint:
         )
 
     def boto(self) -> S3Client:
+        import boto3  # costs as much as all else together, and most runs do without it
+        from botocore.config import Config
+
         return boto3.session.Session().client(
             "s3",
             endpoint_url=self.url,

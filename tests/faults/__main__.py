@@ -9,20 +9,29 @@ import sys
 import time
 from collections import Counter
 
-from tests.faults import campaign
+from tests.faults import campaign, window
+from tests.faults.arena import Race, Report, play
 from tests.faults.campaign import Result
-from tests.faults.place import places
+from tests.faults.place import Place, places
+from tests.faults.races import RACES
 from tests.faults.scenarios import ALL
+from tests.faults.transports import warm
+
+Score = tuple[int, int]  # survived, of so many
 
 
 def main() -> int:
     asked = _arguments()
     begun = time.monotonic()
     print(f"seed {asked.seed}, {asked.store}, {asked.workers} workers", flush=True)
-    with places(asked.store, asked.workers) as here:
-        bad = _crash_points(here, asked)
-    print(f"{time.monotonic() - begun:.0f} s")
-    return 1 if bad else 0
+    warm()
+    with places(asked.store, asked.workers + 1) as here:
+        scores = [_crash_points(here[:-1], asked)]
+        if not asked.only:
+            scores += _races(here[0], here[-1], asked)
+    survived, total = (sum(column) for column in zip(*scores, strict=True))
+    print(f"{time.monotonic() - begun:.0f} s, seed {asked.seed}\nsurvived {survived}/{total}")
+    return 0 if survived == total else 1
 
 
 def _arguments() -> argparse.Namespace:
@@ -30,12 +39,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--store", choices=("minio", "ministack"), default="minio")
     parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1))
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1 << 31))
-    parser.add_argument("--only", nargs="*", choices=[one.name for one in ALL], help="only these jobs")
+    parser.add_argument("--rounds", type=int, default=int(os.environ.get("FAULT_ROUNDS") or 200))
+    parser.add_argument(
+        "--only", nargs="*", choices=[one.name for one in ALL], help="only these jobs, no races"
+    )
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no trial after so long")
     return parser.parse_args()
 
 
-def _crash_points(here: list[campaign.Place], asked: argparse.Namespace) -> int:
+def _crash_points(here: list[Place], asked: argparse.Namespace) -> Score:
     chosen = [one for one in ALL if not asked.only or one.name in asked.only]
     recorded = campaign.record(here[0], chosen)
     for scenario, log in recorded:
@@ -52,9 +64,30 @@ def _crash_points(here: list[campaign.Place], asked: argparse.Namespace) -> int:
             print(f"VIOLATION {result.trial}\n    " + "\n    ".join(result.violations), flush=True)
         if len(results) % 100 == 0:
             print(f"{len(results)}/{len(todo)}", flush=True)
-    lost = [result for result in results if result.violations]
-    print(f"survived {len(results) - len(lost)}/{len(results)}", flush=True)
-    return len(lost) + (len(results) < len(todo) and asked.seconds == float("inf"))
+    lost = sum(bool(result.violations) for result in results)
+    begun = len(results) if asked.seconds < float("inf") else len(todo)  # a worker that died lost its trials
+    print(f"crash points and faults: survived {len(results) - lost}/{begun}", flush=True)
+    return len(results) - lost, begun
+
+
+def _races(place: Place, fresh: Place, asked: argparse.Namespace) -> list[Score]:
+    """The races, the window they leave open, how long it is for a full batch, and what closes it."""
+    found = [_race(place, name, race, asked.rounds, asked.seed) for name, race in RACES.items()]
+    found.append(_race(place, "window of a thousand objects", window.of_a_full_batch, 3, asked.seed))
+    found.append(_race(place, "written inside the window", window.overwritten_inside, 5, asked.seed))
+    if asked.store == "minio":
+        found.append(_race(fresh, "the same, with versions", window.with_versions, 5, asked.seed))
+    with places("ministack", 1) as other:
+        found.append(_race(other[0], "the same, with a condition", window.with_conditions, 5, asked.seed))
+    return found
+
+
+def _race(place: Place, name: str, race: Race, rounds: int, seed: int) -> Score:
+    report: Report = play(place, name, race, rounds, seed)
+    print(report, flush=True)
+    for violation in report.violations:
+        print(f"    VIOLATION {violation}", flush=True)
+    return max(0, rounds - len(report.violations)), rounds
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ class TestOutOfReach:
 @pytest.mark.usefixtures("before")
 def test_missing_bucket(person: Person, precious: Place) -> None:
     for _, told in try_all(person, precious, bucket="no-such-bucket"):
-        hears(told, 6, "There is no bucket 'no-such-bucket'", "Create it or set STORAGE_BUCKET")
+        hears(told, 6, "There is no bucket 'no-such-bucket'", "Create it, or set STORAGE_BUCKET")
 
 
 @pytest.mark.usefixtures("before")

@@ -135,33 +135,39 @@ class ReapFile:
     @classmethod
     def apply(cls, batch: Sequence[ReapFile], work: Work) -> list[Outcome]:
         begun = work.stores.tombstones.begin([action.stone for action in batch])
+        ends: dict[tuple[str, str], list[int]] = {}
         outcomes = [
-            _attempt(partial(action._reap, work.stores), action.size)
+            _attempt(partial(action._reap, work.stores.files, ends), action.size)
             if action.stone in begun
             else Outcome("skipped", "no longer condemned", action.size)
             for action in batch
         ]
+        for (state, note), stones in ends.items():
+            work.stores.tombstones.finish(stones, state, note)
         for folder in {action.held_at.rpartition("/")[0] for action in batch}:
             work.stores.files.rmdir(folder)  # goes with the last of its run's files
         return outcomes
 
-    def _reap(self, stores: Stores) -> Outcome:
-        files, now = stores.files, stores.files.look(self.held_at)
+    def _reap(self, files: FileStore, ends: dict[tuple[str, str], list[int]]) -> Outcome:
+        """Unlink or put back; how the tombstone ends is written into ``ends``, for the batch as a whole."""
+
+        def end(state: str, note: str = "") -> None:
+            ends.setdefault((state, note), []).append(self.stone)
+
+        now = files.look(self.held_at)
         if now is None:
             in_place = files.look(self.key)
             moved = in_place is None or in_place.inode != self.inode
-            stores.tombstones.finish([self.stone], "reaped" if moved else "kept", "it was not in .condemned/")
+            end("reaped" if moved else "kept", "it was not in .condemned/")
             return Outcome("skipped", "already gone" if moved else "it had not been moved aside", self.size)
         if not _same(now, self.mtime_ns, self.inode) or files.busy(self.held_at):
             back = put_back(files, self.held_at, self.key)
-            stores.tombstones.finish(
-                [self.stone], "kept", "in use again; put back" if back else "in use again"
-            )
+            end("kept", "in use again; put back" if back else "in use again")
             if back:
                 return Outcome("skipped", "in use again; put back", self.size)
             return _stranded("in use again", self.held_at, self.size)
         files.unlink(self.held_at)
-        stores.tombstones.finish([self.stone], "reaped")
+        end("reaped")
         return Outcome("done", bytes=self.size)
 
     def holds(self, stores: Stores) -> bool:
