@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from storage import commands, console
-from storage.errors import EXIT_FAILED, StorageError
+from storage.errors import EXIT_FAILED, MachineFault, StorageError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,12 +22,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StorageError as error:
         console.show_error(error, args.json)
         return error.exit_code
-    except KeyboardInterrupt:
-        console.err.print("Stopped. Finished batches stay finished; `storage runs` shows how far it came.")
-        return EXIT_FAILED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
         return 0
+    except OSError as error:
+        console.show_error(MachineFault(str(error)), args.json)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        console.err.print("Stopped. Finished batches stay finished; `storage runs` shows how far it came.")
+        return EXIT_FAILED
     return code
 
 

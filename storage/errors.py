@@ -154,6 +154,12 @@ class FileFault(StorageError):
     """The temp folder refused {0!r}: {1}"""
 
 
+class MachineFault(StorageError):
+    """This machine failed: {0}."""
+
+    next_step = "Check its disk and memory; finished batches stay finished, run it again."
+
+
 class JobBusy(StorageError):
     """Another process is applying {0} right now."""
 

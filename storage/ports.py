@@ -244,7 +244,10 @@ class Tombstones(Protocol):
     def of_run(self, run_id: str) -> Iterator[Tombstone]: ...
 
     def undo(self, ids: Sequence[int]) -> set[int]:
-        """Turn condemned ones to undone; the ids that were still condemned."""
+        """Turn condemned ones to undone; the ids that were.
+
+        What goes with a job stays once reap has begun on the job: it is all or nothing.
+        """
         ...
 
     def open_keys(self, place: str, keys: Sequence[str]) -> set[str]: ...

@@ -90,9 +90,20 @@ WHERE closed_at IS NULL AND NOT EXISTS (
 -- name: of_run
 SELECT * FROM maintenance.tombstones WHERE run_id = :run_id AND id > :last_id ORDER BY id LIMIT :page;
 
--- name: undo
+-- name: undo_jobs
+-- First, and in a statement of its own: it waits for a reap that is beginning on the job.
 UPDATE maintenance.tombstones SET state = 'undone', changed_at = now()
-WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'condemned'
+WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'condemned' AND kind = 'job'
+RETURNING id;
+
+-- name: undo_others
+-- What goes with a job stays condemned once reap has begun on the job: it is all or nothing.
+UPDATE maintenance.tombstones AS stone SET state = 'undone', changed_at = now()
+WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'condemned' AND kind <> 'job'
+  AND NOT (goes_with_job AND (
+    EXISTS (SELECT FROM maintenance.claims AS claim WHERE claim.owner = stone.owner AND closed_at IS NULL)
+    OR EXISTS (SELECT FROM maintenance.tombstones AS of_job
+        WHERE of_job.kind = 'job' AND of_job.owner = stone.owner AND of_job.state = 'reaping')))
 RETURNING id;
 
 -- name: open_keys

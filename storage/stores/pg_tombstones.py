@@ -72,7 +72,10 @@ class PostgresTombstones:
         return map(_stone, self._sql.pages("of_run", start={"last_id": 0}, page=PAGE, run_id=run_id))
 
     def undo(self, ids: Sequence[int]) -> set[int]:
-        return {row["id"] for row in self._sql.rows("undo", ids=list(ids))}
+        with self._sql.transaction() as connection:
+            jobs = self._sql.rows_in(connection, "undo_jobs", ids=list(ids))
+            others = self._sql.rows_in(connection, "undo_others", ids=list(ids))
+        return {row["id"] for row in (*jobs, *others)}
 
     def open_keys(self, place: str, keys: Sequence[str]) -> set[str]:
         return {str(row["key"]) for row in self._sql.rows("open_keys", place=place, keys=list(keys))}

@@ -91,7 +91,13 @@ class MemoryTombstones:
     def undo(self, ids: Sequence[int]) -> set[int]:
         self._db.traffic("tombstones.undo")
         with self._db.lock:
-            lifted = {id for id in ids if id in self._db.stones and self._db.stones[id].state == "condemned"}
+            begun = set(self._db.claims) | {
+                s.owner for s in self._open() if s.kind == "job" and s.state == "reaping"
+            }
+            stones = [self._db.stones[id] for id in ids if id in self._db.stones]
+            lifted = {
+                s.id for s in stones if s.state == "condemned" and not (s.goes_with_job and s.owner in begun)
+            }
             self._set(lifted, "undone")
         return lifted
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -175,8 +174,7 @@ def assert_files_agree(before: Snapshot, changes: Changes, result: Mapping[str, 
     assert result["deleted_folders"] == sum(one.kind == "dir" for one in gone) > 0
     assert len(held) == sum(one.kind != "dir" for one in gone)
     once = {one.sha256: one.size for one in gone if one.kind == "file"}  # hard links hold their bytes once
-    links = sum(len(os.fsencode(one.target)) for one in gone if one.kind == "symlink")
-    assert result["freed_bytes"] == sum(once.values()) + links > links
+    assert result["freed_bytes"] == sum(once.values()) > 0, "a link holds none"
     assert result["freed_gb"] == round(result["freed_bytes"] / 2**30, 2)
 
 

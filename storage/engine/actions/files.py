@@ -68,8 +68,8 @@ class CondemnFile:
         files, aside = work.stores.files, held_at(work.run_id, self.key)
         if files.look(aside) is None:
             files.move(self.key, aside)
-        now = files.look(aside)
-        if now and _same(now, self.mtime_ns, self.inode) and not files.busy(aside):
+        busy, now = files.busy(aside), files.look(aside)  # in this order: a writer may just have closed it
+        if now and _same(now, self.mtime_ns, self.inode) and not busy:
             return Outcome("done", bytes=self.size)
         back = put_back(files, aside, self.key)
         open_now = [s.id for s in work.stores.tombstones.of_run(work.run_id) if s.key == self.key]
@@ -154,13 +154,13 @@ class ReapFile:
         def end(state: str, note: str = "") -> None:
             ends.setdefault((state, note), []).append(self.stone)
 
-        now = files.look(self.held_at)
+        busy, now = files.busy(self.held_at), files.look(self.held_at)  # in this order, see _move
         if now is None:
             in_place = files.look(self.key)
             moved = in_place is None or in_place.inode != self.inode
             end("reaped" if moved else "kept", "it was not in .condemned/")
             return Outcome("skipped", "already gone" if moved else "it had not been moved aside", self.size)
-        if not _same(now, self.mtime_ns, self.inode) or files.busy(self.held_at):
+        if not _same(now, self.mtime_ns, self.inode) or busy:
             back = put_back(files, self.held_at, self.key)
             end("kept", "in use again; put back" if back else "in use again")
             if back:

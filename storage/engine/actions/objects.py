@@ -12,6 +12,8 @@ from storage.engine.actions.recheck import look_again
 from storage.model import DeleteTarget, JobId, ObjectInfo, ObjectKey, Outcome, Tombstone
 from storage.ports import Stores
 
+OVERTAKEN = "PreconditionFailed"  # a store that honours the etag of a bulk delete says so by this code
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteObject:
@@ -159,6 +161,8 @@ def _stone(action: CondemnObject, work: Work) -> Tombstone:
 def _outcome(
     action: DeleteObject | CondemnObject | ReapObject, skipped: dict[str, str], failed: dict[str, str]
 ) -> Outcome:
+    if failed.get(action.key, "").startswith(OVERTAKEN):
+        return Outcome("skipped", "written anew since it was seen", action.size)
     if action.key in failed:
         return Outcome("failed", failed[action.key], action.size)
     if action.key in skipped:
