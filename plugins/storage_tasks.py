@@ -131,14 +131,15 @@ class ApprovePlan(ApprovalOperator):
         planned = context["ti"].xcom_pull(task_ids=self.plan_task)
         if planned["state"] != "waiting" or planned["dry_run"]:
             raise AirflowSkipException("No limit tripped, or a dry run: nothing to approve.")
+        context["ti"].xcom_push(key="asked", value={name: planned[name] for name in ("run", "sha256")})
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         answer = super().execute_complete(context, event)
-        planned = context["ti"].xcom_pull(task_ids=self.plan_task)
+        asked = context["ti"].xcom_pull(task_ids=self.task_id, key="asked")  # not a plan made since
         user = event.get("responded_by_user") or {}
         with opened() as stores:
-            stores.runs.approve(planned["run"], planned["sha256"], f"{user.get('name', 'unknown')} (Airflow)")
+            stores.runs.approve(asked["run"], asked["sha256"], f"{user.get('name', 'unknown')} (Airflow)")
         return answer
 
 

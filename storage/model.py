@@ -76,6 +76,11 @@ def owner_of(key: str, prefix: Prefix) -> JobId | None:
         return None
 
 
+def jobs_of(bucket: str) -> str:
+    """The place of a job's tombstone: it is condemned for what it has in one bucket."""
+    return f"jobs of {bucket}"
+
+
 def path_text(path: bytes) -> str:
     """A file name as printable text: what is not printable, not UTF-8, or '%' is percent-encoded."""
     return "".join(
@@ -234,7 +239,8 @@ class Tombstone:
 
     ``place`` is the bucket or the temp folder. For a file ``key`` is where it lay and ``held_at`` where it
     waits; ``seen`` is the etag and time of an object, or the mtime and inode of a file. What
-    ``goes_with_job`` is deleted only once its owner was turned to cleaned_up under a claim.
+    ``goes_with_job`` is deleted only once its owner was turned to cleaned_up under a claim. Whatever
+    ``delete_after`` says, ``notice_seconds`` pass between the condemning and the deletion.
     """
 
     id: int
@@ -250,6 +256,7 @@ class Tombstone:
     owner: JobId | None = None
     owner_updated_at: datetime | None = None
     goes_with_job: bool = False
+    notice_seconds: float = 0
     held_at: str = ""
     state: TombstoneState = "condemned"
 

@@ -163,7 +163,7 @@ class RunLog(Protocol):
 
     def get(self, run_id: str) -> Run | None: ...
 
-    def latest(self, job: str | None = None, limit: int = 20) -> list[Run]: ...
+    def latest(self, job: str | None = None, limit: int = 20, state: str | None = None) -> list[Run]: ...
 
     def approve(self, run_id: str, sha256: str, by: str) -> None: ...
 
@@ -216,8 +216,8 @@ class Tombstones(Protocol):
         """
         ...
 
-    def due(self, as_of: datetime) -> Iterator[Tombstone]:
-        """Open ones whose time has come, jobs first, then objects by key, then files.
+    def due(self, as_of: datetime, places: Sequence[str]) -> Iterator[Tombstone]:
+        """Open ones of these places whose time has come, jobs first, then objects by key, then files.
 
         What goes with a job waits for it: until the job's own tombstone is due or claimed, or the job
         has moved on.
@@ -228,7 +228,9 @@ class Tombstones(Protocol):
         """Turn condemned ones to reaping; those now reaping (also from an earlier, interrupted run)."""
         ...
 
-    def finish(self, ids: Sequence[int], state: str, note: str = "") -> None: ...
+    def finish(self, ids: Sequence[int], state: str, note: str = "") -> None:
+        """End open ones; a claim ends with the last tombstone of its job, in the same transaction."""
+        ...
 
     def claim_job(self, stone: Tombstone, run_id: str) -> bool:
         """failed -> cleaned_up if the row is as condemned, with the claim, in one transaction; also true
@@ -236,10 +238,6 @@ class Tombstones(Protocol):
         ...
 
     def claimed(self, ids: Iterable[JobId]) -> set[JobId]: ...
-
-    def close_claims(self) -> int:
-        """Close claims with no open tombstone left."""
-        ...
 
     def of_run(self, run_id: str) -> Iterator[Tombstone]: ...
 

@@ -29,6 +29,7 @@ CREATE INDEX runs_by_job ON maintenance.runs (job, started_at DESC);
 -- One row a finished batch: written after its acts, so a crash repeats acts and never loses them.
 CREATE TABLE maintenance.batches (
     run_id text NOT NULL REFERENCES maintenance.runs (id),
+    plan_sha256 text NOT NULL,           -- of the plan it is a batch of: a run may be planned anew
     number integer NOT NULL,
     done_count bigint NOT NULL,
     done_bytes bigint NOT NULL,
@@ -39,7 +40,7 @@ CREATE TABLE maintenance.batches (
     not_done bigint[] NOT NULL,          -- plan lines that were skipped or failed
     details jsonb NOT NULL,              -- [[status, reason, count], ...]
     finished_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (run_id, number)
+    PRIMARY KEY (run_id, plan_sha256, number)
 );
 
 CREATE TABLE maintenance.tombstones (

@@ -21,7 +21,8 @@ ON CONFLICT (id) DO UPDATE SET as_of = excluded.as_of, params = excluded.params,
 SELECT * FROM maintenance.runs WHERE id = :id;
 
 -- name: latest
-SELECT * FROM maintenance.runs WHERE CAST(:job AS text) IS NULL OR job = :job
+SELECT * FROM maintenance.runs
+WHERE (CAST(:job AS text) IS NULL OR job = :job) AND (CAST(:state AS text) IS NULL OR state = :state)
 ORDER BY started_at DESC NULLS LAST, id DESC LIMIT :limit;
 
 -- name: approve
@@ -30,25 +31,32 @@ WHERE id = :id AND plan_sha256 = :sha256 AND state <> 'refused'
 RETURNING id;
 
 -- name: finished
-SELECT number, not_done FROM maintenance.batches WHERE run_id = :run_id;
+SELECT number, not_done FROM maintenance.batches AS batch
+JOIN maintenance.runs AS run ON run.id = batch.run_id AND run.plan_sha256 = batch.plan_sha256
+WHERE run_id = :run_id;
 
 -- name: finish_batch
-INSERT INTO maintenance.batches (run_id, number, done_count, done_bytes, skipped_count, skipped_bytes,
+INSERT INTO maintenance.batches (run_id, plan_sha256, number, done_count, done_bytes, skipped_count, skipped_bytes,
     failed_count, failed_bytes, not_done, details)
-VALUES (:run_id, :number, :done_count, :done_bytes, :skipped_count, :skipped_bytes,
-    :failed_count, :failed_bytes, CAST(:not_done AS bigint[]), CAST(:details AS jsonb))
-ON CONFLICT (run_id, number) DO NOTHING;
+SELECT id, plan_sha256, :number, :done_count, :done_bytes, :skipped_count, :skipped_bytes,
+    :failed_count, :failed_bytes, CAST(:not_done AS bigint[]), CAST(:details AS jsonb)
+FROM maintenance.runs WHERE id = :run_id
+ON CONFLICT (run_id, plan_sha256, number) DO NOTHING;
 
 -- name: totals
-SELECT coalesce(sum(done_count), 0)::bigint AS done_count, coalesce(sum(done_bytes), 0)::bigint AS done_bytes,
-    coalesce(sum(skipped_count), 0)::bigint AS skipped_count,
-    coalesce(sum(skipped_bytes), 0)::bigint AS skipped_bytes,
-    coalesce(sum(failed_count), 0)::bigint AS failed_count, coalesce(sum(failed_bytes), 0)::bigint AS failed_bytes
-FROM maintenance.batches WHERE run_id = :run_id;
+SELECT coalesce(sum(batch.done_count), 0)::bigint AS done_count, coalesce(sum(batch.done_bytes), 0)::bigint AS done_bytes,
+    coalesce(sum(batch.skipped_count), 0)::bigint AS skipped_count,
+    coalesce(sum(batch.skipped_bytes), 0)::bigint AS skipped_bytes,
+    coalesce(sum(batch.failed_count), 0)::bigint AS failed_count, coalesce(sum(batch.failed_bytes), 0)::bigint AS failed_bytes
+FROM maintenance.batches AS batch
+JOIN maintenance.runs AS run ON run.id = batch.run_id AND run.plan_sha256 = batch.plan_sha256
+WHERE run_id = :run_id;
 
 -- name: details
 SELECT item ->> 0 AS status, item ->> 1 AS reason, sum((item ->> 2)::bigint)::bigint AS count
-FROM maintenance.batches, jsonb_array_elements(details) AS item
+FROM maintenance.batches AS batch
+JOIN maintenance.runs AS run ON run.id = batch.run_id AND run.plan_sha256 = batch.plan_sha256
+CROSS JOIN jsonb_array_elements(details) AS item
 WHERE run_id = :run_id GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2;
 
 -- name: try_lock

@@ -3,7 +3,7 @@
 WITH wanted AS (
     SELECT * FROM jsonb_to_recordset(CAST(:stones AS jsonb)) AS stone (
         run_id text, job text, kind text, place text, key text, size bigint, seen text, reason text,
-        delete_after timestamptz, owner text, owner_updated_at timestamptz, goes_with_job boolean, held_at text)
+        delete_after timestamptz, owner text, owner_updated_at timestamptz, goes_with_job boolean, held_at text, notice_seconds float8)
 ), row_now AS (
     SELECT wanted.*, job.status AS owner_status, job.updated_at AS owner_now
     FROM wanted LEFT JOIN maintenance.jobs AS job ON job.id = wanted.owner
@@ -23,8 +23,9 @@ WITH wanted AS (
     INSERT INTO maintenance.tombstones
         (run_id, job, kind, place, key, size, seen, reason, delete_after, owner, owner_updated_at, goes_with_job,
          held_at)
-    SELECT run_id, job, kind, place, key, size, seen, reason, delete_after, owner, owner_updated_at, goes_with_job,
-        held_at
+    SELECT run_id, job, kind, place, key, size, seen, reason,
+        greatest(delete_after, now() + make_interval(secs => nullif(notice_seconds, 0))),  -- a plan may be old
+        owner, owner_updated_at, goes_with_job, held_at
     FROM verdict WHERE why = ''
     ON CONFLICT (kind, place, md5(key)) WHERE state IN ('condemned', 'reaping') DO NOTHING
     RETURNING kind, key
@@ -42,6 +43,7 @@ LEFT JOIN maintenance.tombstones AS earlier
 -- What goes with a job waits for it: until the job's own tombstone is due or claimed, or the job has moved on.
 SELECT * FROM maintenance.tombstones AS stone
 WHERE (state = 'reaping' OR state = 'condemned' AND delete_after <= :as_of)
+  AND place = ANY(CAST(:places AS text[]))
   AND (NOT goes_with_job OR state = 'reaping'
     OR EXISTS (SELECT FROM maintenance.claims AS claim WHERE claim.owner = stone.owner AND closed_at IS NULL)
     OR EXISTS (SELECT FROM maintenance.tombstones AS of_job

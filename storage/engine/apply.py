@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 
@@ -16,6 +17,7 @@ from storage.errors import (
     NoSuchRun,
     NotApproved,
     Refused,
+    StorageError,
     TooManyFailures,
     VerificationFailed,
 )
@@ -81,8 +83,8 @@ def _may(run: Run) -> None:
 
 def _close_interrupted(run: Run, stores: Stores) -> None:
     """Under the job's lock no other run of it is being applied: one that says so was killed."""
-    for other in stores.runs.latest(run.job):
-        if other.state == "applying" and other.id != run.id:
+    for other in stores.runs.latest(run.job, state="applying"):
+        if other.id != run.id:
             left = _totals(other, stores)
             stores.runs.save(replace(left, state="failed", message="interrupted", finished_at=stores.clock()))
 
@@ -96,8 +98,9 @@ def _carry_out(run: Run, stores: Stores, still_locked: Callable[[], None], progr
             raise ActionsFailed(run.failed.count, run.planned.count, _first_failure(run.id, stores))
     except BaseException as error:  # also a cancel or Ctrl-C: the record must not say it still runs
         why = str(error) or type(error).__name__
-        left = replace(_totals(run, stores), state="failed", message=why, finished_at=stores.clock())
-        stores.runs.save(left)
+        with suppress(StorageError):  # where the database itself is away the cause must not be masked
+            left = replace(_totals(run, stores), state="failed", message=why, finished_at=stores.clock())
+            stores.runs.save(left)
         raise
     run = replace(run, state="verified", message="", finished_at=stores.clock())
     stores.runs.save(run)

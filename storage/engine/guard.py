@@ -106,7 +106,7 @@ def _identity(stores: Stores) -> None:
 
 
 def shrunk(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
-    """Refuse when fewer than half are left of what the last run left: a short listing, an emptied table."""
+    """Refuse when fewer than half are left of what the last run left: a listing cut short."""
     last = next((run for run in history if run.state == "verified"), None)
     if last is None:
         return

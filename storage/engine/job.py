@@ -78,9 +78,10 @@ class MaintenanceJob:
 
     def bounds(self, params: Mapping[str, float]) -> Limits:
         """The limits, lowered by the parameters where these are lower."""
-        if self.limits.max_objects is None:
-            return self.limits
-        lowest = min(self.limits.max_objects, int(params[MAX_OBJECTS.name]))
+        asked = int(params[MAX_OBJECTS.name])
+        if self.limits.max_objects is None:  # an unlimited job heeds only a limit that was asked for
+            return replace(self.limits, max_objects=asked) if asked < MAX_OBJECTS.default else self.limits
+        lowest = min(self.limits.max_objects, asked)
         return replace(self.limits, max_objects=lowest)
 
     def share(self, draft: Draft) -> Totals:

@@ -133,7 +133,7 @@ def _check(job: MaintenanceJob, stores: Stores, draft: Draft, params: Mapping[st
 
 
 def _history(job: MaintenanceJob, stores: Stores) -> list[Run]:
-    """The latest runs since the installation was last adopted."""
+    """The latest verified runs since the installation was last adopted."""
     since = stores.control.read("history_from") or ""
-    runs = stores.runs.latest(job.name, HISTORY)
+    runs = stores.runs.latest(job.name, HISTORY, "verified")
     return [run for run in runs if run.started_at and run.started_at.isoformat() >= since]

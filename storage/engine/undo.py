@@ -25,8 +25,8 @@ def undo(run_id: str, stores: Stores) -> list[tuple[Tombstone, Outcome]]:
 
 
 def _one(stone: Tombstone, lifted: bool, stores: Stores) -> Outcome:
-    aside = stone.kind == "file" and stone.state != "reaped" and stores.files.look(stone.held_at) is not None
-    if not lifted and stone.state != "undone" and not (aside and stone.state == "kept"):
+    aside = stone.kind == "file" and stores.files.look(stone.held_at) is not None
+    if not lifted and stone.state != "undone" and not (aside and stone.state in ("kept", "reaped")):
         return Outcome("skipped", f"too late: {stone.state}", stone.size)
     if aside and not put_back(stores.files, stone.held_at, stone.key):
         return Outcome("failed", f"something new lies there; the file is at {stone.held_at}", stone.size)

@@ -11,6 +11,7 @@ from storage.engine.actions import Action, CondemnObject, Keep
 from storage.model import Job, JobId, LocalFile, ObjectInfo, Owned, UploadInfo
 from storage.ports import Stores
 
+NOTICE = timedelta(days=1)  # least time between condemning an object and deleting it
 LOOK_UP = 1000  # rows asked for by one statement
 Thing = TypeVar("Thing", ObjectInfo, LocalFile, UploadInfo)
 
@@ -60,6 +61,7 @@ def condemn(
         etag=info.etag,
         last_modified=info.last_modified,
         delete_after=due,
+        notice_seconds=NOTICE.total_seconds(),
         reason=reason,
         owner=owner,
         owner_updated_at=job.updated_at if job else None,

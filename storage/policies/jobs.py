@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from storage.engine.actions import Action, CondemnJob, FailJob, Keep
-from storage.model import JOB_PREFIXES, Job, ObjectInfo, Prefix
-from storage.policies.base import LOOK_UP, condemn, span
+from storage.model import JOB_PREFIXES, Job, ObjectInfo, Prefix, jobs_of
+from storage.policies.base import LOOK_UP, NOTICE, condemn, span
 from storage.ports import Stores
 
-NOTICE = timedelta(days=1)  # least time between condemning and deleting
 NIGHT = timedelta(days=1)  # time until the next nightly run
 
 
@@ -39,7 +38,7 @@ class FailedJobs:
         lead = min(self.older_than, NOTICE + NIGHT)
         stream = stores.jobs.failed_before(as_of - self.older_than + lead)
         while chunk := list(islice(stream, LOOK_UP)):
-            condemned = stores.tombstones.open_keys("jobs", [job.id for job in chunk])
+            condemned = stores.tombstones.open_keys(jobs_of(stores.objects.bucket), [job.id for job in chunk])
             for job in chunk:
                 yield FailedJob(job, job.id in condemned, own_objects(job, stores))
 
@@ -53,7 +52,16 @@ class FailedJobs:
                 continue
             due = max(job.updated_at + self.older_than, as_of + NOTICE)
             reason = f"job {job.id} failed {span(as_of - job.updated_at)} ago and was not retried"
-            jobs.append(CondemnJob(key=job.id, updated_at=job.updated_at, delete_after=due, reason=reason))
+            notice = NOTICE.total_seconds()
+            jobs.append(
+                CondemnJob(
+                    key=job.id,
+                    updated_at=job.updated_at,
+                    delete_after=due,
+                    notice_seconds=notice,
+                    reason=reason,
+                )
+            )
             for info in item.objects:
                 yield condemn(info, due, reason, job.id, job, with_job=True)
             if len(jobs) >= CondemnJob.batch_size:

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from storage.engine.actions import Action, Keep, ReapFile, ReapJob, ReapObject
-from storage.model import Tombstone
+from storage.model import Tombstone, jobs_of
 from storage.ports import Stores
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reap:
-    """Tombstones whose ``delete_after`` has passed, and what an interrupted reap left."""
+    """Tombstones of this bucket and temp folder whose time has come, and what an interrupted reap left."""
 
     def select(self, stores: Stores, as_of: datetime) -> Iterator[Tombstone]:
-        return stores.tombstones.due(as_of)
+        bucket = stores.objects.bucket
+        return stores.tombstones.due(as_of, (bucket, jobs_of(bucket), stores.files.root))
 
     def plan(self, items: Iterable[Tombstone], as_of: datetime) -> Iterator[Action | Keep]:
         for stone in items:

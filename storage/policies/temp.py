@@ -115,6 +115,7 @@ class TempFiles:
             ctime_ns=file.ctime_ns,
             inode=file.inode,
             delete_after=as_of + self.hold,
+            notice_seconds=self.hold.total_seconds(),
             reason=f"untouched for {span(as_of - file.changed)}; {whose(item)}",
             owner=item.owner,
             owner_updated_at=item.job.updated_at if item.job else None,

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from storage.engine.actions import AbortUpload, Action, Keep
-from storage.model import ObjectInfo, Owned, Prefix, UploadInfo, UploadPart, owner_of
-from storage.policies.base import condemn, span, with_jobs
-from storage.policies.jobs import NIGHT, NOTICE
+from storage.model import PROTECTED_PREFIXES, ObjectInfo, Owned, Prefix, UploadInfo, UploadPart, owner_of
+from storage.policies.base import NOTICE, condemn, span, with_jobs
+from storage.policies.jobs import NIGHT
 from storage.policies.temp import whose
 from storage.ports import Stores
 
@@ -66,6 +66,8 @@ class StaleUploads:
     def _upload(self, item: OpenUpload, as_of: datetime) -> Action | Keep:
         upload, quiet_since = item.upload, as_of - self.older_than / 2
         size = sum(part.size for part in item.parts or ())
+        if upload.key.startswith(PROTECTED_PREFIXES):
+            return Keep(upload.key, size, "under a protected prefix")
         if item.parts is None:
             return Keep(upload.key, 0, "already completed or aborted")
         if upload.initiated > as_of - self.older_than:

@@ -36,8 +36,8 @@ class PostgresRuns:
         rows = self._sql.rows("get", id=run_id)
         return _run(rows[0]) if rows else None
 
-    def latest(self, job: str | None = None, limit: int = 20) -> list[Run]:
-        return [_run(row) for row in self._sql.rows("latest", job=job, limit=limit)]
+    def latest(self, job: str | None = None, limit: int = 20, state: str | None = None) -> list[Run]:
+        return [_run(row) for row in self._sql.rows("latest", job=job, limit=limit, state=state)]
 
     def approve(self, run_id: str, sha256: str, by: str) -> None:
         with self._sql.transaction() as connection:

@@ -33,10 +33,10 @@ class PostgresTombstones:
         rows = self._sql.rows("condemn", stones=json.dumps(fit, default=_iso))
         return refused | {row["key"]: row["why"] for row in rows if row["why"]}
 
-    def due(self, as_of: datetime) -> Iterator[Tombstone]:
+    def due(self, as_of: datetime, places: Sequence[str]) -> Iterator[Tombstone]:
         start: dict[str, Any] = {"last_rank": -1, "last_key": "", "last_id": 0}
         while True:
-            rows = self._sql.rows("due", as_of=as_of, page=PAGE, **start)
+            rows = self._sql.rows("due", as_of=as_of, places=list(places), page=PAGE, **start)
             yield from map(_stone, rows)
             if len(rows) < PAGE:
                 return
@@ -48,7 +48,9 @@ class PostgresTombstones:
 
     def finish(self, ids: Sequence[int], state: str, note: str = "") -> None:
         if ids:
-            self._sql.rows("finish", ids=list(ids), state=state, note=note)
+            with self._sql.transaction() as connection:
+                self._sql.rows_in(connection, "finish", ids=list(ids), state=state, note=note)
+                self._sql.rows_in(connection, "close_claims")
 
     def claim_job(self, stone: Tombstone, run_id: str) -> bool:
         with self._sql.transaction() as connection:
@@ -58,15 +60,11 @@ class PostgresTombstones:
             elif not run(connection, "claim_stands", owner=stone.key):
                 return False
             run(connection, "finish_job_stone", id=stone.id)
+            run(connection, "close_claims")
             return True
 
     def claimed(self, ids: Iterable[JobId]) -> set[JobId]:
         return {JobId(row["owner"]) for row in self._sql.rows("claimed", owners=list(ids))}
-
-    def close_claims(self) -> int:
-        with self._sql.transaction() as connection:
-            result = connection.execute(self._sql.text("close_claims"))
-            return result.rowcount
 
     def of_run(self, run_id: str) -> Iterator[Tombstone]:
         return map(_stone, self._sql.pages("of_run", start={"last_id": 0}, page=PAGE, run_id=run_id))
@@ -110,5 +108,5 @@ def _iso(value: datetime) -> str:
 
 
 def _stone(row: Mapping[str, Any]) -> Tombstone:
-    values = {field.name: row[field.name] for field in fields(Tombstone)}
+    values = {field.name: row[field.name] for field in fields(Tombstone) if field.name in row}
     return Tombstone(**values | {"owner": JobId(row["owner"]) if row["owner"] else None})

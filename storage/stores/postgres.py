@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-from sqlalchemy import Connection, Engine, TextClause, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -67,9 +67,6 @@ class Statements:
     def __init__(self, engine: Engine, file: str) -> None:
         self.engine = engine
         self._text = {name: text(sql) for name, sql in queries(file).items()}
-
-    def text(self, name: str) -> TextClause:
-        return self._text[name]
 
     def rows(self, name: str, /, **values: Any) -> list[Mapping[str, Any]]:
         with self.transaction() as connection:

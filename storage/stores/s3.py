@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -33,6 +34,7 @@ from storage.model import (
 from storage.stores.s3_client import Endpoint, translated
 from storage.stores.s3_xml import Version, current, delete_body, failures, fits_xml, page, to_second, versions
 
+MOST = 1000  # entries of one DeleteObjects request
 IDENTITY = ObjectKey(".maintenance/bucket-id")
 
 
@@ -129,16 +131,20 @@ class S3Bucket:
         """As the port says. Keys that no XML can carry go by requests of their own."""
         carried = [target for target in targets if fits_xml(target.key)]
         lone = [target for target in targets if not fits_xml(target.key)]
-        return [*self._bulk(carried), *(f for target in lone for f in self._delete_alone(target))]
+        failed = [f for chunk in _chunks(carried) for f in self._bulk(chunk)]
+        return failed + [f for target in lone for f in self._delete_alone(target)]
 
     def _delete_alone(self, target: DeleteTarget) -> Iterator[Failure]:
+        """One try, as for the bulk: the caller looks again before another."""
+        boto: Any = self.endpoint.boto(attempts=1)
         place = {"Bucket": self.bucket, "Key": target.key}
+        condition = {"IfMatch": f'"{target.etag}"'} if self._sends_etags else {}
         try:
             with translated(self.bucket, target.key):
                 for version in target.versions:
-                    self.boto.delete_object(**place, VersionId=version)
+                    boto.delete_object(**place, VersionId=version)
                 if not target.versions:
-                    self.boto.delete_object(**place)
+                    boto.delete_object(**place, **condition)
         except (ObjectMissing, StoreRefused) as error:
             if isinstance(error, StoreRefused):
                 yield Failure(target.key, "Refused", str(error))
@@ -225,6 +231,23 @@ class S3Bucket:
                     method, bucket_name=self.bucket, query_params=cast(Any, query), body=body, headers=headers
                 ).data
             )
+
+
+def _chunks(targets: Iterable[DeleteTarget]) -> Iterator[list[DeleteTarget]]:
+    """Targets in order, at most 1,000 entries together: each version is one, and a key may have thousands."""
+    chunk: list[DeleteTarget] = []
+    room = MOST
+    for target in targets:
+        for start in range(0, max(1, len(target.versions)), MOST):
+            part = replace(target, versions=target.versions[start : start + MOST])
+            need = max(1, len(part.versions))
+            if need > room:
+                yield chunk
+                chunk, room = [], MOST
+            chunk.append(part)
+            room -= need
+    if chunk:
+        yield chunk
 
 
 class _Raw:

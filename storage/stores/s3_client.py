@@ -69,7 +69,7 @@ class Endpoint:
             http_client=http or pool(),
         )
 
-    def boto(self) -> S3Client:
+    def boto(self, attempts: int = 3) -> S3Client:
         import boto3  # costs as much as all else together, and most runs do without it
         from botocore.config import Config
 
@@ -84,7 +84,7 @@ class Endpoint:
                 connect_timeout=CONNECT_TIMEOUT,
                 read_timeout=READ_TIMEOUT,
                 max_pool_connections=CONNECTIONS,
-                retries={"mode": "standard", "total_max_attempts": 3},
+                retries={"mode": "standard", "total_max_attempts": attempts},
                 s3={"addressing_style": "path"},
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
@@ -106,9 +106,16 @@ def endpoint_of(client: Minio) -> Endpoint:
 
 
 def pool() -> urllib3.PoolManager:
-    """Sockets that never hang: bounded waits, and three tries for what is safe to repeat (all we send is)."""
+    """Sockets that never hang: bounded waits, and three tries for what is safe to repeat.
+
+    A bulk delete (POST) is not: sent again minutes later it could meet an object written since the look.
+    The batch is repeated instead, with a new look.
+    """
     retry = urllib3.Retry(
-        total=3, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504), allowed_methods=None
+        total=3,
+        backoff_factor=0.2,
+        status_forcelist=(500, 502, 503, 504),
+        allowed_methods=("GET", "HEAD", "PUT"),
     )
     return urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),

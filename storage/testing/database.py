@@ -64,7 +64,7 @@ class Database:
     jobs: dict[JobId, Job] = field(default_factory=dict)
     columns: dict[JobId, dict[str, Any]] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
-    batches: dict[str, dict[int, Batch]] = field(default_factory=dict)
+    batches: dict[tuple[str, str], dict[int, Batch]] = field(default_factory=dict)
     audit: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     locks: set[str] = field(default_factory=set)
     control: dict[str, str] = field(default_factory=dict)
@@ -170,9 +170,10 @@ class MemoryRuns:
     def get(self, run_id: str) -> Run | None:
         return self._db.runs.get(run_id)
 
-    def latest(self, job: str | None = None, limit: int = 20) -> list[Run]:
+    def latest(self, job: str | None = None, limit: int = 20, state: str | None = None) -> list[Run]:
         with self._db.lock:
-            runs = [run for run in self._db.runs.values() if job in (None, run.job)]
+            known = self._db.runs.values()
+            runs = [run for run in known if job in (None, run.job) and state in (None, run.state)]
         runs.sort(
             key=lambda run: (run.started_at.timestamp() if run.started_at else 0.0, run.id), reverse=True
         )
@@ -206,14 +207,19 @@ class MemoryRuns:
 
     def finished(self, run_id: str) -> dict[int, tuple[int, ...]]:
         with self._db.lock:
-            return {n: batch.not_done for n, batch in self._db.batches.get(run_id, {}).items()}
+            return {n: batch.not_done for n, batch in self._db.batches.get(self._of_plan(run_id), {}).items()}
+
+    def _of_plan(self, run_id: str) -> tuple[str, str]:
+        """Batches are of a plan: a run may be planned anew."""
+        run = self._db.runs.get(run_id)
+        return run_id, run.plan_sha256 if run else ""
 
     def finish_batch(
         self, run_id: str, number: int, outcomes: Sequence[Outcome], not_done: Sequence[int]
     ) -> None:
         self._db.traffic("runs.finish_batch")
         with self._db.lock:
-            batches = self._db.batches.setdefault(run_id, {})
+            batches = self._db.batches.setdefault(self._of_plan(run_id), {})
             batches.setdefault(number, Batch(tuple(outcomes), tuple(not_done)))
 
     def totals(self, run_id: str) -> tuple[Totals, Totals, Totals]:
@@ -233,7 +239,7 @@ class MemoryRuns:
 
     def _outcomes(self, run_id: str) -> list[Outcome]:
         with self._db.lock:
-            batches = self._db.batches.get(run_id, {})
+            batches = self._db.batches.get(self._of_plan(run_id), {})
             return [outcome for batch in batches.values() for outcome in batch.outcomes]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 
 from storage.model import JobId, Tombstone, TombstoneState, Totals
@@ -30,16 +30,19 @@ class MemoryTombstones:
                 if why := self._moved_on(stone):
                     refused[stone.key] = why
                 elif standing is None:
-                    new = replace(stone, id=len(self._db.stones) + 1, state="condemned")
+                    notice = timedelta(seconds=stone.notice_seconds)
+                    due = max(stone.delete_after, self._db.now() + notice) if notice else stone.delete_after
+                    new = replace(stone, id=len(self._db.stones) + 1, state="condemned", delete_after=due)
                     self._db.stones[new.id] = known[_thing(new)] = new
                 elif standing.run_id != stone.run_id:
                     refused[stone.key] = f"already condemned by {standing.run_id}"
         return refused
 
-    def due(self, as_of: datetime) -> Iterator[Tombstone]:
+    def due(self, as_of: datetime, places: Sequence[str]) -> Iterator[Tombstone]:
         self._db.traffic("tombstones.due")
         with self._db.lock:
-            ready = [s for s in self._open() if s.state == "reaping" or s.delete_after <= as_of]
+            here = [s for s in self._open() if s.place in places]
+            ready = [s for s in here if s.state == "reaping" or s.delete_after <= as_of]
             jobs_due = {s.owner for s in ready if s.kind == "job"}
             found = [s for s in ready if self._waits_for_nothing(s, jobs_due)]
         yield from sorted(found, key=lambda stone: (ORDER[stone.kind], stone.key, stone.id))
@@ -57,6 +60,7 @@ class MemoryTombstones:
             open_ids = [id for id in ids if self._is_open(id)]
             self._set(open_ids, cast(TombstoneState, state))
             self._db.notes.update(dict.fromkeys(open_ids, note))
+            self._close_claims()
 
     def claim_job(self, stone: Tombstone, run_id: str) -> bool:
         self._db.traffic("tombstones.claim_job")
@@ -69,19 +73,12 @@ class MemoryTombstones:
             elif not (row and row.status == "cleaned_up" and id in self._db.claims):
                 return False
             self._set([stone.id], "reaped")
+            self._close_claims()
             return True
 
     def claimed(self, ids: Iterable[JobId]) -> set[JobId]:
         with self._db.lock:
             return set(ids) & set(self._db.claims)
-
-    def close_claims(self) -> int:
-        with self._db.lock:
-            waiting = {stone.owner for stone in self._open() if stone.goes_with_job}
-            closed = [id for id in self._db.claims if id not in waiting]
-            for id in closed:
-                del self._db.claims[id]
-        return len(closed)
 
     def of_run(self, run_id: str) -> Iterator[Tombstone]:
         with self._db.lock:
@@ -117,6 +114,11 @@ class MemoryTombstones:
         if not stone.goes_with_job or stone.state == "reaping":
             return True
         return stone.owner in jobs_due or stone.owner in self._db.claims or bool(self._moved_on(stone))
+
+    def _close_claims(self) -> None:
+        waiting = {stone.owner for stone in self._open() if stone.goes_with_job}
+        for id in [id for id in self._db.claims if id not in waiting]:
+            del self._db.claims[id]
 
     def _open(self) -> list[Tombstone]:
         return [stone for stone in self._db.stones.values() if stone.state in OPEN]

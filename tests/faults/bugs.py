@@ -148,7 +148,7 @@ BUGS = (
     Bug(
         "a file that is open again is unlinked",
         f"{_ACTIONS}/files.py",
-        " or files.busy(self.held_at):",
+        " or busy:",
         ":",
         "tests/unit/test_temp_folder.py::test_file_opened_in_condemned_is_put_back",
     ),

@@ -135,6 +135,7 @@ ACTIONS: list[Action] = [
         etag="ab",
         last_modified=T,
         delete_after=T + timedelta(days=1),
+        notice_seconds=86400.0,
         reason="r",
         owner="j",
         owner_updated_at=T,
@@ -150,13 +151,14 @@ ACTIONS: list[Action] = [
         ctime_ns=1_772_366_400_123_456_790,
         inode=1 << 63,
         delete_after=T,
+        notice_seconds=86400.0,
         reason="r",
     ),
     RemoveFolder(key=KEY, reason="r", owner="j", owner_updated_at=T),
     ReapFile(stone=7, key=KEY, held_at=".condemned/r/a", size=2, mtime_ns=1 << 62, inode=3, reason="r"),
     AbortUpload(key=KEY, upload_id="id~1", size=5 << 40, quiet_since=T, reason="r"),
     FailJob(key="j", status="queued", updated_at=T, reason="2026-03-01T12:00:00+00:00"),
-    CondemnJob(key="j", updated_at=T, delete_after=T, reason="r"),
+    CondemnJob(key="j", updated_at=T, delete_after=T, notice_seconds=86400.0, reason="r"),
     ReapJob(stone=7, key="j", updated_at=T, reason="r"),
 ]
 

@@ -93,6 +93,8 @@ class Condemning(Protocol):
     def reason(self) -> str: ...
     @property
     def delete_after(self) -> datetime: ...
+    @property
+    def notice_seconds(self) -> float: ...
 
 
 def tombstone(
@@ -111,6 +113,7 @@ def tombstone(
         seen=seen,
         reason=action.reason,
         delete_after=action.delete_after,
+        notice_seconds=action.notice_seconds,
         owner=JobId(owner) if owner else None,
         owner_updated_at=getattr(action, "owner_updated_at", None),
         goes_with_job=getattr(action, "goes_with_job", False),

@@ -34,12 +34,14 @@ class CondemnFile:
     ctime_ns: int
     inode: int
     delete_after: datetime
+    notice_seconds: float
     reason: str
     owner: str | None = None
     owner_updated_at: datetime | None = None
 
     @classmethod
     def apply(cls, batch: Sequence[CondemnFile], work: Work) -> list[Outcome]:
+        work.stores.files.check()
         stones = work.stores.tombstones
         jobs = work.stores.jobs.get({JobId(action.owner) for action in batch if action.owner})
         barred = {
@@ -102,6 +104,7 @@ class RemoveFolder:
 
     @classmethod
     def apply(cls, batch: Sequence[RemoveFolder], work: Work) -> list[Outcome]:
+        work.stores.files.check()
         jobs = work.stores.jobs.get({JobId(action.owner) for action in batch if action.owner})
         outcomes = []
         for action in batch:
@@ -134,6 +137,7 @@ class ReapFile:
 
     @classmethod
     def apply(cls, batch: Sequence[ReapFile], work: Work) -> list[Outcome]:
+        work.stores.files.check()  # an empty mount point is no reason to call a file reaped
         begun = work.stores.tombstones.begin([action.stone for action in batch])
         ends: dict[tuple[str, str], list[int]] = {}
         outcomes = [

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from storage.engine.actions.base import Touches, Work, tombstone
-from storage.model import Job, JobId, Outcome, Tombstone
+from storage.model import Job, JobId, Outcome, Tombstone, jobs_of
 from storage.ports import Stores
 
 TIMEOUT_MESSAGE = "Job timeout - stuck in processing"
@@ -51,6 +51,7 @@ class CondemnJob:
     key: str
     updated_at: datetime
     delete_after: datetime
+    notice_seconds: float
     reason: str
     size: int = 0
 
@@ -63,7 +64,7 @@ class CondemnJob:
         ]
 
     def holds(self, stores: Stores) -> bool:
-        return self.key in stores.tombstones.open_keys("jobs", [self.key])
+        return self.key in stores.tombstones.open_keys(jobs_of(stores.objects.bucket), [self.key])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +83,8 @@ class ReapJob:
 
     @classmethod
     def apply(cls, batch: Sequence[ReapJob], work: Work) -> list[Outcome]:
-        stones = work.stores.tombstones
-        begun = stones.begin([action.stone for action in batch])
-        outcomes = [cls._claim(begun.get(action.stone), work) for action in batch]
-        stones.close_claims()
-        return outcomes
+        begun = work.stores.tombstones.begin([action.stone for action in batch])
+        return [cls._claim(begun.get(action.stone), work) for action in batch]
 
     @staticmethod
     def _claim(stone: Tombstone | None, work: Work) -> Outcome:
@@ -103,5 +101,5 @@ class ReapJob:
 
 
 def _stone(action: CondemnJob, work: Work) -> Tombstone:
-    stone = tombstone(action, work, "job", "jobs", action.updated_at.isoformat())
+    stone = tombstone(action, work, "job", jobs_of(work.stores.objects.bucket), action.updated_at.isoformat())
     return replace(stone, owner=JobId(action.key), owner_updated_at=action.updated_at)

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from storage.engine.actions.base import Touches, Work, changed_owner, tombstone
 from storage.engine.actions.recheck import look_again
+from storage.errors import StoreRefused
 from storage.model import DeleteTarget, JobId, ObjectInfo, ObjectKey, Outcome, Tombstone
 from storage.ports import Stores
 
@@ -60,6 +61,7 @@ class CondemnObject:
     etag: str
     last_modified: datetime
     delete_after: datetime
+    notice_seconds: float
     reason: str
     owner: str | None = None
     owner_updated_at: datetime | None = None
@@ -106,7 +108,6 @@ class ReapObject:
                 stones.finish([action.stone], "kept", spared[action.key])
         gone = [a.stone for a in open_now if a.key not in spared and a.key not in failed]
         stones.finish(gone, "reaped")
-        stones.close_claims()
         undone = {a.key: "no longer condemned" for a in batch if a.stone not in begun}
         absent = {a.key: "already gone" for a in open_now if now[a.key] is None and a.key not in spared}
         return [_outcome(action, {**undone, **spared, **absent}, failed) for action in batch]
@@ -134,7 +135,7 @@ def _spared(batch: Sequence[ReapObject], now: dict[str, ObjectInfo | None], stor
         row = jobs.get(JobId(action.owner)) if action.owner else None
         if action.goes_with_job:
             cleaned = row is not None and row.status == "cleaned_up" and action.owner in claimed
-            why = None if cleaned else f"job {action.owner} was retried"
+            why = None if cleaned else f"job {action.owner} was retried, or its row is gone"
         else:
             why = changed_owner(action.owner, action.owner_updated_at, jobs)
         if why or (now[action.key] and (why := _changed(action, now))):
@@ -150,7 +151,10 @@ def _delete(work: Work, objects: Sequence[ObjectInfo]) -> dict[str, str]:
     if not objects:
         return {}
     targets = [DeleteTarget(info.key, info.etag, info.versions) for info in objects]
-    return {f.key: f"{f.code}: {f.message}" for f in work.stores.objects.delete(targets)}
+    failed = {f.key: f"{f.code}: {f.message}" for f in work.stores.objects.delete(targets)}
+    if strange := sorted(failed.keys() - {info.key for info in objects}):
+        raise StoreRefused(strange[0], f"an error for a key that was not sent ({failed[strange[0]]})")
+    return failed
 
 
 def _stone(action: CondemnObject, work: Work) -> Tombstone:
