@@ -49,8 +49,8 @@ BUGS = (
     Bug(
         "lazy iterator: jobs are claimed when somebody counts them",
         f"{_ACTIONS}/jobs.py",
-        "outcomes = [cls._claim(begun.get(action.stone), work) for action in batch]",
-        "outcomes = (cls._claim(begun.get(action.stone), work) for action in batch)",
+        "return [cls._claim(begun.get(action.stone), work) for action in batch]",
+        "return (cls._claim(begun.get(action.stone), work) for action in batch)",
         "tests/unit/test_reap.py::test_reap_cleans_the_job_and_deletes_what_is_its_own",
     ),
     Bug(
@@ -186,5 +186,26 @@ BUGS = (
         "    if broken:\n",
         "    if broken and not sample:\n",
         "tests/unit/test_apply.py::test_a_store_that_lies_is_found_out",
+    ),
+    Bug(
+        "runs that did nothing wear the history out",
+        f"{_ENGINE}/sweep.py",
+        'stores.runs.latest(job.name, HISTORY, "verified")',
+        "stores.runs.latest(job.name, HISTORY)",
+        "tests/unit/test_old_plans.py::test_a_guard_does_not_wear_out",
+    ),
+    Bug(
+        "a delete whose answer was lost is sent again",
+        "storage/stores/s3_client.py",
+        'allowed_methods=("GET", "HEAD", "PUT")',
+        "allowed_methods=None",
+        "tests/unit/test_old_plans.py::test_a_delete_is_never_sent_again_blindly",
+    ),
+    Bug(
+        "an absent temp folder is taken for reaped files",
+        f"{_ACTIONS}/files.py",
+        "work.stores.files.check()  # an empty mount point is no reason to call a file reaped",
+        "...",
+        "tests/unit/test_old_plans.py::test_an_absent_temp_folder_is_no_reaped_file",
     ),
 )
