@@ -16,13 +16,9 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from storage.errors import InvalidName
 
-MAX_KEY_BYTES = 1024
-
 
 class BucketName(str):
     """The name of a bucket."""
-
-    __slots__ = ()
 
     def __new__(cls, value: str) -> BucketName:
         if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
@@ -45,8 +41,6 @@ class ObjectKey(str):
 class Prefix(str):
     """A folder of keys: never empty, always ending in '/', so that ``jobs/1/`` leaves ``jobs/10/`` alone."""
 
-    __slots__ = ()
-
     def __new__(cls, value: str) -> Prefix:
         parts = value.split("/")
         if not value or parts[-1] or any(part in ("", ".", "..") for part in parts[:-1]):
@@ -56,8 +50,6 @@ class Prefix(str):
 
 class JobId(str):
     """The id of a row of the pipeline's jobs; also the name of its folders."""
-
-    __slots__ = ()
 
     def __new__(cls, value: str) -> JobId:
         if not value or "/" in value or value in (".", "..") or len(value.encode()) > 255:
@@ -300,7 +292,6 @@ class Capabilities:
     lists_uploads_by_prefix: bool | None = None
     lists_uploads: bool | None = None
     checks_sha256: bool | None = None
-    lifecycle_abort_rule: bool | None = None
     storage_classes: tuple[str, ...] = ()
     refused_keys: tuple[str, ...] = ()
     clock_skew_seconds: float | None = None

@@ -62,7 +62,6 @@ def probe(bucket: S3Bucket, swept: S3Bucket, file_leases: bool) -> Capabilities:
             lists_uploads=_lists_upload(one, ""),
             lists_uploads_by_prefix=_lists_upload(one, one.folder),
             checks_sha256=_refuses(lambda: one.put("sum", ChecksumSHA256=_WRONG_SHA256)),
-            lifecycle_abort_rule=None,  # trying it would replace the bucket's own rules
             storage_classes=tuple(name for name in _CLASSES if _keeps_class(one, name)),
             refused_keys=tuple(key for key in _ODD_KEYS if _refuses(lambda key=key: one.put(key))),  # type: ignore[misc]
             clock_skew_seconds=_skew(told),

@@ -16,7 +16,6 @@ from typing import BinaryIO
 
 from storage.errors import ObjectMissing, StoreRefused
 from storage.model import (
-    MAX_KEY_BYTES,
     BucketName,
     DeleteTarget,
     Failure,
@@ -30,6 +29,8 @@ from storage.model import (
 from storage.testing.traffic import Traffic
 
 PAGE = 1000
+
+MAX_KEY_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
