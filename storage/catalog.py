@@ -45,6 +45,7 @@ _ALL = (
         policy=lambda hours_old: TempFiles(older_than=timedelta(hours=hours_old)),
         parameters=(_hours(24, 1 / 120, 8760, "Files touched within so many hours stay."),),
         limits=TEMP_LIMITS,
+        checks=(guard.file_clock,),
     ),
     MaintenanceJob(
         name="cleanup_temp_objects",
@@ -60,6 +61,7 @@ _ALL = (
         resource="files",
         policy=lambda: EndedTempFiles(older_than=QUIET, window=WINDOW),
         limits=TEMP_LIMITS,
+        checks=(guard.file_clock,),
     ),
     MaintenanceJob(
         name="cleanup_ended_temp_objects",

@@ -95,6 +95,7 @@ JobStatus = Literal["queued", "processing", "transcoding", "uploading", "complet
 UNENDED: tuple[JobStatus, ...] = ("queued", "processing", "transcoding", "uploading")
 ENDED: tuple[JobStatus, ...] = ("completed", "failed", "cleaned_up")
 JOB_PREFIXES = (Prefix("processed/"), Prefix("temp/"), Prefix("uploads/"), Prefix("failed/"))
+CONDEMNED = ".condemned"  # where condemned files wait, below the temp folder
 PROTECTED_PREFIXES = (Prefix("backups/"), Prefix("models/"), Prefix("audit/"), Prefix("plans/"))
 
 

@@ -119,6 +119,15 @@ def shrunk(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
         )
 
 
+def file_clock(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
+    """Refuse when the file system's clock, which the files' ages depend on, is not this worker's."""
+    skew = abs(stores.files.now() - stores.clock())
+    if skew > MAX_SKEW:
+        raise Refused(
+            "clocks", f"the temp folder's clock is {skew.total_seconds():.0f} s from this worker's."
+        )
+
+
 def protected(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
     if draft.protected:
         raise Refused(

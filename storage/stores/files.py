@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 from storage.errors import FileFault, FileGone, FileInTheWay, TempFolderUnsafe
-from storage.model import LocalFile, path_bytes, path_text
+from storage.model import CONDEMNED, LocalFile, path_bytes, path_text
 
 MARKER = b".transcode-flow-temp"
-CONDEMNED = b".condemned"
 _NEVER = ("/", "/tmp", "/var", "/var/tmp", "/home", "/root", "/etc", "/usr", "/data", "/opt", "/srv", "/mnt")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _F_SETSIG, _CAP_LEASE, _RENAME_NOREPLACE = 10, 28, 1
@@ -94,7 +93,7 @@ class TempFolder:
         with os.scandir(folder) as entries:
             names = sorted(os.fsencode(entry.name) for entry in entries)
         for name in names:
-            if not path and name in (MARKER, CONDEMNED):
+            if not path and name in (MARKER, os.fsencode(CONDEMNED)):
                 continue
             seen = _stat(folder, name)
             if seen is None or seen.st_dev != device:

@@ -8,9 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from storage.errors import FileGone, FileInTheWay, TempFolderUnsafe
-from storage.model import LocalFile
-
-CONDEMNED = ".condemned"
+from storage.model import CONDEMNED, LocalFile
 
 
 class MemoryFiles:

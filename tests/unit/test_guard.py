@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -182,3 +182,12 @@ def test_history_is_a_limit(world: World) -> None:
     assert world.plan(TEMP).state == "planned"
     world.put("temp/one-more", 2 * DAY)
     assert "more than 10 times the usual 1" in world.plan(TEMP).message
+
+
+@pytest.mark.parametrize("skew", [-2 * MINUTE, 2 * MINUTE])
+def test_file_system_of_another_time_is_refused(skew: timedelta, world: World) -> None:
+    world.files.add("old.ts", changed=NOW - 9 * DAY)
+    world.files._now = lambda: NOW + skew
+    with pytest.raises(Refused, match="temp folder's clock"):
+        world.plan("cleanup_temp_files")
+    assert world.stones() == []

@@ -11,10 +11,8 @@ from typing import ClassVar
 
 from storage.engine.actions.base import Touches, Work, changed_owner, tombstone
 from storage.errors import FileFault, FileGone, FileInTheWay
-from storage.model import JobId, LocalFile, Outcome, Tombstone
+from storage.model import CONDEMNED, JobId, LocalFile, Outcome, Tombstone
 from storage.ports import FileStore, Stores
-
-CONDEMNED = ".condemned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
