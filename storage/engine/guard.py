@@ -121,10 +121,10 @@ def shrunk(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
 
 def file_clock(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
     """Refuse when the file system's clock, which the files' ages depend on, is not this worker's."""
-    skew = abs(stores.files.now() - stores.clock())
-    if skew > MAX_SKEW:
+    apart = abs(stores.files.now() - stores.clock())
+    if apart > MAX_SKEW:
         raise Refused(
-            "clocks", f"the temp folder's clock is {skew.total_seconds():.0f} s from this worker's."
+            "clocks", f"the temp folder's clock is {apart.total_seconds():.0f} s from this worker's."
         )
 
 
