@@ -19,6 +19,7 @@ from storage.model import BucketName
 from storage.ports import Stores
 from storage.settings import Settings
 from storage.stores.files import TempFolder
+from storage.stores.pg_backups import PostgresCatalogue
 from storage.stores.pg_jobs import PostgresJobs
 from storage.stores.pg_migrate import migrate
 from storage.stores.pg_runs import PostgresControl, PostgresRuns
@@ -66,6 +67,15 @@ def _bundle(settings: Settings, clock: Callable[[], datetime], engine: Engine, h
             http=http,
         ),
         plans=S3Bucket(server, BucketName(settings.maintenance_bucket), http=http),
+        vault=S3Bucket(
+            server,
+            BucketName(settings.backup_bucket),
+            creates=lambda: control.capabilities().conditional_put is True,
+            uploads=PostgresUploads(engine, BucketName(settings.backup_bucket)),
+            http=http,
+        ),
+        catalogue=PostgresCatalogue(engine),
+        vault_uploads=PostgresUploads(engine, BucketName(settings.backup_bucket)),
         jobs=PostgresJobs(engine),
         files=TempFolder(Path(settings.temp_dir)),
         runs=PostgresRuns(engine),

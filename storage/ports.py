@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from storage.model import (
     BucketName,
-    Capabilities,
     DeleteTarget,
     Failure,
     Job,
@@ -19,15 +18,24 @@ from storage.model import (
     LocalFile,
     ObjectInfo,
     ObjectKey,
-    Outcome,
     Page,
     Prefix,
-    Run,
-    Tombstone,
-    Totals,
     UploadInfo,
     UploadPart,
 )
+from storage.records import Catalogue, Control, RunLog, Tombstones, UploadJournal
+
+
+class Writer(Protocol):
+    """Where an object's bytes are written to; ``size`` and ``sha256`` are of those written so far."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    def write(self, data: bytes, /) -> int: ...
 
 
 class ObjectStore(Protocol):
@@ -55,7 +63,19 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def inventory(self) -> Iterator[ObjectInfo]:
+        """Every object of the bucket, streamed: for reading only, no action is made of it."""
+        ...
+
     def put_file(self, key: ObjectKey, path: Path) -> None: ...
+
+    def create(self, key: ObjectKey, data: bytes) -> None:
+        """Write a new object. Raises PreconditionFailed where there is another, if the store can tell."""
+        ...
+
+    def writer(self, key: ObjectKey, size_hint: int = 0) -> AbstractContextManager[Writer]:
+        """A stream to write one object by: there when the block ends, never when it raises."""
+        ...
 
     def open(self, key: ObjectKey) -> AbstractContextManager[BinaryIO]:
         """The raw bytes, streamed. Raises ObjectMissing."""
@@ -156,123 +176,15 @@ class FileStore(Protocol):
         ...
 
 
-class RunLog(Protocol):
-    """The record of runs, their finished batches, and the lock a job is applied under."""
-
-    def save(self, run: Run) -> None: ...
-
-    def get(self, run_id: str) -> Run | None: ...
-
-    def latest(self, job: str | None = None, limit: int = 20, state: str | None = None) -> list[Run]: ...
-
-    def approve(self, run_id: str, sha256: str, by: str) -> None: ...
-
-    def lock(self, job: str) -> AbstractContextManager[Callable[[], None]]:
-        """Hold the job's lock; yields a function that raises LockLost if it no longer is held."""
-        ...
-
-    def finished(self, run_id: str) -> dict[int, tuple[int, ...]]:
-        """Number of each finished batch, with the plan lines in it that were not done."""
-        ...
-
-    def finish_batch(
-        self, run_id: str, number: int, outcomes: Sequence[Outcome], not_done: Sequence[int]
-    ) -> None: ...
-
-    def totals(self, run_id: str) -> tuple[Totals, Totals, Totals]:
-        """Done, skipped and failed over the finished batches."""
-        ...
-
-    def details(self, run_id: str) -> list[tuple[str, str, int]]:
-        """(status, reason, count) of what was skipped or failed."""
-        ...
-
-    def audit(self, event: str, run_id: str, detail: Mapping[str, Any]) -> None: ...
-
-
-class Control(Protocol):
-    """Switches and facts that outlive a run."""
-
-    def read(self, name: str) -> str | None: ...
-
-    def write(self, name: str, value: str | None) -> None: ...
-
-    def paused(self) -> str | None:
-        """Why maintenance is paused; None when it is not."""
-        ...
-
-    def capabilities(self) -> Capabilities: ...
-
-    def save_capabilities(self, found: Capabilities) -> None: ...
-
-
-class Tombstones(Protocol):
-    """Condemned things. One open tombstone a thing."""
-
-    def condemn(self, stones: Sequence[Tombstone]) -> dict[str, str]:
-        """Record them, but those whose owner is not as seen; {key: why not} of what was left out.
-
-        Condemning twice what the same run condemned is no error.
-        """
-        ...
-
-    def due(self, as_of: datetime, places: Sequence[str]) -> Iterator[Tombstone]:
-        """Open ones of these places whose time has come, jobs first, then objects by key, then files.
-
-        What goes with a job waits for it: until the job's own tombstone is due or claimed, or the job
-        has moved on.
-        """
-        ...
-
-    def begin(self, ids: Sequence[int]) -> dict[int, Tombstone]:
-        """Turn condemned ones to reaping; those now reaping (also from an earlier, interrupted run)."""
-        ...
-
-    def finish(self, ids: Sequence[int], state: str, note: str = "") -> None:
-        """End open ones; a claim ends with the last tombstone of its job, in the same transaction."""
-        ...
-
-    def claim_job(self, stone: Tombstone, run_id: str) -> bool:
-        """failed -> cleaned_up if the row is as condemned, with the claim, in one transaction; also true
-        when an earlier run claimed it and did not finish."""
-        ...
-
-    def claimed(self, ids: Iterable[JobId]) -> set[JobId]: ...
-
-    def of_run(self, run_id: str) -> Iterator[Tombstone]: ...
-
-    def undo(self, ids: Sequence[int]) -> set[int]:
-        """Turn condemned ones to undone; the ids that were.
-
-        What goes with a job stays once reap has begun on the job: it is all or nothing.
-        """
-        ...
-
-    def open_keys(self, place: str, keys: Sequence[str]) -> set[str]: ...
-
-    def open(self) -> dict[str, Totals]:
-        """Open tombstones by kind."""
-        ...
-
-
-class UploadJournal(Protocol):
-    """Multipart uploads this platform or the pipeline started, for stores that forget them."""
-
-    def record(self, key: ObjectKey, upload_id: str) -> None: ...
-
-    def open(self) -> Iterator[UploadInfo]: ...
-
-    def heartbeats(self, upload_ids: Sequence[str]) -> dict[str, datetime]: ...
-
-    def close(self, upload_id: str) -> None: ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """Everything a job may touch, handed down; no globals."""
+    """Everything a job may touch, handed down; no globals. ``vault`` is the backup bucket."""
 
     objects: ObjectStore
     plans: ObjectStore
+    vault: ObjectStore
+    catalogue: Catalogue
+    vault_uploads: UploadJournal
     jobs: JobStore
     files: FileStore
     runs: RunLog

@@ -28,12 +28,15 @@ FALLBACKS = {
 }
 REQUIRED = ("endpoint_url", "access_key", "secret_key", "database_url")
 BACKENDS = ("minio", "s3", "aws")
+PROOF_SERVERS = ("auto", "same", "throwaway")
 _OTHERS = {
     "STORAGE_BACKEND",
     "STORAGE_CLEANUP_SCHEDULE",
     "STORAGE_REAP_SCHEDULE",
     "STORAGE_TEMP_SCHEDULE",
     "STORAGE_PROBE_SCHEDULE",
+    "STORAGE_BACKUP_SCHEDULE",
+    "STORAGE_DRILL_SCHEDULE",
 }
 
 
@@ -51,6 +54,9 @@ class Settings:
     backup_bucket: str = "backups"
     maintenance_bucket: str = "maintenance"
     temp_dir: str = "/data/temp"
+    backup_recipients: str = ""
+    backup_identity_file: str = ""
+    proof_server: str = "auto"
 
     def __post_init__(self) -> None:
         buckets = (self.bucket, self.backup_bucket, self.maintenance_bucket)
@@ -60,6 +66,11 @@ class Settings:
             raise ConfigError(
                 "STORAGE_BUCKET, STORAGE_BACKUP_BUCKET and STORAGE_MAINTENANCE_BUCKET must differ, not "
                 f"{', '.join(buckets)}: plans and backups must not lie where maintenance deletes."
+            )
+
+        if self.proof_server not in PROOF_SERVERS:
+            raise ConfigError(
+                f"STORAGE_PROOF_SERVER is {self.proof_server!r}; it may be {', '.join(PROOF_SERVERS)}."
             )
 
     @classmethod

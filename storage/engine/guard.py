@@ -14,7 +14,7 @@ from storage.ports import Stores
 
 MAX_SKEW = timedelta(seconds=60)
 GIB, TIB = 1 << 30, 1 << 40
-BACKUP_GUARD = "fresh_backup_guard"  # control row; "on" once backups are made
+BACKUP_GUARD = "fresh_backup_guard"  # control row; "off" where a site's backups are made elsewhere
 BACKUP_AGE = timedelta(hours=26)
 
 
@@ -153,11 +153,14 @@ def running(stores: Stores) -> None:
 
 
 def fresh_backup(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
-    """Refuse to give up files without a proven backup younger than 26 h. Off until backups are made."""
-    if stores.control.read(BACKUP_GUARD) != "on":
+    """Refuse to give up files without a proven backup of the database younger than 26 h."""
+    if stores.control.read(BACKUP_GUARD) == "off":
         return
-    proven = stores.control.read("last_proven_backup")
-    if proven is None or stores.clock() - datetime.fromisoformat(proven) > BACKUP_AGE:
+    proven = stores.catalogue.newest_proven("database")
+    if proven is None or stores.clock() - proven.taken_at > BACKUP_AGE:
+        newest = f"of {proven.taken_at.isoformat()}" if proven else "missing"
         raise Refused(
-            "fresh-backup", f"the last proven backup is {proven or 'missing'}; it must be younger than 26 h."
+            "fresh-backup",
+            f"the newest proven backup of the database is {newest}; it must be younger than 26 h. "
+            "Run `storage backup run` (DAG daily_backup), which proves it, too.",
         )

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, cast
 
 from minio import Minio
 
-from storage.errors import ObjectMissing, StoreRefused
+from storage.errors import ObjectMissing, PreconditionFailed, StoreRefused
 from storage.model import (
     BucketName,
     DeleteTarget,
@@ -31,7 +31,9 @@ from storage.model import (
     UploadInfo,
     UploadPart,
 )
+from storage.records import UploadJournal
 from storage.stores.s3_client import Endpoint, translated
+from storage.stores.s3_writer import MOST_PARTS, PART, StreamWriter, writing
 from storage.stores.s3_xml import Version, current, delete_body, failures, fits_xml, page, to_second, versions
 
 MOST = 1000  # entries of one DeleteObjects request
@@ -41,7 +43,9 @@ IDENTITY = ObjectKey(".maintenance/bucket-id")
 class S3Bucket:
     """A :class:`storage.ports.ObjectStore` on an S3 endpoint.
 
-    ``conditional`` tells whether the probe proved that a bulk delete honours the checked etag sent with it.
+    ``conditional`` tells whether the probe proved that a bulk delete honours the checked etag sent with it,
+    ``creates`` whether a put may be made to fail where there is an object. ``uploads`` is told of the
+    multipart uploads of :meth:`writer`.
     """
 
     def __init__(
@@ -50,9 +54,12 @@ class S3Bucket:
         bucket: BucketName,
         *,
         conditional: Callable[[], bool] = bool,
+        creates: Callable[[], bool] = bool,
+        uploads: UploadJournal | None = None,
         http: Any = None,
     ) -> None:
         self.endpoint, self.bucket, self._conditional = endpoint, bucket, conditional
+        self._creates, self._uploads = creates, uploads
         self._minio: Minio = endpoint.minio(http)
 
     @cached_property
@@ -70,6 +77,12 @@ class S3Bucket:
         return self._conditional()
 
     def scan(self, prefix: Prefix) -> Iterator[ObjectInfo]:
+        return self._scan(prefix)
+
+    def inventory(self) -> Iterator[ObjectInfo]:
+        return self._scan(cast(Prefix, ""))
+
+    def _scan(self, prefix: Prefix) -> Iterator[ObjectInfo]:
         cursor = ""
         while True:
             found = self.page(prefix, cursor)
@@ -160,6 +173,30 @@ class S3Bucket:
     def put_file(self, key: ObjectKey, path: Path) -> None:
         with translated(self.bucket, key):
             self._minio.fput_object(self.bucket, key, str(path))
+
+    def create(self, key: ObjectKey, data: bytes) -> None:
+        condition: dict[str, Any] = {"IfNoneMatch": "*"} if self._creates() else {}
+        try:
+            with translated(self.bucket, key):
+                self.boto.put_object(Bucket=self.bucket, Key=key, Body=data, **condition)
+        except PreconditionFailed:
+            with self.open(key) as file:  # an answer that was lost looks like this when it is asked again
+                if file.read(len(data) + 1) != data:
+                    raise
+
+    @contextmanager
+    def writer(self, key: ObjectKey, size_hint: int = 0) -> Iterator[StreamWriter]:
+        part_size = max(PART, -(-size_hint // MOST_PARTS))
+        uploads = self._uploads
+        with writing(
+            self.boto,
+            self.bucket,
+            key,
+            part_size=part_size,
+            begun=lambda upload_id: uploads.record(key, upload_id) if uploads else None,
+            ended=lambda upload_id: uploads.close(upload_id) if uploads else None,
+        ) as sink:
+            yield sink
 
     @contextmanager
     def open(self, key: ObjectKey) -> Iterator[BinaryIO]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from storage.ports import FileStore, Stores
+from storage.testing.catalogue import MemoryCatalogue
 from storage.testing.database import Database, MemoryControl, MemoryJobs, MemoryRuns, MemoryUploads
 from storage.testing.files import MemoryFiles
 from storage.testing.objects import MemoryObjects
@@ -18,6 +19,7 @@ from storage.testing.traffic import Traffic
 
 __all__ = [
     "Database",
+    "MemoryCatalogue",
     "MemoryControl",
     "MemoryFiles",
     "MemoryJobs",
@@ -48,6 +50,9 @@ def memory_stores(
     return Stores(
         objects=objects,
         plans=plans or MemoryObjects(now, bucket="maintenance"),
+        vault=MemoryObjects(now, bucket="backups"),
+        catalogue=MemoryCatalogue(database),
+        vault_uploads=MemoryUploads(Database(now)),
         jobs=MemoryJobs(database),
         files=files or MemoryFiles(now),
         runs=MemoryRuns(database),

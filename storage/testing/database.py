@@ -11,6 +11,7 @@ from datetime import datetime
 from threading import RLock
 from typing import Any
 
+from storage.backup_model import Backup, BackupId
 from storage.errors import JobBusy, LockLost, NoSuchRun, PlanChanged
 from storage.model import (
     UNENDED,
@@ -73,6 +74,7 @@ class Database:
     notes: dict[int, str] = field(default_factory=dict)
     claims: dict[JobId, str] = field(default_factory=dict)  # open ones: job -> the run that claimed it
     uploads: dict[str, Journalled] = field(default_factory=dict)
+    backups: dict[BackupId, Backup] = field(default_factory=dict)
     traffic: Traffic = field(default_factory=Traffic)
     lock: RLock = field(default_factory=RLock)
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import RLock
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-from storage.errors import ObjectMissing, StoreRefused
+from storage.errors import ObjectMissing, PreconditionFailed, StoreRefused
 from storage.model import (
     BucketName,
     DeleteTarget,
@@ -49,6 +49,18 @@ class _Upload:
 
     info: UploadInfo
     parts: dict[int, UploadPart] = field(default_factory=dict)
+
+
+class MemoryWriter(io.BytesIO):
+    """Takes an object's bytes."""
+
+    @property
+    def size(self) -> int:
+        return self.tell()
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.getvalue()).hexdigest()
 
 
 class MemoryObjects:
@@ -91,6 +103,9 @@ class MemoryObjects:
                 return
             after = page.objects[-1].key
 
+    def inventory(self) -> Iterator[ObjectInfo]:
+        return self.scan(cast(Prefix, ""))
+
     def page(self, prefix: Prefix, start_after: str = "", limit: int = PAGE) -> Page:
         self.traffic("list")
         limit = min(limit, PAGE)
@@ -126,6 +141,18 @@ class MemoryObjects:
 
     def put_file(self, key: ObjectKey, path: Path) -> None:
         self.put(key, path.read_bytes())
+
+    def create(self, key: ObjectKey, data: bytes) -> None:
+        with self._lock:
+            if self._info(key) is not None:
+                raise PreconditionFailed(key)
+            self.put(key, data)
+
+    @contextmanager
+    def writer(self, key: ObjectKey, size_hint: int = 0) -> Iterator[MemoryWriter]:
+        sink = MemoryWriter()
+        yield sink
+        self.put(key, sink.getvalue())
 
     def delete(self, targets: Sequence[DeleteTarget]) -> list[Failure]:
         if not targets:

@@ -20,6 +20,7 @@ from devstack.stack import server_folder
 from storage import connect
 from storage.settings import Settings
 from storage.stores.postgres import connect as connect_engine
+from tests.conftest import without_backups
 
 MARKER = ".transcode-flow-temp"
 FILES_A_JOB = 50
@@ -115,6 +116,7 @@ def ground(kind: str) -> Iterator[Ground]:
         made = _made(store, database.dsn("bench", "bench", password), home)
         made.clear_folder()
         connect.set_up(made.settings)
+        without_backups(made.settings)
         yield made
 
 

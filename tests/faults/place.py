@@ -13,7 +13,7 @@ from devstack import minio_build, objectstore, postgres
 from devstack.stack import server_folder
 from storage import connect
 from storage.settings import Settings
-from tests.conftest import new_place
+from tests.conftest import new_place, without_backups
 
 Place = tuple[Settings, str]  # and the kind of its object store
 
@@ -45,4 +45,5 @@ def make_place(store: objectstore.ObjectStore, database: postgres.Postgres, home
     folder.mkdir()
     made = new_place(store, database.dsn(name, name, password), folder)
     connect.set_up(made.settings)
+    without_backups(made.settings)
     return made.settings, made.kind

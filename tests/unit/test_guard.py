@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from storage import catalog
+from storage.backup_model import Backup, BackupId
 from storage.engine.actions import Action, DeleteObject, Keep
 from storage.engine.apply import apply
 from storage.engine.sweep import plan
@@ -118,16 +119,28 @@ def test_backlog_is_not_failed(world: World) -> None:
     assert world.plan("cleanup_stuck_jobs").planned.count == 10
 
 
-def test_fresh_backup_guard_is_off_until_it_is_on(world: World) -> None:
+def test_files_are_given_up_only_with_a_fresh_proven_backup(world: World) -> None:
     world.job("j", "failed", 9 * DAY)
-    assert world.plan("cleanup_failed_jobs").state == "planned"
-    world.stores.control.write("fresh_backup_guard", "on")
-    with pytest.raises(Refused, match="missing"):
+    assert world.plan("cleanup_failed_jobs").state == "planned"  # backups are made elsewhere
+    world.stores.control.write("fresh_backup_guard", None)
+    with pytest.raises(Refused, match="missing.*storage backup run"):
         world.plan("cleanup_failed_jobs")
-    world.stores.control.write("last_proven_backup", (NOW - 26 * HOUR - SECOND).isoformat())
+    backup = Backup(
+        id=BackupId("20260307T000000Z-00000000"),
+        kind="database",
+        state="complete",
+        taken_at=NOW - 26 * HOUR,
+    )
+    world.stores.catalogue.save(backup)
+    with pytest.raises(Refused, match="missing"):  # not proven
+        world.plan("cleanup_failed_jobs")
+    world.stores.catalogue.save(replace(backup, state="proven", kind="metadata"))
+    with pytest.raises(Refused, match="missing"):  # not of the database
+        world.plan("cleanup_failed_jobs")
+    world.stores.catalogue.save(replace(backup, state="proven", taken_at=NOW - 26 * HOUR - SECOND))
     with pytest.raises(Refused, match="26 h"):
         world.plan("cleanup_failed_jobs")
-    world.stores.control.write("last_proven_backup", (NOW - 26 * HOUR).isoformat())
+    world.stores.catalogue.save(replace(backup, state="proven"))
     assert world.plan("cleanup_failed_jobs").state == "planned"
 
 

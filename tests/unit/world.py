@@ -28,6 +28,7 @@ class World:
         self.stores = memory_stores(
             self.files, self.now, objects=self.objects, plans=self.plans, database=self.database
         )
+        self.stores.control.write("fresh_backup_guard", "off")  # backups are made elsewhere
 
     def now(self) -> datetime:
         return self.time

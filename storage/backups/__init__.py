@@ -1,0 +1,1 @@
+"""Backups: taken as streams, proven by restoring them, kept by a rule, and brought back."""

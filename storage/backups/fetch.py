@@ -1,0 +1,58 @@
+"""Getting a backup back: its parts as files whose hash is the manifest's, opened as streams."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+import pyrage
+
+from storage.backup_model import Manifest, Part
+from storage.backups.sealing import CHUNK, Sink, unseal
+from storage.errors import BackupDamaged, ObjectMissing
+from storage.ports import ObjectStore
+
+
+@contextmanager
+def fetched(part: Part, vault: ObjectStore) -> Iterator[BinaryIO]:
+    """The part's stored bytes in a file without a name, every byte checked before one is used.
+
+    Disk: the size of the part. Raises BackupDamaged when it is missing or not what the manifest says.
+    """
+    with tempfile.TemporaryFile(prefix="storage-part-") as file:
+        check(part, vault, file)
+        file.seek(0)
+        yield cast(BinaryIO, file)
+
+
+def check(part: Part, vault: ObjectStore, into: Sink | None = None) -> None:
+    """Read the part whole and compare it with the manifest; copy it to ``into`` where that is given."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with vault.open(part.key) as stream:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+                if into:
+                    into.write(chunk)
+    except ObjectMissing as error:
+        raise BackupDamaged(f"its part {part.name} is missing") from error
+    if size != part.size:
+        raise BackupDamaged(f"its part {part.name} has {size:,} bytes, not {part.size:,}")
+    if digest.hexdigest() != part.sha256:
+        raise BackupDamaged(f"its part {part.name} is not what was written: the SHA-256 differs")
+
+
+def pour(part: Part, vault: ObjectStore, sink: Sink, keys: Sequence[pyrage.x25519.Identity]) -> None:
+    """Write the part's plain bytes to ``sink``, after all of it was fetched and checked."""
+    with fetched(part, vault) as file:
+        unseal(file, sink, keys)
+
+
+def verify(manifest: Manifest, vault: ObjectStore) -> None:
+    """Read every part and compare it with the manifest. Raises BackupDamaged."""
+    for part in manifest.parts:
+        check(part, vault)

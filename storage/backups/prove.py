@@ -1,0 +1,173 @@
+"""Proof: a backup counts once it was fetched, checked, opened and restored, and found equal."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from storage.backup_model import Backup, BackupId, DatabaseFacts, Manifest, folder
+from storage.backups import manifest as manifests
+from storage.backups import sample
+from storage.backups.load import load
+from storage.backups.sealing import identities
+from storage.backups.site import Site
+from storage.errors import BackupDamaged, NoPostgresProgram, NotProven
+from storage.model import ObjectKey
+from storage.stores import pg_content, pg_programs, pg_proof, pg_scratch
+
+Certificate = dict[str, Any]
+
+
+def prove(site: Site, id: BackupId) -> Backup:
+    """Prove one backup, and say so in the catalogue and by a certificate beside the manifest.
+
+    Raises NoSuchBackup; BackupDamaged or NotProven, and the row turns to failed; NoKey, ScratchFault or
+    NoPostgresProgram where the proof could not be tried, and the row stays as it is.
+    """
+    stores = site.stores
+    with stores.runs.lock("prove"):
+        try:
+            manifest, sha256 = manifests.read(id, stores.vault)
+            _known(site, id, sha256)
+            certificate = _certificate(site, manifest, sha256)
+        except (BackupDamaged, NotProven) as error:
+            stores.catalogue.move(id, ["complete", "proven", "failed"], "failed", str(error))
+            stores.runs.audit("not-proven", "", {"id": id, "why": str(error)})
+            raise
+        key = ObjectKey(f"{folder(manifest.kind, id)}certificate-{certificate['proven_at']}.json")
+        stores.vault.create(key, json.dumps(certificate, indent=1).encode())
+        return _enter(site, manifest, sha256, certificate)
+
+
+def _known(site: Site, id: BackupId, sha256: str) -> None:
+    """The bucket's manifest must be the one the catalogue recorded when it was written."""
+    known = site.stores.catalogue.get(id)
+    if known and known.manifest_sha256 not in ("", sha256):
+        raise BackupDamaged("its manifest is not the one that was written: the SHA-256 differs")
+
+
+def _certificate(site: Site, manifest: Manifest, sha256: str) -> Certificate:
+    began = time.monotonic()
+    found = _restored(site, manifest) if manifest.kind == "database" else sample.proof(site, manifest)
+    now = site.stores.clock()
+    return {
+        "backup": manifest.id,
+        "kind": manifest.kind,
+        "manifest_sha256": sha256,
+        "taken_at": manifest.facts.taken_at.isoformat(),
+        "proven_at": f"{now:%Y%m%dT%H%M%S.%fZ}",
+        "seconds_to_prove": round(time.monotonic() - began, 2),
+        "age_seconds": round((now - manifest.facts.taken_at).total_seconds()),
+        **found,
+    }
+
+
+def _enter(site: Site, manifest: Manifest, sha256: str, certificate: Certificate) -> Backup:
+    stores = site.stores
+    known = stores.catalogue.get(manifest.id) or entry(manifest, sha256)
+    proven = replace(known, state="proven", proven_at=stores.clock(), certificate=certificate, message="")
+    stores.catalogue.save(proven)
+    stores.runs.audit("proven", "", {"id": manifest.id, "sha256": sha256})
+    return proven
+
+
+def entry(manifest: Manifest, sha256: str) -> Backup:
+    """The catalogue's row of a backup, as far as its manifest tells."""
+    facts = manifest.facts
+    items = facts.rows if isinstance(facts, DatabaseFacts) else facts.objects
+    return Backup(
+        id=manifest.id,
+        kind=manifest.kind,
+        state="complete",
+        taken_at=facts.taken_at,
+        size=manifest.size,
+        items=items,
+        manifest_sha256=sha256,
+    )
+
+
+def _restored(site: Site, manifest: Manifest) -> Certificate:
+    keys, expected = identities(site.settings.backup_identity_file), manifest.database
+    with scratch(site, manifest) as (where, url):
+        began = time.monotonic()
+        lacking = load(manifest, site.stores.vault, url, keys)
+        restored = time.monotonic()
+        found = pg_content.facts(url)
+        if wrong := differences(expected, found):
+            raise NotProven(f"{len(wrong)} differences to what was dumped; the first: {wrong[0]}")
+        sound, said = pg_proof.amcheck(url, expected.major)
+        if not sound:
+            raise NotProven(f"pg_amcheck: {said}")
+        answers = pg_proof.questions(url)
+        if bad := {name: rows for name, rows in answers.items() if rows}:
+            name = next(iter(bad))
+            raise NotProven(f"sql/proof/{name}.sql found {bad[name][0]}")
+    return {
+        "restored_on": where,
+        "seconds_to_restore": round(restored - began, 2),
+        "seconds_to_compare": round(time.monotonic() - restored, 2),
+        "tables": [[t.name, t.rows, t.hash, _hash_of(found, t.name)] for t in expected.tables],
+        "rows": expected.rows,
+        "large_objects": [expected.large_objects.rows, expected.large_objects.hash, found.large_objects.hash],
+        "sequences": len(expected.sequences),
+        "extensions_lacking": list(lacking),
+        "amcheck": said or "sound",
+        "questions": sorted(answers),
+    }
+
+
+def _hash_of(facts: DatabaseFacts, name: str) -> str:
+    return next(table.hash for table in facts.tables if table.name == name)
+
+
+def differences(expected: DatabaseFacts, found: DatabaseFacts) -> list[str]:
+    """What a restored database has otherwise than its dump's snapshot had, each as a sentence."""
+    wrong = []
+    there = {table.name: table for table in (*found.tables, found.large_objects)}
+    wanted = {table.name: table for table in (*expected.tables, expected.large_objects)}
+    for name in sorted(wanted.keys() | there.keys()):
+        one, other = wanted.get(name), there.get(name)
+        if one is None or other is None:
+            wrong.append(f"{name} is {'missing' if one else 'in addition'}")
+        elif one.rows != other.rows:
+            wrong.append(f"{name} has {other.rows:,} rows, not {one.rows:,}")
+        elif one.hash != other.hash:
+            wrong.append(f"{name} has {one.rows:,} rows, but other content")
+    stood = {sequence.name: sequence for sequence in found.sequences}
+    for sequence in expected.sequences:
+        now = stood.get(sequence.name)
+        if now is None or (now.value - sequence.value) * sequence.step < 0:
+            wrong.append(f"sequence {sequence.name} is {'behind' if now else 'missing'}")
+    return wrong
+
+
+@contextmanager
+def scratch(site: Site, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """An empty database to restore into, and in words where it is: on a throw-away server, or beside ours."""
+    facts, own = manifest.database, site.settings.database_url
+    name = f"{pg_scratch.PREFIX}{manifest.id.replace('-', '_').lower()}"
+    if _throw_away(site, facts.major):
+        with pg_scratch.server(facts.major) as server, pg_scratch.database(server, name, facts.locale) as url:
+            yield f"a throw-away server of version {facts.major}", url
+        return
+    for left in pg_scratch.leftovers(own):
+        pg_scratch.drop(own, left)
+    with pg_scratch.database(own, name, facts.locale) as url:
+        yield "a scratch database beside the pipeline's", url
+
+
+def _throw_away(site: Site, major: int) -> bool:
+    wanted = site.settings.proof_server
+    if wanted == "same":
+        return False
+    try:
+        pg_programs.server(major)
+    except NoPostgresProgram:
+        if wanted == "throwaway":
+            raise
+        return False
+    return True

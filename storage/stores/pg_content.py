@@ -1,0 +1,75 @@
+"""What a database holds, as one snapshot shows it: rows and a hash a table, sequences, large objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC
+
+from sqlalchemy import Connection
+
+from storage.backup_model import DatabaseFacts, SequenceFact, TableFact
+from storage.stores.postgres import Statements, connect, translated
+
+
+@contextmanager
+def snapshot(url: str) -> Iterator[tuple[str, DatabaseFacts, Callable[[], DatabaseFacts]]]:
+    """Hold a snapshot open: its name for pg_dump, the facts known at once, and a function that reads on.
+
+    The function counts and hashes every table in the same snapshot; call it beside the dump.
+    """
+    engine = connect(url)
+    try:
+        with translated(), engine.connect() as plain:
+            session = plain.execution_options(isolation_level="REPEATABLE READ")
+            sql = Statements(engine, "content")
+            sql.rows_in(session, "calm")
+            first = _first(sql, session)
+            name = str(session.exec_driver_sql("SELECT pg_export_snapshot()").scalar())
+            yield name, first, lambda: _read(sql, session, first)
+    finally:
+        engine.dispose()
+
+
+def facts(url: str) -> DatabaseFacts:
+    """All facts of a database as it is now."""
+    with snapshot(url) as (_, _, read):
+        return read()
+
+
+def _first(sql: Statements, session: Connection) -> DatabaseFacts:
+    row = sql.rows_in(session, "database")[0]
+    found = DatabaseFacts(
+        database=row["name"],
+        version=row["version"],
+        system_identifier=row["system_identifier"],
+        lsn=row["lsn"],
+        taken_at=row["taken_at"].astimezone(UTC),
+        bytes=row["bytes"],
+        locale=(row["encoding"], row["collate"], row["ctype"]),
+        extensions=tuple(row["extensions"]),
+    )
+    sequences = (_sequence(session, **one) for one in sql.rows_in(session, "sequences"))
+    return replace(found, sequences=tuple(sequences))
+
+
+def _sequence(session: Connection, name: str, step: int) -> SequenceFact:
+    value = session.exec_driver_sql(f"SELECT last_value FROM {name}").scalar()
+    return SequenceFact(name, int(value or 0), step)
+
+
+def _read(sql: Statements, session: Connection, first: DatabaseFacts) -> DatabaseFacts:
+    with translated():
+        tables = tuple(_table(session, row["name"]) for row in sql.rows_in(session, "tables"))
+        objects = sql.rows_in(session, "large_objects")[0]
+    large = TableFact("large objects", objects["rows"], str(objects["hash"]))
+    return replace(first, tables=tables, large_objects=large)
+
+
+def _table(session: Connection, name: str) -> TableFact:
+    """``name`` comes quoted by the server. The hash is a sum, so the order of the rows is of no matter."""
+    rows, total = session.exec_driver_sql(
+        f"SELECT count(*), coalesce(sum(hashtextextended((x.*)::text, 0)), 0) FROM ONLY {name} AS x"
+    ).one()
+    return TableFact(name, int(rows), str(total))

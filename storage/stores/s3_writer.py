@@ -1,0 +1,118 @@
+"""Writing one object as a stream: parts go up while the next is made, and it is there whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from storage.errors import ObjectMissing, StorageError
+from storage.model import ObjectKey
+from storage.stores.s3_client import translated
+
+PART = 16 << 20  # bytes of a part
+MOST_PARTS = 9_000  # of one object: S3 allows 10,000, and what is known of a size beforehand is a guess
+PARALLEL = 3  # parts on their way at once
+
+
+class StreamWriter:
+    """Takes bytes, sends parts. Memory: the parts on their way and the one being filled."""
+
+    def __init__(
+        self, boto: Any, bucket: str, key: ObjectKey, part_size: int, begun: Callable[[str], None]
+    ) -> None:
+        self.size = 0
+        self._boto, self._place, self._part_size = boto, {"Bucket": bucket, "Key": str(key)}, part_size
+        self._begun, self._hash, self._filling = begun, hashlib.sha256(), bytearray()
+        self.upload_id = ""
+        self._sent: list[Future[str]] = []
+        self._pool = ThreadPoolExecutor(PARALLEL)
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes written so far."""
+        return self._hash.hexdigest()
+
+    def write(self, data: bytes) -> int:
+        self._hash.update(data)
+        self.size += len(data)
+        self._filling += data
+        while len(self._filling) >= self._part_size:
+            self._send(bytes(memoryview(self._filling)[: self._part_size]))
+            del self._filling[: self._part_size]
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing: a part goes when it is full."""
+
+    def _send(self, part: bytes) -> None:
+        if not self.upload_id:
+            with translated(self._place["Bucket"], self._place["Key"]):
+                self.upload_id = self._boto.create_multipart_upload(**self._place)["UploadId"]
+            self._begun(self.upload_id)
+        if len(self._sent) >= PARALLEL:
+            self._sent[-PARALLEL].result()  # no more than so many in memory; its error stops the stream
+        self._sent.append(self._pool.submit(self._upload, len(self._sent) + 1, part))
+
+    def _upload(self, number: int, part: bytes) -> str:
+        with translated(self._place["Bucket"], self._place["Key"]):
+            sent = self._boto.upload_part(
+                **self._place, UploadId=self.upload_id, PartNumber=number, Body=part
+            )
+            return str(sent["ETag"])
+
+    def complete(self) -> None:
+        """Make the object. What is small goes as one request."""
+        if not self.upload_id:
+            with translated(self._place["Bucket"], self._place["Key"]):
+                self._boto.put_object(**self._place, Body=bytes(self._filling))
+            return
+        if self._filling:
+            self._send(bytes(self._filling))
+        parts = [{"PartNumber": n, "ETag": one.result()} for n, one in enumerate(self._sent, 1)]
+        with translated(self._place["Bucket"], self._place["Key"]):
+            self._boto.complete_multipart_upload(
+                **self._place, UploadId=self.upload_id, MultipartUpload={"Parts": parts}
+            )
+
+    def abort(self) -> None:
+        """Forget what was sent."""
+        for one in self._sent:
+            one.cancel()
+        self._pool.shutdown(wait=True)
+        if self.upload_id:
+            with suppress(ObjectMissing), translated(self._place["Bucket"], self._place["Key"]):
+                self._boto.abort_multipart_upload(**self._place, UploadId=self.upload_id)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True)
+
+
+@contextmanager
+def writing(
+    boto: Any,
+    bucket: str,
+    key: ObjectKey,
+    *,
+    part_size: int = PART,
+    begun: Callable[[str], None] = lambda upload_id: None,
+    ended: Callable[[str], None] = lambda upload_id: None,
+) -> Iterator[StreamWriter]:
+    """A writer whose object appears when the block ends, and never when it raises.
+
+    ``begun`` is told of the upload before its first part, so that a journal outlives a killed process.
+    """
+    writer = StreamWriter(boto, bucket, key, part_size, begun)
+    try:
+        yield writer
+        writer.complete()
+    except BaseException:
+        with suppress(StorageError):  # the cause must not be masked; the journal knows the upload
+            writer.abort()
+        raise
+    finally:
+        writer.close()
+    if writer.upload_id:
+        ended(writer.upload_id)

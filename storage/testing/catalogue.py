@@ -1,0 +1,47 @@
+"""The catalogue of backups in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from storage.backup_model import Backup, BackupId, BackupKind, BackupState
+from storage.testing.database import Database
+
+
+class MemoryCatalogue:
+    """A Catalogue in memory."""
+
+    def __init__(self, database: Database) -> None:
+        self._rows = database.backups
+        self._lock = database.lock
+
+    def save(self, backup: Backup) -> None:
+        with self._lock:
+            known = self._rows.get(backup.id)
+            self._rows[backup.id] = replace(backup, pinned=known.pinned) if known else backup
+
+    def get(self, id: BackupId) -> Backup | None:
+        return self._rows.get(id)
+
+    def all(self, kind: BackupKind | None = None) -> list[Backup]:
+        found = [one for one in self._rows.values() if kind in (None, one.kind)]
+        return sorted(found, key=lambda one: (one.taken_at, one.id), reverse=True)
+
+    def move(self, id: BackupId, seen: Sequence[BackupState], to: BackupState, message: str = "") -> bool:
+        with self._lock:
+            known = self._rows.get(id)
+            if known is None or known.state not in seen:
+                return False
+            self._rows[id] = replace(known, state=to, message=message)
+            return True
+
+    def pin(self, id: BackupId, reason: str) -> bool:
+        with self._lock:
+            known = self._rows.get(id)
+            if known:
+                self._rows[id] = replace(known, pinned=reason)
+            return known is not None
+
+    def newest_proven(self, kind: BackupKind) -> Backup | None:
+        return next((one for one in self.all(kind) if one.state == "proven"), None)
