@@ -8,7 +8,7 @@ UV = $(BIN)/uv
 export UV_LINK_MODE ?= copy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test check bench faults object-store lock clean
+.PHONY: help setup demo demo-restore demo-stop test check bench faults object-store lock clean
 
 help: ## this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ $(VENV)/.ready: requirements.txt requirements-dev.txt requirements-ministack.txt
 
 demo: setup ## a real Airflow cleans a real bucket, temp folder and PostgreSQL (STORE=minio for the real MinIO)
 	$(BIN)/python -m devstack.demo --store $(STORE) --jobs $(JOBS)
+
+demo-restore: setup ## delete the demo's whole database server, and bring it back from the bucket
+	$(BIN)/python -m devstack.demo_restore
 
 demo-stop: ## end what the demo left running
 	@test ! -x $(BIN)/python || $(BIN)/python -m devstack down

@@ -1,7 +1,6 @@
 """### Storage clean-up
-Every night: what transcodes leave behind, uploads nobody finished, jobs that failed a week ago or are stuck.
-**plan** decides and changes nothing, **approve** asks a person only when a limit tripped, **apply** looks at
-each thing again and acts. A manual run only plans, unless it is told to act: `{"dry_run": false}`.
+Every night: temp things, unfinished uploads, failed and stuck jobs. **plan** changes nothing, **approve**
+asks when a limit tripped, **apply** looks again and acts. A manual run only plans; `{"dry_run": false}` acts.
 
 **If it is red:** *plan*: a guard refused, its last line says why and what to do. *approve*: rejected, or not
 answered within 20 hours. Either way nothing was changed. *apply*: the log names the first failure; what is
@@ -33,6 +32,7 @@ def storage_cleanup() -> None:
     maintain("cleanup_temp_objects", hours_old="temp_hours_old", max_objects="max_objects")
     maintain("abort_uploads", hours_old="upload_hours_old", max_objects="max_objects")
     maintain("cleanup_orphan_uploads", days_old="orphan_days_old", max_objects="max_objects")
+    maintain("condemn_unreconciled", max_objects="max_objects")
     maintain("cleanup_failed_jobs", days_old="days_old", max_objects="max_objects")
     maintain("cleanup_stuck_jobs", hours_old="hours_old", max_objects="max_objects")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from devstack import minio_build, report, stack
 from devstack.errors import DevstackError
+from storage.errors import StorageError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,7 +61,7 @@ def main() -> int:
     """Entry point; an expected error is one message without a traceback."""
     try:
         run(parser().parse_args())
-    except DevstackError as problem:
+    except (DevstackError, StorageError) as problem:
         print(f"devstack: {problem}", file=sys.stderr)
         return 1
     return 0

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from devstack import stack, witness
+from devstack import demo_backup, stack, witness
 from devstack.airflow_api import AirflowApi
 from devstack.errors import DevstackError
 from devstack.sample import generate, load, open_uploads
@@ -73,6 +73,7 @@ def _demo(store: str, jobs: int) -> int:
     commands.probe_now(settings)
     _step("Airflow")
     servers = stack.up(store, home=home, extra_env=EXTRA, say=_say)
+    demo_backup.run(servers, settings)
     ok = _clean(servers, settings)
     _farewell(servers, time.monotonic() - began)
     return 0 if ok else 1

@@ -17,7 +17,7 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT, connection
 
-from devstack import pg_programs, ports
+from devstack import ports
 from devstack.credentials import write_private
 from devstack.errors import DevstackError, NotReady, ServerDied, UnsafeFolder
 from devstack.process import (
@@ -30,6 +30,7 @@ from devstack.process import (
     wait_ready,
     wait_until,
 )
+from storage.stores import pg_programs
 
 SUPERUSER = "postgres"
 READY_SECONDS = 60.0
@@ -71,7 +72,7 @@ class Postgres:
         with self.connect() as session, session.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (owner,))
             verb = "ALTER" if cursor.fetchone() else "CREATE"
-            role = sql.SQL(verb + " ROLE {} LOGIN PASSWORD {}")
+            role = sql.SQL(verb + " ROLE {} LOGIN CREATEDB PASSWORD {}")  # it restores beside the live one
             cursor.execute(role.format(sql.Identifier(owner), sql.Literal(password)))
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
             if cursor.fetchone() is None:
@@ -98,10 +99,10 @@ def start(folder: Path, *, port: int | None = None, fsync: bool = True) -> Postg
     As root the server runs under the account `postgres` or `nobody`, so every parent of `folder` must be
     passable for it. Each major version has data of its own in the folder.
     """
-    account = pg_programs.server_account()
+    account = pg_programs.account()
     own_folder(folder, 0o711 if account else 0o700)
-    bindir = pg_programs.reachable_bindir(pg_programs.find_bindir(), account, folder)
-    version = pg_programs.version_of(bindir)
+    bindir = pg_programs.reachable(pg_programs.server(), account, folder)
+    version = ".".join(map(str, pg_programs.version(bindir / "postgres")))
     password = superuser_password(folder)
     data = folder / f"data-{version.partition('.')[0]}"
     if not (data / "PG_VERSION").exists():

@@ -17,7 +17,16 @@ from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryActi
 from airflow.sdk.exceptions import AirflowSkipException
 
 from storage import catalog
-from storage.errors import JobBusy, LockLost, StorageError, TransientFault, Unreachable
+from storage.errors import (
+    DatabaseBusy,
+    DumpFailed,
+    JobBusy,
+    LockLost,
+    ScratchFault,
+    StorageError,
+    TransientFault,
+    Unreachable,
+)
 
 if TYPE_CHECKING:
     from storage.model import Run
@@ -27,12 +36,14 @@ if TYPE_CHECKING:
 S3_CONNECTION, DB_CONNECTION = "storage_s3", "storage_db"
 ANSWER_WITHIN = timedelta(hours=20)  # an unanswered approval is a rejection
 
+TRANSIENT = (Unreachable, TransientFault, JobBusy, LockLost, DumpFailed, ScratchFault, DatabaseBusy)
+
 #: What passes by itself is tried again; what an operator must mend is not.
 RETRIES = ExceptionRetryPolicy(
     rules=[
         *(
             RetryRule(exception=error, action=RetryAction.RETRY, retry_delay=timedelta(seconds=20))
-            for error in (Unreachable, TransientFault, JobBusy, LockLost)
+            for error in TRANSIENT
         ),
         RetryRule(exception=HITLRejectException, action=RetryAction.FAIL),
         RetryRule(exception=StorageError, action=RetryAction.FAIL),
@@ -88,7 +99,7 @@ def schedule(name: str, default: str) -> CronTriggerTimetable:
     return CronTriggerTimetable(os.environ.get(name, default), timezone="UTC", run_immediately=timedelta(0))
 
 
-def maintain(name: str, **fields: str) -> None:
+def maintain(name: str, **fields: str) -> Any:
     """The three tasks of a maintenance job: plan, approve, apply.
 
     ``fields`` says which form field each of its parameters is read from: ``hours_old="temp_hours_old"``.
@@ -117,7 +128,7 @@ def maintain(name: str, **fields: str) -> None:
         )
         planned >> approve >> apply(planned)
 
-    job()
+    return job()
 
 
 class ApprovePlan(ApprovalOperator):
@@ -242,7 +253,10 @@ def settings() -> Settings:
     s3 = AwsBaseHook(aws_conn_id=S3_CONNECTION, client_type="s3").conn_config
     database = PostgresHook(postgres_conn_id=DB_CONNECTION).sqlalchemy_url
     extra = s3.extra_config
-    names = ("bucket", "backup_bucket", "maintenance_bucket", "temp_dir", "public_endpoint_url")
+    names = (
+        "bucket", "backup_bucket", "maintenance_bucket", "temp_dir", "public_endpoint_url",
+        "backup_recipients", "backup_identity_file", "proof_server",
+    )  # fmt: skip
     return Settings(
         endpoint_url=s3.endpoint_url or "https://s3.amazonaws.com",
         access_key=s3.aws_access_key_id or "",

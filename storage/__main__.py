@@ -10,8 +10,9 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from storage import commands, console
+from storage import commands, commands_backup, commands_restore, console
 from storage.errors import EXIT_FAILED, MachineFault, StorageError
 
 
@@ -41,10 +42,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(required=True, metavar="COMMAND")
 
     def verb(name: str, help: str, does: object) -> argparse.ArgumentParser:
-        one = verbs.add_parser(name, help=help, description=help)
-        one.add_argument("--json", action="store_true", help="one JSON document on stdout")
-        one.set_defaults(does=does)
-        return one
+        return _verb(verbs, name, help, does)
 
     verb("jobs", "list the maintenance jobs", commands.jobs)
     for name, help, does in (
@@ -69,7 +67,76 @@ def parser() -> argparse.ArgumentParser:
     verb("resume", "lift a pause", commands.resume)
     one = verb("migrate", "make or update the schema and know this bucket and database", commands.migrate)
     one.add_argument("--adopt", action="store_true", help="accept another bucket or database than before")
+    _backup_parser(verbs)
+    _restore_parser(verbs)
     return top
+
+
+def _backup_parser(verbs: Any) -> None:
+    """``storage backup VERB``."""
+    about = "take, prove, list and prune backups"
+    of_backup = verbs.add_parser("backup", help=about, description=about)
+    inner = of_backup.add_subparsers(required=True, metavar="VERB")
+
+    def verb(name: str, help: str, does: object, *, backup: bool = False) -> argparse.ArgumentParser:
+        return _verb(inner, name, help, does, backup=backup)
+
+    one = verb("run", "take a backup and prove it by restoring it", commands_backup.run)
+    one.add_argument("kind", nargs="?", choices=("database", "metadata", "all"), default="all")
+    one.add_argument("--no-proof", action="store_true", help="only take it: it does not count until proven")
+    one.add_argument("--accept", action="store_true", help="accept a listing far off the last one")
+    one.add_argument("--details", action="store_true", help="also each object's metadata and tags (slow)")
+    one = verb("list", "the backups there are", commands_backup.listing)
+    one.add_argument("--from-bucket", action="store_true", help="ask the bucket; needs no database")
+    one.add_argument("--all", action="store_true", help="also expired ones")
+    verb("show", "what a backup consists of (needs no database)", commands_backup.show, backup=True)
+    verb("verify", "read every byte again and compare hashes", commands_backup.verify, backup=True)
+    verb("prove", "restore it into a scratch database and compare", commands_backup.prove_one, backup=True)
+    one = verb("prune", "show what the retention rule lets go; --act deletes it", commands_backup.prune)
+    one.add_argument("--act", action="store_true", help="delete it")
+    one.add_argument("--param", action="append", metavar="NAME=NUMBER", help="such as days_old=60")
+    one = verb("pin", "keep a backup for ever", commands_backup.pin, backup=True)
+    one.add_argument("--reason", default="")
+    one.set_defaults(pinned=True)
+    one = verb("unpin", "let the retention rule decide on it again", commands_backup.pin, backup=True)
+    one.set_defaults(pinned=False)
+    verb("check", "red when no fresh proven backup exists, or one is far off", commands_backup.check)
+    verb("rebuild", "enter into the catalogue what only the bucket knows", commands_backup.rebuild_catalogue)
+    verb("drill", "bring the newest one to life on an empty server, timed", commands_backup.drilled)
+    one = verb("guard", "whether files are given up only with a fresh backup", commands_backup.guarding)
+    one.add_argument("state", choices=("on", "off"))
+
+
+def _restore_parser(verbs: Any) -> None:
+    about = "bring a backup back: beside the live database, or in its place"
+    one = _verb(verbs, "restore", about, commands_restore.run)
+    one.add_argument("backup", nargs="?", metavar="BACKUP", help="its id, or latest (the newest proven)")
+    one.add_argument("--into", default="", metavar="NAME", help="a database that is new or empty")
+    one.add_argument(
+        "--confirm", default="", metavar="NAME", help="for --into, --live, --undo: the name again"
+    )
+    one.add_argument("--live", action="store_true", help="take the live one's place; the old one is kept")
+    one.add_argument("--undo", action="store_true", help="put the database back that --live replaced")
+    one.add_argument("--drop-kept", action="store_true", help="drop kept databases whose 7 days are over")
+    one.add_argument("--tables", default="", metavar="T,T", help="only these tables, into a new database")
+    one.add_argument("--api-key", default="", metavar="KEY", help="compare one key's rows with the live ones")
+    one.add_argument("--job", default="", metavar="JOB", help="the same for a job, or its metadata.json")
+    one.add_argument("--apply", action="store_true", help="put back what is missing of --api-key or --job")
+    one.add_argument("--roles", action="store_true", help="print the server's roles as SQL")
+    about = "after a restore: judge what is newer than the backup"
+    one = _verb(verbs, "reconcile", about, commands_restore.reconciled)
+    one.add_argument("--adopt", nargs="+", default=[], metavar="JOB", help="keep its files (all: every one)")
+    one.add_argument("--condemn", nargs="+", default=[], metavar="JOB", help="let its files go (or all)")
+    one.add_argument("--close", action="store_true", help="all is judged: maintenance goes on")
+
+
+def _verb(verbs: Any, name: str, help: str, does: object, *, backup: bool = False) -> argparse.ArgumentParser:
+    one: argparse.ArgumentParser = verbs.add_parser(name, help=help, description=help)
+    if backup:
+        one.add_argument("backup", metavar="BACKUP", help="its id, or latest")
+    one.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    one.set_defaults(does=does)
+    return one
 
 
 def _positive(text: str) -> int:

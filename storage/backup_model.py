@@ -27,6 +27,10 @@ class BackupId(str):
             raise InvalidName(value, "backup id", "it looks like 20260131T030000Z-0a1b2c3d")
         return super().__new__(cls, value)
 
+    @property
+    def begun(self) -> datetime:
+        return datetime.strptime(self[:16], "%Y%m%dT%H%M%S%z")
+
 
 def folder(kind: BackupKind, id: BackupId) -> Prefix:
     """Where a backup lies in the backup bucket."""
@@ -86,21 +90,55 @@ class DatabaseFacts:
         return sum(table.rows for table in self.tables)
 
 
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What is stored with an object beside its bytes. ``metadata``: the user's, without ``x-amz-meta-``."""
+
+    content_type: str = ""
+    content_encoding: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A small object, whole: its bytes as stored. ``md5``: whether its etag is the MD5 of them."""
+
+    key: ObjectKey
+    etag: str
+    md5: bool
+    attributes: Attributes
+    body: bytes
+
+
 @dataclass(frozen=True, kw_only=True)
 class MetadataFacts:
-    """A bucket as one listing showed it; a listing is no snapshot, so it has a beginning and an end."""
+    """A bucket as one listing showed it; a listing is no snapshot, so it has a beginning and an end.
+
+    ``store_time`` is the beginning by the store's own clock, to the second. ``by_prefix``: objects and bytes
+    by the first segment of the key, such as ``processed/``; '' is for keys without one, 'others' for the
+    segments beyond a thousand. ``missing_documents``: completed jobs without a metadata.json. ``left_out``:
+    documents that were met and not fetched; the first hundred of them are in ``left_out_why``.
+    """
 
     bucket: str
     identity: str
     taken_at: datetime
     ended_at: datetime
+    store_time: datetime
     objects: int = 0
     bytes: int = 0
     documents: int = 0
     missing_documents: int = 0
+    left_out: int = 0
+    left_out_why: Mapping[str, str] = field(default_factory=dict)
     first_key: str = ""
     last_key: str = ""
     by_prefix: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def lasting(self) -> int:
+        """Objects outside temp/, whose number does not change from hour to hour."""
+        return self.objects - self.by_prefix.get("temp/", (0, 0))[0]
 
 
 @dataclass(frozen=True, kw_only=True)

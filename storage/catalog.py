@@ -11,7 +11,9 @@ from storage.engine.plan import Draft
 from storage.errors import UnknownJob
 from storage.policies.jobs import FailedJobs, StuckJobs
 from storage.policies.reap import Reap
+from storage.policies.retention import OldBackups, Rule
 from storage.policies.temp import EndedTempFiles, EndedTempObjects, TempFiles, TempObjects
+from storage.policies.unreconciled import CondemnUnreconciled
 from storage.policies.uploads import OrphanUploads, StaleUploads
 from storage.ports import Stores
 
@@ -33,8 +35,8 @@ def _hours(default: float, floor: float, ceiling: float, help: str) -> Parameter
     return Parameter(name="hours_old", default=default, floor=floor, ceiling=ceiling, help=help)
 
 
-def _days(default: float, help: str) -> Parameter:
-    return Parameter(name="days_old", default=default, floor=1, ceiling=3650, help=help)
+def _days(default: float, help: str, floor: float = 1) -> Parameter:
+    return Parameter(name="days_old", default=default, floor=floor, ceiling=3650, help=help)
 
 
 _ALL = (
@@ -89,6 +91,14 @@ _ALL = (
         checks=(guard.shrunk, guard.fresh_backup),
     ),
     MaintenanceJob(
+        name="condemn_unreconciled",
+        title="Objects of jobs that were condemned after a restore and have no row, two weeks ahead",
+        resource="objects",
+        policy=CondemnUnreconciled,
+        limits=Limits(max_fraction=None),  # a person judged each of these jobs
+        checks=(guard.fresh_backup,),
+    ),
+    MaintenanceJob(
         name="cleanup_failed_jobs",
         title="Objects of failed jobs, a week after the failure",
         resource="objects",
@@ -107,6 +117,14 @@ _ALL = (
         counted=("fail",),
         population=_all_jobs,
         checks=(guard.backlog,),
+    ),
+    MaintenanceJob(
+        name="cleanup_old_backups",
+        title="Backups that the retention rule no longer keeps, once there is a fresh proven one",
+        resource="objects",
+        policy=lambda days_old: OldBackups(rule=Rule(daily_days=days_old)),
+        parameters=(_days(30, "Backups younger than so many days stay.", floor=7),),
+        limits=Limits(max_fraction=None),  # the rule itself gives up at most half of a kind at once
     ),
     MaintenanceJob(
         name="reap",

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from storage import catalog, connect, console
+from storage.backup_model import KINDS
 from storage.clock import utcnow
 from storage.engine import apply as applying
 from storage.engine import guard, sweep
@@ -46,7 +47,7 @@ def plan(args: Namespace) -> int:
     with connect.stores(settings()) as stores, console.progress(args.json) as progress:
         job = catalog.get(args.job)
         run = sweep.plan(job, stores, as_of(args), params(args), requested_by=who(), progress=progress)
-        _show(run, stores, args.json, with_actions=True)
+        show_run(run, stores, args.json, with_actions=True)
     if run.state == "waiting":
         console.err.print(
             f"Waits for approval: storage apply {run.id} --approve {run.plan_sha256}", soft_wrap=True
@@ -58,7 +59,7 @@ def run(args: Namespace) -> int:
     with connect.stores(settings()) as stores, console.progress(args.json) as progress:
         job = catalog.get(args.job)
         done = sweep.run(job, stores, as_of(args), params(args), requested_by=who(), progress=progress)
-        _show(done, stores, args.json)
+        show_run(done, stores, args.json)
     return 0
 
 
@@ -66,7 +67,7 @@ def apply(args: Namespace) -> int:
     with connect.stores(settings()) as stores, console.progress(args.json) as progress:
         run_id = _run_of(args.plan)
         done = applying.apply(run_id, stores, approve=args.approve or "", by=who(), progress=progress)
-        _show(done, stores, args.json)
+        show_run(done, stores, args.json)
     return 0
 
 
@@ -76,7 +77,7 @@ def runs(args: Namespace) -> int:
             found = stores.runs.get(args.run)
             if found is None:
                 raise NoSuchRun(args.run)
-            _show(found, stores, args.json, with_actions=True)
+            show_run(found, stores, args.json, with_actions=True)
         elif args.json:
             console.emit_json(stores.runs.latest(limit=args.limit))
         else:
@@ -148,13 +149,17 @@ def status(args: Namespace) -> int:
 
 def _status(stores: Stores) -> dict[str, Any]:
     last = {run.job: run for run in reversed(stores.runs.latest(limit=200))}
-    on = stores.control.read(guard.BACKUP_GUARD) == "on"
+    proven = {kind: stores.catalogue.newest_proven(kind) for kind in KINDS}
     facts: dict[str, Any] = {
         "paused": stores.control.paused() or "no",
-        "guard_fresh_backup": "on" if on else "off (no backup job exists yet)",
+        "guard_fresh_backup": stores.control.read(guard.BACKUP_GUARD) or "on",
         "restore_epoch": stores.control.read("restore_epoch") or "none",
         "server": stores.control.capabilities().server or "not probed: run `storage probe`",
     }
+    for of, backup in proven.items():
+        facts[f"proven_{of}"] = (
+            f"{backup.id}, taken {backup.taken_at:%Y-%m-%d %H:%M} UTC" if backup else "none"
+        )
     for status_, count in sorted(stores.jobs.counts().items()):
         facts[f"jobs_{status_}"] = f"{count:,}"
     for kind, total in stores.tombstones.open().items():
@@ -237,7 +242,7 @@ def _run_of(plan: str) -> str:
     return plan.rsplit("/", 1)[-1].removesuffix(".jsonl.gz")
 
 
-def _show(run: Run, stores: Stores, as_json: bool, with_actions: bool = False) -> None:
+def show_run(run: Run, stores: Stores, as_json: bool, with_actions: bool = False) -> None:
     details = stores.runs.details(run.id)
     if as_json:
         actions = list(read(run, stores.plans)) if with_actions else None

@@ -11,17 +11,20 @@ from typing import Any
 
 from minio import Minio
 from sqlalchemy import Engine
+from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
+from storage.backups.site import Site
 from storage.clock import utcnow
 from storage.engine import guard
 from storage.model import BucketName
-from storage.ports import Stores
+from storage.ports import ObjectStore, Stores
 from storage.settings import Settings
 from storage.stores.files import TempFolder
 from storage.stores.pg_backups import PostgresCatalogue
 from storage.stores.pg_jobs import PostgresJobs
 from storage.stores.pg_migrate import migrate
+from storage.stores.pg_reconcile import PostgresVerdicts
 from storage.stores.pg_runs import PostgresControl, PostgresRuns
 from storage.stores.pg_tombstones import PostgresTombstones, PostgresUploads
 from storage.stores.postgres import connect
@@ -36,6 +39,22 @@ def endpoint(settings: Settings) -> Endpoint:
         access_key=settings.access_key,
         secret_key=settings.secret_key,
     )
+
+
+def database_name(settings: Settings) -> str:
+    return str(make_url(settings.database_url).database)
+
+
+def vault(settings: Settings) -> ObjectStore:
+    """The backup bucket by the store's credentials alone: what is left when the database is gone."""
+    return S3Bucket(endpoint(settings), BucketName(settings.backup_bucket))
+
+
+@contextmanager
+def site(settings: Settings) -> Iterator[Site]:
+    """The installation as backups see it."""
+    with stores(settings) as opened:
+        yield Site(stores=opened, settings=settings)
 
 
 @contextmanager
@@ -64,6 +83,7 @@ def _bundle(settings: Settings, clock: Callable[[], datetime], engine: Engine, h
             server,
             bucket,
             conditional=lambda: control.capabilities().conditional_bulk_delete is True,
+            creates=lambda: control.capabilities().conditional_put is True,
             http=http,
         ),
         plans=S3Bucket(server, BucketName(settings.maintenance_bucket), http=http),
@@ -81,6 +101,7 @@ def _bundle(settings: Settings, clock: Callable[[], datetime], engine: Engine, h
         runs=PostgresRuns(engine),
         control=control,
         tombstones=PostgresTombstones(engine),
+        verdicts=PostgresVerdicts(engine),
         uploads=PostgresUploads(engine, bucket),
         clock=clock,
     )

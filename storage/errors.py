@@ -254,3 +254,46 @@ class TargetInUse(StorageError):
 
     exit_code = EXIT_REFUSED
     next_step = "Name a new database, or leave --into away: a new one is made then."
+
+
+class BackupAlarm(StorageError):
+    """The backups need attention: {0}"""
+
+    next_step = "`storage backup list` shows them, `storage backup run` takes and proves one."
+
+
+class ListingDeviates(StorageError):
+    """The bucket lists {0:,} objects outside temp/, and the newest backup of it ({1}) has {2:,}."""
+
+    exit_code = EXIT_REFUSED
+    next_step = "No backup was made. See what became of them; if it is meant, run it again with --accept."
+
+
+class RightsMissing(AccessDenied):
+    """The database refused: {0}."""
+
+    next_step = "Its role needs CREATEDB and membership in the owners' roles; or name a superuser for once."
+
+
+class ServerTooOld(ConfigError):
+    """The backup is of PostgreSQL {0}, and the server is {1}: a dump does not restore into an older one."""
+
+    next_step = "Name a server of that version or a newer one in STORAGE_DATABASE_URL."
+
+
+class DatabaseBusy(StorageError):
+    """{0!r} is in use: {1}."""
+
+    exit_code = EXIT_REFUSED
+    transient = True
+    next_step = "Nothing was changed. End those sessions or prepared transactions, then run it again."
+
+
+class TargetLeft(StorageError):
+    """The restore failed, and {0!r}, which was there before, was left; empty it to try again: {1}"""
+
+
+class NotAdopted(StorageError):
+    """The kept database's rows do not fit into the live one: {0}."""
+
+    next_step = "Put back what they refer to, or adopt the others by name, then repeat it."

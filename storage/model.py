@@ -176,6 +176,7 @@ class Owned:
     owner: JobId | None = None
     job: Job | None = None
     condemned: bool = False
+    adopted: bool = False  # by an operator, after a restore that lost the row
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
+from storage.backup_model import Attributes, Document
 from storage.model import (
     BucketName,
     DeleteTarget,
@@ -23,7 +24,7 @@ from storage.model import (
     UploadInfo,
     UploadPart,
 )
-from storage.records import Catalogue, Control, RunLog, Tombstones, UploadJournal
+from storage.records import Catalogue, Control, RunLog, Tombstones, UploadJournal, Verdicts
 
 
 class Writer(Protocol):
@@ -69,8 +70,13 @@ class ObjectStore(Protocol):
 
     def put_file(self, key: ObjectKey, path: Path) -> None: ...
 
-    def create(self, key: ObjectKey, data: bytes) -> None:
-        """Write a new object. Raises PreconditionFailed where there is another, if the store can tell."""
+    def create(
+        self, key: ObjectKey, data: bytes, attributes: Attributes | None = None, *, over: bool = False
+    ) -> None:
+        """Write a new object. Raises PreconditionFailed where there is another, if the store can tell.
+
+        With ``over`` it takes the place of another.
+        """
         ...
 
     def writer(self, key: ObjectKey, size_hint: int = 0) -> AbstractContextManager[Writer]:
@@ -79,6 +85,18 @@ class ObjectStore(Protocol):
 
     def open(self, key: ObjectKey) -> AbstractContextManager[BinaryIO]:
         """The raw bytes, streamed. Raises ObjectMissing."""
+        ...
+
+    def document(self, key: ObjectKey, most: int) -> Document | None:
+        """The whole object by one request; None for more than ``most`` bytes. Raises ObjectMissing."""
+        ...
+
+    def attributes(self, key: ObjectKey) -> tuple[Attributes, dict[str, str]]:
+        """What the object carries beside its bytes, and its tags. Raises ObjectMissing."""
+        ...
+
+    def configuration(self) -> dict[str, Any]:
+        """Lifecycle, policy and so on as the store answers; {"unsupported": code} where it refuses."""
         ...
 
     def uploads(self) -> Iterator[UploadInfo]:
@@ -190,5 +208,6 @@ class Stores:
     runs: RunLog
     control: Control
     tombstones: Tombstones
+    verdicts: Verdicts
     uploads: UploadJournal
     clock: Callable[[], datetime]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from storage.backup_model import Backup, BackupId, BackupKind, BackupState
 from storage.model import Capabilities, JobId, ObjectKey, Outcome, Run, Tombstone, Totals, UploadInfo
@@ -144,3 +145,35 @@ class Catalogue(Protocol):
         ...
 
     def newest_proven(self, kind: BackupKind) -> Backup | None: ...
+
+
+Ruling = Literal["adopt", "condemn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided of a job that a restore left in doubt. ``epoch`` is the instant of that restore."""
+
+    owner: JobId
+    ruling: Ruling
+    epoch: datetime
+
+
+class Verdicts(Protocol):
+    """What operators decided after restores. One verdict an owner and epoch."""
+
+    def of(self, owners: Iterable[JobId], epoch: datetime | None = None) -> dict[JobId, Verdict]:
+        """The latest verdict on each, or the one of that epoch."""
+        ...
+
+    def condemned(self) -> Iterator[Verdict]:
+        """Owners condemned in an epoch that is closed and not judged again since, streamed."""
+        ...
+
+    def record(self, owners: Iterable[JobId], ruling: Ruling, epoch: datetime, by: str) -> None:
+        """Enter a verdict; another one of the same epoch gives way to it."""
+        ...
+
+    def close(self, epoch: datetime, by: str, now: datetime) -> None:
+        """End epoch and pause, and forget what earlier runs left; one transaction, with its audit."""
+        ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from urllib.parse import urlsplit
 
@@ -74,15 +74,16 @@ class Settings:
             )
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> Settings:
-        """Raises ConfigError for what is missing, unknown or contradictory."""
+    def from_env(cls, env: Mapping[str, str], without: Sequence[str] = ()) -> Settings:
+        """Raises ConfigError for what is unknown, contradictory, or missing; ``without`` may be missing."""
         _refuse_unknown(env)
         env = {**env, "MINIO_ENDPOINT": _minio_endpoint(env)}
         values = {one.name: _value(one.name, env) for one in fields(cls)}
-        missing = [f"STORAGE_{name.upper()}" for name in REQUIRED if not values[name]]
+        needed = [name for name in REQUIRED if name not in without]
+        missing = [f"STORAGE_{name.upper()}" for name in needed if not values[name]]
         if missing:
             raise ConfigError(f"Not set: {', '.join(missing)}. See README, Configuration.")
-        return cls(**{name: value for name, value in values.items() if value})
+        return cls(**dict.fromkeys(without, "") | {name: value for name, value in values.items() if value})
 
 
 def _value(name: str, env: Mapping[str, str]) -> str:

@@ -3,13 +3,15 @@ stream, while the same snapshot's tables are counted and hashed beside it. Nothi
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import replace
 
 from storage.backup_model import Backup, BackupId, DatabaseFacts, Manifest, Part
 from storage.backups.sealing import recipients, seal
 from storage.backups.site import Progress, Site, Told, entered, finish, part
-from storage.errors import EmptyDatabase
+from storage.errors import DumpFailed, EmptyDatabase
 from storage.stores import pg_content, pg_dump
 
 TOOLS = ("pg_dump", "pg_dumpall", "pg_restore")
@@ -25,8 +27,7 @@ def backup_database(site: Site, progress: Progress | None = None) -> Backup:
     to = recipients(site.settings.backup_recipients)
     with entered(site, "database", id), pg_content.snapshot(url) as (snapshot, first, read):
         tools = {name: pg_dump.tool(name, first.major) for name in TOOLS}
-        with ThreadPoolExecutor(1) as beside:
-            reading = beside.submit(read)
+        with _beside(read) as reading:
             dumped = _dump(site, id, first, snapshot, progress)
             roles = _globals(site, id, first)
             facts = reading.result()
@@ -41,6 +42,22 @@ def backup_database(site: Site, progress: Progress | None = None) -> Backup:
             tools=tools,
         )
         return finish(site, manifest, facts.rows)
+
+
+@contextmanager
+def _beside(read: pg_content.Reader) -> Iterator[Future[DatabaseFacts]]:
+    """The reading in a thread of its own; what ends the block early ends the reading too, at once."""
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        try:
+            yield reading
+        except BaseException as error:
+            if reading.done() and isinstance(error, DumpFailed):
+                reading.result()  # where it failed first, pg_dump did only because the snapshot was gone
+            while not reading.done():
+                read.cancel()
+                wait([reading], 0.1)
+            raise
 
 
 def _dump(site: Site, id: BackupId, first: DatabaseFacts, snapshot: str, progress: Progress | None) -> Part:

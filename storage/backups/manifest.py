@@ -20,8 +20,9 @@ from storage.backup_model import (
     Part,
     SequenceFact,
     TableFact,
+    folder,
 )
-from storage.errors import BackupDamaged, NoSuchBackup, StorageError
+from storage.errors import BackupDamaged, InvalidName, NoSuchBackup, StorageError
 from storage.model import ObjectKey, Prefix
 from storage.ports import ObjectStore
 
@@ -39,13 +40,14 @@ def decode(data: bytes) -> Manifest:
     """The inverse of :func:`encode`. Raises BackupDamaged for what is not exactly as it was written."""
     try:
         values = json.loads(data)
+        written = _canonical(values)
         told = values.pop("sha256")
-        if told != _digest(values):
+        if told != _digest(values) or written != data:
             raise BackupDamaged("its manifest was edited")
         if values.pop("format") != FORMAT:
             raise BackupDamaged("its manifest is of another format; use the release that wrote it")
         return _manifest(values)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (InvalidName, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BackupDamaged(f"its manifest cannot be read ({error})") from error
 
 
@@ -58,16 +60,28 @@ def _digest(values: Mapping[str, Any]) -> str:
 
 
 def _manifest(values: dict[str, Any]) -> Manifest:
-    facts = values["facts"]
+    facts, id = values["facts"], BackupId(values["id"])
     return Manifest(
-        id=BackupId(values["id"]),
+        id=id,
         kind=values["kind"],
-        parts=tuple(Part(**one | {"key": ObjectKey(one["key"])}) for one in values["parts"]),
+        parts=tuple(_part(one, folder(values["kind"], id)) for one in values["parts"]),
         facts=_database(facts) if values["kind"] == "database" else _metadata(facts),
         recipients=tuple(values["recipients"]),
         tools=values["tools"],
         previous=values["previous"],
     )
+
+
+def _part(values: dict[str, Any], place: Prefix) -> Part:
+    part = Part(**_counted(values, "size") | {"key": ObjectKey(values["key"])})
+    if not part.key.startswith(place):  # or a forged manifest could have another backup's parts pruned
+        raise BackupDamaged(f"its manifest names {part.key}, which is not a part of it")
+    return part
+
+
+def _counted(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The values, of which those named are whole numbers."""
+    return values | {name: int(values[name]) for name in names}
 
 
 def _database(facts: dict[str, Any]) -> DatabaseFacts:
@@ -77,15 +91,15 @@ def _database(facts: dict[str, Any]) -> DatabaseFacts:
             "taken_at": datetime.fromisoformat(facts["taken_at"]),
             "locale": tuple(facts["locale"]),
             "extensions": tuple(facts["extensions"]),
-            "tables": tuple(TableFact(**one) for one in facts["tables"]),
-            "sequences": tuple(SequenceFact(**one) for one in facts["sequences"]),
-            "large_objects": TableFact(**facts["large_objects"]),
+            "tables": tuple(TableFact(**_counted(one, "rows")) for one in facts["tables"]),
+            "sequences": tuple(SequenceFact(**_counted(one, "value", "step")) for one in facts["sequences"]),
+            "large_objects": TableFact(**_counted(facts["large_objects"], "rows")),
         }
     )
 
 
 def _metadata(facts: dict[str, Any]) -> MetadataFacts:
-    times = {name: datetime.fromisoformat(facts[name]) for name in ("taken_at", "ended_at")}
+    times = {name: datetime.fromisoformat(facts[name]) for name in ("taken_at", "ended_at", "store_time")}
     by_prefix = {name: tuple(pair) for name, pair in facts["by_prefix"].items()}
     return MetadataFacts(**facts | times | {"by_prefix": by_prefix})
 
@@ -118,11 +132,11 @@ def _fetch(key: ObjectKey, kind: BackupKind, id: BackupId, vault: ObjectStore) -
 def scan(vault: ObjectStore, kind: BackupKind) -> Iterator[tuple[BackupId, Manifest | StorageError, str]]:
     """Every backup of a kind that the bucket holds: its manifest and the hash, or why it cannot be read."""
     for info in vault.scan(Prefix(f"{kind}/")):
-        folder, _, name = info.key.removeprefix(f"{kind}/").partition("/")
+        within, _, name = info.key.removeprefix(f"{kind}/").partition("/")
         if name != MANIFEST:
             continue
         try:
-            id = BackupId(folder)
+            id = BackupId(within)
         except StorageError:
             continue  # not ours
         try:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from storage.backup_model import Backup, BackupId, DatabaseFacts, Manifest, folder
@@ -32,18 +33,19 @@ def prove(site: Site, id: BackupId) -> Backup:
     with stores.runs.lock("prove"):
         try:
             manifest, sha256 = manifests.read(id, stores.vault)
-            _known(site, id, sha256)
+            as_recorded(site, id, sha256)
             certificate = _certificate(site, manifest, sha256)
         except (BackupDamaged, NotProven) as error:
             stores.catalogue.move(id, ["complete", "proven", "failed"], "failed", str(error))
             stores.runs.audit("not-proven", "", {"id": id, "why": str(error)})
             raise
-        key = ObjectKey(f"{folder(manifest.kind, id)}certificate-{certificate['proven_at']}.json")
+        at = datetime.fromisoformat(certificate["proven_at"])
+        key = ObjectKey(f"{folder(manifest.kind, id)}certificate-{at:%Y%m%dT%H%M%S.%fZ}.json")
         stores.vault.create(key, json.dumps(certificate, indent=1).encode())
         return _enter(site, manifest, sha256, certificate)
 
 
-def _known(site: Site, id: BackupId, sha256: str) -> None:
+def as_recorded(site: Site, id: BackupId, sha256: str) -> None:
     """The bucket's manifest must be the one the catalogue recorded when it was written."""
     known = site.stores.catalogue.get(id)
     if known and known.manifest_sha256 not in ("", sha256):
@@ -59,7 +61,7 @@ def _certificate(site: Site, manifest: Manifest, sha256: str) -> Certificate:
         "kind": manifest.kind,
         "manifest_sha256": sha256,
         "taken_at": manifest.facts.taken_at.isoformat(),
-        "proven_at": f"{now:%Y%m%dT%H%M%S.%fZ}",
+        "proven_at": now.isoformat(),
         "seconds_to_prove": round(time.monotonic() - began, 2),
         "age_seconds": round((now - manifest.facts.taken_at).total_seconds()),
         **found,
@@ -149,7 +151,7 @@ def differences(expected: DatabaseFacts, found: DatabaseFacts) -> list[str]:
 def scratch(site: Site, manifest: Manifest) -> Iterator[tuple[str, str]]:
     """An empty database to restore into, and in words where it is: on a throw-away server, or beside ours."""
     facts, own = manifest.database, site.settings.database_url
-    name = f"{pg_scratch.PREFIX}{manifest.id.replace('-', '_').lower()}"
+    name = pg_scratch.scratch_name(own, manifest.id.replace("-", "_").lower())
     if _throw_away(site, facts.major):
         with pg_scratch.server(facts.major) as server, pg_scratch.database(server, name, facts.locale) as url:
             yield f"a throw-away server of version {facts.major}", url

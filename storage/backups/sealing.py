@@ -14,6 +14,7 @@ from storage.errors import BackupDamaged, ConfigError, NoKey
 
 LEVEL = 1  # of zstd: dumps hardly get smaller above it, and several times slower
 CHUNK = 1 << 20
+LEAST = 9  # bytes of a zstd frame
 _AGE = b"age-encryption.org/"
 
 
@@ -37,8 +38,8 @@ def recipients(words: str) -> tuple[pyrage.x25519.Recipient, ...]:
             found.append(pyrage.x25519.Recipient.from_str(word))
         except pyrage.RecipientError as error:
             raise ConfigError(
-                f"STORAGE_BACKUP_RECIPIENTS: {word!r} is no age recipient ({error}). It begins with age1; "
-                "`age-keygen` makes a key and prints it. A private key never belongs here."
+                f"STORAGE_BACKUP_RECIPIENTS: {word[:8]}... is no age recipient ({error}). It begins with "
+                "age1; `age-keygen` makes a key and prints it. A private key never belongs here."
             ) from error
     return tuple(found)
 
@@ -68,32 +69,36 @@ def seal(source: Source, sink: Sink, to: Sequence[pyrage.x25519.Recipient] = ())
 
 
 def _encrypt(source: BinaryIO, sink: Sink, to: Sequence[pyrage.x25519.Recipient]) -> None:
-    """Encrypt; an error of source or sink comes out as it was, which pyrage would turn into its own."""
+    """Encrypt; an error of source or sink comes out as it was.
+
+    pyrage would turn it into its own, and hide that of the last write altogether.
+    """
     noting = _Noting(source, sink)
     try:
         pyrage.encrypt_io(noting, noting, list(to))
     except pyrage.EncryptError:
-        if noting.error:
-            raise noting.error from None
-        raise
+        if noting.error is None:
+            raise
+    if noting.error:
+        raise noting.error
 
 
 class _Noting:
     def __init__(self, source: BinaryIO, sink: Sink) -> None:
         self._source, self._sink = source, sink
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def read(self, size: int = -1) -> bytes:
         try:
             return self._source.read(size)
-        except Exception as error:
+        except BaseException as error:  # also a cancel
             self.error = error
             raise
 
     def write(self, data: bytes) -> int:
         try:
             self._sink.write(data)
-        except Exception as error:
+        except BaseException as error:  # also a cancel
             self.error = error
             raise
         return len(data)
@@ -117,6 +122,7 @@ def unseal(source: BinaryIO, sink: Sink, keys: Sequence[pyrage.x25519.Identity] 
                 pyrage.decrypt_io(source, unpacked, list(keys))
             else:
                 copyfileobj(source, unpacked, CHUNK)
+            _at_end(unpacked, source.tell())
     except zstandard.ZstdError as error:
         raise BackupDamaged(f"it does not decompress ({error})") from error
     except pyrage.DecryptError as error:
@@ -127,3 +133,16 @@ def unseal(source: BinaryIO, sink: Sink, keys: Sequence[pyrage.x25519.Identity] 
         if error.errno is None:  # pyrage's own; one of the system has a number
             raise BackupDamaged(f"it does not decrypt ({error})") from error
         raise
+
+
+def _at_end(unpacked: Sink, size: int) -> None:
+    """Raise BackupDamaged where a frame was cut off: zstd's writer is content with less than a whole one.
+
+    Only behind the end of a frame does it take what follows for another one, which this is not.
+    """
+    try:
+        unpacked.write(b"no frame")
+    except zstandard.ZstdError as error:
+        if size >= LEAST and "Unknown frame descriptor" in str(error):
+            return
+    raise BackupDamaged("it does not decompress (its end is missing)")

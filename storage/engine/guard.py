@@ -69,7 +69,7 @@ def world(stores: Stores, as_of: datetime) -> None:
     _clocks(stores, as_of)
     _identity(stores)
     if epoch := stores.control.read("restore_epoch"):
-        raise Refused("restore-epoch", f"the database was restored ({epoch}) and is not reconciled yet.")
+        raise Refused("restore-epoch", f"the database was restored ({epoch}): run `storage reconcile`.")
 
 
 def _clocks(stores: Stores, as_of: datetime) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import groupby, islice
 
 from storage.engine.actions import AbortUpload, Action, Keep
 from storage.model import PROTECTED_PREFIXES, ObjectInfo, Owned, Prefix, UploadInfo, UploadPart, owner_of
-from storage.policies.base import NOTICE, condemn, span, with_jobs
+from storage.policies.base import LOOK_UP, NOTICE, condemn, span, with_jobs
 from storage.policies.jobs import NIGHT
 from storage.policies.temp import whose
 from storage.ports import Stores
@@ -107,13 +107,17 @@ class StaleUploads:
 
 @dataclass(frozen=True, kw_only=True)
 class OrphanUploads:
-    """Objects under ``uploads/`` whose job does not exist, gone ``older_than`` after they came."""
+    """Objects under ``uploads/`` whose job does not exist, gone ``older_than`` after they came.
+
+    Those of a job that an operator adopted after a restore stay, row or no row.
+    """
 
     older_than: timedelta
 
     def select(self, stores: Stores, as_of: datetime) -> Iterator[Owned]:
         things = stores.objects.scan(UPLOADS)
-        return with_jobs(things, lambda info: owner_of(info.key, UPLOADS), stores, stores.objects.bucket)
+        owned = with_jobs(things, lambda info: owner_of(info.key, UPLOADS), stores, stores.objects.bucket)
+        return _with_verdicts(owned, stores)
 
     def plan(self, items: Iterable[Owned], as_of: datetime) -> Iterator[Action | Keep]:
         lead = min(self.older_than, NOTICE + NIGHT)
@@ -121,6 +125,8 @@ class OrphanUploads:
             info = _info(item)
             if item.job:
                 yield Keep(info.key, info.size, f"belongs to job {item.job.id}, which is {item.job.status}")
+            elif item.adopted:
+                yield Keep(info.key, info.size, f"job {item.owner} was adopted after a restore")
             elif item.condemned:
                 yield Keep(info.key, info.size, "already condemned")
             elif PART.fullmatch(info.key):
@@ -132,6 +138,16 @@ class OrphanUploads:
                 due = max(info.last_modified + self.older_than, as_of + NOTICE)
                 why = f"came {span(as_of - info.last_modified)} ago; {whose(item)}"
                 yield condemn(info, due, why, item.owner, item.job)
+
+
+def _with_verdicts(items: Iterator[Owned], stores: Stores) -> Iterator[Owned]:
+    """The same things; those without a row say whether their owner was adopted."""
+    while chunk := list(islice(items, LOOK_UP)):
+        orphaned = {item.owner for item in chunk if item.owner and not item.job}
+        verdicts = stores.verdicts.of(orphaned) if orphaned else {}
+        kept = {owner for owner, verdict in verdicts.items() if verdict.ruling == "adopt"}
+        for item in chunk:
+            yield replace(item, adopted=True) if item.owner in kept else item
 
 
 def _info(item: Owned) -> ObjectInfo:

@@ -33,8 +33,10 @@ def spawn(
     """Start a program, as ``account`` if one is named, that gets the signal ``death`` when we end.
 
     It has a small environment (``env`` adds to it) and a process group of its own, so a Ctrl-C is ours.
+    It speaks English, for what it says is looked into.
     """
-    env = {name: os.environ[name] for name in KEPT if name in os.environ} | options.pop("env", {})
+    env = {name: os.environ[name] for name in KEPT if name in os.environ} | {"LC_MESSAGES": "C"}
+    env |= options.pop("env", {})
     entry = pwd.getpwnam(account) if account else None
     ids = (str(entry.pw_uid), str(entry.pw_gid)) if entry else ("-1", "-1")
     python = [os.path.realpath(sys.executable), "-I", "-S", "-c", _BIND]

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC
+from typing import Any
 
+import psycopg2
 from sqlalchemy import Connection
 
 from storage.backup_model import DatabaseFacts, SequenceFact, TableFact
 from storage.stores.postgres import Statements, connect, translated
 
 
-@contextmanager
-def snapshot(url: str) -> Iterator[tuple[str, DatabaseFacts, Callable[[], DatabaseFacts]]]:
-    """Hold a snapshot open: its name for pg_dump, the facts known at once, and a function that reads on.
+@dataclass(frozen=True)
+class Reader:
+    """Counts and hashes every table of a snapshot when it is called; any thread may cancel that."""
 
-    The function counts and hashes every table in the same snapshot; call it beside the dump.
-    """
+    _sql: Statements
+    _session: Connection
+    _first: DatabaseFacts
+    _driver: Any
+
+    def __call__(self) -> DatabaseFacts:
+        return _read(self._sql, self._session, self._first)
+
+    def cancel(self) -> None:
+        """End the statement that runs now, if one does."""
+        with suppress(psycopg2.Error):
+            self._driver.cancel()
+
+
+@contextmanager
+def snapshot(url: str) -> Iterator[tuple[str, DatabaseFacts, Reader]]:
+    """Hold a snapshot open: its name for pg_dump, the facts known at once, and what reads the others."""
     engine = connect(url)
     try:
         with translated(), engine.connect() as plain:
@@ -27,7 +44,7 @@ def snapshot(url: str) -> Iterator[tuple[str, DatabaseFacts, Callable[[], Databa
             sql.rows_in(session, "calm")
             first = _first(sql, session)
             name = str(session.exec_driver_sql("SELECT pg_export_snapshot()").scalar())
-            yield name, first, lambda: _read(sql, session, first)
+            yield name, first, Reader(sql, session, first, session.connection.driver_connection)
     finally:
         engine.dispose()
 
@@ -55,8 +72,8 @@ def _first(sql: Statements, session: Connection) -> DatabaseFacts:
 
 
 def _sequence(session: Connection, name: str, step: int) -> SequenceFact:
-    value = session.exec_driver_sql(f"SELECT last_value FROM {name}").scalar()
-    return SequenceFact(name, int(value or 0), step)
+    (value,) = _row(session, f"SELECT last_value FROM {name}")
+    return SequenceFact(name, int(value), step)
 
 
 def _read(sql: Statements, session: Connection, first: DatabaseFacts) -> DatabaseFacts:
@@ -69,7 +86,12 @@ def _read(sql: Statements, session: Connection, first: DatabaseFacts) -> Databas
 
 def _table(session: Connection, name: str) -> TableFact:
     """``name`` comes quoted by the server. The hash is a sum, so the order of the rows is of no matter."""
-    rows, total = session.exec_driver_sql(
-        f"SELECT count(*), coalesce(sum(hashtextextended((x.*)::text, 0)), 0) FROM ONLY {name} AS x"
-    ).one()
+    rows, total = _row(
+        session, f"SELECT count(*), coalesce(sum(hashtextextended((x.*)::text, 0)), 0) FROM ONLY {name} AS x"
+    )
     return TableFact(name, int(rows), str(total))
+
+
+def _row(session: Connection, statement: str) -> Sequence[Any]:
+    """The one row a statement finds; a % in a name is no placeholder."""
+    return session.exec_driver_sql(statement.replace("%", "%%")).one()

@@ -14,7 +14,7 @@ from storage.stores import pg_programs
 from storage.stores.child import Stderr, login, spawn
 
 #: What stderr says when the machine failed and not the backup.
-_MACHINE = re.compile(
+MACHINE = re.compile(
     r"No space left on device|could not extend file|connection to server|server closed the connection|"
     r"terminating connection|out of memory|out of shared memory|Cannot allocate memory"
 )
@@ -54,8 +54,9 @@ def _output(program: Path, url: str, options: Sequence[str]) -> Iterator[BinaryI
             child.stdout.close()
             child.kill()
             child.wait()
-        if code or _complaints(said := stderr.text()):
-            raise DumpFailed(program.name, stderr.text() if code else said)
+        said = stderr.text()
+        if code or _complaints(said):
+            raise DumpFailed(program.name, said or f"it ended with {code} and said nothing")
 
 
 def _complaints(said: str) -> bool:
@@ -86,7 +87,7 @@ def restore(url: str, major: int, options: Sequence[str] = ()) -> Iterator[IO[by
             child.wait()
         if code:
             said = stderr.text()
-            raise ScratchFault(said) if _MACHINE.search(said) else RestoreFailed(said)
+            raise ScratchFault(said) if MACHINE.search(said) else RestoreFailed(said)
 
 
 @contextmanager

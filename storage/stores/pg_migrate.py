@@ -48,9 +48,10 @@ def migrate(engine: Engine, files: Path | None = None) -> list[str]:
             session.exec_driver_sql(_LEDGER)
             return [*_numbered(session, files), *_pipeline(session, files)]
         finally:
-            session.exec_driver_sql("RESET statement_timeout")
-            session.exec_driver_sql("RESET lock_timeout")
-            session.exec_driver_sql(_UNLOCK)
+            if not session.invalidated:  # else the server has ended it, and with it the lock
+                session.exec_driver_sql("RESET statement_timeout")
+                session.exec_driver_sql("RESET lock_timeout")
+                session.exec_driver_sql(_UNLOCK)
 
 
 def _wait_for_lock(session: Connection) -> None:
@@ -210,7 +211,8 @@ def _transaction(session: Connection) -> Iterator[None]:
         with translated():
             yield
     except BaseException:
-        session.exec_driver_sql("ROLLBACK")
+        if not session.invalidated:
+            session.exec_driver_sql("ROLLBACK")
         raise
     session.exec_driver_sql("COMMIT")
 

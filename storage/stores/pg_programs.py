@@ -19,17 +19,20 @@ PLACES = (("/usr/lib/postgresql", "*/bin"), ("/usr", "pgsql-*/bin"))
 
 
 def client(program: str, major: int) -> Path:
-    """``program`` of the server's major version; else of the nearest newer one, which reads older servers.
+    """``program`` of the server's major version, its newest minor. Raises NoPostgresProgram.
 
-    Raises NoPostgresProgram: an older client refuses a newer server.
+    An older one refuses the server; a newer one writes what nothing can restore into a server so old.
     """
-    found = {version(folder / program): folder for folder in _folders() if (folder / program).exists()}
-    fit = sorted(one for one in found if one[0] >= major)
-    same = [one for one in fit if one[0] == major]
+    found = {version(folder / program): folder for folder in reversed(_existing(program))}
+    fit = [one for one in found if one[0] == major]
     if not fit:
         there = ", ".join(f"{'.'.join(map(str, v))} in {folder}" for v, folder in found.items()) or "none"
         raise NoPostgresProgram(program, major, there)
-    return found[max(same) if same else fit[0]] / program
+    return found[max(fit)] / program
+
+
+def _existing(program: str) -> list[Path]:
+    return [folder for folder in _folders() if (folder / program).exists()]
 
 
 def server(major: int | None = None) -> Path:
@@ -38,7 +41,7 @@ def server(major: int | None = None) -> Path:
     PG_BINDIR decides alone. Raises NoPostgresProgram.
     """
     named = os.environ.get("PG_BINDIR")
-    there = [f for f in _folders() if (f / "initdb").exists() and (f / "postgres").exists()]
+    there = [folder for folder in _existing("initdb") if (folder / "postgres").exists()]
     if named:
         there = [f for f in there if f == Path(named)]
     found = {version(folder / "postgres"): folder for folder in reversed(there)}

@@ -5,15 +5,19 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from storage.errors import NoPostgresProgram
+from storage.errors import NoPostgresProgram, ScratchFault
 from storage.stores import pg_programs
 from storage.stores.child import Stderr, login, spawn
+from storage.stores.pg_dump import MACHINE
 from storage.stores.postgres import connect, translated
 from storage.stores.sqlfiles import folder
 
 
 def amcheck(url: str, major: int) -> tuple[bool, str]:
-    """Whether tables and indexes are sound, and what is wrong; (True, why) where it cannot be asked."""
+    """Whether tables and indexes are sound, and what is wrong; (True, why) where it cannot be asked.
+
+    Raises ScratchFault where the machine failed.
+    """
     try:
         program = pg_programs.client("pg_amcheck", major)
     except NoPostgresProgram:
@@ -26,6 +30,8 @@ def amcheck(url: str, major: int) -> tuple[bool, str]:
     text = said.text()
     if "could not open extension control file" in text or "permission denied to create extension" in text:
         return True, "the server has no amcheck"
+    if code and MACHINE.search(text):
+        raise ScratchFault(text)
     return code == 0, text
 
 

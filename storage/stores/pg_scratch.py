@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import secrets
 import shutil
@@ -19,12 +20,11 @@ import psycopg2
 from psycopg2 import sql
 from sqlalchemy.engine import URL, make_url
 
-from storage.errors import ScratchFault, TargetInUse
+from storage.errors import RightsMissing, ScratchFault, TargetInUse
 from storage.stores import pg_programs
 from storage.stores.child import spawn
 from storage.stores.postgres import translated
 
-PREFIX = "storage_scratch_"  # of scratch databases: what bears it belongs to nobody else
 FOLDER = "storage-scratch-"
 READY = 60.0  # seconds until a server must answer
 #: A throw-away server: no durability, room for the locks of a restore of many tables in one transaction.
@@ -155,6 +155,8 @@ def create(url: str, name: str, locale: Sequence[str]) -> None:
             cursor.execute(made.format(*_words(name, encoding, collate, ctype)))
         except psycopg2.errors.DuplicateDatabase as error:
             raise TargetInUse(name, "there is one of that name") from error
+        except psycopg2.errors.InsufficientPrivilege as error:
+            raise RightsMissing(error.diag.message_primary) from error
         except (psycopg2.errors.WrongObjectType, psycopg2.errors.InvalidParameterValue):
             cursor.execute(made.format(*_words(name, encoding, "C", "C")))
 
@@ -168,10 +170,19 @@ def drop(url: str, name: str) -> None:
         cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
+def scratch_name(url: str, word: str) -> str:
+    """The name of a scratch database; what begins like it belongs to this site, and to no other."""
+    site = hashlib.sha256(str(make_url(url).database).encode()).hexdigest()[:8]
+    return f"storage_scratch_{site}_{word}"
+
+
 def leftovers(url: str) -> list[str]:
-    """Scratch databases on the server: under the lock of proving they belong to killed processes."""
+    """The site's scratch databases on its server: under the lock of proving, those of killed processes."""
     with administering(url) as cursor:
-        cursor.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", (PREFIX,))
+        cursor.execute(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND pg_has_role(datdba, 'USAGE')",
+            (scratch_name(url, ""),),
+        )
         return [row[0] for row in cursor.fetchall()]
 
 

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, cast
 
 from minio import Minio
 
+from storage.backup_model import Attributes, Document
 from storage.errors import ObjectMissing, PreconditionFailed, StoreRefused
 from storage.model import (
     BucketName,
@@ -32,6 +33,7 @@ from storage.model import (
     UploadPart,
 )
 from storage.records import UploadJournal
+from storage.stores import s3_config
 from storage.stores.s3_client import Endpoint, translated
 from storage.stores.s3_writer import MOST_PARTS, PART, StreamWriter, writing
 from storage.stores.s3_xml import Version, current, delete_body, failures, fits_xml, page, to_second, versions
@@ -124,21 +126,12 @@ class S3Bucket:
     def _head(self, key: ObjectKey) -> ObjectInfo:
         if _dotted(key):
             told = self.boto.head_object(Bucket=self.bucket, Key=key)
-            return ObjectInfo(
-                key,
-                told["ContentLength"],
-                told["LastModified"],
-                told["ETag"].strip('"'),
-                told.get("StorageClass", "STANDARD"),
-            )
+            etag, kind = told["ETag"].strip('"'), told.get("StorageClass", "STANDARD")
+            return ObjectInfo(key, told["ContentLength"], told["LastModified"], etag, kind)
         headers = self._minio._execute("HEAD", bucket_name=self.bucket, object_name=key).headers
-        return ObjectInfo(
-            key,
-            int(headers.get("content-length", 0)),
-            to_second(parsedate_to_datetime(headers["last-modified"])),
-            headers.get("etag", "").strip('"'),
-            headers.get("x-amz-storage-class") or "STANDARD",
-        )
+        etag, kind = headers.get("etag", "").strip('"'), headers.get("x-amz-storage-class") or "STANDARD"
+        when = to_second(parsedate_to_datetime(headers["last-modified"]))
+        return ObjectInfo(key, int(headers.get("content-length", 0)), when, etag, kind)
 
     def delete(self, targets: Sequence[DeleteTarget]) -> list[Failure]:
         """As the port says. Keys that no XML can carry go by requests of their own."""
@@ -174,11 +167,14 @@ class S3Bucket:
         with translated(self.bucket, key):
             self._minio.fput_object(self.bucket, key, str(path))
 
-    def create(self, key: ObjectKey, data: bytes) -> None:
-        condition: dict[str, Any] = {"IfNoneMatch": "*"} if self._creates() else {}
+    def create(
+        self, key: ObjectKey, data: bytes, attributes: Attributes | None = None, *, over: bool = False
+    ) -> None:
+        words = s3_config.put_words(key, attributes) if attributes else {}
+        words |= {"IfNoneMatch": "*"} if self._creates() and not over else {}
         try:
             with translated(self.bucket, key):
-                self.boto.put_object(Bucket=self.bucket, Key=key, Body=data, **condition)
+                self.boto.put_object(Bucket=self.bucket, Key=key, Body=data, **words)
         except PreconditionFailed:
             with self.open(key) as file:  # an answer that was lost looks like this when it is asked again
                 if file.read(len(data) + 1) != data:
@@ -211,6 +207,15 @@ class S3Bucket:
                 answer.close()
                 answer.release_conn()
 
+    def document(self, key: ObjectKey, most: int) -> Document | None:
+        return s3_config.document(self.boto, self.bucket, key, most)
+
+    def attributes(self, key: ObjectKey) -> tuple[Attributes, dict[str, str]]:
+        return s3_config.attributes(self.boto, self.bucket, key)
+
+    def configuration(self) -> dict[str, Any]:
+        return s3_config.configuration(self.boto, self.bucket)
+
     def uploads(self) -> Iterator[UploadInfo]:
         """Unprefixed, for some stores show an upload under a prefix only by its exact key."""
         with translated(self.bucket):
@@ -219,20 +224,14 @@ class S3Bucket:
                     yield UploadInfo(ObjectKey(one["Key"]), one["UploadId"], one["Initiated"])
 
     def parts(self, key: ObjectKey, upload_id: str) -> list[UploadPart] | None:
-        found: list[UploadPart] = []
+        place = {"Bucket": self.bucket, "Key": key, "UploadId": upload_id}
         try:
             with translated(self.bucket, key):
-                pages = self.boto.get_paginator("list_parts").paginate(
-                    Bucket=self.bucket, Key=key, UploadId=upload_id
-                )
-                for told in pages:
-                    found += [
-                        UploadPart(p["PartNumber"], p["Size"], p["LastModified"])
-                        for p in told.get("Parts", ())
-                    ]
+                pages = self.boto.get_paginator("list_parts").paginate(**place)
+                found = [part for told in pages for part in told.get("Parts", ())]
         except ObjectMissing:
             return None
-        return found
+        return [UploadPart(part["PartNumber"], part["Size"], part["LastModified"]) for part in found]
 
     def abort(self, key: ObjectKey, upload_id: str) -> None:
         with suppress(ObjectMissing), translated(self.bucket, key):
@@ -263,11 +262,10 @@ class S3Bucket:
         headers: dict[str, Any] | None = None,
     ) -> bytes:
         with translated(self.bucket):
-            return bytes(
-                self._minio._execute(
-                    method, bucket_name=self.bucket, query_params=cast(Any, query), body=body, headers=headers
-                ).data
+            answer = self._minio._execute(
+                method, bucket_name=self.bucket, query_params=cast(Any, query), body=body, headers=headers
             )
+            return bytes(answer.data)
 
 
 def _chunks(targets: Iterable[DeleteTarget]) -> Iterator[list[DeleteTarget]]:

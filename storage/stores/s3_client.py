@@ -19,6 +19,7 @@ from storage.errors import (
     BucketMissing,
     ConfigError,
     ObjectMissing,
+    PreconditionFailed,
     StorageError,
     StoreRefused,
     TransientFault,
@@ -149,6 +150,8 @@ def ours(code: str, message: str, bucket: str, key: str) -> StorageError:
         return ObjectMissing(key)
     if code in _DENIED:
         return AccessDenied("The object store", f"{code} on bucket {bucket}")
+    if code in ("PreconditionFailed", "412"):
+        return PreconditionFailed(key)
     if code == "NoSuchBucket":
         return BucketMissing(bucket)
     if code in _TRANSIENT:

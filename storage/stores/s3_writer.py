@@ -111,6 +111,8 @@ def writing(
     except BaseException:
         with suppress(StorageError):  # the cause must not be masked; the journal knows the upload
             writer.abort()
+            if writer.upload_id:
+                ended(writer.upload_id)
         raise
     finally:
         writer.close()

@@ -11,7 +11,8 @@ from datetime import datetime
 
 from storage.ports import FileStore, Stores
 from storage.testing.catalogue import MemoryCatalogue
-from storage.testing.database import Database, MemoryControl, MemoryJobs, MemoryRuns, MemoryUploads
+from storage.testing.control import MemoryControl, MemoryVerdicts
+from storage.testing.database import Database, MemoryJobs, MemoryRuns, MemoryUploads
 from storage.testing.files import MemoryFiles
 from storage.testing.objects import MemoryObjects
 from storage.testing.tombstones import MemoryTombstones
@@ -27,6 +28,7 @@ __all__ = [
     "MemoryRuns",
     "MemoryTombstones",
     "MemoryUploads",
+    "MemoryVerdicts",
     "Traffic",
     "memory_stores",
 ]
@@ -58,6 +60,7 @@ def memory_stores(
         runs=MemoryRuns(database),
         control=MemoryControl(database),
         tombstones=MemoryTombstones(database),
+        verdicts=MemoryVerdicts(database),
         uploads=MemoryUploads(database),
         clock=now,
     )

@@ -13,7 +13,7 @@ class MemoryCatalogue:
     """A Catalogue in memory."""
 
     def __init__(self, database: Database) -> None:
-        self._rows = database.backups
+        self._rows, self._traffic = database.backups, database.traffic
         self._lock = database.lock
 
     def save(self, backup: Backup) -> None:
@@ -29,6 +29,7 @@ class MemoryCatalogue:
         return sorted(found, key=lambda one: (one.taken_at, one.id), reverse=True)
 
     def move(self, id: BackupId, seen: Sequence[BackupState], to: BackupState, message: str = "") -> bool:
+        self._traffic("catalogue.move")
         with self._lock:
             known = self._rows.get(id)
             if known is None or known.state not in seen:

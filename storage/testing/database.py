@@ -25,6 +25,7 @@ from storage.model import (
     Totals,
     UploadInfo,
 )
+from storage.records import Verdict
 from storage.testing.traffic import Traffic
 
 OUTPUTS = (
@@ -56,6 +57,14 @@ class Journalled:
     open: bool = True
 
 
+@dataclass(slots=True)
+class Judged:
+    """One verdict; it condemns nothing until its epoch is closed."""
+
+    verdict: Verdict
+    closed: bool = False
+
+
 @dataclass
 class Database:
     """The tables behind the fakes, so that they see one another's rows as one database's do."""
@@ -75,6 +84,7 @@ class Database:
     claims: dict[JobId, str] = field(default_factory=dict)  # open ones: job -> the run that claimed it
     uploads: dict[str, Journalled] = field(default_factory=dict)
     backups: dict[BackupId, Backup] = field(default_factory=dict)
+    verdicts: dict[tuple[JobId, datetime], Judged] = field(default_factory=dict)
     traffic: Traffic = field(default_factory=Traffic)
     lock: RLock = field(default_factory=RLock)
 
@@ -243,32 +253,6 @@ class MemoryRuns:
         with self._db.lock:
             batches = self._db.batches.get(self._of_plan(run_id), {})
             return [outcome for batch in batches.values() for outcome in batch.outcomes]
-
-
-class MemoryControl:
-    """A Control in memory."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    def read(self, name: str) -> str | None:
-        self._db.traffic(f"control.{name}")
-        return self._db.control.get(name)
-
-    def write(self, name: str, value: str | None) -> None:
-        if value is None:
-            self._db.control.pop(name, None)
-        else:
-            self._db.control[name] = value
-
-    def paused(self) -> str | None:
-        return self.read("paused")
-
-    def capabilities(self) -> Capabilities:
-        return self._db.capabilities
-
-    def save_capabilities(self, found: Capabilities) -> None:
-        self._db.capabilities = found
 
 
 class MemoryUploads:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import RLock
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
+from storage.backup_model import Attributes, Document
 from storage.errors import ObjectMissing, PreconditionFailed, StoreRefused
 from storage.model import (
     BucketName,
@@ -29,8 +30,8 @@ from storage.model import (
 from storage.testing.traffic import Traffic
 
 PAGE = 1000
-
 MAX_KEY_BYTES = 1024
+PLAIN = Attributes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class _Version:
     data: bytes | None
     etag: str
     last_modified: datetime
+    attributes: Attributes = PLAIN
 
 
 @dataclass(slots=True)
@@ -129,12 +131,14 @@ class MemoryObjects:
             return self._info(key)
 
     # --- changing ------------------------------------------------------------------------------
-    def put(self, key: str, data: bytes, last_modified: datetime | None = None) -> ObjectInfo:
+    def put(
+        self, key: str, data: bytes, last_modified: datetime | None = None, attributes: Attributes = PLAIN
+    ) -> ObjectInfo:
         """Store an object; ``last_modified`` may be of the past. Raises StoreRefused."""
         self.traffic("put")
         _checked(key)
         with self._lock:
-            self._write(key, data, last_modified or self._now())
+            self._write(key, data, last_modified or self._now(), attributes)
             info = self._info(key)
         assert info
         return info
@@ -142,11 +146,13 @@ class MemoryObjects:
     def put_file(self, key: ObjectKey, path: Path) -> None:
         self.put(key, path.read_bytes())
 
-    def create(self, key: ObjectKey, data: bytes) -> None:
+    def create(
+        self, key: ObjectKey, data: bytes, attributes: Attributes | None = None, *, over: bool = False
+    ) -> None:
         with self._lock:
-            if self._info(key) is not None:
+            if self._info(key) is not None and not over:
                 raise PreconditionFailed(key)
-            self.put(key, data)
+            self.put(key, data, attributes=attributes or PLAIN)
 
     @contextmanager
     def writer(self, key: ObjectKey, size_hint: int = 0) -> Iterator[MemoryWriter]:
@@ -171,12 +177,20 @@ class MemoryObjects:
 
     @contextmanager
     def open(self, key: ObjectKey) -> Iterator[BinaryIO]:
-        self.traffic("get")
-        with self._lock:
-            newest = self._versions.get(key, [None])[0]
-        if newest is None or newest.data is None:
-            raise ObjectMissing(key)
-        yield io.BytesIO(newest.data)
+        yield io.BytesIO(self._newest("get", key).data or b"")
+
+    def document(self, key: ObjectKey, most: int) -> Document | None:
+        found = self._newest("get", key)
+        body = found.data or b""
+        return Document(key, found.etag, True, found.attributes, body) if len(body) <= most else None
+
+    def attributes(self, key: ObjectKey) -> tuple[Attributes, dict[str, str]]:
+        self.traffic("tags")
+        return self._newest("head", key).attributes, {}
+
+    def configuration(self) -> dict[str, Any]:
+        self.traffic("configuration")
+        return {"versioning": "Enabled" if self.versioned else None}
 
     # --- multipart uploads ---------------------------------------------------------------------
     def start_upload(self, key: str, initiated: datetime | None = None) -> str:
@@ -234,6 +248,14 @@ class MemoryObjects:
             self._sorted = sorted(self._versions)
         return self._sorted
 
+    def _newest(self, request: str, key: str) -> _Version:
+        self.traffic(request)
+        with self._lock:
+            newest = self._versions.get(key, [None])[0]
+        if newest is None or newest.data is None:
+            raise ObjectMissing(key)
+        return newest
+
     def _info(self, key: str) -> ObjectInfo | None:
         versions = self._versions.get(key)
         if not versions or versions[0].data is None:
@@ -243,14 +265,14 @@ class MemoryObjects:
         size = len(newest.data or b"")
         return ObjectInfo(ObjectKey(key), size, newest.last_modified, newest.etag, versions=ids)
 
-    def _write(self, key: str, data: bytes | None, at: datetime) -> None:
+    def _write(self, key: str, data: bytes | None, at: datetime, attributes: Attributes = PLAIN) -> None:
         etag = hashlib.md5(data, usedforsecurity=False).hexdigest() if data is not None else ""
         self._made += 1
         at = at.replace(microsecond=0)  # S3 tells seconds
         older = self._versions.get(key, []) if self.versioned else []
         if key not in self._versions:
             self._sorted = None
-        self._versions[key] = [_Version(f"v{self._made:06}", data, etag, at), *older]
+        self._versions[key] = [_Version(f"v{self._made:06}", data, etag, at, attributes), *older]
 
     def _remove(self, target: DeleteTarget) -> None:
         versions = self._versions.get(target.key)

@@ -14,8 +14,16 @@ from storage import catalog
 
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = sorted((PROJECT / "dags").glob("*.py"))
-NAMES = ("storage_cleanup", "storage_reap", "storage_temp_after_jobs", "storage_probe")
-TAGS = {"storage", "cleanup"}
+NAMES = (
+    "storage_cleanup",
+    "storage_reap",
+    "storage_temp_after_jobs",
+    "storage_probe",
+    "daily_backup",
+    "backup_drill",
+    "restore_database",
+)
+TAGS = {"storage", "cleanup", "backup", "restore"}
 
 
 def test_every_file_is_imported_without_an_error(dagbag: Any) -> None:

@@ -18,13 +18,16 @@ SCHEDULES = {
     "storage_reap": ("STORAGE_REAP_SCHEDULE", "15 * * * *"),
     "storage_temp_after_jobs": ("STORAGE_TEMP_SCHEDULE", "*/10 * * * *"),
     "storage_probe": ("STORAGE_PROBE_SCHEDULE", "30 1 * * *"),
+    "daily_backup": ("STORAGE_BACKUP_SCHEDULE", "0 3 * * *"),
+    "backup_drill": ("STORAGE_DRILL_SCHEDULE", "0 5 * * 0"),
 }
 PARSE = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
 bag = DagBag(sys.argv[1])
 print("FOUND", json.dumps({name: [dag.timetable.expression, str(dag.timetable.timezone)]
-                           for name, dag in bag.dags.items()} | {"errors": bag.import_errors}))
+                           for name, dag in bag.dags.items() if dag.timetable.can_be_scheduled}
+                          | {"errors": bag.import_errors}))
 """
 
 

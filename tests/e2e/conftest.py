@@ -14,6 +14,8 @@ from devstack.airflow_api import FINISHED
 from devstack.errors import DevstackError
 from devstack.sample import BackDate, back_date_ministack, generate, load
 from storage import connect
+from storage.backups.database import backup_database
+from storage.backups.prove import prove
 from storage.settings import Settings
 from tests.conftest import missing
 from tests.e2e.world import World
@@ -28,8 +30,13 @@ SETTINGS = {
     "STORAGE_REAP_SCHEDULE": NEVER,
     "STORAGE_TEMP_SCHEDULE": NEVER,
     "STORAGE_PROBE_SCHEDULE": NEVER,
+    "STORAGE_BACKUP_SCHEDULE": NEVER,
+    "STORAGE_DRILL_SCHEDULE": NEVER,
 }
-DAGS = ("storage_cleanup", "storage_reap", "storage_temp_after_jobs", "storage_probe")
+DAGS = (
+    *("storage_cleanup", "storage_reap", "storage_temp_after_jobs", "storage_probe"),
+    *("daily_backup", "backup_drill", "restore_database"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -75,7 +82,10 @@ def fill(running: stack.Stack, up: Callable[[], stack.Stack]) -> stack.Stack:
         running.store.stop()
         back_date_ministack(running.store.folder, spec.dates(), running.env()["STORAGE_BUCKET"])
         running = up()
-    connect.set_up(Settings.from_env(running.env()))
+    settings = Settings.from_env(running.env())
+    connect.set_up(settings)
+    with connect.site(settings) as site:
+        prove(site, backup_database(site).id)  # without which nothing that gives up files would run
     return running
 
 

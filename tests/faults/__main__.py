@@ -9,13 +9,14 @@ import sys
 import time
 from collections import Counter
 
-from tests.faults import campaign, window
+from tests.faults import backups, campaign, window
 from tests.faults.arena import Race, Report, play
 from tests.faults.campaign import Result
-from tests.faults.place import Place, places
+from tests.faults.place import Place, places, yards
 from tests.faults.races import RACES
 from tests.faults.scenarios import ALL
 from tests.faults.transports import warm
+from tests.faults.yard import Yard
 
 Score = tuple[int, int]  # survived, of so many
 
@@ -25,10 +26,15 @@ def main() -> int:
     begun = time.monotonic()
     print(f"seed {asked.seed}, {asked.store}, {asked.workers} workers", flush=True)
     warm()
-    with places(asked.store, asked.workers + 1) as here:
-        scores = [_crash_points(here[:-1], asked)]
-        if not asked.only:
-            scores += _races(here[0], here[-1], asked)
+    scores: list[Score] = []
+    if not asked.backups:
+        with places(asked.store, asked.workers + 1) as here:
+            scores.append(_crash_points(here[:-1], asked))
+            if not asked.only:
+                scores += _races(here[0], here[-1], asked)
+    if not asked.only:
+        with yards(asked.store, asked.workers) as there:
+            scores.append(_backups(there, asked))
     survived, total = (sum(column) for column in zip(*scores, strict=True))
     print(f"{time.monotonic() - begun:.0f} s, seed {asked.seed}\nsurvived {survived}/{total}")
     return 0 if survived == total else 1
@@ -43,6 +49,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="*", choices=[one.name for one in ALL], help="only these jobs, no races"
     )
+    parser.add_argument("--backups", action="store_true", help="only the crash points of backups")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no trial after so long")
     return parser.parse_args()
 
@@ -68,6 +75,22 @@ def _crash_points(here: list[Place], asked: argparse.Namespace) -> Score:
     begun = len(results) if asked.seconds < float("inf") else len(todo)  # a worker that died lost its trials
     print(f"crash points and faults: survived {len(results) - lost}/{begun}", flush=True)
     return len(results) - lost, begun
+
+
+def _backups(there: list[Yard], asked: argparse.Namespace) -> Score:
+    todo = backups.trials(there[0], backups.ACTS, asked.seed)
+    for name, count in Counter(trial.act.name for trial in todo).items():
+        print(f"{name}: {count} trials")
+    done = lost = 0
+    for trial, wrong in backups.carry_out(there, todo, asked.seconds):
+        done, lost = done + 1, lost + bool(wrong)
+        if wrong:
+            print(f"VIOLATION {trial}\n    " + "\n    ".join(wrong), flush=True)
+        if done % 100 == 0:
+            print(f"{done}/{len(todo)}", flush=True)
+    begun = done if asked.seconds < float("inf") else len(todo)
+    print(f"crash points of backups: survived {done - lost}/{begun}", flush=True)
+    return done - lost, begun
 
 
 def _races(place: Place, fresh: Place, asked: argparse.Namespace) -> list[Score]:

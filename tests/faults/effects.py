@@ -8,6 +8,7 @@ commit, and the ``os`` the temp folder calls. The product knows nothing of it.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections import Counter
@@ -15,11 +16,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["http-write", "http-read", "sql", "commit", "file-write", "file-read"]
-Mode = Literal["before", "after", "lost", "lost once", "503", "cut", "EIO"]
+Kind = Literal["http-write", "http-read", "sql", "commit", "file-write", "file-read", "program"]
+Mode = Literal["before", "after", "lost", "lost once", "503", "cut", "EIO", "killed"]
 
 #: What may befall an effect. ``before`` and ``after`` are SIGKILL; ``lost`` is done, but unanswered, on
-#: every attempt, ``lost once`` on the first only; ``cut`` is done, and the connection gone with the answer.
+#: every attempt, ``lost once`` on the first only; ``cut`` is done, and the connection gone with the answer;
+#: ``killed`` is a program of ours (pg_dump, a server) that dies as soon as it has started.
 MODES: Mapping[Kind, tuple[Mode, ...]] = {
     "http-write": ("before", "after", "lost", "lost once", "503"),
     "http-read": ("lost", "503"),
@@ -27,8 +29,13 @@ MODES: Mapping[Kind, tuple[Mode, ...]] = {
     "commit": ("before", "after", "cut"),
     "file-write": ("before", "after", "EIO"),
     "file-read": ("EIO",),
+    "program": ("before", "after", "killed"),
 }
 _INSTEAD = ("503", "EIO")
+#: What is another in every run: a backup's id, the instant of its proof, random digits in a name.
+_VARYING = re.compile(
+    r"\d{8}[Tt]\d{6}[Zz]?([-_.][0-9a-f]{6,8}[Zz]?)?|(?<=_)[0-9a-f]{8}\b|(?<=carried_)[0-9a-f]{16}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,7 @@ class Injector:
         """Do one effect. ``fail(mode, result)`` is how this transport fails; it raises or answers."""
         for name, short in self.names.items():
             what = what.replace(name, short)
+        what = _VARYING.sub("ID", what)
         mode = self._meet(kind, what)
         if mode == "before":
             die()

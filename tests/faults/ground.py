@@ -30,7 +30,7 @@ _STEADY = ("jobs", "maintenance.tombstones", "maintenance.claims", "maintenance.
 _CLEAR = """
 DELETE FROM maintenance.batches; DELETE FROM maintenance.runs; DELETE FROM maintenance.tombstones;
 DELETE FROM maintenance.claims; DELETE FROM maintenance.uploads; DELETE FROM jobs;
-DELETE FROM maintenance.control WHERE name NOT IN ('identity', 'history_from');
+DELETE FROM maintenance.control WHERE name NOT IN ('identity', 'history_from', 'fresh_backup_guard');
 """
 
 

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from devstack import minio_build, objectstore, postgres
@@ -14,6 +15,7 @@ from devstack.stack import server_folder
 from storage import connect
 from storage.settings import Settings
 from tests.conftest import new_place, without_backups
+from tests.faults.yard import Yard, yard
 
 Place = tuple[Settings, str]  # and the kind of its object store
 
@@ -21,6 +23,12 @@ Place = tuple[Settings, str]  # and the kind of its object store
 @contextmanager
 def places(kind: str, count: int) -> Iterator[list[Place]]:
     """Start PostgreSQL and a store of that kind, and make so many introduced, empty places on them."""
+    with servers(kind) as (store, database, home):
+        yield [make_place(store, database, home, number) for number in range(count)]
+
+
+@contextmanager
+def servers(kind: str) -> Iterator[tuple[objectstore.ObjectStore, postgres.Postgres, Path]]:
     with ExitStack() as stack:
         home = Path(tempfile.mkdtemp(prefix="faults-"))
         stack.callback(shutil.rmtree, home, ignore_errors=True)
@@ -34,7 +42,7 @@ def places(kind: str, count: int) -> Iterator[list[Place]]:
             kind, home / kind, access_key="testaccesskey", secret_key=secrets.token_hex(16)
         )
         stack.callback(store.stop)
-        yield [make_place(store, database, home, number) for number in range(count)]
+        yield store, database, home
 
 
 def make_place(store: objectstore.ObjectStore, database: postgres.Postgres, home: Path, number: int) -> Place:
@@ -47,3 +55,15 @@ def make_place(store: objectstore.ObjectStore, database: postgres.Postgres, home
     connect.set_up(made.settings)
     without_backups(made.settings)
     return made.settings, made.kind
+
+
+@contextmanager
+def yards(kind: str, count: int) -> Iterator[list[Yard]]:
+    """Start servers, and make so many places where backups are struck."""
+    with servers(kind) as (store, database, home):
+        yield [make_yard(store, database, home, number) for number in range(count)]
+
+
+def make_yard(store: objectstore.ObjectStore, database: postgres.Postgres, home: Path, number: int) -> Yard:
+    settings, _ = make_place(store, database, home, number)
+    return yard(replace(settings, proof_server="same"), database, home)

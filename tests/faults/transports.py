@@ -12,6 +12,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -23,8 +24,21 @@ from botocore.exceptions import ConnectionClosedError
 from botocore.httpsession import URLLib3Session
 from sqlalchemy import Engine, event
 
+from storage.backups import restore as restoring
+from storage.backups import swap as swapping
 from storage.engine import plan
-from storage.stores import files, s3_client
+from storage.stores import child as programs
+from storage.stores import (
+    files,
+    pg_carry,
+    pg_content,
+    pg_dump,
+    pg_proof,
+    pg_scratch,
+    pg_swap,
+    s3_client,
+)
+from storage.stores.postgres import connect as connect_engine
 from tests.faults.effects import Injector, Kind, Mode, Wrapped
 
 SLOW_DOWN = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>injected</Message></Error>'
@@ -95,24 +109,77 @@ def watch_boto(injector: Injector) -> None:
 def watch_sql(injector: Injector, engine: Engine) -> None:
     """Statements through SQLAlchemy's events; the commit where the dialect sends it."""
 
-    def cut(connection: Any) -> None:
-        with socket.socket(fileno=os.dup(connection.fileno())) as wire:
-            wire.shutdown(socket.SHUT_RDWR)
-        raise psycopg2.OperationalError("server closed the connection unexpectedly (injected)")
-
     def statement(cursor: Any, text: str, parameters: Any, context: Any) -> bool:
         run = lambda: cursor.execute(text, parameters)  # noqa: E731
-        injector.through("sql", _statement(text), run, lambda mode, done: cut(cursor.connection))
+        injector.through("sql", _statement(text), run, lambda mode, done: _cut(cursor.connection))
         return True
 
     event.listen(engine, "do_execute", statement)
+    _watch_commit(injector, engine)
+
+
+def _watch_commit(injector: Injector, engine: Engine) -> None:
     commit = engine.dialect.do_commit
 
     def watched(connection: Any) -> None:
         wire = getattr(connection, "dbapi_connection", connection)
-        injector.through("commit", "COMMIT", lambda: commit(connection), lambda mode, done: cut(wire))
+        injector.through("commit", "COMMIT", lambda: commit(connection), lambda mode, done: _cut(wire))
 
     engine.dialect.do_commit = watched  # type: ignore[method-assign]
+
+
+def watch_programs(injector: Injector) -> None:
+    """Programs of PostgreSQL, and the engines and sessions that backups open themselves."""
+
+    def spawned(argv: Any, **options: Any) -> Any:
+        def fail(mode: Mode, child: Any) -> Any:
+            child.kill()
+            return child
+
+        return injector.through("program", Path(argv[0]).name, lambda: programs.spawn(argv, **options), fail)
+
+    watched_cursor = type("Watched", (_Cursor,), {"injector": injector})
+
+    def opened(url: str) -> Engine:
+        engine = connect_engine(url)
+        event.listen(engine, "connect", lambda made, _: setattr(made, "cursor_factory", watched_cursor))
+        _watch_commit(injector, engine)
+        return engine
+
+    for module in (pg_dump, pg_scratch, pg_proof):
+        module.spawn = spawned  # type: ignore[attr-defined]
+    for module in (pg_content, pg_proof, pg_carry, pg_swap, restoring, swapping):
+        module.connect = opened  # type: ignore[attr-defined]
+    session = pg_scratch._session
+
+    def watched(url: str) -> Any:
+        made = session(url)
+        made.cursor_factory = watched_cursor
+        return made
+
+    pg_scratch._session = watched
+
+
+class _Cursor(psycopg2.extensions.cursor):
+    """A cursor of the driver, whose statements are effects whoever runs them."""
+
+    injector: Injector
+
+    def execute(self, query: Any, vars: Any = None) -> None:
+        text = query if isinstance(query, str) else query.as_string(self.connection)
+        run = lambda: super(_Cursor, self).execute(query, vars)  # noqa: E731
+        self.injector.through("sql", _statement(text), run, lambda mode, done: _cut(self.connection))
+
+    def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
+        text = sql if isinstance(sql, str) else sql.as_string(self.connection)
+        run = lambda: super(_Cursor, self).copy_expert(sql, file, size)  # noqa: E731
+        self.injector.through("sql", _statement(text), run, lambda mode, done: _cut(self.connection))
+
+
+def _cut(connection: Any) -> None:
+    with socket.socket(fileno=os.dup(connection.fileno())) as wire:
+        wire.shutdown(socket.SHUT_RDWR)
+    raise psycopg2.OperationalError("server closed the connection unexpectedly (injected)")
 
 
 def watch_files(injector: Injector) -> None:

@@ -92,9 +92,11 @@ def content(rows: Rows) -> str:
 def test_from_nothing_and_again(empty: Engine, rows: Rows) -> None:
     """An empty database gets everything; a second run finds nothing to do. No superuser is needed."""
     assert rows("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == [(False,)]
-    assert pending(empty) == ["0001_maintenance.sql"]
+    numbered = sorted(path.name for path in (folder() / "migrations").glob("*.sql"))
+    assert pending(empty) == numbered
     done = migrate(empty)
-    assert set(done[:3]) == {"migration 0001_maintenance.sql", "table jobs", "table api_keys"}
+    assert done[: len(numbered)] == [f"migration {name}" for name in numbered]
+    assert {"table jobs", "table api_keys"} <= set(done)
     assert sum(one.startswith("index ") for one in done) == 5
     assert pending(empty) == []
     assert migrate(empty) == []
@@ -108,7 +110,7 @@ def test_two_at_once(empty_url: str, rows: Rows) -> None:
         results = list(pool.map(migrate, engines))
     for engine in engines:
         engine.dispose()
-    assert sorted(len(done) for done in results) == [0, 0, 9]
+    assert sorted(len(done) > 0 for done in results) == [False, False, True]
     assert rows("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == [(0,)]
 
 
@@ -129,25 +131,25 @@ def test_an_edited_migration_is_refused(empty: Engine, files: Path, rows: Rows) 
     """Once applied a migration is history; a new one beside it is applied."""
     migrate(empty, files)
     edit(files / "migrations" / "0001_maintenance.sql", "-- Append-only", "-- append-only")
-    (files / "migrations" / "0002_more.sql").write_text("CREATE TABLE maintenance.more (id int);")
+    (files / "migrations" / "9999_more.sql").write_text("CREATE TABLE maintenance.more (id int);")
     with pytest.raises(SchemaChanged, match=r"0001_maintenance\.sql was edited.*new migration") as refused:
         migrate(empty, files)
     assert refused.value.exit_code == 2
     assert rows("SELECT to_regclass('maintenance.more')") == [(None,)]
     edit(files / "migrations" / "0001_maintenance.sql", "-- append-only", "-- Append-only")
-    assert migrate(empty, files) == ["migration 0002_more.sql"]
+    assert migrate(empty, files) == ["migration 9999_more.sql"]
 
 
 def test_a_migration_is_all_or_nothing(empty: Engine, files: Path, rows: Rows) -> None:
     """One that fails leaves nothing of itself, and the next run starts with it."""
     migrate(empty, files)
-    broken = files / "migrations" / "0002_more.sql"
+    broken = files / "migrations" / "9999_more.sql"
     broken.write_text("CREATE TABLE maintenance.more (id int); SELECT 1 / 0;")
     with pytest.raises(StorageError, match="division by zero"):
         migrate(empty, files)
     assert rows("SELECT to_regclass('maintenance.more')") == [(None,)]
     broken.write_text("CREATE TABLE maintenance.more (id int); -- 100 % and :colons")
-    assert migrate(empty, files) == ["migration 0002_more.sql"]
+    assert migrate(empty, files) == ["migration 9999_more.sql"]
 
 
 def test_an_existing_pipeline_keeps_rows_and_types(empty: Engine, rows: Rows) -> None:

@@ -18,6 +18,7 @@ from storage.engine.actions import (
     CondemnObject,
     DeleteObject,
     FailJob,
+    PruneBackup,
     ReapFile,
     ReapJob,
     ReapObject,
@@ -160,6 +161,9 @@ ACTIONS: list[Action] = [
     FailJob(key="j", status="queued", updated_at=T, reason="2026-03-01T12:00:00+00:00"),
     CondemnJob(key="j", updated_at=T, delete_after=T, notice_seconds=86400.0, reason="r"),
     ReapJob(stone=7, key="j", updated_at=T, reason="r"),
+    PruneBackup(
+        id="20260101T030000Z-0a1b2c3d", kind="database", state="proven", size=9, minimum=3, reason="r"
+    ),
 ]
 
 

@@ -5,6 +5,7 @@ repeated after a crash at any point and beside a twin of itself. ``holds`` tells
 the act stands.
 """
 
+from storage.engine.actions.backups import PruneBackup
 from storage.engine.actions.base import Action, Keep, Work, decode, encode
 from storage.engine.actions.files import CondemnFile, ReapFile, RemoveFolder
 from storage.engine.actions.jobs import CondemnJob, FailJob, ReapJob
@@ -24,6 +25,7 @@ VERBS: dict[str, type[Action]] = {
         FailJob,
         CondemnJob,
         ReapJob,
+        PruneBackup,
     )
 }
 
@@ -37,6 +39,7 @@ __all__ = [
     "DeleteObject",
     "FailJob",
     "Keep",
+    "PruneBackup",
     "ReapFile",
     "ReapJob",
     "ReapObject",

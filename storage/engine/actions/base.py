@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 from storage.model import Job, JobId, Outcome, Tombstone, TombstoneKind
 from storage.ports import Stores
 
-Touches = Literal["object", "file", "job"]
+Touches = Literal["object", "file", "job", "backup"]
 
 
 @dataclass(frozen=True, slots=True)

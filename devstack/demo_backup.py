@@ -1,0 +1,36 @@
+"""The demonstration's first half: tonight's backup, taken and restored by Airflow, with its certificate."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+
+from devstack import stack
+from devstack.errors import DevstackError
+from storage import connect, console
+from storage.console import WIDE
+from storage.settings import Settings
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+DAG = "daily_backup"
+
+
+def run(servers: stack.Stack, settings: Settings) -> None:
+    """Trigger the DAG and wait; raise unless both backups were proven."""
+    api = servers.api()
+    api.wait_for_dag(DAG)
+    api.unpause(DAG)
+    out.print("\n[bold]Tonight's backup: taken, then restored on a server of its own and compared[/]")
+    run = api.trigger(DAG, {})
+    state = api.wait(DAG, run, timeout=240)
+    out.print(f"Airflow run {run}: [bold {'green' if state == 'success' else 'red'}]{state}[/]")
+    if state != "success":
+        red = [t["task_id"] for t in api.task_instances(DAG, run) if t["state"] == "failed"]
+        raise DevstackError(f"the run is {state}: {', '.join(red)}; see its logs at {api.base_url}")
+    with connect.stores(settings) as stores:
+        backups = stores.catalogue.all()
+    console.show_backups(backups)
+    for backup in backups:
+        if backup.kind == "database":
+            console.show_certificate(backup.certificate)

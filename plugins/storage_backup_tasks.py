@@ -1,0 +1,181 @@
+"""The tasks of backups for Airflow: take, prove, check, drill. The rest is in :mod:`storage_tasks`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import Asset, TriggerRule, get_current_context, task, task_group
+from storage_tasks import ANSWER_WITHIN, cancellable, settings
+
+from storage.errors import UsageError
+
+if TYPE_CHECKING:
+    pass
+
+POOL = "storage_backups"
+NEW, LIVE = "a new database", "the live database"
+#: Produced whenever the database's backup of the night was restored and found equal.
+PROVEN = Asset("proven_backup")
+TAKES = {"database": "backup_database", "metadata": "backup_minio_metadata"}
+
+
+def nightly() -> Any:
+    """Take both backups, then prove each; the group of proofs."""
+    taken = {kind: _take(kind) for kind in TAKES}
+
+    @task_group(group_id="prove", tooltip="Restore what was taken, and compare")
+    def proofs() -> None:
+        for kind, id in taken.items():
+            _prove(kind, id)
+
+    return proofs()
+
+
+def _take(kind: str) -> Any:
+    @task(task_id=TAKES[kind], pool=POOL)
+    def take() -> dict[str, Any]:
+        from storage import commands_backup, connect
+        from storage.backup import result
+
+        accept = get_current_context()["params"].get("accept", False)
+        with cancellable(), connect.site(settings()) as site:
+            return result(commands_backup.take(site, kind, accept=bool(accept)))
+
+    return take()
+
+
+def _prove(kind: str, taken: Any) -> None:
+    @task(task_id=kind, pool=POOL, outlets=[PROVEN] if kind == "database" else [])
+    def prove_it(taken: dict[str, Any]) -> dict[str, Any]:
+        return _proof(taken["id"])
+
+    prove_it(taken)
+
+
+def _proof(id: str) -> dict[str, Any]:
+    """Prove one backup and print its certificate; the part of it that fits an XCom."""
+    from storage import connect, console
+    from storage.backup_model import BackupId
+    from storage.backups.prove import prove
+
+    with cancellable(), connect.site(settings()) as site:
+        certificate = dict(prove(site, BackupId(id)).certificate)
+    console.show_certificate(certificate)
+    return {name: value for name, value in certificate.items() if not isinstance(value, list)}
+
+
+def check() -> Any:
+    """Red when something is wrong with the backups as a whole, whatever became of the tasks before."""
+
+    @task(task_id="check_backups", trigger_rule=TriggerRule.ALL_DONE)
+    def check_backups() -> None:
+        from storage import connect
+        from storage.backups import alarms
+
+        with connect.stores(settings()) as stores:
+            alarms.check(stores)
+
+    return check_backups()
+
+
+def prove_newest() -> Any:
+    """Prove the newest backup of the database again."""
+    return _prove_chosen("prove_newest", 0)
+
+
+def prove_older() -> Any:
+    """Prove one older backup of the database, chosen by chance."""
+    return _prove_chosen("prove_older", 1)
+
+
+def _prove_chosen(name: str, skip: int) -> Any:
+    @task(task_id=name, pool=POOL)
+    def chosen() -> dict[str, Any]:
+        import random
+
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        from storage import connect
+
+        with connect.stores(settings()) as stores:
+            whole = [b.id for b in stores.catalogue.all("database") if b.state in ("complete", "proven")]
+        if not whole[skip:]:
+            raise AirflowSkipException("There is no such backup yet.")
+        return _proof(whole[0] if not skip else random.choice(whole[skip:]))
+
+    return chosen()
+
+
+def disaster() -> Any:
+    """An empty server and the bucket: how long until the database works. Only when the form asks for it."""
+
+    @task(task_id="disaster", pool=POOL)
+    def from_nothing() -> dict[str, Any]:
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        from storage import connect
+        from storage.backups.drill import drill
+
+        if not get_current_context()["params"]["disaster"]:
+            raise AirflowSkipException("Not asked for.")
+        chosen = settings()
+        with cancellable():
+            told = drill(chosen, connect.vault(chosen))
+        print("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in told.items()))
+        return told
+
+    return from_nothing()
+
+
+def restoring() -> None:
+    """Say what would be restored, ask, restore."""
+
+    @task(pool=POOL)
+    def plan() -> dict[str, str]:
+        from storage import commands_backup, connect
+        from storage.backups import manifest as manifests
+
+        params, chosen = get_current_context()["params"], settings()
+        vault = connect.vault(chosen)
+        backup = commands_backup.of_bucket(vault, params["backup"])
+        manifest, _ = manifests.read(backup.id, vault)
+        live = connect.database_name(chosen)
+        if params["into"] == LIVE and params["confirm"] != live:
+            raise UsageError(f"To replace the live database type its name, {live}, into the field confirm.")
+        explained = (
+            f"**Backup `{backup.id}`, {backup.state}, taken {backup.taken_at:%Y-%m-%d %H:%M:%S} UTC**: "
+            f"{len(manifest.database.tables)} tables, {backup.items:,} rows, into {params['into']}"
+            f"{f' {live}' if params['into'] == LIVE else ''}. What was written since is not in it."
+        )
+        return {"backup": backup.id, "explained": explained}
+
+    @task(pool=POOL)
+    def restore(planned: dict[str, str]) -> dict[str, Any]:
+        from storage import connect
+        from storage.backup_model import BackupId
+        from storage.backups import restore as restoring_
+        from storage.backups import swap
+
+        context, chosen = get_current_context(), settings()
+        id, params = BackupId(planned["backup"]), context["params"]
+        with cancellable():
+            if params["into"] == NEW:
+                made = restoring_.restore(chosen, connect.vault(chosen), id)
+                return {"database": made.database, "rows": made.rows, "seconds": made.seconds}
+            with connect.site(chosen) as site:
+                done = swap.swap(
+                    site, id, typed=params["confirm"], by=f"{context['dag_run'].run_id} (Airflow)"
+                )
+                return {"database": done.database, "kept": done.kept}
+
+    planned = plan()
+    approve = ApprovalOperator(
+        task_id="approve",
+        subject="Restore the database?",
+        body="{{ ti.xcom_pull(task_ids='plan')['explained'] }}",
+        defaults="Reject",
+        fail_on_reject=True,
+        response_timeout=ANSWER_WITHIN,
+    )
+    planned >> approve >> restore(planned)

@@ -1,0 +1,118 @@
+-- name: server
+SELECT current_setting('server_version_num')::integer / 10000 AS major, rolsuper OR rolcreatedb AS creates
+FROM pg_roles WHERE rolname = current_user;
+
+-- name: now
+SELECT now() AS now;
+
+-- name: lock
+SELECT pg_try_advisory_lock(hashtextextended('storage-maintenance:database:' || :name, 0)) AS held;
+
+-- name: database
+SELECT datname AS name, datistemplate AS template, pg_has_role(datdba, 'USAGE') AS ours,
+    coalesce(shobj_description(oid, 'pg_database'), '') AS mark
+FROM pg_database WHERE datname = :name;
+
+-- name: marked
+SELECT datname AS name, shobj_description(oid, 'pg_database') AS mark
+FROM pg_database WHERE starts_with(shobj_description(oid, 'pg_database'), :mark) ORDER BY datname;
+
+-- name: sessions
+-- A system process has no user: the server ends those that are in the way of a rename itself.
+SELECT coalesce(nullif(application_name, ''), 'a program without a name') AS program, one.rolname AS role,
+    me.rolsuper OR pg_has_role(usesysid, 'USAGE') OR NOT one.rolsuper AND pg_has_role('pg_signal_backend', 'USAGE')
+        AS endable
+FROM pg_stat_activity JOIN pg_roles AS one ON one.oid = usesysid JOIN pg_roles AS me ON me.rolname = current_user
+WHERE datname = :name ORDER BY 1, 2;
+
+-- name: end_sessions
+SELECT count(pg_terminate_backend(pid)) AS ended FROM pg_stat_activity
+WHERE datname = ANY(CAST(:names AS text[])) AND usesysid IS NOT NULL;
+
+-- name: strange_roles
+-- Roles that own something in the database, and that we may not act for. A grant may be made to anybody.
+SELECT rolname AS role FROM pg_roles WHERE NOT pg_has_role(oid, 'USAGE') AND oid IN (
+    SELECT refobjid FROM pg_shdepend JOIN pg_database AS d ON d.datname = :name
+    WHERE refclassid = 'pg_authid'::regclass AND deptype = 'o' AND (dbid = d.oid OR dbid = 0 AND objid = d.oid))
+ORDER BY 1;
+
+-- name: liken
+-- Statements that give one database the owner, the grants, the limit and the settings of another.
+-- A setting that is a list is set here first, for its text is no literal.
+WITH live AS (SELECT * FROM pg_database WHERE datname = :live),
+grants AS (
+    SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS role,
+        privilege_type AS right, CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END AS further
+    FROM live, aclexplode(datacl)
+), settings AS (
+    SELECT setrole, split_part(one, '=', 1) AS name, substr(one, strpos(one, '=') + 1) AS value
+    FROM pg_db_role_setting JOIN live ON setdatabase = live.oid, unnest(setconfig) AS one
+), whose AS (
+    SELECT *, name IN ('search_path', 'temp_tablespaces') AS list, CASE setrole
+        WHEN 0 THEN format('ALTER DATABASE %I', CAST(:new AS text))
+        ELSE format('ALTER ROLE %I IN DATABASE %I', pg_get_userbyid(setrole), CAST(:new AS text)) END AS alter
+    FROM settings
+)
+SELECT 1 AS turn, format('ALTER DATABASE %I OWNER TO %I', CAST(:new AS text), pg_get_userbyid(live.datdba)) AS statement
+FROM live JOIN pg_database AS new ON new.datname = :new AND new.datdba <> live.datdba
+UNION ALL
+SELECT 2, format('ALTER DATABASE %I CONNECTION LIMIT %s', CAST(:new AS text), datconnlimit) FROM live WHERE datconnlimit <> -1
+UNION ALL
+SELECT 3, format('REVOKE ALL ON DATABASE %I FROM PUBLIC', CAST(:new AS text)) FROM live WHERE datacl IS NOT NULL
+UNION ALL
+SELECT 4, format('GRANT %s ON DATABASE %I TO %s%s', "right", CAST(:new AS text), role, further) FROM grants
+UNION ALL
+SELECT 5, CASE WHEN list THEN format('SELECT set_config(%L, %L, true); %s SET %I FROM CURRENT', name, value, alter, name)
+    ELSE format('%s SET %s TO %L', alter, name, value) END FROM whose
+ORDER BY turn;
+
+-- name: relations
+-- What a restore would meet: every relation that is neither the server's own nor an extension's.
+SELECT count(*) AS count FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+    AND c.relpersistence <> 't' AND NOT EXISTS (SELECT FROM pg_depend AS d
+        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e');
+
+-- name: columns
+-- Of a table, those that can be written; none for a table that is not there.
+SELECT attname AS name FROM pg_attribute
+WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum;
+
+-- name: void_tombstones
+UPDATE maintenance.tombstones SET state = 'undone', note = 'restored', changed_at = now()
+WHERE state IN ('condemned', 'reaping');
+
+-- name: void_claims
+UPDATE maintenance.claims SET closed_at = now() WHERE closed_at IS NULL;
+
+-- name: pause
+-- A pause that is there already stays: it holds as well, and it is somebody's.
+INSERT INTO maintenance.control (name, value) VALUES ('paused', :reason) ON CONFLICT (name) DO NOTHING;
+
+-- name: written_since
+SELECT EXISTS (SELECT FROM maintenance.jobs WHERE updated_at > :instant) AS written;
+
+-- name: primary_key
+SELECT attname AS name FROM pg_index JOIN pg_attribute AS a ON a.attrelid = indrelid AND a.attnum = ANY(indkey)
+WHERE indrelid = to_regclass(:name) AND indisprimary ORDER BY array_position(indkey::int2[], attnum);
+
+-- name: tables_with
+-- Tables that have one of these columns, and which.
+SELECT format('%I.%I', n.nspname, c.relname) AS name, array_agg(a.attname::text) AS columns
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid
+WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND a.attnum > 0 AND NOT a.attisdropped
+    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'maintenance')
+    AND a.attname = ANY(CAST(:columns AS text[]))
+GROUP BY 1 ORDER BY 1;
+
+-- name: named
+-- A table's name as the server writes it out; none for no table.
+SELECT format('%I.%I', n.nspname, c.relname) AS name
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(:name);
+
+-- name: parents
+SELECT format('%I.%I', cn.nspname, c.relname) AS child, format('%I.%I', pn.nspname, p.relname) AS parent
+FROM pg_constraint AS k
+JOIN pg_class AS c ON c.oid = k.conrelid JOIN pg_namespace AS cn ON cn.oid = c.relnamespace
+JOIN pg_class AS p ON p.oid = k.confrelid JOIN pg_namespace AS pn ON pn.oid = p.relnamespace
+WHERE k.contype = 'f' AND k.conrelid <> k.confrelid;

@@ -1,0 +1,53 @@
+"""The disaster drill: from the bucket and its keys alone to a working database on an empty server."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from storage.backup_model import Backup, Manifest
+from storage.backups import manifest as manifests
+from storage.backups.load import load
+from storage.backups.prove import differences
+from storage.backups.rebuild import of_bucket
+from storage.backups.sealing import identities
+from storage.errors import NoSuchBackup, NotProven
+from storage.ports import ObjectStore
+from storage.settings import Settings
+from storage.stores import pg_content, pg_scratch
+
+
+def newest(vault: ObjectStore) -> Backup:
+    """The newest proven backup of the database, as the bucket alone tells. Raises NoSuchBackup."""
+    for backup in of_bucket(vault):
+        if backup.kind == "database" and backup.state == "proven":
+            return backup
+    raise NoSuchBackup("of the database that is proven")
+
+
+def drill(settings: Settings, vault: ObjectStore) -> dict[str, Any]:
+    """Bring the newest proven backup to life on a throw-away server; what it took. Nothing is left of it."""
+    began = time.monotonic()
+    manifest, _ = manifests.read(newest(vault).id, vault)
+    keys = identities(settings.backup_identity_file)
+    with pg_scratch.server(manifest.database.major) as server:
+        started = time.monotonic()
+        with pg_scratch.database(server, "drill", manifest.database.locale) as url:
+            load(manifest, vault, url, keys)
+            loaded = time.monotonic()
+            found = pg_content.facts(url)
+    if wrong := differences(manifest.database, found):
+        raise NotProven(wrong[0])
+    return _told(manifest, began, started, loaded)
+
+
+def _told(manifest: Manifest, began: float, started: float, loaded: float) -> dict[str, Any]:
+    return {
+        "backup": manifest.id,
+        "taken_at": manifest.facts.taken_at.isoformat(),
+        "tables": len(manifest.database.tables),
+        "rows": manifest.database.rows,
+        "seconds_to_find_and_start": round(started - began, 2),
+        "seconds_to_restore": round(loaded - started, 2),
+        "seconds_in_all": round(time.monotonic() - began, 2),
+    }

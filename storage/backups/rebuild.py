@@ -1,0 +1,78 @@
+"""The catalogue and the bucket, compared and brought together: the bucket's manifests are the truth."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from storage.backup_model import KINDS, Backup, BackupState, Manifest, folder
+from storage.backups import manifest as manifests
+from storage.backups.prove import entry
+from storage.errors import StorageError
+from storage.model import ObjectKey
+from storage.ports import ObjectStore, Stores
+
+MOST = 16 << 20  # bytes of a certificate that are read
+
+
+def of_bucket(vault: ObjectStore) -> list[Backup]:
+    """Every backup the bucket holds, as its manifest and certificate tell; newest first.
+
+    One whose manifest cannot be read is failed, with why.
+    """
+    found = []
+    for kind in KINDS:
+        for id, told, sha256 in manifests.scan(vault, kind):
+            if isinstance(told, StorageError):
+                found.append(Backup(id=id, kind=kind, state="failed", taken_at=id.begun, message=str(told)))
+            else:
+                found.append(_with_certificate(told, entry(told, sha256), vault))
+    return sorted(found, key=lambda one: (one.taken_at, one.id), reverse=True)
+
+
+def _with_certificate(manifest: Manifest, backup: Backup, vault: ObjectStore) -> Backup:
+    """Proven, if there is a certificate of exactly this manifest."""
+    place = folder(manifest.kind, manifest.id)
+    keys = [info.key for info in vault.scan(place) if info.key.startswith(f"{place}certificate-")]
+    for key in reversed(keys):
+        told, at = _certificate(key, vault)
+        if told.get("manifest_sha256") == backup.manifest_sha256:
+            return replace(backup, state="proven", certificate=told, proven_at=at)
+    return backup
+
+
+def _certificate(key: ObjectKey, vault: ObjectStore) -> tuple[dict[str, Any], datetime | None]:
+    """What a certificate says, and when it was given; nothing for one that cannot be read."""
+    try:
+        with vault.open(key) as file:
+            told = json.loads(file.read(MOST))
+        return told, datetime.fromisoformat(told["proven_at"])
+    except (ValueError, KeyError, TypeError):
+        return {}, None
+
+
+def rebuild(stores: Stores) -> tuple[list[Backup], list[Backup]]:
+    """Enter what only the bucket knows; the backups entered, and those of the catalogue it has lost.
+
+    A restored catalogue calls the very backup it came from running: that one is entered as it is. A lost
+    one turns to failed: without its manifest nothing of it counts.
+    """
+    known = {one.id: one for one in stores.catalogue.all()}
+    there = {one.id: one for one in of_bucket(stores.vault)}
+    entered = [one for id, one in there.items() if _unfinished(known.get(id))]
+    for one in entered:
+        stores.catalogue.save(one)
+    counted: tuple[BackupState, ...] = ("complete", "proven")
+    lost = [one for id, one in known.items() if id not in there and one.state in counted]
+    for one in lost:
+        stores.catalogue.move(one.id, counted, "failed", "its manifest is not in the bucket")
+    if entered or lost:
+        detail = {"entered": [one.id for one in entered], "lost": [one.id for one in lost]}
+        stores.runs.audit("rebuild-catalogue", "", detail)
+    return entered, lost
+
+
+def _unfinished(row: Backup | None) -> bool:
+    return row is None or (row.state in ("running", "failed") and not row.manifest_sha256)

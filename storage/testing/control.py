@@ -1,0 +1,76 @@
+"""Switches in memory, and what operators decided after restores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from storage.model import Capabilities, JobId
+from storage.records import Ruling, Verdict
+from storage.testing.database import Database, Judged
+
+
+class MemoryControl:
+    """A Control in memory."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def read(self, name: str) -> str | None:
+        self._db.traffic(f"control.{name}")
+        return self._db.control.get(name)
+
+    def write(self, name: str, value: str | None) -> None:
+        if value is None:
+            self._db.control.pop(name, None)
+        else:
+            self._db.control[name] = value
+
+    def paused(self) -> str | None:
+        return self.read("paused")
+
+    def capabilities(self) -> Capabilities:
+        return self._db.capabilities
+
+    def save_capabilities(self, found: Capabilities) -> None:
+        self._db.capabilities = found
+
+
+class MemoryVerdicts:
+    """A Verdicts in memory."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def of(self, owners: Iterable[JobId], epoch: datetime | None = None) -> dict[JobId, Verdict]:
+        self._db.traffic("verdicts.of")
+        wanted, found = set(owners), dict[JobId, Verdict]()
+        for one in self._judged():
+            if one.verdict.owner in wanted and epoch in (None, one.verdict.epoch):
+                found[one.verdict.owner] = one.verdict
+        return found
+
+    def condemned(self) -> Iterator[Verdict]:
+        latest = {one.verdict.owner: one for one in self._judged()}
+        for _, one in sorted(latest.items()):
+            if one.closed and one.verdict.ruling == "condemn":
+                yield one.verdict
+
+    def record(self, owners: Iterable[JobId], ruling: Ruling, epoch: datetime, by: str) -> None:
+        with self._db.lock:
+            for owner in owners:
+                self._db.verdicts[owner, epoch] = Judged(Verdict(owner, ruling, epoch))
+
+    def close(self, epoch: datetime, by: str, now: datetime) -> None:
+        with self._db.lock:
+            for one in self._judged():
+                one.closed = one.closed or one.verdict.epoch == epoch
+            for name in ("restore_epoch", "paused"):
+                self._db.control.pop(name, None)
+            self._db.control["history_from"] = now.isoformat()
+            self._db.audit.append(("reconciled", "", {"epoch": epoch.isoformat(), "by": by}))
+
+    def _judged(self) -> list[Judged]:
+        """Every verdict, the oldest epoch first."""
+        with self._db.lock:
+            return sorted(self._db.verdicts.values(), key=lambda one: one.verdict.epoch)

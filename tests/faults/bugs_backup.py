@@ -1,0 +1,156 @@
+"""Bugs in backups that must not get past the tests; as :mod:`tests.faults.bugs`."""
+
+from __future__ import annotations
+
+from tests.faults.bugs import Bug
+
+_ACTIONS, _POLICIES = "storage/engine/actions", "storage/policies"
+BUGS = (
+    Bug(
+        "a backup that was never proven counts",
+        f"{_POLICIES}/retention.py",
+        'proven = [one for one in sets if one.state == "proven"]',
+        'proven = [one for one in sets if one.state in ("proven", "complete")]',
+        "tests/unit/test_retention.py::test_unproven_ones_wait_for_enough_proven_ones",
+    ),
+    Bug(
+        "the minimum of proven backups is forgotten",
+        f"{_POLICIES}/retention.py",
+        "proven[: max(rule.last, rule.minimum)]",
+        "proven[: rule.last]",
+        "tests/unit/test_retention.py::test_the_minimum_stays_whatever_else_the_rule_says",
+    ),
+    Bug(
+        "a pinned backup is pruned",
+        f"{_POLICIES}/retention.py",
+        "    if one.pinned:\n",
+        "    if one.pinned and not one.id:\n",
+        "tests/unit/test_retention.py::test_at_the_cut",
+    ),
+    Bug(
+        "a running backup is pruned once it is old",
+        f"{_POLICIES}/retention.py",
+        'if one.state == "running":',
+        'if one.state == "running" and not one.id:',
+        "tests/unit/test_retention.py::test_at_the_cut",
+    ),
+    Bug(
+        "a backup of the future is no reason to stop",
+        f"{_POLICIES}/retention.py",
+        "if newest.taken_at > now + SKEW:",
+        "if newest.taken_at > now + 1000 * SKEW:",
+        "tests/unit/test_retention.py::test_a_minute_ahead_is_no_future",
+    ),
+    Bug(
+        "old backups go without a fresh proven one",
+        f"{_POLICIES}/retention.py",
+        "if proven is None or now - proven.taken_at > FRESH:",
+        "if proven is None:",
+        "tests/unit/test_retention.py::test_nothing_goes_without_a_fresh_proven_one",
+    ),
+    Bug(
+        "every set may go in one run",
+        f"{_POLICIES}/retention.py",
+        "for one in going[len(sets) // 2 :]:",
+        "for one in going[len(sets) :]:",
+        "tests/unit/test_retention.py::test_at_most_half_goes_and_the_oldest_first",
+    ),
+    Bug(
+        "a period keeps its oldest, which the next run no longer wants",
+        f"{_POLICIES}/retention.py",
+        "        for one in proven:\n",
+        "        for one in reversed(proven):\n",
+        "tests/unit/test_retention.py::test_years_of_nights_end_with_the_set_of_the_rule",
+    ),
+    Bug(
+        "a backup exactly at the cut stays",
+        f"{_POLICIES}/retention.py",
+        "    if age < until:\n",
+        "    if age <= until:\n",
+        "tests/unit/test_retention.py::test_at_the_cut",
+    ),
+    Bug(
+        "a backup whose manifest is gone counts as proven",
+        f"{_POLICIES}/retention.py",
+        "return (backup.state in COUNTED or bool(left)) and",
+        "return bool(left) and",
+        "tests/unit/test_old_backups.py::test_a_counted_backup_without_its_manifest_stays_and_does_not_count",
+    ),
+    Bug(
+        "a manifest that a listing hides counts as gone",
+        f"{_POLICIES}/retention.py",
+        "and vault.head(ObjectKey(p + MANIFEST))}",
+        "and False}",
+        "tests/unit/test_old_backups.py::test_select_sees_rows_folders_uploads_and_asks_for_what_a_listing_hides",
+    ),
+    Bug(
+        "the scheduled instant is taken for the clock",
+        f"{_POLICIES}/retention.py",
+        "_refuse(kind, mine, now or as_of)",
+        "_refuse(kind, mine, as_of)",
+        "tests/unit/test_retention.py::test_the_night_s_own_backup_is_later_than_the_as_of",
+    ),
+    Bug(
+        "a backup proven after the plan is pruned",
+        f"{_ACTIONS}/backups.py",
+        'if row.state not in (self.state, "expired"):',
+        'if row.state == "running":',
+        "tests/unit/test_prune.py::test_what_was_proven_after_the_plan_stays",
+    ),
+    Bug(
+        "that a newer backup is proven is not looked at again",
+        f"{_ACTIONS}/backups.py",
+        "if not others or _order(others[0]) < _order(row):",
+        "if not others:",
+        "tests/unit/test_prune.py::test_with_every_newer_one_failed_meanwhile_it_stays",
+    ),
+    Bug(
+        "how many stay proven is not looked at again",
+        f"{_ACTIONS}/backups.py",
+        "if len(others) < self.minimum:",
+        "if len(others) < 0:",
+        "tests/unit/test_prune.py::test_with_too_few_proven_ones_left_it_stays",
+    ),
+    Bug(
+        "a pin of the last moment is overlooked",
+        f"{_ACTIONS}/backups.py",
+        "if again and again.pinned:",
+        "if again is None:",
+        "tests/unit/test_prune.py::test_pinned_between_the_look_and_the_turn_it_stays",
+    ),
+    Bug(
+        "the manifest goes together with the parts",
+        f"{_ACTIONS}/backups.py",
+        "manifest = stores.vault.head(self._manifest)",
+        "manifest = None",
+        "tests/unit/test_prune.py::test_row_then_manifest_then_parts_then_uploads",
+    ),
+    Bug(
+        "parts go though the manifest could not",
+        f"{_ACTIONS}/backups.py",
+        "        if not refused:\n            rest, refused",
+        "        if True:\n            rest, refused",
+        "tests/unit/test_prune.py::test_a_delete_that_is_refused_fails_the_run_and_goes_on_later",
+    ),
+    Bug(
+        "a pruned backup's older versions stay",
+        f"{_ACTIONS}/backups.py",
+        "DeleteTarget(info.key, info.etag, info.versions)",
+        "DeleteTarget(info.key, info.etag)",
+        "tests/unit/test_prune.py::test_a_backup_goes_wholly_and_the_others_stay",
+    ),
+    Bug(
+        "other backups' uploads are aborted too",
+        f"{_ACTIONS}/backups.py",
+        " if one.key.startswith(place)}",
+        "}",
+        "tests/unit/test_prune.py::test_a_backup_goes_wholly_and_the_others_stay",
+    ),
+    Bug(
+        "what is being proven is pruned",
+        f"{_ACTIONS}/backups.py",
+        'PROOF = "prove"',
+        'PROOF = "proof"',
+        "tests/unit/test_prune.py::test_during_a_proof_it_stays",
+    ),
+)

@@ -1,0 +1,166 @@
+"""Databases of their own for the tests of backups, and a hand in the backup bucket."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import psycopg2
+import pyrage
+from botocore.exceptions import ClientError
+from sqlalchemy.engine import make_url
+
+from devstack.postgres import Postgres
+from storage import connect
+from storage.backup_model import BackupId
+from storage.backups import fetch
+from storage.backups import manifest as manifests
+from storage.backups.prove import as_recorded
+from storage.backups.site import Site
+from storage.settings import Settings
+from tests.conftest import PASSWORD, Place
+
+NOON = datetime(2026, 3, 8, 12, tzinfo=UTC)
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Site]:
+    with connect.stores(settings) as stores:
+        yield Site(stores=stores, settings=settings)
+
+
+@contextmanager
+def database(
+    server: Postgres,
+    name: str,
+    *,
+    encoding: str = "UTF8",
+    owner: str = "maintainer",
+    template: str = "template0",
+) -> Iterator[str]:
+    """The URL of a new database, empty or like the template, for its owner; dropped in the end."""
+    with server.connect() as session, session.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING '{encoding}' OWNER {owner}")
+    try:
+        yield server.dsn(name, owner, PASSWORD)
+    finally:
+        with server.connect() as session, session.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def role(server: Postgres, name: str, rights: str = "") -> Iterator[str]:
+    """A role that may log in."""
+    with server.connect() as session, session.cursor() as cursor:
+        cursor.execute(f"CREATE ROLE {name} LOGIN {rights} PASSWORD '{PASSWORD}'")
+    try:
+        yield name
+    finally:
+        with server.connect() as session, session.cursor() as cursor:
+            cursor.execute(f"DROP ROLE {name}")
+
+
+@contextmanager
+def site_on(place: Place, url: str) -> Iterator[Site]:
+    """The site whose pipeline has the database of ``url``: migrated, and introduced to the buckets."""
+    settings = replace(place.settings, database_url=url)
+    connect.set_up(settings, adopt=True)
+    with opened(settings) as site:
+        yield site
+
+
+def session(url: str) -> closing[psycopg2.extensions.connection]:
+    """An autocommit session; its strings go as bytes of the database's encoding."""
+    parts = make_url(url)
+    one = psycopg2.connect(**parts.translate_connect_args(username="user", database="dbname"))
+    one.autocommit = True
+    return closing(one)
+
+
+def execute(url: str, *statements: str | bytes) -> list[tuple[object, ...]]:
+    """Run the statements one by one; the rows of the last one."""
+    with session(url) as one, one.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def fill(url: str, table: str, blocks: int, width: int = 4 << 20) -> None:
+    """A table of so many rows of so many letters, which no compression can do much about.
+
+    They repeat one block, longer than what zstd looks back at its level 1.
+    """
+    block = base64.b64encode(os.urandom(width * 3 // 4)).decode()
+    with session(url) as one, one.cursor() as cursor:
+        cursor.execute(f"DROP TABLE IF EXISTS {table}")
+        cursor.execute(f"CREATE TABLE {table} (n int, w text)")
+        cursor.execute(f"ALTER TABLE {table} ALTER w SET STORAGE EXTERNAL")
+        cursor.execute(f"INSERT INTO {table} SELECT n, %s FROM generate_series(1, %s) AS n", [block, blocks])
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The backup bucket in the hands of somebody who may write there."""
+
+    place: Place
+
+    @property
+    def name(self) -> str:
+        return self.place.settings.backup_bucket
+
+    @property
+    def keys(self) -> list[str]:
+        told = self.place.boto.list_objects_v2(Bucket=self.name)
+        return [one["Key"] for one in told.get("Contents", ())]
+
+    def get(self, key: str) -> bytes:
+        return bytes(self.place.boto.get_object(Bucket=self.name, Key=key)["Body"].read())
+
+    def put(self, key: str, data: bytes | None) -> None:
+        """Write the object, or take it away."""
+        if data is None:
+            self.place.boto.delete_object(Bucket=self.name, Key=key)
+        else:
+            self.place.boto.put_object(Bucket=self.name, Key=key, Body=data)
+
+    def uploads(self) -> list[str]:
+        """Keys of the multipart uploads that are open."""
+        told = self.place.boto.list_multipart_uploads(Bucket=self.name)
+        return [one["Key"] for one in told.get("Uploads", ())]
+
+    @contextmanager
+    def changed(self, changes: dict[str, bytes | None]) -> Iterator[None]:
+        """The bucket with these objects altered or missing, and as it was again in the end."""
+        before = {key: self._found(key) for key in changes}
+        try:
+            for key, data in changes.items():
+                self.put(key, data)
+            yield
+        finally:
+            for key, data in before.items():
+                self.put(key, data)
+
+    def _found(self, key: str) -> bytes | None:
+        try:
+            return self.get(key)
+        except ClientError:
+            return None
+
+
+def sealed_to(site: Site, *keys: pyrage.x25519.Identity, opened_by: str = "") -> Site:
+    """The site with backups encrypted to these keys."""
+    words = " ".join(str(key.to_public()) for key in keys)
+    return replace(
+        site, settings=replace(site.settings, backup_recipients=words, backup_identity_file=opened_by)
+    )
+
+
+def verified(site: Site, id: BackupId) -> None:
+    """What ``storage backup verify`` does."""
+    manifest, sha256 = manifests.read(id, site.stores.vault)
+    as_recorded(site, id, sha256)
+    fetch.verify(manifest, site.stores.vault)

@@ -1,0 +1,109 @@
+"""A site whose database belongs to a role that may make databases, as a restore beside it and a swap need."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+
+import psycopg2
+import pytest
+from psycopg2 import sql
+from sqlalchemy.engine import make_url
+
+from devstack.postgres import Postgres
+from storage import connect
+from storage.backups.database import backup_database
+from storage.backups.site import Site
+from storage.backups.swap import Swapped, swap
+from storage.stores import pg_scratch
+from tests.conftest import PASSWORD, Place
+
+ROLE = "keeper"
+ONE_STORE = pytest.mark.parametrize("place", ["ministack"], indirect=True)  # the store is of no matter
+
+
+def live(site: Site) -> str:
+    """The name of the site's database."""
+    return str(make_url(site.settings.database_url).database)
+
+
+def beside(site: Site, name: str) -> str:
+    return pg_scratch.beside(site.settings.database_url, name)
+
+
+def swapped(site: Site) -> Swapped:
+    """A backup is taken, the pipeline works on, and the backup takes the live database's place."""
+    id = backup_database(site).id
+    add_jobs(site.settings.database_url, "later", 4)
+    return swap(site, id, typed=live(site), by="a person")
+
+
+def execute(url: str, *statements: str) -> list[tuple[object, ...]]:
+    """Run the statements one by one; the rows of the last one."""
+    words = make_url(url).translate_connect_args(username="user", database="dbname")
+    with closing(psycopg2.connect(**words)) as session:
+        session.autocommit = True
+        with session.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def kept_database(server: Postgres) -> Iterator[str]:
+    """The URL of a new database of the role; every database the test left behind goes with it."""
+    name = f"live_{secrets.token_hex(4)}"
+    server.create_database(name, ROLE, PASSWORD)
+    with server.connect() as session, session.cursor() as cursor:
+        cursor.execute(f"ALTER ROLE {ROLE} CREATEDB")
+        cursor.execute("SELECT datname FROM pg_database")
+        before = {row[0] for row in cursor.fetchall()} - {name}
+    yield server.dsn(name, ROLE, PASSWORD)
+    for left in set(databases(server)) - before:
+        drop(server, left)
+
+
+def databases(server: Postgres) -> list[str]:
+    with server.connect() as session, session.cursor() as cursor:
+        cursor.execute("SELECT datname FROM pg_database ORDER BY 1")
+        return [row[0] for row in cursor.fetchall()]
+
+
+def drop(server: Postgres, name: str) -> None:
+    with server.connect() as session, session.cursor() as cursor:
+        cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def site_of(place: Place, url: str) -> Iterator[Site]:
+    """The site on that database, migrated and introduced, with a few rows of the pipeline in it."""
+    settings = replace(place.settings, database_url=url)
+    connect.set_up(settings, adopt=True)
+    add_jobs(url, "key-a", 3)
+    add_jobs(url, "key-b", 2)
+    with connect.stores(settings) as stores:
+        yield Site(stores=stores, settings=settings)
+
+
+def add_jobs(url: str, api_key: str, count: int, status: str = "completed") -> None:
+    execute(
+        url,
+        f"INSERT INTO jobs (id, api_key, status) SELECT '{api_key}-' || n, '{api_key}', '{status}' "
+        f"FROM generate_series(1, {count}) AS n ON CONFLICT DO NOTHING",
+    )
+
+
+def count(url: str, table: str = "jobs") -> int:
+    (rows,) = execute(url, f"SELECT count(*) FROM {table}")
+    return int(str(rows[0]))
+
+
+def role(server: Postgres, name: str, right: str) -> str:
+    """The URL of the database ``postgres`` for another role."""
+    with server.connect() as session, session.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,))
+        verb = "ALTER" if cursor.fetchone() else "CREATE"
+        cursor.execute(f"{verb} ROLE {name} LOGIN {right} PASSWORD '{PASSWORD}'")
+    return server.dsn("postgres", name, PASSWORD)

@@ -1,0 +1,58 @@
+"""A swap in a process of its own that is killed at a numbered point: ``python -m ... BACKUP NAME POINT``.
+
+A point is an instant before or after a statement or a commit goes to the server, counted from when the
+restored database is being made fit to go live. With point 0 it lives, and says in which stage each lay.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import psycopg2.extensions
+
+from storage import connect
+from storage.backup_model import BackupId
+from storage.backups.swap import swap
+from storage.settings import Settings
+
+CALLS = {"execute", "copy_expert", "commit"}
+STAGES = ("_prepare", "liken", "exchange", "_bring_stragglers")
+DRIVER = (psycopg2.extensions.connection, psycopg2.extensions.cursor)
+
+
+class Counter:
+    def __init__(self, point: int) -> None:
+        self.point, self.passed, self.counting = point, list[str](), False
+
+    def __call__(self, frame: FrameType, event: str, arg: Any) -> None:
+        if event == "call" and frame.f_code.co_name == "_prepare":
+            self.counting = True
+        if not self.counting or event not in ("c_call", "c_return") or arg.__name__ not in CALLS:
+            return
+        if isinstance(arg.__self__, DRIVER) and (stage := _stage(frame)):
+            self.passed.append(stage)
+            if len(self.passed) == self.point:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _stage(frame: FrameType | None) -> str:
+    while frame and frame.f_code.co_name not in STAGES:
+        frame = frame.f_back
+    return frame.f_code.co_name if frame else ""
+
+
+def main(backup: str, name: str, point: str) -> None:
+    counter = Counter(int(point))
+    with connect.site(Settings.from_env(os.environ)) as site:
+        sys.setprofile(counter)
+        swap(site, BackupId(backup), typed=name, by="a person")
+        sys.setprofile(None)
+    print(" ".join(counter.passed))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

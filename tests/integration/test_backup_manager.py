@@ -1,0 +1,79 @@
+"""The documents' own face, ``BackupManager``, on real servers: their methods and their result keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from psycopg2 import sql
+from sqlalchemy.engine import make_url
+
+from devstack.postgres import Postgres
+from storage import connect
+from storage.backup import BackupManager
+from storage.errors import InvalidName, NoSuchBackup
+from tests.conftest import Place
+
+
+@pytest.fixture
+def manager(place: Place, postgres_server: Postgres) -> BackupManager:
+    """Its role may make databases, as a restore beside the live one needs."""
+    with postgres_server.connect() as session, session.cursor() as cursor:
+        cursor.execute("ALTER ROLE maintainer CREATEDB")
+    return BackupManager(settings=replace(place.settings))
+
+
+def test_backup_restore(
+    manager: BackupManager, place: Place, add_job: Callable[..., None], postgres_server: Postgres
+) -> None:
+    """Backed up, proven, restored beside: the live database is not touched, the restored one is equal."""
+    add_job("job-1", "completed", datetime(2026, 3, 1, tzinfo=UTC))
+    taken = manager.backup_database()
+    assert {"backup_file", "size_mb", "timestamp"} <= set(taken)
+    assert taken["state"] == "proven"
+    add_job("job-2", "completed", datetime(2026, 3, 2, tzinfo=UTC))
+    told = manager.restore_database(taken["backup_file"])
+    try:
+        assert told["status"] == "restored"
+        assert told["backup_file"] == taken["backup_file"]
+        assert rows(postgres_server, told["database"]) == ["job-1"]
+        live = str(make_url(place.settings.database_url).database)
+        assert rows(postgres_server, live) == ["job-1", "job-2"]
+    finally:
+        with postgres_server.connect() as session, session.cursor() as cursor:
+            cursor.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(told["database"])))
+
+
+def rows(server: Postgres, database: str) -> list[str]:
+    with server.connect(database) as session, session.cursor() as cursor:
+        cursor.execute("SELECT id FROM jobs ORDER BY id")
+        return [row[0] for row in cursor.fetchall()]
+
+
+def test_metadata(manager: BackupManager, place: Place) -> None:
+    place.put("processed/job-1/metadata.json", b'{"a": 1}')
+    place.put("processed/job-1/segment.ts")
+    told = manager.backup_minio_metadata()
+    assert {"backup_file", "metadata_files", "size_mb"} <= set(told)
+    assert told["metadata_files"] == 1
+    assert told["state"] == "proven"
+
+
+def test_a_restore_of_what_is_not_there_is_no_success(manager: BackupManager) -> None:
+    """The documents' code answered 'restored' to a file that did not exist."""
+    with pytest.raises(NoSuchBackup, match="storage backup list"):
+        manager.restore_database("database/20260101T000000Z-00000000")
+    with pytest.raises(InvalidName):
+        manager.restore_database("/data/backups/postgres_20250101_000000.sql.gz")
+
+
+def test_old_backups_go_by_the_rule(manager: BackupManager, place: Place) -> None:
+    """Nothing young goes, however small ``days``; the newest proven one never does."""
+    for _ in range(2):
+        manager.backup_database()
+    told = manager.cleanup_old_backups(days=30)
+    assert told["done"] == 0
+    with connect.stores(place.settings) as stores:
+        assert [one.state for one in stores.catalogue.all()] == ["proven", "proven"]
