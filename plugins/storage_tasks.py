@@ -255,6 +255,7 @@ def settings() -> Settings:
     extra = s3.extra_config
     names = (
         "bucket", "backup_bucket", "maintenance_bucket", "temp_dir", "public_endpoint_url",
+        "backup_endpoint_url", "backup_access_key", "backup_secret_key",
         "backup_recipients", "backup_identity_file", "proof_server",
     )  # fmt: skip
     return Settings(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,24 @@ def endpoint(settings: Settings) -> Endpoint:
     )
 
 
+def backup_endpoint(settings: Settings) -> Endpoint:
+    """Where backups lie, and who we are there: another store or other keys, where these are set."""
+    own = endpoint(settings)
+    return replace(
+        own,
+        url=settings.backup_endpoint_url or own.url,
+        access_key=settings.backup_access_key or own.access_key,
+        secret_key=settings.backup_secret_key or own.secret_key,
+    )
+
+
 def database_name(settings: Settings) -> str:
     return str(make_url(settings.database_url).database)
 
 
 def vault(settings: Settings) -> ObjectStore:
     """The backup bucket by the store's credentials alone: what is left when the database is gone."""
-    return S3Bucket(endpoint(settings), BucketName(settings.backup_bucket))
+    return S3Bucket(backup_endpoint(settings), BucketName(settings.backup_bucket))
 
 
 @contextmanager
@@ -88,9 +100,10 @@ def _bundle(settings: Settings, clock: Callable[[], datetime], engine: Engine, h
         ),
         plans=S3Bucket(server, BucketName(settings.maintenance_bucket), http=http),
         vault=S3Bucket(
-            server,
+            backup_endpoint(settings),
             BucketName(settings.backup_bucket),
-            creates=lambda: control.capabilities().conditional_put is True,
+            creates=lambda: not settings.backup_endpoint_url
+            and control.capabilities().conditional_put is True,
             uploads=PostgresUploads(engine, BucketName(settings.backup_bucket)),
             http=http,
         ),

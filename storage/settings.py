@@ -54,6 +54,9 @@ class Settings:
     backup_bucket: str = "backups"
     maintenance_bucket: str = "maintenance"
     temp_dir: str = "/data/temp"
+    backup_endpoint_url: str = ""
+    backup_access_key: str = ""
+    backup_secret_key: str = field(default="", repr=False)
     backup_recipients: str = ""
     backup_identity_file: str = ""
     proof_server: str = "auto"
@@ -68,6 +71,10 @@ class Settings:
                 f"{', '.join(buckets)}: plans and backups must not lie where maintenance deletes."
             )
 
+        if bool(self.backup_access_key) != bool(self.backup_secret_key):
+            raise ConfigError("Set both STORAGE_BACKUP_ACCESS_KEY and STORAGE_BACKUP_SECRET_KEY, or neither.")
+        if self.backup_endpoint_url and not self.backup_access_key:
+            raise ConfigError("STORAGE_BACKUP_ENDPOINT_URL needs STORAGE_BACKUP_ACCESS_KEY and _SECRET_KEY.")
         if self.proof_server not in PROOF_SERVERS:
             raise ConfigError(
                 f"STORAGE_PROOF_SERVER is {self.proof_server!r}; it may be {', '.join(PROOF_SERVERS)}."

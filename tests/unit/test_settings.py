@@ -130,6 +130,9 @@ def test_minio_goes_before_the_aws_fallback() -> None:
         ({"STORAGE_MAINTENANCE_BUCKET": "videos"}, "must differ"),
         ({"STORAGE_BUCKET": "ab"}, "3 to 63 characters"),
         ({"STORAGE_BUCKET": "videos/temp"}, "no '/'"),
+        ({"STORAGE_PROOF_SERVER": "other"}, "it may be auto, same, throwaway"),
+        ({"STORAGE_BACKUP_ACCESS_KEY": "k"}, "or neither"),
+        ({"STORAGE_BACKUP_ENDPOINT_URL": "http://other"}, "needs STORAGE_BACKUP_ACCESS_KEY"),
     ],
 )
 def test_what_cannot_be_right(env: Mapping[str, str], says: str) -> None:
