@@ -9,7 +9,7 @@ is damaged or differs, and does not count; the one before still does (`storage b
 Mend the cause, then clear the task. When data is lost: README, *When it has gone wrong*."""
 
 from airflow.sdk import Param, dag
-from storage_backup_tasks import check, nightly
+from storage_backup_tasks import all_done_well, check, nightly
 from storage_tasks import DEFAULTS, dry_run, maintain, number, schedule
 
 
@@ -27,7 +27,8 @@ from storage_tasks import DEFAULTS, dry_run, maintain, number, schedule
     **DEFAULTS,
 )
 def daily_backup() -> None:
-    nightly() >> maintain("cleanup_old_backups", days_old="days_old") >> check()
+    pruned = maintain("cleanup_old_backups", days_old="days_old")
+    nightly() >> pruned >> [all_done_well(), check()]
 
 
 daily_backup()

@@ -119,7 +119,7 @@ def _restore_parser(verbs: Any) -> None:
     one.add_argument("--undo", action="store_true", help="put the database back that --live replaced")
     one.add_argument("--drop-kept", action="store_true", help="drop kept databases whose 7 days are over")
     one.add_argument("--tables", default="", metavar="T,T", help="only these tables, into a new database")
-    one.add_argument("--api-key", default="", metavar="KEY", help="compare one key's rows with the live ones")
+    one.add_argument("--api-key", default="", metavar="KEY", help="compare one key's rows (-: from stdin)")
     one.add_argument("--job", default="", metavar="JOB", help="the same for a job, or its metadata.json")
     one.add_argument("--apply", action="store_true", help="put back what is missing of --api-key or --job")
     one.add_argument("--roles", action="store_true", help="print the server's roles as SQL")

@@ -25,7 +25,12 @@ class BackupId(str):
     def __new__(cls, value: str) -> BackupId:
         if not re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{8}", value):
             raise InvalidName(value, "backup id", "it looks like 20260131T030000Z-0a1b2c3d")
-        return super().__new__(cls, value)
+        made = super().__new__(cls, value)
+        try:
+            _ = made.begun
+        except ValueError as error:
+            raise InvalidName(value, "backup id", f"it names no instant ({error})") from error
+        return made
 
     @property
     def begun(self) -> datetime:

@@ -13,8 +13,8 @@ from storage.backups import alarms, drill, fetch, rebuild
 from storage.backups import manifest as manifests
 from storage.backups.database import backup_database
 from storage.backups.metadata import backup_minio_metadata
-from storage.backups.prove import as_recorded, prove
-from storage.backups.site import Progress, Site
+from storage.backups.prove import prove
+from storage.backups.site import Progress, Site, as_recorded
 from storage.engine import guard, sweep
 from storage.errors import NoSuchBackup, UsageError
 from storage.ports import ObjectStore
@@ -163,6 +163,15 @@ def _id(site: Site, word: str) -> BackupId:
         if backup.state in ("complete", "proven"):
             return backup.id
     raise NoSuchBackup("latest")
+
+
+def of_catalogue(site: Site, word: str) -> Backup:
+    """The backup of that id; ``latest`` is the newest proven one of the database. Raises NoSuchBackup."""
+    stores = site.stores.catalogue
+    found = stores.newest_proven("database") if word == "latest" else stores.get(BackupId(word))
+    if found is None:
+        raise NoSuchBackup(word)
+    return found
 
 
 def of_bucket(vault: ObjectStore, word: str) -> Backup:

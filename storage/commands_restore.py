@@ -94,6 +94,8 @@ def _tables(args: Namespace) -> int:
 
 def _rows(args: Namespace) -> int:
     """The rows of one api_key or job; of a metadata backup a job's metadata.json."""
+    if args.api_key == "-":
+        args.api_key = sys.stdin.readline().strip()
     with connect.site(commands.settings()) as site:
         id = _id(site.stores.vault, args.backup)
         manifest, _ = manifests.read(id, site.stores.vault)

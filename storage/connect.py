@@ -102,8 +102,9 @@ def _bundle(settings: Settings, clock: Callable[[], datetime], engine: Engine, h
         vault=S3Bucket(
             backup_endpoint(settings),
             BucketName(settings.backup_bucket),
-            creates=lambda: not settings.backup_endpoint_url
-            and control.capabilities().conditional_put is True,
+            creates=lambda: (
+                not settings.backup_endpoint_url and control.capabilities().conditional_put is True
+            ),
             uploads=PostgresUploads(engine, BucketName(settings.backup_bucket)),
             http=http,
         ),

@@ -144,7 +144,9 @@ class Catalogue(Protocol):
         """Keep it for ever ('' lifts that); whether there is such a backup."""
         ...
 
-    def newest_proven(self, kind: BackupKind) -> Backup | None: ...
+    def newest_proven(self, kind: BackupKind) -> Backup | None:
+        """The newest that was proven here; what only a certificate in the bucket says was not."""
+        ...
 
 
 Ruling = Literal["adopt", "condemn"]

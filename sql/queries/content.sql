@@ -3,7 +3,7 @@ SELECT set_config(name, wanted, false) FROM pg_settings JOIN (VALUES
     ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'), ('transaction_timeout', '0'),
     ('lock_timeout', '600000'), ('search_path', ''), ('row_security', 'off'), ('DateStyle', 'ISO, YMD'),
     ('IntervalStyle', 'postgres'), ('extra_float_digits', '1'), ('bytea_output', 'hex'),
-    ('xmloption', 'content'), ('TimeZone', 'UTC')) AS calm (of, wanted) ON of = name;
+    ('xmloption', 'content'), ('lc_monetary', 'C'), ('TimeZone', 'UTC')) AS calm (of, wanted) ON of = name;
 
 -- name: database
 SELECT d.datname AS name, v / 10000 || '.' || v % 10000 AS version,

@@ -10,7 +10,7 @@ from storage.backup_model import KINDS, Backup, BackupKind
 from storage.errors import BackupAlarm
 from storage.ports import Stores
 
-AGE = timedelta(hours=26)
+AGE, SKEW = timedelta(hours=26), timedelta(seconds=60)
 HISTORY = 7  # proven backups the newest is compared with
 COUNTS = ("complete", "proven")
 
@@ -26,7 +26,9 @@ def alarms(backups: Sequence[Backup], now: datetime) -> list[str]:
 
 def _stale(kind: BackupKind, backups: Sequence[Backup], now: datetime) -> list[str]:
     proven = next((one for one in backups if one.state == "proven"), None)
-    if proven and now - proven.taken_at <= AGE:
+    if backups and backups[0].state == "failed":
+        return [f"The newest {kind} backup, {backups[0].id}, has failed: {backups[0].message}"]
+    if proven and -SKEW <= now - proven.taken_at <= AGE:
         return []
     last = next((one for one in backups if one.state in ("failed", "complete")), None)
     why = f" The last one is {last.state}{': ' + last.message if last.message else ''}." if last else ""

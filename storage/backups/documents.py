@@ -15,7 +15,7 @@ from storage.backup_model import Attributes, BackupId, Document, Manifest
 from storage.backups import manifest as manifests
 from storage.backups.fetch import pour
 from storage.backups.sealing import identities
-from storage.backups.site import Site
+from storage.backups.site import Site, as_recorded
 from storage.errors import BackupDamaged, InvalidName, PreconditionFailed, StoreRefused
 from storage.model import JobId, ObjectKey, Prefix, printable
 from storage.ports import ObjectStore
@@ -84,7 +84,8 @@ def put_back(site: Site, id: BackupId, job: JobId, *, overwrite: bool = False) -
     raises.
     """
     stores = site.stores
-    manifest, _ = manifests.read(id, stores.vault)
+    manifest, sha256 = manifests.read(id, stores.vault)
+    as_recorded(site, id, sha256)
     keys = identities(site.settings.backup_identity_file)
     stores.runs.audit("put-back", "", {"id": id, "job": job, "overwrite": overwrite})
     found = documents(manifest, stores.vault, keys, Prefix(f"processed/{job}/"))

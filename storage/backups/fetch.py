@@ -56,3 +56,13 @@ def verify(manifest: Manifest, vault: ObjectStore) -> None:
     """Read every part and compare it with the manifest. Raises BackupDamaged."""
     for part in manifest.parts:
         check(part, vault)
+
+
+class Nowhere:
+    """Takes what is only read to see that it can be."""
+
+    def write(self, data: bytes, /) -> int:
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""

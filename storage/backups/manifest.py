@@ -22,11 +22,12 @@ from storage.backup_model import (
     TableFact,
     folder,
 )
-from storage.errors import BackupDamaged, InvalidName, NoSuchBackup, StorageError
+from storage.errors import BackupDamaged, InvalidName, NoSuchBackup, ObjectMissing, StorageError
 from storage.model import ObjectKey, Prefix
 from storage.ports import ObjectStore
 
 FORMAT = 1
+_UNREADABLE = (InvalidName, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 MOST = 64 << 20  # bytes of a manifest that are read: a hundred thousand tables
 
 
@@ -47,7 +48,7 @@ def decode(data: bytes) -> Manifest:
         if values.pop("format") != FORMAT:
             raise BackupDamaged("its manifest is of another format; use the release that wrote it")
         return _manifest(values)
-    except (InvalidName, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise BackupDamaged(f"its manifest cannot be read ({error})") from error
 
 
@@ -84,11 +85,18 @@ def _counted(values: dict[str, Any], *names: str) -> dict[str, Any]:
     return values | {name: int(values[name]) for name in names}
 
 
+def _instant(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(f"{text} has no time zone")
+    return found
+
+
 def _database(facts: dict[str, Any]) -> DatabaseFacts:
     return DatabaseFacts(
-        **facts
+        **_counted(facts, "bytes")
         | {
-            "taken_at": datetime.fromisoformat(facts["taken_at"]),
+            "taken_at": _instant(facts["taken_at"]),
             "locale": tuple(facts["locale"]),
             "extensions": tuple(facts["extensions"]),
             "tables": tuple(TableFact(**_counted(one, "rows")) for one in facts["tables"]),
@@ -99,9 +107,10 @@ def _database(facts: dict[str, Any]) -> DatabaseFacts:
 
 
 def _metadata(facts: dict[str, Any]) -> MetadataFacts:
-    times = {name: datetime.fromisoformat(facts[name]) for name in ("taken_at", "ended_at", "store_time")}
+    times = {name: _instant(facts[name]) for name in ("taken_at", "ended_at", "store_time")}
     by_prefix = {name: tuple(pair) for name, pair in facts["by_prefix"].items()}
-    return MetadataFacts(**facts | times | {"by_prefix": by_prefix})
+    counted = _counted(facts, "objects", "bytes", "documents")
+    return MetadataFacts(**counted | times | {"by_prefix": by_prefix})
 
 
 def write(manifest: Manifest, vault: ObjectStore) -> str:
@@ -142,5 +151,5 @@ def scan(vault: ObjectStore, kind: BackupKind) -> Iterator[tuple[BackupId, Manif
         try:
             manifest, sha256 = _fetch(info.key, kind, id, vault)
             yield id, manifest, sha256
-        except StorageError as error:
+        except (BackupDamaged, ObjectMissing) as error:  # what is only out of reach now is no damage
             yield id, error, ""

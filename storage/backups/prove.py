@@ -13,9 +13,10 @@ from typing import Any
 from storage.backup_model import Backup, BackupId, DatabaseFacts, Manifest, folder
 from storage.backups import manifest as manifests
 from storage.backups import sample
+from storage.backups.fetch import Nowhere, pour
 from storage.backups.load import load
 from storage.backups.sealing import identities
-from storage.backups.site import Site
+from storage.backups.site import Site, as_recorded
 from storage.errors import BackupDamaged, NoPostgresProgram, NotProven
 from storage.model import ObjectKey
 from storage.stores import pg_content, pg_programs, pg_proof, pg_scratch
@@ -30,7 +31,7 @@ def prove(site: Site, id: BackupId) -> Backup:
     NoPostgresProgram where the proof could not be tried, and the row stays as it is.
     """
     stores = site.stores
-    with stores.runs.lock("prove"):
+    with stores.runs.lock("prove") as still_locked:
         try:
             manifest, sha256 = manifests.read(id, stores.vault)
             as_recorded(site, id, sha256)
@@ -39,17 +40,11 @@ def prove(site: Site, id: BackupId) -> Backup:
             stores.catalogue.move(id, ["complete", "proven", "failed"], "failed", str(error))
             stores.runs.audit("not-proven", "", {"id": id, "why": str(error)})
             raise
+        still_locked()  # else it may have been pruned meanwhile
         at = datetime.fromisoformat(certificate["proven_at"])
         key = ObjectKey(f"{folder(manifest.kind, id)}certificate-{at:%Y%m%dT%H%M%S.%fZ}.json")
         stores.vault.create(key, json.dumps(certificate, indent=1).encode())
         return _enter(site, manifest, sha256, certificate)
-
-
-def as_recorded(site: Site, id: BackupId, sha256: str) -> None:
-    """The bucket's manifest must be the one the catalogue recorded when it was written."""
-    known = site.stores.catalogue.get(id)
-    if known and known.manifest_sha256 not in ("", sha256):
-        raise BackupDamaged("its manifest is not the one that was written: the SHA-256 differs")
 
 
 def _certificate(site: Site, manifest: Manifest, sha256: str) -> Certificate:
@@ -96,6 +91,7 @@ def _restored(site: Site, manifest: Manifest) -> Certificate:
     keys, expected = identities(site.settings.backup_identity_file), manifest.database
     with scratch(site, manifest) as (where, url):
         began = time.monotonic()
+        pour(manifest.part("globals"), site.stores.vault, Nowhere(), keys)
         lacking = load(manifest, site.stores.vault, url, keys)
         restored = time.monotonic()
         found = pg_content.facts(url)

@@ -7,13 +7,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from storage.backup_model import KINDS, Backup, BackupState, Manifest, folder
+from storage.backup_model import KINDS, MANIFEST, Backup, BackupState, Manifest, folder
 from storage.backups import manifest as manifests
 from storage.backups.prove import entry
-from storage.errors import StorageError
+from storage.errors import Refused, StorageError
 from storage.model import ObjectKey
 from storage.ports import ObjectStore, Stores
 
+LOST = "its manifest is not in the bucket"
 MOST = 16 << 20  # bytes of a certificate that are read
 
 
@@ -62,12 +63,19 @@ def rebuild(stores: Stores) -> tuple[list[Backup], list[Backup]]:
     known = {one.id: one for one in stores.catalogue.all()}
     there = {one.id: one for one in of_bucket(stores.vault)}
     entered = [one for id, one in there.items() if _unfinished(known.get(id))]
-    for one in entered:
-        stores.catalogue.save(one)
     counted: tuple[BackupState, ...] = ("complete", "proven")
-    lost = [one for id, one in known.items() if id not in there and one.state in counted]
+    counting = [one for one in known.values() if one.state in counted]
+    lost = [one for one in counting if one.id not in there and _gone(one, stores)]
+    if len(lost) * 2 > len(counting) > 1:
+        raise Refused(
+            "catalogue",
+            f"the bucket {stores.vault.bucket} has lost {len(lost)} of {len(counting)} backups. "
+            "Is STORAGE_BACKUP_BUCKET right? Nothing was changed.",
+        )
+    for one in entered:
+        stores.catalogue.save(replace(one, proven_at=None))  # by a certificate: no proof was seen here
     for one in lost:
-        stores.catalogue.move(one.id, counted, "failed", "its manifest is not in the bucket")
+        stores.catalogue.move(one.id, counted, "failed", LOST)
     if entered or lost:
         detail = {"entered": [one.id for one in entered], "lost": [one.id for one in lost]}
         stores.runs.audit("rebuild-catalogue", "", detail)
@@ -75,4 +83,11 @@ def rebuild(stores: Stores) -> tuple[list[Backup], list[Backup]]:
 
 
 def _unfinished(row: Backup | None) -> bool:
-    return row is None or (row.state in ("running", "failed") and not row.manifest_sha256)
+    if row is None or (row.state == "failed" and row.message == LOST):
+        return True
+    return row.state in ("running", "failed") and not row.manifest_sha256
+
+
+def _gone(row: Backup, stores: Stores) -> bool:
+    """A listing is a hint: the manifest itself is asked for."""
+    return stores.vault.head(ObjectKey(f"{folder(row.kind, row.id)}{MANIFEST}")) is None

@@ -14,10 +14,19 @@ from storage.backup_model import BackupId, Manifest
 from storage.backups import manifest as manifests
 from storage.backups.fetch import pour
 from storage.backups.load import Keys, load
-from storage.backups.prove import as_recorded, differences
+from storage.backups.prove import differences
 from storage.backups.sealing import identities
-from storage.backups.site import Progress, Site
-from storage.errors import NoKey, NotProven, SchemaMissing, StorageError, TargetInUse, TargetLeft, UsageError
+from storage.backups.site import Progress, Site, as_recorded
+from storage.errors import (
+    NoKey,
+    NoSuchBackup,
+    NotProven,
+    SchemaMissing,
+    StorageError,
+    TargetInUse,
+    TargetLeft,
+    UsageError,
+)
 from storage.ports import ObjectStore
 from storage.settings import Settings
 from storage.stores import pg_carry, pg_content, pg_migrate, pg_scratch, pg_swap
@@ -101,9 +110,15 @@ def readable(settings: Settings, vault: ObjectStore, id: BackupId) -> tuple[Mani
 
 
 def known(site: Site, id: BackupId) -> tuple[Manifest, Keys]:
-    """As :func:`readable`; and the manifest is the one the catalogue recorded, if there still is one."""
+    """As :func:`readable`; and the manifest is the one the catalogue recorded, if there still is one.
+
+    Raises NoSuchBackup for one that the catalogue does not know: who may write to the bucket could have put
+    it there. `storage backup rebuild` enters what is to be believed.
+    """
     manifest, keys, sha256 = readable(site.settings, site.stores.vault, id)
     with suppress(SchemaMissing):
+        if site.stores.catalogue.get(id) is None:
+            raise NoSuchBackup(id)
         as_recorded(site, id, sha256)
     return manifest, keys
 
@@ -132,6 +147,11 @@ def target(settings: Settings, desk: pg_swap.Desk, manifest: Manifest, name: str
         pg_swap.make(desk, name, manifest.database.locale)
     else:
         _check_empty(there, pg_swap.name_of(settings.database_url))
+        if name == pg_swap.name_of(settings.database_url):
+            # Made anew it is another database: until it was introduced, maintenance refuses to touch it.
+            pg_swap.remove(desk, name)
+            pg_swap.make(desk, name, manifest.database.locale)
+            there = None
     try:
         yield Target(url, made=there is None)
     except BaseException as error:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from storage.backup_model import Backup, BackupId, BackupKind, Manifest, Part, folder
 from storage.backups import manifest as manifests
 from storage.backups.sealing import Sink, recipients
-from storage.errors import StorageError
+from storage.errors import BackupDamaged, StorageError
 from storage.model import ObjectKey
 from storage.ports import Stores
 from storage.settings import Settings
@@ -103,3 +103,10 @@ class Told:
             self._told = self._read // MIB
             self._progress("MiB dumped", self._told)
         return data
+
+
+def as_recorded(site: Site, id: BackupId, sha256: str) -> None:
+    """The bucket's manifest must be the one the catalogue recorded when it was written."""
+    known = site.stores.catalogue.get(id)
+    if known and known.manifest_sha256 not in ("", sha256):
+        raise BackupDamaged("its manifest is not the one that was written: the SHA-256 differs")

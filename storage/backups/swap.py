@@ -18,12 +18,14 @@ from storage.backup_model import BackupId, Manifest
 from storage.backups.load import load
 from storage.backups.restore import check, epoch, known, migrated, shut, target
 from storage.backups.site import Progress, Site
+from storage.engine import guard
 from storage.errors import Refused, StorageError, UsageError
 from storage.stores import pg_carry, pg_scratch, pg_swap
 from storage.stores.pg_jobs import PostgresJobs
 from storage.stores.postgres import connect
 
 KEEP = timedelta(days=7)  # the database that was replaced
+GUARD = guard.BACKUP_GUARD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,7 @@ def swap(site: Site, id: BackupId, *, typed: str, by: str, progress: Progress | 
     url = site.settings.database_url
     kept, beside = _free(live, "before"), pg_swap.derived(live, "restored", id[-8:])
     with pg_swap.desk(url, live) as desk:
+        _no_restore_open(url)
         pg_swap.check_swap(desk, live)
         for left in pg_swap.leftovers(desk, live):
             pg_swap.remove(desk, left, force=True)
@@ -154,6 +157,7 @@ def _prepare(site: Site, manifest: Manifest, new: str, kept: str, by: str) -> da
         pg_carry.void(session)
         pg_carry.carry(source, session, over=True)
         switches = shut(epoch(manifest, now, kept), by) | {"identity": identity}
+        switches |= {GUARD: pg_carry.read_control(source, GUARD)}  # of today, not of the backup's day
         pg_carry.control(session, switches | _kept(kept, now + KEEP, pg_carry.server_now(session)))
         pg_carry.advance(source, session)
         pg_carry.audit(session, "swap", {"backup": manifest.id, "by": by, "kept": kept})
@@ -169,11 +173,26 @@ def _identity(site: Site, new: str) -> str:
         engine.dispose()
 
 
+def _no_restore_open(url: str) -> None:
+    """Raises Refused while one waits: a second would put the first one's original out of reach."""
+    with pg_carry.opened(url) as session:
+        if pg_carry.read_control(session, "restore_epoch"):
+            raise Refused("restore-epoch", "a restore waits. Run `storage reconcile`, or undo it (--undo).")
+
+
 def _bring_stragglers(url: str, kept: str) -> None:
-    """What was still written to the old database while it was being replaced."""
+    """What was still written to the old database while it was being replaced.
+
+    The exchange is done: an error here must not look like one that may be repeated.
+    """
     old = pg_scratch.beside(url, kept)
-    with pg_carry.opened(old, snapshot=True) as source, pg_carry.opened(url) as session:
+    with (
+        suppress(StorageError),
+        pg_carry.opened(old, snapshot=True) as source,
+        pg_carry.opened(url) as session,
+    ):
         pg_carry.carry(source, session, over=False)
+        pg_carry.advance(source, session)
 
 
 def _recorded(site: Site, desk: pg_swap.Desk, live: str) -> tuple[str, datetime]:
@@ -198,6 +217,7 @@ def _revive(url: str, back: str, since: datetime, kept: str, now: datetime, by: 
             pg_carry.void(session)
             pg_carry.control(session, shut(told, by))
         pg_carry.control(session, _kept(kept, now + KEEP, pg_carry.server_now(session)))
+        pg_carry.advance(source, session)
         pg_carry.audit(session, "undo-swap", {"by": by, "kept": kept})
 
 

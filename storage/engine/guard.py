@@ -157,7 +157,7 @@ def fresh_backup(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
     if stores.control.read(BACKUP_GUARD) == "off":
         return
     proven = stores.catalogue.newest_proven("database")
-    if proven is None or stores.clock() - proven.taken_at > BACKUP_AGE:
+    if proven is None or not -MAX_SKEW <= stores.clock() - proven.taken_at <= BACKUP_AGE:
         newest = f"of {proven.taken_at.isoformat()}" if proven else "missing"
         raise Refused(
             "fresh-backup",

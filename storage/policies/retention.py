@@ -122,6 +122,8 @@ def _stays(one: Backup, as_of: datetime, rule: Rule, proven: int) -> str | None:
         return None
     if one.state == "running":
         return "it is being taken"
+    if one.state == "failed" and one.certificate:
+        return "was proven once and failed a later proof: look into it, and prove it again"
     age, until = as_of - one.taken_at, SETTLED if _bare(one) else max(SETTLED, rule.young)
     if age < until:
         return f"{one.state}, {span(age)} old; it may go once {span(until)} old"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from typing import IO, Any
 
 import psycopg2.extensions
 from sqlalchemy.engine import make_url
+
+from storage.errors import ConfigError
 
 #: Run in the child before the program: become the account, then ask the kernel for a signal when the parent
 #: goes (PR_SET_PDEATHSIG). A program of its own, for Python code between fork and exec may hang in threads.
@@ -24,6 +27,7 @@ ctypes.CDLL(None).prctl(1, death)
 if os.getppid() != parent: sys.exit(1)
 os.execv(sys.argv[5], sys.argv[5:])
 """
+_QUOTES = re.compile(r"(CONTEXT|DETAIL|STATEMENT):|pg_restore: (detail|context):", re.IGNORECASE)
 KEPT = ("PATH", "LANG", "TZ", "HOME", "LD_LIBRARY_PATH")
 
 
@@ -51,8 +55,10 @@ class Stderr:
         self.file: IO[bytes] = os.fdopen(os.memfd_create("stderr"), "w+b")
 
     def text(self, most: int = 4000) -> str:
+        """The end of it, without the lines in which a server quotes the data it stumbled on."""
         self.file.seek(0)
-        return self.file.read()[-most:].decode(errors="replace").strip()
+        lines = self.file.read()[-most:].decode(errors="replace").splitlines()
+        return "\n".join(one for one in lines if not _QUOTES.match(one)).strip()
 
 
 @contextmanager
@@ -62,6 +68,8 @@ def login(url: str) -> Iterator[tuple[str, dict[str, Any]]]:
     The password file lives in memory only (memfd), readable by the child alone, and goes with us.
     """
     parsed = make_url(url)
+    if "sslpassword" in parsed.query:
+        raise ConfigError("STORAGE_DATABASE_URL holds sslpassword, which argv would show; use a key without.")
     words: dict[str, Any] = parsed.translate_connect_args(username="user", database="dbname")
     words |= {name: value for name, value in parsed.query.items() if name != "password"}
     password = words.pop("password", None) or parsed.query.get("password") or ""

@@ -137,16 +137,16 @@ def advance(source: Connection, target: Connection) -> None:
         name, step = sql.SQL(row["name"]), row["step"]
         if run(source, "SELECT to_regclass({name}) IS NULL", name=sql.Literal(row["name"]))[0][0]:
             continue
-        (theirs, called), (ours, _) = (
-            run(one, "SELECT last_value, is_called FROM {name}", name=name)[0] for one in (source, target)
-        )
-        if called and (theirs - ours) * step > 0:
-            run(
-                target,
-                "SELECT setval({name}, {value})",
-                name=sql.Literal(row["name"]),
-                value=sql.Literal(theirs),
-            )
+        theirs, ours = (_next(one, name, step) for one in (source, target))
+        if (theirs - ours) * step > 0:
+            words = {"name": sql.Literal(row["name"]), "value": sql.Literal(theirs)}
+            run(target, "SELECT setval({name}, {value}, false)", **words)
+
+
+def _next(session: Connection, name: sql.Composable, step: int) -> int:
+    """What a sequence hands out next."""
+    value, called = run(session, "SELECT last_value, is_called FROM {name}", name=name)[0]
+    return int(value) + (step if called else 0)
 
 
 def columns(session: Connection, table: str) -> list[str]:

@@ -16,7 +16,8 @@ from storage.stores.child import Stderr, login, spawn
 #: What stderr says when the machine failed and not the backup.
 MACHINE = re.compile(
     r"No space left on device|could not extend file|connection to server|server closed the connection|"
-    r"terminating connection|out of memory|out of shared memory|Cannot allocate memory"
+    r"terminating connection|canceling statement|out of memory|out of shared memory|Cannot allocate memory|"
+    r"could not write|temporary file size exceeds|too many clients|Input/output error"
 )
 
 
@@ -87,7 +88,8 @@ def restore(url: str, major: int, options: Sequence[str] = ()) -> Iterator[IO[by
             child.wait()
         if code:
             said = stderr.text()
-            raise ScratchFault(said) if MACHINE.search(said) else RestoreFailed(said)
+            killed = f"pg_restore was ended by signal {-code}" if code < 0 else ""
+            raise ScratchFault(killed or said) if killed or MACHINE.search(said) else RestoreFailed(said)
 
 
 @contextmanager

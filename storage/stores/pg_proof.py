@@ -30,7 +30,7 @@ def amcheck(url: str, major: int) -> tuple[bool, str]:
     text = said.text()
     if "could not open extension control file" in text or "permission denied to create extension" in text:
         return True, "the server has no amcheck"
-    if code and MACHINE.search(text):
+    if code < 0 or (code and MACHINE.search(text)):
         raise ScratchFault(text)
     return code == 0, text
 

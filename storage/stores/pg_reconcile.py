@@ -44,9 +44,14 @@ class PostgresVerdicts:
         with self._sql.transaction() as connection:
             self._sql.rows_in(connection, "close", epoch=epoch, now=now)
             control(connection, "erase", name="restore_epoch")
-            control(connection, "erase", name="paused")
+            if _of_restore(control(connection, "read", name="paused")):  # anybody else's pause stays
+                control(connection, "erase", name="paused")
             control(connection, "write", name="history_from", value=now.isoformat())
             control(connection, "audit", event="reconciled", run_id="", detail=detail)
+
+
+def _of_restore(rows: Sequence[Row]) -> bool:
+    return bool(rows) and str(rows[0]["value"]).startswith(("restored from backup", "put back"))
 
 
 def _verdict(row: Row) -> Verdict:

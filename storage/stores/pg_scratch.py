@@ -72,8 +72,8 @@ def _initialised(bindir: Path, home: Path, account: str | None) -> tuple[Path, s
     """A data folder, and the superuser's password."""
     data, secret, password = home / "data", home / "password", secrets.token_urlsafe(24)
     data.mkdir(mode=0o700)
+    secret.touch(mode=0o600, exist_ok=False)
     secret.write_text(password)
-    secret.chmod(0o600)
     if account:
         shutil.chown(data, account)
         shutil.chown(secret, account)

@@ -45,4 +45,4 @@ class MemoryCatalogue:
             return known is not None
 
     def newest_proven(self, kind: BackupKind) -> Backup | None:
-        return next((one for one in self.all(kind) if one.state == "proven"), None)
+        return next((one for one in self.all(kind) if one.state == "proven" and one.proven_at), None)

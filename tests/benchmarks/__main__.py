@@ -1,4 +1,4 @@
-"""List, list + delete and the temp sweep, side by side with other programs, on one server in one run.
+"""List, list + delete, the temp sweep and backups, beside other programs, on one server in one run.
 
 ``python -m tests.benchmarks`` prints a table of medians. Each contestant runs in a process of its own, in
 turn, and every round begins with another one. The CPU seconds are the contestant's own, not the server's;
@@ -22,7 +22,7 @@ from rich.table import Table
 from devstack import objectstore
 from devstack.errors import DevstackError
 from storage.errors import StorageError
-from tests.benchmarks import race
+from tests.benchmarks import backups, race
 from tests.benchmarks.ground import Ground, ground
 from tests.benchmarks.race import Contestant, Cost, Missing, Unfit, python
 
@@ -163,8 +163,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--keys", type=int, default=10_000, help="keys in the bucket; twice as many files")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=270, help="no round begins after these are used up")
-    parser.add_argument("--only", choices=tuple(DISCIPLINES), help="one discipline instead of all")
+    parser.add_argument("--backup-mb", type=int, default=1000, help="rows in the database that is backed up")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=270,
+        help="no round begins after these; the backups have as many again",
+    )
+    parser.add_argument("--only", choices=(*DISCIPLINES, backups.NAME), help="one discipline instead of all")
     parser.add_argument("--store", choices=("auto", "minio", "ministack"), default="auto")
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
@@ -191,13 +197,15 @@ def _all(on: Ground, args: argparse.Namespace) -> None:
     load, store = os.getloadavg()[0], f"{on.store.kind} {on.store.version}"
     out.print(f"{store}, {args.rounds} rounds, {os.cpu_count()} processors, load {load:.1f} at the start")
     out.print("work: without the interpreter's start and imports. requests -: not counted.")
-    chosen = [args.only] if args.only else list(DISCIPLINES)
+    chosen = [name for name in DISCIPLINES if args.only in (None, name)]
     if "list" in chosen:
         on.fill_bucket(args.keys)
     for name in chosen:
         discipline = DISCIPLINES[name](args.keys)
         costs = hold(discipline, on, args.rounds, args.seconds / len(chosen))
         out.print(table(discipline, costs))
+    if args.only in (None, backups.NAME):
+        backups.hold(on, args.backup_mb, args.rounds, args.seconds, out)
 
 
 if __name__ == "__main__":

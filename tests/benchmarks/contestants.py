@@ -2,7 +2,8 @@
 
 The settings come as JSON in BENCH_SETTINGS. A contestant prepares itself (imports, clients), then does its
 work and returns how many things it worked on. The last line printed is JSON: that count, the HTTP requests
-sent, and the CPU and wall seconds of the work alone. Imports are inside the functions, so that nobody
+sent, and of the work alone the CPU and wall seconds, the bytes written to disk (both with the programs it
+started) and by how many MiB this process grew at most. Imports are inside the functions, so that nobody
 carries another one's libraries.
 """
 
@@ -10,11 +11,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -197,7 +201,6 @@ def sweep_reap() -> Work:
 def sweep_walk() -> Work:
     """os.walk with getsize, then shutil.rmtree, folder by folder."""
     import shutil
-    from pathlib import Path
 
     root = Path(json.loads(os.environ["BENCH_SETTINGS"])["temp_dir"])
 
@@ -221,14 +224,30 @@ ALL: dict[str, Callable[[], Work]] = {
 }  # fmt: skip
 
 
-def main() -> int:
+def main(contestants: Mapping[str, Callable[[], Work]] = ALL) -> int:
     """Prepare, work, and tell what the work alone took."""
-    work = ALL[sys.argv[1]]()
-    cpu, wall = time.process_time(), time.perf_counter()
+    work = contestants[sys.argv[1]]()
+    before, memory, wall = _used(), _memory("VmRSS"), time.perf_counter()
     count = work()
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    print(json.dumps({"count": count, "requests": requests, "work_cpu": cpu, "work_wall": wall}))
+    wall, grown = time.perf_counter() - wall, _memory("VmHWM") - memory
+    cpu, written = (after - first for after, first in zip(_used(), before, strict=True))
+    told = {"count": count, "requests": requests, "work_cpu": cpu, "work_wall": wall}
+    print(json.dumps(told | {"written": written, "growth_mib": grown}))
     return 0
+
+
+def _used() -> tuple[float, int]:
+    """CPU seconds so far, and bytes written to files on disk, also to such as have no name."""
+    own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    cpu = own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+    return cpu, 512 * (own.ru_oublock + others.ru_oublock)
+
+
+def _memory(name: str) -> float:
+    """MiB of this process; NaN where there is no /proc."""
+    status = Path("/proc/self/status")
+    found = re.search(rf"{name}:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) / 1024 if found else float("nan")
 
 
 if __name__ == "__main__":

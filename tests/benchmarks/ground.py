@@ -10,15 +10,18 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from devstack import objectstore, postgres
 from devstack.stack import server_folder
 from storage import connect
 from storage.settings import Settings
+from storage.stores import pg_programs
 from storage.stores.postgres import connect as connect_engine
 from tests.conftest import without_backups
 
@@ -35,8 +38,31 @@ class Ground:
 
     settings: Settings
     store: objectstore.ObjectStore
+    database: postgres.Postgres
     home: Path
     minio: Any
+
+    @property
+    def temporary(self) -> Path:
+        """The contestants' TMPDIR."""
+        return self.home / "temporary"
+
+    @property
+    def pg_dump(self) -> str:
+        """A shell command that every contestant's dump begins with."""
+        program = pg_programs.client("pg_dump", int(self.database.version.partition(".")[0]))
+        return f"'{program}' -d '{self.settings.database_url.replace('+psycopg2', '')}'"
+
+    def servers_cpu(self) -> float:
+        """CPU seconds of both servers so far, their ended processes included."""
+        server, store = psutil.Process(self.database.pid), psutil.Process(self.store.pid)
+        while True:
+            backends = server.children()
+            with suppress(psutil.NoSuchProcess):
+                used = [one.cpu_times() for one in (server, store, *backends)]
+                if server.children() == backends:  # else one ended, and would count twice or not at all
+                    ended = used[0].children_user + used[0].children_system
+                    return float(ended + sum(one.user + one.system for one in used))
 
     def environment(self) -> dict[str, str]:
         """What a contestant is told."""
@@ -44,6 +70,8 @@ class Ground:
         return {
             **os.environ,
             "BENCH_SETTINGS": json.dumps(asdict(where)),
+            "BENCH_PG_DUMP": self.pg_dump,
+            "TMPDIR": str(self.temporary),
             "AWS_ACCESS_KEY_ID": where.access_key,
             "AWS_SECRET_ACCESS_KEY": where.secret_key,
             "AWS_REGION": where.region,
@@ -113,14 +141,16 @@ def ground(kind: str) -> Iterator[Ground]:
         stack.callback(store.stop)
         password = secrets.token_hex(8)
         database.create_database("bench", "bench", password)
-        made = _made(store, database.dsn("bench", "bench", password), home)
+        made = _made(store, database, database.dsn("bench", "bench", password), home)
         made.clear_folder()
         connect.set_up(made.settings)
         without_backups(made.settings)
         yield made
 
 
-def _made(store: objectstore.ObjectStore, database_url: str, home: Path) -> Ground:
+def _made(
+    store: objectstore.ObjectStore, database: postgres.Postgres, database_url: str, home: Path
+) -> Ground:
     settings = Settings(
         endpoint_url=store.endpoint_url,
         access_key=store.access_key,
@@ -132,4 +162,6 @@ def _made(store: objectstore.ObjectStore, database_url: str, home: Path) -> Grou
     client = connect.endpoint(settings).minio()
     for bucket in (settings.bucket, settings.maintenance_bucket, settings.backup_bucket):
         client.make_bucket(bucket)
-    return Ground(settings, store, home, client)
+    made = Ground(settings, store, database, home, client)
+    made.temporary.mkdir()
+    return made

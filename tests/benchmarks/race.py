@@ -7,14 +7,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 from tests.benchmarks.ground import Ground
 
 LAUNCH = Path(__file__).with_name("launch.py")
-SECONDS = 120
+SECONDS = 300  # for one start
 
 
 class Missing(Exception):
@@ -27,7 +27,11 @@ class Unfit(Exception):
 
 @dataclass(frozen=True)
 class Cost:
-    """What one start took. ``work`` leaves out the interpreter's start and imports; seconds and MiB."""
+    """What one start took. ``work`` leaves out the interpreter's start and imports; seconds and MiB.
+
+    ``servers_cpu``: what PostgreSQL and the store used meanwhile. ``written``: bytes, to files on disk.
+    ``growth_mib``: of the process itself during the work.
+    """
 
     count: int
     wall: float
@@ -36,6 +40,9 @@ class Cost:
     work_cpu: float
     rss_mib: float
     requests: int | None
+    servers_cpu: float = 0
+    written: int | None = None
+    growth_mib: float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,10 +58,14 @@ class Contestant:
 
 
 def python(
-    name: str, function: str, before: Callable[[Ground], None], after: Callable[[Ground], None]
+    name: str,
+    function: str,
+    before: Callable[[Ground], None],
+    after: Callable[[Ground], None],
+    module: str = "contestants",
 ) -> Contestant:
-    """A contestant of :mod:`tests.benchmarks.contestants`."""
-    return Contestant(name, "", lambda _: ("-m", "tests.benchmarks.contestants", function), before, after)
+    """A contestant of :mod:`tests.benchmarks.contestants`, or of another module like it."""
+    return Contestant(name, "", lambda _: ("-m", f"tests.benchmarks.{module}", function), before, after)
 
 
 def found(program: str) -> str:
@@ -72,11 +83,12 @@ def run(contestant: Contestant, on: Ground, expected: int) -> Cost:
     """Prepare the ground, start the contestant, check that it did the work. Raises Missing or Unfit."""
     command = [found(contestant.program), *contestant.arguments(on)]
     contestant.before(on)
-    output = on.home / "output"
+    output, servers = on.home / "output", on.servers_cpu()
     done = subprocess.run(
         [sys.executable, "-I", "-S", str(LAUNCH), str(SECONDS), str(output), *command],
         env=on.environment(), capture_output=True, text=True, check=True, timeout=SECONDS + 30,
     )  # fmt: skip
+    servers = on.servers_cpu() - servers
     told, lines = json.loads(done.stdout), output.read_text(errors="replace").splitlines()
     if told["code"] != 0:
         raise Unfit(f"{contestant.name} ended with {told['code']}: {' / '.join(lines[-3:])}")
@@ -84,7 +96,7 @@ def run(contestant: Contestant, on: Ground, expected: int) -> Cost:
     if cost.count != expected:
         raise Unfit(f"{contestant.name} worked on {cost.count:,} things, not on {expected:,}")
     contestant.after(on)
-    return cost
+    return replace(cost, servers_cpu=servers)
 
 
 def _cost(contestant: Contestant, told: dict[str, float], lines: Sequence[str], expected: int) -> Cost:
@@ -93,11 +105,21 @@ def _cost(contestant: Contestant, told: dict[str, float], lines: Sequence[str], 
         count = len(lines) if contestant.prints_lines else expected
         return Cost(count, wall, cpu, wall, cpu, rss, None)
     own = json.loads(lines[-1])
-    return Cost(own["count"], wall, cpu, own["work_wall"], own["work_cpu"], rss, own["requests"] or None)
+    return Cost(
+        count=own["count"],
+        wall=wall,
+        cpu=cpu,
+        work_wall=own["work_wall"],
+        work_cpu=own["work_cpu"],
+        rss_mib=rss,
+        requests=own["requests"] or None,
+        written=own["written"],
+        growth_mib=own["growth_mib"],
+    )
 
 
 def medians(costs: Sequence[Cost]) -> Cost:
-    """The median of each figure."""
+    """The median of each figure, but the most that was written or grown."""
     requests = [cost.requests for cost in costs if cost.requests is not None]
     return Cost(
         count=costs[0].count,
@@ -107,4 +129,7 @@ def medians(costs: Sequence[Cost]) -> Cost:
         work_cpu=median(cost.work_cpu for cost in costs),
         rss_mib=median(cost.rss_mib for cost in costs),
         requests=round(median(requests)) if requests else None,
+        servers_cpu=median(cost.servers_cpu for cost in costs),
+        written=max((cost.written for cost in costs if cost.written is not None), default=None),
+        growth_mib=max((cost.growth_mib for cost in costs if cost.growth_mib is not None), default=None),
     )

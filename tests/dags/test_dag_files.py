@@ -71,7 +71,7 @@ def test_nothing_hangs_for_ever_and_retries_are_decided_by_the_error(name: str, 
     assert ANSWER_WITHIN < dag.dagrun_timeout < timedelta(days=1)
     for task in dag.tasks:
         assert timedelta(0) < task.execution_timeout < dag.dagrun_timeout
-        assert task.retries == 3
+        assert task.retries == (0 if task.task_id == "restore" else 3)  # a person asked for that one
         assert task.retry_policy is RETRIES
 
 

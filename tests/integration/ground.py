@@ -19,8 +19,7 @@ from storage import connect
 from storage.backup_model import BackupId
 from storage.backups import fetch
 from storage.backups import manifest as manifests
-from storage.backups.prove import as_recorded
-from storage.backups.site import Site
+from storage.backups.site import Site, as_recorded
 from storage.settings import Settings
 from tests.conftest import PASSWORD, Place
 

@@ -17,7 +17,6 @@ from storage import catalog, connect
 from storage.backups import manifest as manifests
 from storage.backups.database import backup_database
 from storage.backups.prove import prove
-from storage.backups.site import Site
 from storage.engine import sweep
 from storage.errors import AccessDenied
 from storage.model import DeleteTarget, ObjectKey

@@ -130,6 +130,7 @@ def test_files_are_given_up_only_with_a_fresh_proven_backup(world: World) -> Non
         kind="database",
         state="complete",
         taken_at=NOW - 26 * HOUR,
+        proven_at=NOW - 25 * HOUR,
     )
     world.stores.catalogue.save(backup)
     with pytest.raises(Refused, match="missing"):  # not proven
@@ -139,6 +140,12 @@ def test_files_are_given_up_only_with_a_fresh_proven_backup(world: World) -> Non
         world.plan("cleanup_failed_jobs")
     world.stores.catalogue.save(replace(backup, state="proven", taken_at=NOW - 26 * HOUR - SECOND))
     with pytest.raises(Refused, match="26 h"):
+        world.plan("cleanup_failed_jobs")
+    world.stores.catalogue.save(replace(backup, state="proven", taken_at=NOW + 2 * MINUTE))
+    with pytest.raises(Refused, match="26 h"):  # of the future: a wrong clock, or a forged one
+        world.plan("cleanup_failed_jobs")
+    world.stores.catalogue.save(replace(backup, state="proven", proven_at=None))
+    with pytest.raises(Refused, match="missing"):  # by a certificate found in the bucket: not seen here
         world.plan("cleanup_failed_jobs")
     world.stores.catalogue.save(replace(backup, state="proven"))
     assert world.plan("cleanup_failed_jobs").state == "planned"

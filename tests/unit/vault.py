@@ -25,7 +25,15 @@ def backup(
     taken = at or NOW - age
     id = BackupId(f"{taken.astimezone(UTC):%Y%m%dT%H%M%SZ}-{number:08x}")
     sha256 = "" if bare or state == "running" else HASH
-    return Backup(id=id, kind=kind, state=state, taken_at=taken, manifest_sha256=sha256, pinned=pinned)
+    return Backup(
+        id=id,
+        kind=kind,
+        state=state,
+        taken_at=taken,
+        manifest_sha256=sha256,
+        pinned=pinned,
+        proven_at=taken if state == "proven" else None,
+    )
 
 
 class Shelf:

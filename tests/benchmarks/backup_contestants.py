@@ -1,0 +1,99 @@
+"""The contestants that back up: ``python -m tests.benchmarks.backup_contestants NAME``
+
+As :mod:`tests.benchmarks.contestants`; each makes one backup of the database and leaves it in the bucket.
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.contestants import Work, main, settings
+
+if TYPE_CHECKING:
+    from storage.backups.site import Site
+
+LARGEST = 1 << 16  # bytes of a file that ours may write
+
+
+def documents() -> Work:
+    """As the pipeline's documents describe it: a file of ``pg_dump | gzip``, hashed, then uploaded."""
+    import hashlib
+    import os
+    import subprocess
+    import tempfile
+    from pathlib import Path
+
+    from storage.connect import endpoint
+
+    where = settings()
+    client, path = endpoint(where).minio(), Path(tempfile.gettempdir(), "dump.sql.gz")
+    command = f"{os.environ['BENCH_PG_DUMP']} | gzip > '{path}'"
+
+    def work() -> int:
+        subprocess.run(["sh", "-c", command], check=True)
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        client.fput_object(where.backup_bucket, "database/dump.sql.gz", str(path), metadata={"sha256": found})
+        return 1
+
+    return work
+
+
+def _site() -> Site:
+    """The site with its connections open. No file grows from now on, under no name and on no disk."""
+    import resource
+
+    from storage import connect
+    from storage.model import ObjectKey
+
+    stack = ExitStack()
+    atexit.register(stack.close)
+    site = stack.enter_context(connect.site(settings()))
+    site.stores.vault.head(ObjectKey("warm"))
+    site.stores.vault.boto  # type: ignore[attr-defined] # noqa: B018 - so that its import is no part of the work
+    site.stores.catalogue.all("database")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST, LARGEST))
+    return site
+
+
+def whole() -> Work:
+    """Ours, with the hash of every table's content, the roles, the manifest and the catalogue."""
+    from storage.backups.database import backup_database
+
+    site = _site()
+
+    def work() -> int:
+        return int(backup_database(site).state == "complete")
+
+    return work
+
+
+def pipeline() -> Work:
+    """Ours without that: one dump, packed, hashed and uploaded as it is made."""
+    from storage.backups.sealing import seal
+    from storage.backups.site import part
+    from storage.stores import pg_content, pg_dump
+
+    site = _site()
+
+    def work() -> int:
+        url, id = site.settings.database_url, site.new_id()
+        with (
+            pg_content.snapshot(url) as (snapshot, first, _),
+            part(site, "database", id, "dump", first.bytes) as writer,
+            pg_dump.dump(url, first.major, snapshot) as stream,
+        ):
+            seal(stream, writer.sink)
+        return int(writer.part.size > 0)
+
+    return work
+
+
+ALL = {one.__name__: one for one in (documents, whole, pipeline)}
+
+
+if __name__ == "__main__":
+    sys.exit(main(ALL))

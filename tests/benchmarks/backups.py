@@ -1,0 +1,229 @@
+"""Backups of a generated database: the documents' way, ours and pg_dump alone, in turn, against the goals.
+
+The backup with everything is taken of a quarter of the rows too, for its memory must not follow their number.
+What a backup of the bucket's metadata asks the store for is counted on a bucket in memory.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import ceil
+
+import zstandard
+from minio.deleteobjects import DeleteObject
+from rich.console import Console
+from rich.table import Table
+
+from storage.backups.metadata import backup_minio_metadata
+from storage.backups.site import Site
+from storage.stores.s3_writer import PARALLEL, PART
+from storage.testing import MemoryObjects, memory_stores
+from tests.benchmarks import race
+from tests.benchmarks.backup_rows import JOBS_A_MB, MB, grow, size
+from tests.benchmarks.ground import Ground
+from tests.benchmarks.race import Contestant, Cost, Unfit, python
+
+NAME = "backups"
+DOCUMENTS = "pg_dump | gzip > file, SHA-256, fput_object"
+WHOLE = "storage: backup_database"
+PIPELINE = "storage: dump, zstd, SHA-256, upload"
+DUMP = "pg_dump -Fc -Z0 > /dev/null"
+WHOLE_GOAL, PIPELINE_GOAL = 0.35, 1.35  # of the wall time of DOCUMENTS, and of DUMP
+GROWTH_GOAL = 2 * PARALLEL * PART / (1 << 20) + 30  # MiB
+OBJECTS, JOB_OBJECTS = 100_000, 40  # in the bucket, and of each job, of which one is its document
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Dump:
+    """What a contestant left in the bucket: bytes as stored, bytes unpacked, and lines: one for each row."""
+
+    stored: int = 0
+    unpacked: int = 0
+    lines: int = 0
+
+
+def contestants() -> tuple[Contestant, ...]:
+    """Nobody encrypts, and nobody finds another one's backup in the bucket."""
+
+    def one(name: str, function: str, after: Callable[[Ground], None]) -> Contestant:
+        return python(name, function, emptied, after, "backup_contestants")
+
+    return (
+        one(DOCUMENTS, "documents", remove_files),
+        one(WHOLE, "whole", no_files),
+        one(PIPELINE, "pipeline", no_files),
+        Contestant(DUMP, "sh", lambda on: ("-c", f"{on.pg_dump} -Fc -Z0 > /dev/null"), emptied, no_files),
+    )
+
+
+def emptied(on: Ground) -> None:
+    """Nothing in the backup bucket."""
+    bucket = on.settings.backup_bucket
+    doomed = (DeleteObject(key) for key in backed_up(on))
+    if failures := list(on.minio.remove_objects(bucket, doomed)):
+        raise Unfit(f"{bucket} cannot be emptied: {failures[0]}")
+
+
+def backed_up(on: Ground) -> list[str]:
+    """The keys in the backup bucket."""
+    found = on.minio.list_objects(on.settings.backup_bucket, recursive=True)
+    return [str(one.object_name) for one in found]
+
+
+def no_files(on: Ground) -> None:
+    """The contestant must have left nothing in its TMPDIR."""
+    if left := list(on.temporary.iterdir()):
+        raise Unfit(f"{left[0].name} is left in TMPDIR")
+
+
+def remove_files(on: Ground) -> None:
+    """The documents' way leaves its file there, for somebody else to remove."""
+    for path in on.temporary.iterdir():
+        path.unlink()
+
+
+def dump(on: Ground) -> Dump:
+    """The dump in the bucket, unpacked; an empty one where there is none."""
+    found = Dump()
+    for key in (key for key in backed_up(on) if "/dump." in key):
+        packed = key.endswith(".gz")
+        unpack = (
+            zlib.decompressobj(31) if packed else zstandard.ZstdDecompressor().decompressobj()
+        ).decompress
+        answer = on.minio.get_object(on.settings.backup_bucket, key)
+        with answer:
+            for data in answer.stream(CHUNK):
+                plain = unpack(data)
+                found = Dump(
+                    found.stored + len(data), found.unpacked + len(plain), found.lines + plain.count(b"\n")
+                )
+    return found
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What every contestant took in every round, and what it left."""
+
+    costs: Mapping[str, list[Cost]]
+    dumps: Mapping[str, Dump]
+
+    def ratios(self, name: str, peer: str) -> list[float]:
+        """Of wall times, round by round."""
+        pairs = zip(self.costs[name], self.costs[peer], strict=True)
+        return [one.work_wall / other.work_wall for one, other in pairs]
+
+
+def hold(on: Ground, megabytes: int, rounds: int, seconds: float, out: Console) -> None:
+    """Make the rows, measure, and print; no round begins after so many seconds."""
+    jobs = megabytes * JOBS_A_MB
+    grow(on, 1, jobs // 4)
+    small = measured(on, 1, jobs // 4, seconds, [one for one in contestants() if one.name == WHOLE])
+    quarter = size(on)
+    began = time.monotonic()
+    grow(on, jobs // 4 + 1, jobs)
+    out.print(f"Rows made in {time.monotonic() - began:.0f} s. The database has {size(on) / MB:,.0f} MB.")
+    large = measured(on, rounds, jobs, seconds, contestants())
+    done = len(large.costs[DUMP])
+    out.print(table(f"Back up {large.dumps[DOCUMENTS].unpacked / MB:,.0f} MB, {done} rounds", large))
+    out.print(
+        "CPU: with the programs a contestant starts; what the two servers use is beside it. Ratios: wall."
+    )
+    for line in (*goals(large), growth(quarter, small, size(on), large), requests(on)):
+        out.print(line, soft_wrap=True)
+
+
+def measured(on: Ground, rounds: int, jobs: int, seconds: float, running: Sequence[Contestant]) -> Rounds:
+    """Every contestant in every round, another one first in each."""
+    costs: dict[str, list[Cost]] = {one.name: [] for one in running}
+    dumps: dict[str, Dump] = {}
+    began = time.monotonic()
+    for number in range(rounds):
+        if number and time.monotonic() - began > seconds:
+            break
+        turn = number % len(running)
+        for contestant in (*running[turn:], *running[:turn]):
+            costs[contestant.name].append(race.run(contestant, on, 1))
+            left = dumps[contestant.name] = dump(on)
+            if contestant.name != DUMP and left.lines < 2 * jobs:
+                raise Unfit(f"{contestant.name} left {left.lines:,} lines, and there are {2 * jobs:,} rows")
+    return Rounds(costs, dumps)
+
+
+def table(title: str, held: Rounds) -> Table:
+    """The medians; of what was written and grown the most."""
+    shown = Table(title=title, title_justify="left")
+    shown.add_column("")
+    for name in ("wall s", "CPU s", "servers' CPU s", "MB stored", "MB of files", "MiB grown"):
+        shown.add_column(name, justify="right")
+    for name, costs in held.costs.items():
+        cost = race.medians(costs)
+        figures = f"{cost.work_wall:.2f}", f"{cost.work_cpu:.2f}", f"{cost.servers_cpu:.2f}"
+        files = "-" if cost.written is None else f"{cost.written / MB:.1f}"
+        grown = "-" if cost.growth_mib is None else f"{cost.growth_mib:.0f}"
+        shown.add_row(name, *figures, f"{held.dumps[name].stored / MB:.1f}", files, grown)
+    return shown
+
+
+def goals(held: Rounds) -> list[str]:
+    """The ratios of wall times, and what ours wrote to files."""
+    return [ratio(held, WHOLE, DOCUMENTS, WHOLE_GOAL), ratio(held, PIPELINE, DUMP, PIPELINE_GOAL), disk(held)]
+
+
+def disk(held: Rounds) -> str:
+    """The goal for temporary files; the documents' file shows whether the kernel counted such writes."""
+    written = max(cost.written or 0 for name in (WHOLE, PIPELINE) for cost in held.costs[name])
+    control = max(cost.written or 0 for cost in held.costs[DOCUMENTS])
+    if control < held.dumps[DOCUMENTS].stored:
+        return "Bytes written to files were not counted: the temporary folder is on no disk."
+    return f"Ours wrote {written:,} bytes to files; none could grow over 64 KiB. Goal: 0. {met(not written)}"
+
+
+def ratio(held: Rounds, name: str, peer: str, goal: float) -> str:
+    """One goal's line: of the medians, and the least and greatest of the rounds."""
+    one, other, each = race.medians(held.costs[name]), race.medians(held.costs[peer]), held.ratios(name, peer)
+    wall, cpu = one.work_wall / other.work_wall, one.work_cpu / other.work_cpu
+    every = (one.work_cpu + one.servers_cpu) / (other.work_cpu + other.servers_cpu)
+    return (
+        f"{name} to {peer}: {wall:.2f} ({min(each):.2f} to {max(each):.2f}), CPU {cpu:.2f}, "
+        f"with the servers' {every:.2f}. Goal: {goal}. {met(wall <= goal)}"
+    )
+
+
+def growth(quarter: int, small: Rounds, all: int, large: Rounds) -> str:
+    """The goal for memory: one bound for both sizes."""
+    few, many = (race.medians(held.costs[WHOLE]).growth_mib or 0 for held in (small, large))
+    return (
+        f"{WHOLE} grows by {few:.0f} MiB for {quarter / MB:,.0f} MB, by {many:.0f} MiB for "
+        f"{all / MB:,.0f} MB. Goal: {GROWTH_GOAL:.0f} for both. {met(max(few, many) <= GROWTH_GOAL)}"
+    )
+
+
+def requests(on: Ground) -> str:
+    """What backing up the metadata of many objects asks the store for."""
+    now = datetime(2026, 3, 8, 2, tzinfo=UTC)
+    objects = MemoryObjects(lambda: now)
+    for number in range(OBJECTS):
+        job, part = divmod(number, JOB_OBJECTS)
+        name = f"segment_{part:03}.ts" if part else "metadata.json"
+        objects.put(f"processed/job-{job:05}/{name}", b"{}")
+    stores = memory_stores(None, lambda: now, objects=objects)
+    objects.requests.clear()
+    backup_minio_metadata(Site(stores=stores, settings=on.settings))
+    pages, documents = ceil(OBJECTS / 1000), ceil(OBJECTS / JOB_OBJECTS)
+    asked = sum(objects.requests[name] for name in ("list", "get", "head"))
+    others = ", ".join(sorted(objects.requests.keys() - {"list", "get", "head"}))
+    return (
+        f"Metadata of {OBJECTS:,} objects: {asked:,} requests for {pages:,} listing pages and {documents:,} "
+        f"documents. Goal: {pages + documents:,}. {met(asked <= pages + documents)} "
+        f"Not in it, as they do not grow: {others}; nor what is written to the backup bucket."
+    )
+
+
+def met(reached: bool) -> str:
+    """As it is printed."""
+    return "Met." if reached else "[bold red]MISSED.[/]"
