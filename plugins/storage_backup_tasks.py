@@ -41,7 +41,7 @@ def _take(kind: str) -> Any:
 
         accept = get_current_context()["params"].get("accept", False)
         with cancellable(), connect.site(settings()) as site:
-            return result(commands_backup.take(site, kind, accept=bool(accept)))
+            return result(commands_backup.take(site, kind, accept=bool(accept)), site.stores.vault)
 
     return take()
 

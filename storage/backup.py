@@ -14,6 +14,7 @@ from storage.backups.prove import prove
 from storage.backups.restore import restore
 from storage.cleanup import result as run_result
 from storage.engine import sweep
+from storage.ports import ObjectStore
 from storage.settings import Settings
 
 MB = 1_000_000
@@ -32,14 +33,12 @@ class BackupManager:
     def backup_database(self) -> dict[str, Any]:
         """Take and prove one. Keys ``backup_file size_mb timestamp id state``."""
         with connect.site(self._settings) as site:
-            return result(prove(site, backup_database(site).id))
+            return result(prove(site, backup_database(site).id), site.stores.vault)
 
     def backup_minio_metadata(self) -> dict[str, Any]:
         """Take and prove one. Keys ``backup_file metadata_files size_mb timestamp id state``."""
         with connect.site(self._settings) as site:
-            proven = prove(site, backup_minio_metadata(site).id)
-            documents = manifests.read(proven.id, site.stores.vault)[0].metadata.documents
-        return result(proven) | {"metadata_files": documents}
+            return result(prove(site, backup_minio_metadata(site).id), site.stores.vault)
 
     def restore_database(self, backup_file: str) -> dict[str, Any]:
         """Restore into a new database beside the live one, which is not touched.
@@ -59,9 +58,9 @@ class BackupManager:
             return run_result(done, stores)
 
 
-def result(backup: Backup) -> dict[str, Any]:
+def result(backup: Backup, vault: ObjectStore) -> dict[str, Any]:
     """A backup as plain values: the documents' keys, its id and its state."""
-    return {
+    told: dict[str, Any] = {
         "backup_file": f"{backup.kind}/{backup.id}",
         "size_mb": round(backup.size / MB, 2),
         "timestamp": backup.taken_at.isoformat(),
@@ -70,3 +69,6 @@ def result(backup: Backup) -> dict[str, Any]:
         "state": backup.state,
         "items": backup.items,
     }
+    if backup.kind == "metadata":
+        told["metadata_files"] = manifests.read(backup.id, vault)[0].metadata.documents
+    return told

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from storage.backup_model import Backup, Manifest
 from storage.backups import manifest as manifests
+from storage.backups.fetch import verify
 from storage.backups.load import load
 from storage.backups.prove import differences
 from storage.backups.rebuild import of_bucket
 from storage.backups.sealing import identities
-from storage.errors import NoSuchBackup, NotProven
+from storage.errors import BackupDamaged, NoSuchBackup, NotProven
 from storage.ports import ObjectStore
 from storage.settings import Settings
 from storage.stores import pg_content, pg_scratch
@@ -19,16 +21,32 @@ from storage.stores import pg_content, pg_scratch
 
 def newest(vault: ObjectStore) -> Backup:
     """The newest proven backup of the database, as the bucket alone tells. Raises NoSuchBackup."""
-    for backup in of_bucket(vault):
-        if backup.kind == "database" and backup.state == "proven":
-            return backup
+    for backup in _proven(vault):
+        return backup
     raise NoSuchBackup("of the database that is proven")
 
 
+def _proven(vault: ObjectStore) -> Iterator[Backup]:
+    return (one for one in of_bucket(vault) if one.kind == "database" and one.state == "proven")
+
+
 def drill(settings: Settings, vault: ObjectStore) -> dict[str, Any]:
-    """Bring the newest proven backup to life on a throw-away server; what it took. Nothing is left of it."""
-    began = time.monotonic()
-    manifest, _ = manifests.read(newest(vault).id, vault)
+    """Bring the newest proven backup that still is whole to life on a throw-away server; what it took.
+
+    Nothing is left of it. ``damaged`` names newer ones that could not be used.
+    """
+    began, damaged = time.monotonic(), list[str]()
+    for backup in _proven(vault):
+        try:
+            return _brought_back(settings, vault, backup, began) | {"damaged": damaged}
+        except BackupDamaged:
+            damaged.append(str(backup.id))
+    raise NoSuchBackup("of the database that is proven and whole")
+
+
+def _brought_back(settings: Settings, vault: ObjectStore, backup: Backup, began: float) -> dict[str, Any]:
+    manifest, _ = manifests.read(backup.id, vault)
+    verify(manifest, vault)  # before a server is started for it
     keys = identities(settings.backup_identity_file)
     with pg_scratch.server(manifest.database.major) as server:
         started = time.monotonic()

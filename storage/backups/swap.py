@@ -51,8 +51,8 @@ def swap(site: Site, id: BackupId, *, typed: str, by: str, progress: Progress | 
     url = site.settings.database_url
     kept, beside = _free(live, "before"), pg_swap.derived(live, "restored", id[-8:])
     with pg_swap.desk(url, live) as desk:
-        _no_restore_open(url)
         pg_swap.check_swap(desk, live)
+        _no_restore_open(url)
         for left in pg_swap.leftovers(desk, live):
             pg_swap.remove(desk, left, force=True)
         with target(site.settings, desk, manifest, beside) as to:

@@ -17,7 +17,7 @@ from tests.faults.test_crash_points import SEED, best_store
 from tests.faults.yard import Yard
 
 pytestmark = [pytest.mark.server, pytest.mark.faults]
-SECONDS = 60.0
+SECONDS = 45.0
 
 
 @pytest.fixture
