@@ -63,8 +63,8 @@ def swap(site: Site, id: BackupId, *, typed: str, by: str, progress: Progress | 
                     f"The server lacks extensions of the backup: {', '.join(lacking)}. Add them."
                 )
             with _paused(url, f"backup {id}, by {by}"):
-                pg_swap.liken(desk, beside, live)
                 until = _prepare(site, manifest, to.url, kept, by)
+                pg_swap.liken(desk, beside, live)
                 pg_swap.exchange(desk, live, beside, kept, until)
         _bring_stragglers(url, kept)
     took = time.monotonic() - began

@@ -112,12 +112,15 @@ def test_pinned_and_unpinned(catalogue: Catalogue) -> None:
 
 
 def test_the_newest_proven_of_a_kind(catalogue: Catalogue) -> None:
+    """Proven here: one that only a certificate in the bucket calls proven has no ``proven_at``."""
     for number, state in enumerate(STATES):
-        catalogue.save(backup(number, hours=number, state=state))
-    catalogue.save(backup(8, hours=-1, state="proven"))
-    catalogue.save(backup(9, hours=99, state="proven", kind="metadata"))
-    newest = catalogue.newest_proven("database")
-    assert newest == backup(STATES.index("proven"), hours=STATES.index("proven"), state="proven")
+        catalogue.save(backup(number, hours=number, state=state, proven_at=NOON))
+    catalogue.save(backup(7, hours=98, state="proven"))
+    older = backup(8, hours=-1, state="proven", proven_at=NOON)
+    catalogue.save(older)
+    catalogue.save(backup(9, hours=99, state="proven", kind="metadata", proven_at=NOON))
+    newest, number = catalogue.newest_proven("database"), STATES.index("proven")
+    assert newest == backup(number, hours=number, state="proven", proven_at=NOON)
     assert newest
     catalogue.move(newest.id, ["proven"], "expired")
-    assert catalogue.newest_proven("database") == backup(8, hours=-1, state="proven")
+    assert catalogue.newest_proven("database") == older
