@@ -161,6 +161,10 @@ class Verdict:
     epoch: datetime
 
 
+#: How the pause begins that a restore makes, and that closing its epoch lifts; anybody else's stays.
+PAUSED_BY_RESTORE = ("restored from backup", "put back")
+
+
 class Verdicts(Protocol):
     """What operators decided after restores. One verdict an owner and epoch."""
 

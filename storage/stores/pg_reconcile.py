@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from storage.errors import NotAdopted, PipelineTableWrong
 from storage.model import Job, JobId
-from storage.records import Ruling, Verdict
+from storage.records import PAUSED_BY_RESTORE, Ruling, Verdict
 from storage.stores.pg_jobs import PostgresJobs
 from storage.stores.pg_scratch import beside
 from storage.stores.postgres import Statements, connect
@@ -51,7 +51,7 @@ class PostgresVerdicts:
 
 
 def _of_restore(rows: Sequence[Row]) -> bool:
-    return bool(rows) and str(rows[0]["value"]).startswith(("restored from backup", "put back"))
+    return bool(rows) and str(rows[0]["value"]).startswith(PAUSED_BY_RESTORE)
 
 
 def _verdict(row: Row) -> Verdict:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from storage.model import Capabilities, JobId
-from storage.records import Ruling, Verdict
+from storage.records import PAUSED_BY_RESTORE, Ruling, Verdict
 from storage.testing.database import Database, Judged
 
 
@@ -65,8 +65,9 @@ class MemoryVerdicts:
         with self._db.lock:
             for one in self._judged():
                 one.closed = one.closed or one.verdict.epoch == epoch
-            for name in ("restore_epoch", "paused"):
-                self._db.control.pop(name, None)
+            self._db.control.pop("restore_epoch", None)
+            if self._db.control.get("paused", "").startswith(PAUSED_BY_RESTORE):
+                del self._db.control["paused"]
             self._db.control["history_from"] = now.isoformat()
             self._db.audit.append(("reconciled", "", {"epoch": epoch.isoformat(), "by": by}))
 

@@ -81,10 +81,16 @@ def test_more_than_a_page_of_them(records: SimpleNamespace) -> None:
     assert [one.owner for one in records.verdicts.condemned()] == owners
 
 
-def test_closing_ends_epoch_and_pause(records: SimpleNamespace) -> None:
-    for name in ("restore_epoch", "paused", "identity"):
-        records.control.write(name, "x")
+@pytest.mark.parametrize(
+    ("paused", "then"),
+    [("restored from backup x", None), ("put back, as of", None), ("legal hold", "legal hold")],
+)
+def test_closing_ends_epoch_and_its_own_pause(
+    records: SimpleNamespace, paused: str, then: str | None
+) -> None:
+    for name, value in (("restore_epoch", "x"), ("paused", paused), ("identity", "x")):
+        records.control.write(name, value)
     records.verdicts.close(FIRST, "eva", NOW)
     names = ("restore_epoch", "paused", "identity", "history_from")
-    assert [records.control.read(name) for name in names] == [None, None, "x", NOW.isoformat()]
+    assert [records.control.read(name) for name in names] == [None, then, "x", NOW.isoformat()]
     assert events(records) == [("reconciled", {"epoch": FIRST.isoformat(), "by": "eva"})]
