@@ -98,7 +98,8 @@ def start_upload(object_store: Any, store_kind: str) -> Callable[[str, list[byte
 
 @pytest.fixture(params=["fake", "postgres"])
 def database(request: pytest.FixtureRequest) -> SimpleNamespace:
-    """The ports of an empty database, and ``add_job``, which inserts or replaces a row of the pipeline's."""
+    """The ports of an empty database; ``add_job`` inserts or replaces a row of the pipeline's, ``audited``
+    reads the audit trail back."""
     if request.param == "fake":
         tables = Database(utcnow)
         return SimpleNamespace(
@@ -108,6 +109,7 @@ def database(request: pytest.FixtureRequest) -> SimpleNamespace:
             tombstones=MemoryTombstones(tables),
             uploads=MemoryUploads(tables),
             add_job=tables.add_job,
+            audited=lambda: [(event, run, dict(detail)) for event, run, detail in tables.audit],
         )
     engine: Engine = request.getfixturevalue("engine")
     return SimpleNamespace(
@@ -117,7 +119,14 @@ def database(request: pytest.FixtureRequest) -> SimpleNamespace:
         tombstones=PostgresTombstones(engine),
         uploads=PostgresUploads(engine, BUCKET),
         add_job=_adder(engine),
+        audited=lambda: _audited(engine),
     )
+
+
+def _audited(engine: Engine) -> list[tuple[str, str, Any]]:
+    with engine.connect() as session:
+        rows = session.execute(text("SELECT event, run_id, detail FROM maintenance.audit ORDER BY id"))
+        return [tuple(row) for row in rows]
 
 
 def _adder(engine: Engine) -> Callable[..., None]:

@@ -125,5 +125,7 @@ def test_batch_recorded_twice_counts_once(database: Any) -> None:
 
 
 def test_audit_takes_any_detail(database: Any) -> None:
-    database.runs.audit("apply", "r1", {"planned": 3, "text": "it's é\n", "nested": {"a": [1, None]}})
+    detail = {"planned": 3, "text": "it's é\n", "nested": {"a": [1, None]}}
+    database.runs.audit("apply", "r1", detail)
     database.runs.audit("undo", "", {})
+    assert database.audited() == [("apply", "r1", detail), ("undo", "", {})]
