@@ -17,7 +17,7 @@ from storage.backups.fetch import Nowhere, pour
 from storage.backups.load import load
 from storage.backups.sealing import identities
 from storage.backups.site import Site, as_recorded
-from storage.errors import BackupDamaged, NoPostgresProgram, NotProven
+from storage.errors import BackupDamaged, NoPostgresProgram, NoSuchBackup, NotProven
 from storage.model import ObjectKey
 from storage.stores import pg_content, pg_programs, pg_proof, pg_scratch
 
@@ -33,7 +33,7 @@ def prove(site: Site, id: BackupId) -> Backup:
     stores = site.stores
     with stores.runs.lock("prove") as still_locked:
         try:
-            manifest, sha256 = manifests.read(id, stores.vault)
+            manifest, sha256 = _read(site, id)
             as_recorded(site, id, sha256)
             certificate = _certificate(site, manifest, sha256)
         except (BackupDamaged, NotProven) as error:
@@ -45,6 +45,17 @@ def prove(site: Site, id: BackupId) -> Backup:
         key = ObjectKey(f"{folder(manifest.kind, id)}certificate-{at:%Y%m%dT%H%M%S.%fZ}.json")
         stores.vault.create(key, json.dumps(certificate, indent=1).encode())
         return _enter(site, manifest, sha256, certificate)
+
+
+def _read(site: Site, id: BackupId) -> tuple[Manifest, str]:
+    """The manifest and its hash; one that the catalogue counts and the bucket has lost is damaged."""
+    try:
+        return manifests.read(id, site.stores.vault)
+    except NoSuchBackup:
+        known = site.stores.catalogue.get(id)
+        if known and known.state in ("complete", "proven"):
+            raise BackupDamaged("its manifest is missing") from None
+        raise
 
 
 def _certificate(site: Site, manifest: Manifest, sha256: str) -> Certificate:

@@ -154,3 +154,15 @@ def test_memory_does_not_grow_with_the_database_and_nothing_is_on_disk(place: Pl
         growth.append(told["growth"])
     assert max(growth) <= ALLOWED
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_lost_manifest_is_found(site: Site, place: Place, add_job: Callable[..., None]) -> None:
+    """It was proven, and must not count any more: not for the guard, not for retention."""
+    add_job("job-1", "completed", NOW)
+    proven = prove(site, backup_database(site).id)
+    key = f"database/{proven.id}/manifest.json"
+    place.boto.delete_object(Bucket=place.settings.backup_bucket, Key=key)
+    with pytest.raises(BackupDamaged, match="manifest is missing"):
+        prove(site, proven.id)
+    assert site.stores.catalogue.get(proven.id).state == "failed"  # type: ignore[union-attr]
+    assert site.stores.catalogue.newest_proven("database") is None
