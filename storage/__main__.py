@@ -101,7 +101,9 @@ def _backup_parser(verbs: Any) -> None:
     one = verb("unpin", "let the retention rule decide on it again", commands_backup.pin, backup=True)
     one.set_defaults(pinned=False)
     verb("check", "red when no fresh proven backup exists, or one is far off", commands_backup.check)
-    verb("rebuild", "enter into the catalogue what only the bucket knows", commands_backup.rebuild_catalogue)
+    about = "enter into the catalogue what only the bucket knows"
+    one = verb("rebuild", about, commands_backup.rebuild_catalogue)
+    one.add_argument("--accept", action="store_true", help="though the bucket has lost more than half")
     verb("drill", "bring the newest one to life on an empty server, timed", commands_backup.drilled)
     one = verb("guard", "whether files are given up only with a fresh backup", commands_backup.guarding)
     one.add_argument("state", choices=("on", "off"))

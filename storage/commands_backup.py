@@ -1,4 +1,4 @@
-"""What ``storage backup``, ``storage restore`` and ``storage reconcile`` do."""
+"""What ``storage backup`` does."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def check(args: Namespace) -> int:
 
 def rebuild_catalogue(args: Namespace) -> int:
     with connect.stores(commands.settings()) as stores:
-        entered, lost = rebuild.rebuild(stores)
+        entered, lost = rebuild.rebuild(stores, accept=args.accept)
     told = {"entered": [one.id for one in entered], "lost": [one.id for one in lost]}
     say(args, told, f"{len(entered)} entered from the bucket, {len(lost)} lost by it (now failed).")
     return 0

@@ -5,17 +5,19 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import suppress
 
 from storage import commands, commands_backup, connect, console
 from storage.backup_model import BackupId
 from storage.backups import documents, rebuild, reconcile, restore, selective, swap
 from storage.backups import manifest as manifests
 from storage.backups.sealing import identities
-from storage.backups.site import Site
-from storage.errors import UsageError
+from storage.backups.site import Site, as_recorded
+from storage.errors import SchemaMissing, Unreachable, UsageError
 from storage.model import JobId
 from storage.ports import ObjectStore
 from storage.records import Ruling
+from storage.settings import Settings
 
 
 def run(args: Namespace) -> int:
@@ -42,19 +44,26 @@ def _beside(args: Namespace) -> int:
     """Into a new or an empty database; needs only the store, and a server to restore on."""
     settings = commands.settings()
     vault = connect.vault(settings)
+    id = _id(vault, args.backup)
+    _check_recorded(settings, id)
     with console.progress(args.json) as progress:
-        made = restore.restore(
-            settings, vault, _id(vault, args.backup), into=args.into, typed=args.confirm, progress=progress
-        )
+        made = restore.restore(settings, vault, id, into=args.into, typed=args.confirm, progress=progress)
     told = {"database": made.database, "rows": made.rows, "seconds": made.seconds, "lacking": made.lacking}
     words = f"Restored into {made.database} in {made.seconds:.1f} s: {made.rows:,} rows, equal to the dump."
     if made.database == connect.database_name(settings):
         connect.set_up(settings)
         with connect.stores(settings) as stores:
-            rebuild.rebuild(stores)
+            rebuild.rebuild(stores, accept=True)  # the catalogue is of another day, the bucket is of today
         words += " Maintenance is paused. Next: `storage reconcile`."
     commands_backup.say(args, told, words)
     return 0
+
+
+def _check_recorded(settings: Settings, id: BackupId) -> None:
+    """Where there still is a catalogue, the manifest is the one it recorded."""
+    with suppress(Unreachable, SchemaMissing), connect.site(settings) as site:
+        _, sha256 = manifests.read(id, site.stores.vault)
+        as_recorded(site, id, sha256)
 
 
 def _live(args: Namespace) -> int:

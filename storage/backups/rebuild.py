@@ -54,11 +54,12 @@ def _certificate(key: ObjectKey, vault: ObjectStore) -> tuple[dict[str, Any], da
         return {}, None
 
 
-def rebuild(stores: Stores) -> tuple[list[Backup], list[Backup]]:
+def rebuild(stores: Stores, *, accept: bool = False) -> tuple[list[Backup], list[Backup]]:
     """Enter what only the bucket knows; the backups entered, and those of the catalogue it has lost.
 
     A restored catalogue calls the very backup it came from running: that one is entered as it is. A lost
-    one turns to failed: without its manifest nothing of it counts.
+    one turns to failed: without its manifest nothing of it counts. Raises Refused when the bucket lacks more
+    than half of what counts, unless ``accept``.
     """
     known = {one.id: one for one in stores.catalogue.all()}
     there = {one.id: one for one in of_bucket(stores.vault)}
@@ -66,11 +67,11 @@ def rebuild(stores: Stores) -> tuple[list[Backup], list[Backup]]:
     counted: tuple[BackupState, ...] = ("complete", "proven")
     counting = [one for one in known.values() if one.state in counted]
     lost = [one for one in counting if one.id not in there and _gone(one, stores)]
-    if len(lost) * 2 > len(counting) > 1:
+    if len(lost) * 2 > len(counting) > 1 and not accept:
         raise Refused(
             "catalogue",
             f"the bucket {stores.vault.bucket} has lost {len(lost)} of {len(counting)} backups. "
-            "Is STORAGE_BACKUP_BUCKET right? Nothing was changed.",
+            "Is STORAGE_BACKUP_BUCKET right? Nothing was changed; if it is meant, give --accept.",
         )
     for one in entered:
         stores.catalogue.save(replace(one, proven_at=None))  # by a certificate: no proof was seen here
