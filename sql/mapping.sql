@@ -6,6 +6,7 @@ CREATE VIEW maintenance.jobs AS
 SELECT
     id::text AS id,
     status AS status,
+    api_key AS api_key,
     updated_at AS updated_at,
     completed_at AS completed_at,
     error_message AS error_message,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -97,11 +97,19 @@ class DatabaseFacts:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What is stored with an object beside its bytes. ``metadata``: the user's, without ``x-amz-meta-``."""
+    """What is stored with an object beside its bytes. ``metadata``: the user's, without ``x-amz-meta-``.
+
+    ``headers`` are the others that a client gets back as they were sent: Cache-Control and so on.
+    """
 
     content_type: str = ""
     content_encoding: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def but(self, *, content_encoding: str, metadata: Mapping[str, str]) -> Attributes:
+        """The same with another encoding and other metadata."""
+        return replace(self, content_encoding=content_encoding, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)

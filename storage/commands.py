@@ -10,6 +10,7 @@ from typing import Any
 
 from storage import catalog, connect, console
 from storage.backup_model import KINDS
+from storage.capabilities import Capabilities
 from storage.clock import utcnow
 from storage.engine import apply as applying
 from storage.engine import guard, sweep
@@ -17,7 +18,7 @@ from storage.engine.actions import Keep
 from storage.engine.plan import read
 from storage.engine.undo import undo
 from storage.errors import EXIT_WAITS, NoSuchRun, UsageError
-from storage.model import BucketName, Capabilities, Run
+from storage.model import BucketName, Run
 from storage.ports import Stores
 from storage.settings import Settings
 from storage.stores import probe as probing

@@ -23,6 +23,7 @@ from storage.ports import ObjectStore, Stores
 from storage.settings import Settings
 from storage.stores.files import TempFolder
 from storage.stores.pg_backups import PostgresCatalogue
+from storage.stores.pg_cold import PostgresCold
 from storage.stores.pg_jobs import PostgresJobs
 from storage.stores.pg_migrate import migrate
 from storage.stores.pg_reconcile import PostgresVerdicts
@@ -31,6 +32,8 @@ from storage.stores.pg_tombstones import PostgresTombstones, PostgresUploads
 from storage.stores.postgres import connect
 from storage.stores.s3 import S3Bucket
 from storage.stores.s3_client import Endpoint, endpoint_of
+from storage.stores.s3_mover import S3Mover
+from storage.stores.s3_rewriter import S3Rewriter
 
 
 def endpoint(settings: Settings) -> Endpoint:
@@ -88,35 +91,42 @@ def stores(
 
 
 def _bundle(settings: Settings, clock: Callable[[], datetime], engine: Engine, http: Any) -> Stores:
-    server, bucket = endpoint(settings), BucketName(settings.bucket)
+    bucket, vault_name = BucketName(settings.bucket), BucketName(settings.backup_bucket)
     control = PostgresControl(engine, settings.endpoint_url)
+    uploads, vault_uploads = PostgresUploads(engine, bucket), PostgresUploads(engine, vault_name)
+    objects = S3Bucket(
+        endpoint(settings),
+        bucket,
+        conditional=lambda: control.capabilities().conditional_bulk_delete is True,
+        creates=lambda: control.capabilities().conditional_put is True,
+        uploads=uploads,
+        http=http,
+    )
     return Stores(
-        objects=S3Bucket(
-            server,
-            bucket,
-            conditional=lambda: control.capabilities().conditional_bulk_delete is True,
-            creates=lambda: control.capabilities().conditional_put is True,
-            http=http,
-        ),
-        plans=S3Bucket(server, BucketName(settings.maintenance_bucket), http=http),
+        objects=objects,
+        plans=S3Bucket(endpoint(settings), BucketName(settings.maintenance_bucket), http=http),
         vault=S3Bucket(
             backup_endpoint(settings),
-            BucketName(settings.backup_bucket),
+            vault_name,
             creates=lambda: (
                 not settings.backup_endpoint_url and control.capabilities().conditional_put is True
             ),
-            uploads=PostgresUploads(engine, BucketName(settings.backup_bucket)),
+            uploads=vault_uploads,
             http=http,
         ),
         catalogue=PostgresCatalogue(engine),
-        vault_uploads=PostgresUploads(engine, BucketName(settings.backup_bucket)),
+        vault_uploads=vault_uploads,
         jobs=PostgresJobs(engine),
         files=TempFolder(Path(settings.temp_dir)),
         runs=PostgresRuns(engine),
         control=control,
         tombstones=PostgresTombstones(engine),
         verdicts=PostgresVerdicts(engine),
-        uploads=PostgresUploads(engine, bucket),
+        uploads=uploads,
+        rewriter=S3Rewriter(objects),
+        mover=S3Mover(objects),
+        cold=PostgresCold(engine, bucket),
+        site=settings.cold_site,
         clock=clock,
     )
 

@@ -17,10 +17,11 @@ from rich.table import Column, Table
 
 from storage.backup_model import Backup, DatabaseFacts, Manifest
 from storage.backups.reconcile import Unreconciled
+from storage.capabilities import Capabilities
 from storage.engine.actions import Action
 from storage.engine.apply import Progress as Report
 from storage.errors import StorageError
-from storage.model import Capabilities, Outcome, Run, Tombstone, Totals, printable
+from storage.model import Outcome, Run, Tombstone, Totals, printable
 from storage.stores.pg_rows import Compared
 
 WIDE = 120  # columns where nobody says how many there are: a log, a pipe

@@ -280,21 +280,3 @@ class Run:
     requested_by: str = ""
     started_at: datetime | None = None
     finished_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What an endpoint was seen to do (``storage probe``). None: not probed yet, so not relied on."""
-
-    server: str = ""
-    versioned: bool | None = None
-    conditional_put: bool | None = None
-    conditional_delete: bool | None = None
-    conditional_bulk_delete: bool | None = None
-    lists_uploads_by_prefix: bool | None = None
-    lists_uploads: bool | None = None
-    checks_sha256: bool | None = None
-    storage_classes: tuple[str, ...] = ()
-    refused_keys: tuple[str, ...] = ()
-    clock_skew_seconds: float | None = None
-    file_leases: bool | None = None

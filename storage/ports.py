@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from storage.backup_model import Attributes, Document
+from storage.cold_model import ColdSite
+from storage.cold_ports import ColdLog, Mover, Rewriter
 from storage.model import (
     BucketName,
     DeleteTarget,
@@ -25,18 +27,7 @@ from storage.model import (
     UploadPart,
 )
 from storage.records import Catalogue, Control, RunLog, Tombstones, UploadJournal, Verdicts
-
-
-class Writer(Protocol):
-    """Where an object's bytes are written to; ``size`` and ``sha256`` are of those written so far."""
-
-    @property
-    def size(self) -> int: ...
-
-    @property
-    def sha256(self) -> str: ...
-
-    def write(self, data: bytes, /) -> int: ...
+from storage.streams import Writer
 
 
 class ObjectStore(Protocol):
@@ -196,7 +187,10 @@ class FileStore(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """Everything a job may touch, handed down; no globals. ``vault`` is the backup bucket."""
+    """Everything a job may touch, handed down; no globals. ``vault`` is the backup bucket.
+
+    ``rewriter`` and ``mover`` are of the same bucket as ``objects``; ``site`` is what was set for cold data.
+    """
 
     objects: ObjectStore
     plans: ObjectStore
@@ -210,4 +204,8 @@ class Stores:
     tombstones: Tombstones
     verdicts: Verdicts
     uploads: UploadJournal
+    rewriter: Rewriter
+    mover: Mover
+    cold: ColdLog
+    site: ColdSite
     clock: Callable[[], datetime]

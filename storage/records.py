@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from storage.backup_model import Backup, BackupId, BackupKind, BackupState
-from storage.model import Capabilities, JobId, ObjectKey, Outcome, Run, Tombstone, Totals, UploadInfo
+from storage.capabilities import Capabilities
+from storage.model import JobId, ObjectKey, Outcome, Run, Tombstone, Totals, UploadInfo
 
 
 class RunLog(Protocol):

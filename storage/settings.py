@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from urllib.parse import urlsplit
 
+from storage import cold_rules
+from storage.cold_model import ColdSite
 from storage.errors import ConfigError
 from storage.model import BucketName
 
@@ -37,6 +39,8 @@ _OTHERS = {
     "STORAGE_PROBE_SCHEDULE",
     "STORAGE_BACKUP_SCHEDULE",
     "STORAGE_DRILL_SCHEDULE",
+    "STORAGE_COLD_SCHEDULE",
+    "STORAGE_DRIFT_SCHEDULE",
 }
 
 
@@ -60,6 +64,9 @@ class Settings:
     backup_recipients: str = ""
     backup_identity_file: str = ""
     proof_server: str = "auto"
+    cold_rules: str = ""
+    tiers: str = ""
+    prices: str = ""
 
     def __post_init__(self) -> None:
         buckets = (self.bucket, self.backup_bucket, self.maintenance_bucket)
@@ -79,6 +86,13 @@ class Settings:
             raise ConfigError(
                 f"STORAGE_PROOF_SERVER is {self.proof_server!r}; it may be {', '.join(PROOF_SERVERS)}."
             )
+
+        _ = self.cold_site
+
+    @property
+    def cold_site(self) -> ColdSite:
+        """What is set for cold data."""
+        return cold_rules.site(self.cold_rules, self.tiers, self.prices)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], without: Sequence[str] = ()) -> Settings:

@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from storage.capabilities import Capabilities
 from storage.errors import JobBusy, LockLost, NoSuchRun, PlanChanged
-from storage.model import Capabilities, Outcome, Run, Totals
+from storage.model import Outcome, Run, Totals
 from storage.stores.postgres import Statements, translated
 
 _TOTALS = ("considered", "planned", "done", "skipped", "failed")

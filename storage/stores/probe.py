@@ -11,9 +11,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from storage.capabilities import Capabilities
 from storage.clock import utcnow
 from storage.errors import StorageError
-from storage.model import Capabilities
 from storage.stores.s3 import S3Bucket
 from storage.stores.s3_client import translated
 

@@ -9,22 +9,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from storage.cold_model import ColdSite
 from storage.ports import FileStore, Stores
 from storage.testing.catalogue import MemoryCatalogue
+from storage.testing.cold import MemoryCold
 from storage.testing.control import MemoryControl, MemoryVerdicts
 from storage.testing.database import Database, MemoryJobs, MemoryRuns, MemoryUploads
 from storage.testing.files import MemoryFiles
+from storage.testing.mover import MemoryMover
 from storage.testing.objects import MemoryObjects
+from storage.testing.rewriter import MemoryRewriter
 from storage.testing.tombstones import MemoryTombstones
 from storage.testing.traffic import Traffic
 
 __all__ = [
     "Database",
     "MemoryCatalogue",
+    "MemoryCold",
     "MemoryControl",
     "MemoryFiles",
     "MemoryJobs",
+    "MemoryMover",
     "MemoryObjects",
+    "MemoryRewriter",
     "MemoryRuns",
     "MemoryTombstones",
     "MemoryUploads",
@@ -62,5 +69,9 @@ def memory_stores(
         tombstones=MemoryTombstones(database),
         verdicts=MemoryVerdicts(database),
         uploads=MemoryUploads(database),
+        rewriter=MemoryRewriter(objects),
+        mover=MemoryMover(objects),
+        cold=MemoryCold(database),
+        site=ColdSite(),
         clock=now,
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from storage.model import Capabilities, JobId
+from storage.capabilities import Capabilities
+from storage.model import JobId
 from storage.records import PAUSED_BY_RESTORE, Ruling, Verdict
 from storage.testing.database import Database, Judged
 

@@ -12,19 +12,9 @@ from threading import RLock
 from typing import Any
 
 from storage.backup_model import Backup, BackupId
+from storage.capabilities import Capabilities
 from storage.errors import JobBusy, LockLost, NoSuchRun, PlanChanged
-from storage.model import (
-    UNENDED,
-    Capabilities,
-    Job,
-    JobId,
-    ObjectKey,
-    Outcome,
-    Run,
-    Tombstone,
-    Totals,
-    UploadInfo,
-)
+from storage.model import UNENDED, Job, JobId, ObjectKey, Outcome, Run, Tombstone, Totals, UploadInfo
 from storage.records import Verdict
 from storage.testing.traffic import Traffic
 

@@ -6,9 +6,9 @@ import hashlib
 import io
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import RLock
@@ -28,6 +28,7 @@ from storage.model import (
     UploadPart,
 )
 from storage.testing.traffic import Traffic
+from storage.testing.writer import MemoryWriter
 
 PAGE = 1000
 MAX_KEY_BYTES = 1024
@@ -43,6 +44,8 @@ class _Version:
     etag: str
     last_modified: datetime
     attributes: Attributes = PLAIN
+    storage_class: str = "STANDARD"
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -51,18 +54,6 @@ class _Upload:
 
     info: UploadInfo
     parts: dict[int, UploadPart] = field(default_factory=dict)
-
-
-class MemoryWriter(io.BytesIO):
-    """Takes an object's bytes."""
-
-    @property
-    def size(self) -> int:
-        return self.tell()
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.getvalue()).hexdigest()
 
 
 class MemoryObjects:
@@ -186,7 +177,8 @@ class MemoryObjects:
 
     def attributes(self, key: ObjectKey) -> tuple[Attributes, dict[str, str]]:
         self.traffic("tags")
-        return self._newest("head", key).attributes, {}
+        found = self._newest("head", key)
+        return found.attributes, dict(found.tags)
 
     def configuration(self) -> dict[str, Any]:
         self.traffic("configuration")
@@ -263,7 +255,13 @@ class MemoryObjects:
         newest = versions[0]
         ids = tuple(one.id for one in versions) if self.versioned else ()
         size = len(newest.data or b"")
-        return ObjectInfo(ObjectKey(key), size, newest.last_modified, newest.etag, versions=ids)
+        kind = newest.storage_class
+        return ObjectInfo(ObjectKey(key), size, newest.last_modified, newest.etag, kind, versions=ids)
+
+    def amend(self, key: str, **values: Any) -> None:
+        """Change what the newest version carries beside its bytes: tags, storage_class."""
+        with self._lock:
+            self._versions[key][0] = replace(self._newest("amend", key), **values)
 
     def _write(self, key: str, data: bytes | None, at: datetime, attributes: Attributes = PLAIN) -> None:
         etag = hashlib.md5(data, usedforsecurity=False).hexdigest() if data is not None else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from storage.model import Capabilities
+from storage.capabilities import Capabilities
 
 
 def test_read_what_was_written(database: Any) -> None:

@@ -1,0 +1,1 @@
+"""Cold data: compressing objects in place, reading them back, and moving them between tiers."""

@@ -1,0 +1,10 @@
+"""Moving objects between tiers."""
+
+from __future__ import annotations
+
+from storage.stores.s3 import S3Bucket
+
+
+class S3Mover:
+    def __init__(self, bucket: S3Bucket) -> None:
+        self._bucket = bucket

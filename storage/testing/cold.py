@@ -1,0 +1,119 @@
+"""What is remembered of cold objects, in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+from storage.cold_model import Memory, Saving, SavingsLine, Tier, TierState
+from storage.cold_ports import Group
+from storage.model import JobId, Totals
+from storage.testing.database import Database
+
+BYTES = ("compress", "decompress")
+
+
+class MemoryCold:
+    """A :class:`storage.cold_ports.ColdLog` in memory. ``ledger`` and ``memories`` are open to tests."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.memories: dict[str, tuple[datetime, Memory]] = {}
+        self.ledger: list[tuple[datetime, Saving]] = []
+        self._read: dict[str, datetime] = {}
+        self._pins: dict[JobId, str] = {}
+
+    def recall(self, keys: Sequence[str]) -> dict[str, Memory]:
+        return {key: self.memories[key][1] for key in keys if key in self.memories}
+
+    def remember(self, memories: Sequence[Memory]) -> None:
+        self.memories.update({one.key: (self._database.now(), one) for one in memories})
+
+    def moving(self) -> Iterator[Memory]:
+        found = [one for _, one in self.memories.values() if one.tier_state in ("asked", "stuck")]
+        yield from sorted(found, key=lambda one: one.key)
+
+    def tiers(self) -> dict[tuple[Tier, TierState], Totals]:
+        found: dict[tuple[Tier, TierState], Totals] = {}
+        for _, one in self.memories.values():
+            if one.tier_state:
+                where = (one.tier, one.tier_state)
+                found[where] = found.get(where, Totals()) + Totals(1, one.size)
+        return found
+
+    def accessed(self, keys: Sequence[str]) -> dict[str, datetime]:
+        return {key: self._read[key] for key in keys if key in self._read}
+
+    def touch(self, keys: Sequence[str], at: datetime) -> None:
+        self._read.update({key: max(at, self._read.get(key, at)) for key in keys})
+
+    def pins(self, owners: Iterable[JobId]) -> dict[JobId, str]:
+        return {one: self._pins[one] for one in owners if one in self._pins}
+
+    def pin(self, owner: JobId, reason: str, by: str) -> None:
+        self._pins.pop(owner, None)
+        if reason:
+            self._pins[owner] = reason
+
+    def enter(self, savings: Sequence[Saving]) -> None:
+        for one in savings:
+            same = (last for _, last in reversed(self.ledger) if last.key == one.key and _alike(last, one))
+            last = next(same, None)
+            if last is None or (last.kind, last.etag, last.tier) != (one.kind, one.etag, one.tier):
+                self.ledger.append((self._database.now(), one))
+
+    def savings(self, by: Group, since: datetime | None = None) -> list[SavingsLine]:
+        lines: dict[str, SavingsLine] = {}
+        for at, one in self.ledger:
+            if one.kind in BYTES and (since is None or at >= since):
+                group = self._group(by, at, one)
+                lines[group] = _plus(lines.get(group, _EMPTY), group, one)
+        for at, memory in self.memories.values():
+            if memory.coding == "skipped" and (since is None or at >= since):
+                group = self._group(by, at, memory)
+                lines[group] = _skipping(lines.get(group, _EMPTY), group, memory)
+        return [lines[group] for group in sorted(lines)]
+
+    def _group(self, by: Group, at: datetime, one: Saving | Memory) -> str:
+        if by == "day":
+            return f"{at:%Y-%m-%d}"
+        if by == "class":
+            return one.object_class
+        return (one.owner or "") if by == "job" else ""  # the fake's jobs have no api_key
+
+
+_EMPTY = SavingsLine("", 0, 0, 0, 0)
+
+
+def _alike(one: Saving, other: Saving) -> bool:
+    """Whether both are of bytes, or both of tiers."""
+    return (one.kind in BYTES) == (other.kind in BYTES)
+
+
+def _plus(line: SavingsLine, group: str, one: Saving) -> SavingsLine:
+    return SavingsLine(
+        group,
+        line.objects + (1 if one.kind == "compress" else -1),
+        line.before + one.before,
+        line.after + one.after,
+        line.left_behind + one.left_behind,
+        line.skipped,
+        line.skipped_bytes,
+        line.reasons,
+    )
+
+
+def _skipping(line: SavingsLine, group: str, one: Memory) -> SavingsLine:
+    reasons = Counter(line.reasons)
+    reasons[one.skipped] += 1
+    return SavingsLine(
+        group,
+        line.objects,
+        line.before,
+        line.after,
+        line.left_behind,
+        line.skipped + 1,
+        line.skipped_bytes + one.size,
+        dict(reasons),
+    )
