@@ -24,8 +24,11 @@ class RunLog(Protocol):
 
     def approve(self, run_id: str, sha256: str, by: str) -> None: ...
 
-    def lock(self, job: str) -> AbstractContextManager[Callable[[], None]]:
-        """Hold the job's lock; yields a function that raises LockLost if it no longer is held."""
+    def lock(self, job: str, *, shared: bool = False) -> AbstractContextManager[Callable[[], None]]:
+        """Hold the job's lock; yields a function that raises LockLost if it no longer is held.
+
+        A shared one stands beside others that are shared, and beside no other.
+        """
         ...
 
     def finished(self, run_id: str) -> dict[int, tuple[int, ...]]:

@@ -60,10 +60,14 @@ CROSS JOIN jsonb_array_elements(details) AS item
 WHERE run_id = :run_id GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2;
 
 -- name: try_lock
-SELECT pg_try_advisory_lock(hashtextextended('storage-maintenance:' || :job, 0)) AS held;
+SELECT CASE WHEN :shared
+    THEN pg_try_advisory_lock_shared(hashtextextended('storage-maintenance:' || :job, 0))
+    ELSE pg_try_advisory_lock(hashtextextended('storage-maintenance:' || :job, 0)) END AS held;
 
 -- name: unlock
-SELECT pg_advisory_unlock(hashtextextended('storage-maintenance:' || :job, 0)) AS held;
+SELECT CASE WHEN :shared
+    THEN pg_advisory_unlock_shared(hashtextextended('storage-maintenance:' || :job, 0))
+    ELSE pg_advisory_unlock(hashtextextended('storage-maintenance:' || :job, 0)) END AS held;
 
 -- name: audit
 INSERT INTO maintenance.audit (event, run_id, detail) VALUES (:event, :run_id, CAST(:detail AS jsonb));

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby, islice
 
 from storage.engine import guard
@@ -27,6 +29,8 @@ from storage.ports import Stores
 THREADS = 4  # batches of one verb under way at once
 SAMPLE = 100  # actions verified by a fresh look
 IN_A_ROW = 10
+MINUTES = "budget_minutes"  # the parameter of jobs whose time is bounded
+TIME_SPENT = "the time allowed for one night is spent; the next one goes on from here"
 SHARE = 0.01
 
 Progress = Callable[[str, int], None]
@@ -49,25 +53,43 @@ def apply(
     Raises NotApproved, Refused, Paused or JobBusy before anything is done; ActionsFailed or
     VerificationFailed at the end; TooManyFailures when it stops early. A verified run is returned as is.
     """
-    run = _load(run_id, stores)
+    run = load(run_id, stores)
     if run.state == "verified":
         return run
     if approve:
         stores.runs.approve(run.id, approve, by)
-        run = _load(run_id, stores)
+        run = load(run_id, stores)
     with stores.runs.lock(run.job) as still_locked:
-        run = _load(run_id, stores)
+        run = begin(run_id, stores)
         if run.state == "verified":
             return run
-        _may(run)
-        guard.world(stores, run.as_of)
-        _close_interrupted(run, stores)
-        stores.runs.save(replace(run, state="applying", message=""))
-        stores.runs.audit("apply", run.id, {"planned": run.planned.count, "sha256": run.plan_sha256})
-        return _carry_out(run, stores, still_locked, progress)
+        with recorded(run, stores):
+            todo = cut(read(run, stores.plans))
+            carry_out(run, todo, stores, still_locked, progress, until=deadline(run, stores))
+            return conclude(run, stores)
 
 
-def _load(run_id: str, stores: Stores) -> Run:
+def begin(run_id: str, stores: Stores) -> Run:
+    """Turn the run to applying, if it may be; the caller holds the job's lock. A verified one stays so."""
+    run = load(run_id, stores)
+    if run.state == "verified":
+        return run
+    _may(run)
+    guard.world(stores, run.as_of)
+    _close_interrupted(run, stores)
+    run = replace(run, state="applying", message="")
+    stores.runs.save(run)
+    stores.runs.audit("apply", run.id, {"planned": run.planned.count, "sha256": run.plan_sha256})
+    return run
+
+
+def deadline(run: Run, stores: Stores) -> datetime | None:
+    """When the run must have begun its last batch: after as many minutes as its parameters allow."""
+    minutes = run.params.get(MINUTES)
+    return stores.clock() + timedelta(minutes=float(minutes)) if minutes else None
+
+
+def load(run_id: str, stores: Stores) -> Run:
     run = stores.runs.get(run_id)
     if run is None:
         raise NoSuchRun(run_id)
@@ -89,29 +111,44 @@ def _close_interrupted(run: Run, stores: Stores) -> None:
             stores.runs.save(replace(left, state="failed", message="interrupted", finished_at=stores.clock()))
 
 
-def _carry_out(run: Run, stores: Stores, still_locked: Callable[[], None], progress: Progress | None) -> Run:
+@contextmanager
+def recorded(run: Run, stores: Stores) -> Iterator[None]:
+    """Whatever ends the block early is written into the run's record."""
     try:
-        _batches(run, stores, still_locked, progress)
-        run = _totals(run, stores)
-        _verify(run, stores)
-        if run.failed.count:
-            raise ActionsFailed(run.failed.count, run.planned.count, _first_failure(run.id, stores))
+        yield
     except BaseException as error:  # also a cancel or Ctrl-C: the record must not say it still runs
         why = str(error) or type(error).__name__
         with suppress(StorageError):  # where the database itself is away the cause must not be masked
             left = replace(_totals(run, stores), state="failed", message=why, finished_at=stores.clock())
             stores.runs.save(left)
         raise
+
+
+def conclude(run: Run, stores: Stores) -> Run:
+    """Verify what was done and record it. Raises ActionsFailed or VerificationFailed."""
+    run = _totals(run, stores)
+    _verify(run, stores)
+    if run.failed.count:
+        raise ActionsFailed(run.failed.count, run.planned.count, _first_failure(run.id, stores))
     run = replace(run, state="verified", message="", finished_at=stores.clock())
     stores.runs.save(run)
     stores.runs.audit("verified", run.id, {"done": run.done.count, "bytes": run.done.bytes})
     return run
 
 
-def _batches(run: Run, stores: Stores, still_locked: Callable[[], None], progress: Progress | None) -> None:
+def carry_out(
+    run: Run,
+    batches: Iterable[Batch],
+    stores: Stores,
+    still_locked: Callable[[], None],
+    progress: Progress | None = None,
+    *,
+    until: datetime | None = None,
+) -> None:
+    """Apply those batches that no earlier try finished. After ``until`` the rest is left to another run."""
     finished, breaker = stores.runs.finished(run.id), Breaker()
     work = Work(stores, run.id, run.job)
-    todo = (batch for batch in cut(read(run, stores.plans)) if batch.number not in finished)
+    todo = (batch for batch in batches if batch.number not in finished)
     applied = 0
     with ThreadPoolExecutor(THREADS) as pool:
         for verb, same_verb in groupby(todo, lambda batch: _verb(batch.actions[0])):
@@ -119,16 +156,25 @@ def _batches(run: Run, stores: Stores, still_locked: Callable[[], None], progres
             while window := list(islice(same_verb, width)):
                 still_locked()
                 guard.running(stores)
-                for outcomes in pool.map(lambda batch: _one(batch, work), window):
+                act = _leave if until and stores.clock() >= until else _one
+                for outcomes in pool.map(partial(act, work=work), window):
                     breaker.count(outcomes)
                     applied += len(outcomes)
                     if progress:
                         progress("applied", applied)
 
 
+def _leave(batch: Batch, work: Work) -> list[Outcome]:
+    """Record a batch as left to another night."""
+    return _finish(batch, [Outcome("skipped", TIME_SPENT, action.size) for action in batch.actions], work)
+
+
 def _one(batch: Batch, work: Work) -> list[Outcome]:
     """Apply one batch, then record it: a crash between the two repeats acts that repeat harmlessly."""
-    outcomes = _verb(batch.actions[0]).apply(batch.actions, work)
+    return _finish(batch, _verb(batch.actions[0]).apply(batch.actions, work), work)
+
+
+def _finish(batch: Batch, outcomes: list[Outcome], work: Work) -> list[Outcome]:
     not_done = [batch.first + i for i, outcome in enumerate(outcomes) if outcome.status != "done"]
     work.stores.runs.finish_batch(work.run_id, batch.number, outcomes, not_done)
     return outcomes

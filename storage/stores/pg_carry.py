@@ -16,7 +16,16 @@ from sqlalchemy import Connection
 from storage.stores.postgres import Statements, connect, translated
 
 #: Tables of the platform's own whose newer rows outlive a restore, and their keys. Runs before batches.
-CARRIED = {"runs": "id", "batches": "run_id, plan_sha256, number", "backups": "id", "uploads": "upload_id"}
+CARRIED = {
+    "runs": "id",
+    "batches": "run_id, plan_sha256, number",
+    "backups": "id",
+    "uploads": "upload_id",
+    "cold_objects": "bucket, key",
+    "accesses": "bucket, key",
+    "cold_pins": "owner",
+}
+APPENDED = ("audit", "savings")  # their rows get new numbers: they are the same if all else is
 PAUSING = "a restored database takes the live one's place"  # how our own pause of the live one begins
 
 
@@ -91,20 +100,25 @@ def written_since(session: Connection, instant: datetime) -> bool:
 
 
 def carry(source: Connection, target: Connection, *, over: bool) -> None:
-    """Copy runs, batches, backups, uploads and audit rows the target lacks; ``over``: also over its own.
+    """Copy what the target lacks of the platform's own rows; ``over``: also over its own.
 
-    What the source has no table or column of stays as it is. Rows of audit get new numbers: they are the
-    same if all else is.
+    What the source has no table or column of stays as it is.
     """
     for table, key in CARRIED.items():
         _carry(source, target, f"maintenance.{table}", key, over)
-    names = [one for one in common(source, target, "maintenance.audit") if one != "id"]
+    for table in APPENDED:
+        _append(source, target, f"maintenance.{table}")
+
+
+def _append(source: Connection, target: Connection, table: str) -> None:
+    names = [one for one in common(source, target, table) if one != "id"]
     if names:
-        temp = ferry(source, target, "maintenance.audit", names)
+        temp = ferry(source, target, table, names)
         run(
             target,
-            "INSERT INTO maintenance.audit ({names}) SELECT {names} FROM {temp} AS one WHERE NOT EXISTS ("
-            "SELECT FROM maintenance.audit AS other WHERE ({theirs}) = ({ours})) ORDER BY at",
+            "INSERT INTO {table} ({names}) SELECT {names} FROM {temp} AS one WHERE NOT EXISTS ("
+            "SELECT FROM {table} AS other WHERE ({theirs}) IS NOT DISTINCT FROM ({ours})) ORDER BY at",
+            table=sql.SQL(table),
             names=listed(names),
             temp=temp,
             theirs=listed(names, "other"),

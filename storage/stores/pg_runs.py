@@ -51,10 +51,10 @@ class PostgresRuns:
             self._sql.rows_in(connection, "audit", event="approve", run_id=run_id, detail=detail)
 
     @contextmanager
-    def lock(self, job: str) -> Iterator[Callable[[], None]]:
+    def lock(self, job: str, *, shared: bool = False) -> Iterator[Callable[[], None]]:
         """A session-level advisory lock: the server frees it when this process dies."""
         with translated(), self._sql.engine.connect() as connection:
-            if not self._sql.rows_in(connection, "try_lock", job=job)[0]["held"]:
+            if not self._sql.rows_in(connection, "try_lock", job=job, shared=shared)[0]["held"]:
                 raise JobBusy(job)
             connection.commit()
 
@@ -69,7 +69,7 @@ class PostgresRuns:
                 yield still_held
             finally:
                 if not connection.invalidated:
-                    self._sql.rows_in(connection, "unlock", job=job)
+                    self._sql.rows_in(connection, "unlock", job=job, shared=shared)
                     connection.commit()
 
     def finished(self, run_id: str) -> dict[int, tuple[int, ...]]:

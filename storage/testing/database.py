@@ -67,6 +67,7 @@ class Database:
     batches: dict[tuple[str, str], dict[int, Batch]] = field(default_factory=dict)
     audit: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     locks: set[str] = field(default_factory=set)
+    sharing: Counter[str] = field(default_factory=Counter)  # how many share a lock
     control: dict[str, str] = field(default_factory=dict)
     capabilities: Capabilities = Capabilities()
     stones: dict[int, Tombstone] = field(default_factory=dict)
@@ -192,11 +193,13 @@ class MemoryRuns:
             self.audit("approve", run_id, {"sha256": sha256, "by": by})
 
     @contextmanager
-    def lock(self, job: str) -> Iterator[Callable[[], None]]:
+    def lock(self, job: str, *, shared: bool = False) -> Iterator[Callable[[], None]]:
+        sharing = self._db.sharing
         with self._db.lock:
-            if job in self._db.locks:
+            if job in self._db.locks and not (shared and sharing[job]):
                 raise JobBusy(job)
             self._db.locks.add(job)
+            sharing[job] += shared
 
         def still_held() -> None:
             if job not in self._db.locks:
@@ -205,7 +208,10 @@ class MemoryRuns:
         try:
             yield still_held
         finally:
-            self._db.locks.discard(job)
+            with self._db.lock:
+                sharing[job] -= shared
+                if not sharing[job]:
+                    self._db.locks.discard(job)
 
     def finished(self, run_id: str) -> dict[int, tuple[int, ...]]:
         with self._db.lock:

@@ -129,3 +129,14 @@ def test_audit_takes_any_detail(database: Any) -> None:
     database.runs.audit("apply", "r1", detail)
     database.runs.audit("undo", "", {})
     assert database.audited() == [("apply", "r1", detail), ("undo", "", {})]
+
+
+def test_shared_locks_stand_beside_each_other_only(database: Any) -> None:
+    with database.runs.lock("j", shared=True) as still, database.runs.lock("j", shared=True):
+        still()
+        with pytest.raises(JobBusy), database.runs.lock("j"):
+            pass
+    with database.runs.lock("j"), pytest.raises(JobBusy), database.runs.lock("j", shared=True):
+        pass
+    with database.runs.lock("j"):
+        pass

@@ -19,7 +19,10 @@ DELETES = {
 }  # fmt: skip
 _SQL = re.compile(r"\b(DELETE\s+FROM|TRUNCATE|DROP\s+(TABLE|SCHEMA|DATABASE|COLUMN|VIEW))\b", re.IGNORECASE)
 #: The one statement of the SQL files that takes a row away: a switch of our own, such as a lifted pause.
-SQL_MAY = {"sql/queries/runs.sql": ["DELETE FROM maintenance.control"]}
+SQL_MAY = {
+    "sql/queries/cold.sql": ["DELETE FROM maintenance.cold_pins"],
+    "sql/queries/runs.sql": ["DELETE FROM maintenance.control"],
+}
 
 
 def calls(source: str) -> Iterator[tuple[int, str]]:
