@@ -17,6 +17,7 @@ from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryActi
 from airflow.sdk.exceptions import AirflowSkipException
 
 from storage import catalog
+from storage.engine.job import Parameter
 from storage.errors import (
     DatabaseBusy,
     DumpFailed,
@@ -74,6 +75,7 @@ def number(job: str, name: str, help: str = "") -> Param:
     """A form field for a maintenance job's parameter, with its default, bounds and help."""
     fields = {one.name: one for one in (*catalog.get(job).parameters, catalog.MAX_OBJECTS)}
     one = fields[name]
+    assert isinstance(one, Parameter)
     return Param(
         one.default, type="number", minimum=one.floor, maximum=one.ceiling, description=help or one.help
     )
@@ -110,25 +112,29 @@ def maintain(name: str, **fields: str) -> Any:
     def job() -> None:
         @task(pool=pool)
         def plan() -> dict[str, Any]:
-            return _plan(name, fields)
+            return plan_of(name, fields)
 
         @task(pool=pool, trigger_rule=TriggerRule.NONE_FAILED)
         def apply(planned: dict[str, Any]) -> dict[str, Any]:
             return _apply(planned)
 
         planned = plan()
-        approve = ApprovePlan(
-            task_id="approve",
-            plan_task=f"{name}.plan",
-            subject=f"{name}: apply a plan beyond its limits?",
-            body="{{ ti.xcom_pull(task_ids='" + name + ".plan')['explained'] }}",
-            defaults="Reject",
-            fail_on_reject=True,
-            response_timeout=ANSWER_WITHIN,
-        )
-        planned >> approve >> apply(planned)
+        planned >> approval(name) >> apply(planned)
 
     return job()
+
+
+def approval(name: str) -> ApprovePlan:
+    """The gate between a job's plan and what carries it out."""
+    return ApprovePlan(
+        task_id="approve",
+        plan_task=f"{name}.plan",
+        subject=f"{name}: apply a plan beyond its limits?",
+        body="{{ ti.xcom_pull(task_ids='" + name + ".plan')['explained'] }}",
+        defaults="Reject",
+        fail_on_reject=True,
+        response_timeout=ANSWER_WITHIN,
+    )
 
 
 class ApprovePlan(ApprovalOperator):
@@ -154,7 +160,8 @@ class ApprovePlan(ApprovalOperator):
         return answer
 
 
-def _plan(name: str, fields: Mapping[str, str]) -> dict[str, Any]:
+def plan_of(name: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    """Plan the job with the form's values; the plan's head, which is all that travels between tasks."""
     from storage import console
     from storage.engine import sweep
     from storage.engine.plan import read
@@ -210,12 +217,17 @@ def _apply(planned: Mapping[str, Any]) -> dict[str, Any]:
     from storage.engine.apply import apply
 
     if planned["dry_run"]:
-        print(f"Dry run: {planned['planned']:,} actions planned, none done. {planned['uri']}")
-        return dict(planned)
+        return only_head(planned)
     with cancellable(), opened() as stores:
         run = apply(planned["run"], stores)
         console.show_run(run, stores.runs.details(run.id))
         return result(run, stores)
+
+
+def only_head(planned: Mapping[str, Any]) -> dict[str, Any]:
+    """What a dry run returns: its plan's head."""
+    print(f"Dry run: {planned['planned']:,} actions planned, none done. {planned['uri']}")
+    return dict(planned)
 
 
 def probe() -> dict[str, Any]:
@@ -256,7 +268,7 @@ def settings() -> Settings:
     names = (
         "bucket", "backup_bucket", "maintenance_bucket", "temp_dir", "public_endpoint_url",
         "backup_endpoint_url", "backup_access_key", "backup_secret_key",
-        "backup_recipients", "backup_identity_file", "proof_server",
+        "backup_recipients", "backup_identity_file", "proof_server", "cold_rules", "tiers", "prices",
     )  # fmt: skip
     return Settings(
         endpoint_url=s3.endpoint_url or "https://s3.amazonaws.com",

@@ -223,10 +223,12 @@ def params(args: Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for given in args.param or ():
         name, equals, value = given.partition("=")
+        if not name or not equals or not value:
+            raise UsageError(f"--param {given!r} is not name=value, such as days_old=7.")
         try:
             found[name] = float(value)
-        except ValueError as error:
-            raise UsageError(f"--param {given!r} is not name=number, such as days_old=7.") from error
+        except ValueError:
+            found[name] = value  # a word, for the parameter itself to judge
     return found
 
 

@@ -164,3 +164,14 @@ def fresh_backup(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
             f"the newest proven backup of the database is {newest}; it must be younger than 26 h. "
             "Run `storage backup run` (DAG daily_backup), which proves it, too.",
         )
+
+
+def replaces(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
+    """Refuse to rewrite objects where a write made meanwhile could be lost by it."""
+    found = stores.control.capabilities()
+    if draft.by_verb.get("compress") and not (found.conditional_put and found.conditional_complete):
+        raise Refused(
+            "conditional-put",
+            "this store was not seen to replace an object only while it is the one that was read. "
+            "Run `storage probe`. If it cannot, compress nothing: STORAGE_COLD_RULES='all compress=never'.",
+        )

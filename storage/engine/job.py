@@ -38,6 +38,29 @@ class Parameter:
         return value
 
 
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """Some of a known set of words; a list, or one text with commas between them."""
+
+    name: str
+    among: tuple[str, ...]
+    help: str
+
+    @property
+    def default(self) -> list[str]:
+        return list(self.among)
+
+    def read(self, value: Any) -> list[str]:
+        if value is None:
+            return self.default
+        asked = value.split(",") if isinstance(value, str) else value
+        if not isinstance(asked, list | tuple) or not asked:
+            raise UsageError(f"{self.name} is some of {', '.join(self.among)}, not {value!r}.")
+        if strange := [one for one in asked if one not in self.among]:
+            raise UsageError(f"{self.name}: {strange[0]!r} is none of {', '.join(self.among)}.")
+        return [one for one in self.among if one in asked]
+
+
 MAX_OBJECTS = Parameter(
     name="max_objects",
     default=10_000,
@@ -52,31 +75,33 @@ class MaintenanceJob:
     """One named upkeep task.
 
     ``counted`` and ``population`` say what the fraction limit is about: which verbs, out of how many.
-    ``resource`` is what it wears: jobs of one resource share a pool.
+    ``resource`` is what it wears: jobs of one resource share a pool. ``steps`` are the verbs that Airflow
+    carries out one after the other, each in parts, by the name of their task.
     """
 
     name: str
     title: str
     resource: Literal["objects", "database", "files"]
     policy: Callable[..., Policy]
-    parameters: tuple[Parameter, ...] = ()
+    parameters: tuple[Parameter | Choices, ...] = ()
     limits: Limits = Limits()
     counted: tuple[str, ...] = ()
     population: Callable[[Draft, Stores], int | None] = lambda draft, stores: None
     checks: tuple[Check, ...] = ()
+    steps: tuple[tuple[str, str], ...] = ()
 
-    def read(self, params: Mapping[str, Any]) -> dict[str, float]:
+    def read(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters by name, defaults filled in. Raises UsageError for unknown or unfit ones."""
-        known = {one.name: one for one in (*self.parameters, MAX_OBJECTS)}
+        known: dict[str, Parameter | Choices] = {one.name: one for one in (*self.parameters, MAX_OBJECTS)}
         if strange := sorted(set(params) - set(known)):
             names = ", ".join(known)
             raise UsageError(f"{self.name} has no parameter {strange[0]!r}; it has {names}.")
         return {name: one.read(params.get(name)) for name, one in known.items()}
 
-    def rule(self, params: Mapping[str, float]) -> Policy:
+    def rule(self, params: Mapping[str, Any]) -> Policy:
         return self.policy(**{one.name: params[one.name] for one in self.parameters})
 
-    def bounds(self, params: Mapping[str, float]) -> Limits:
+    def bounds(self, params: Mapping[str, Any]) -> Limits:
         """The limits, lowered by the parameters where these are lower."""
         asked = int(params[MAX_OBJECTS.name])
         if self.limits.max_objects is None:  # an unlimited job heeds only a limit that was asked for
