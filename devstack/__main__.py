@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--home", type=Path, default=None, help="folder of the stack's files")
         if name == "up":
             command.add_argument("--store", choices=("auto", "minio", "ministack"), default="auto")
+            command.add_argument("--cold", action="store_true", help="also a second MinIO, for cold objects")
             command.add_argument("--no-airflow", action="store_true", help="only object store and database")
     return top
 
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
     elif options.command == "up":
         # Only the command line passes the caller's Airflow settings on: exporting one is asking for it.
         extra = {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW__")}
-        stack.up(options.store, airflow=not options.no_airflow, home=home, extra_env=extra)
+        stack.up(options.store, airflow=not options.no_airflow, home=home, cold=options.cold, extra_env=extra)
         print()
         print("\n".join(report.lines(stack.status(home), home)))
     elif options.command == "down":

@@ -29,12 +29,14 @@ class Backends:
     postgres: Postgres
     credentials: Credentials
     temp: Path
+    tiers: str = ""
 
 
 def storage_env(backends: Backends) -> dict[str, str]:
     """The STORAGE_* variables that point the platform to this stack."""
     store, postgres = backends.store, backends.postgres
-    return {
+    tiers = {"STORAGE_TIERS": backends.tiers} if backends.tiers else {}
+    return tiers | {
         "STORAGE_ENDPOINT_URL": store.endpoint_url,
         "STORAGE_REGION": store.region,
         "STORAGE_ACCESS_KEY": store.access_key,
@@ -59,6 +61,7 @@ def connections(backends: Backends) -> dict[str, str]:
         "maintenance_bucket": MAINTENANCE,
         "backup_bucket": BACKUPS,
         "temp_dir": str(backends.temp),
+        **({"tiers": backends.tiers} if backends.tiers else {}),
     }
     s3 = {"conn_type": "aws", "login": store.access_key, "password": store.secret_key, "extra": extra}
     database = {
@@ -87,7 +90,7 @@ def environment(
 
 def _inherited(backends: Backends) -> dict[str, str]:
     # Settings of another Airflow, or of another store, in the caller's shell must not reach this one.
-    foreign = set(storage_env(backends)) | {"PYTHONPATH"}
+    foreign = set(storage_env(backends)) | {"PYTHONPATH", "STORAGE_TIERS"}
     return {
         name: value
         for name, value in os.environ.items()

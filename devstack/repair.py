@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devstack import airflow as airflow_processes
-from devstack import minio_build, objectstore, ports, postgres, state
+from devstack import cold_store, minio_build, objectstore, ports, postgres, state
 from devstack.airflow import Airflow
 from devstack.airflow_env import (
     AIRFLOW_DATABASE,
@@ -49,7 +49,8 @@ class Site:
         store, server = self.record.store, self.record.postgres
         if store is None or server is None:
             raise DevstackError("Airflow needs the object store and the database first")
-        return Backends(store, server, self.credentials, self.home / "temp")
+        tiers = cold_store.SETTING if self.record.cold else ""
+        return Backends(store, server, self.credentials, self.home / "temp", tiers)
 
 
 def store_up(site: Site, wanted: str) -> None:
@@ -75,6 +76,27 @@ def store_up(site: Site, wanted: str) -> None:
         say(f"  {minio_build.NOTICE}")
     for fact in store.emulated:
         say(f"  emulated: {fact}")
+
+
+def cold_up(site: Site, wanted: bool) -> None:
+    """The second MinIO, where it is wanted or was: what the first has moved there it reads from there."""
+    known, store, say = site.record.cold, site.record.store, site.say
+    if store is None or store.kind != "minio":
+        if known is not None:
+            known.stop()
+            site.keep(replace(site.record, cold=None))
+        if wanted:
+            say("cold store: none, for only a MinIO moves objects to another store")
+        return
+    if known is None and not wanted:
+        return
+    if known is None or not known.alive():
+        access_key, secret_key = cold_store.keys(site.credentials)
+        port = known.port if known else None  # the first store knows it by its address
+        known = cold_store.start(site.home / "cold-store", access_key, secret_key, port)
+        site.keep(replace(site.record, cold=known))
+    cold_store.register(store, known)
+    say(f"cold store: minio at {known.endpoint_url}, remote tier {cold_store.TIER} of the object store")
 
 
 def _kind(known: ObjectStore | None, wanted: str, say: Say) -> str:

@@ -31,6 +31,9 @@ def _rows(record: Record) -> list[Row]:
     store, server, airflow = record.store, record.postgres, record.airflow
     if store:
         rows.append(_row(f"object store ({store.kind})", store.alive(), store.pid, store.endpoint_url))
+    if record.cold:
+        cold = record.cold
+        rows.append(_row("cold store (minio)", cold.alive(), cold.pid, cold.endpoint_url))
     if server:
         address = f"{server.host}:{server.port}"
         rows.append(_row(f"PostgreSQL {server.version}", server.alive(), server.pid, address))

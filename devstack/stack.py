@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from devstack import postgres, repair, state
+from devstack import cold_store, postgres, repair, state
 from devstack.airflow import Airflow
 from devstack.airflow_api import AirflowApi
 from devstack.airflow_env import PROJECT, Backends, storage_env
@@ -25,6 +25,7 @@ from devstack.state import Record
 
 PARTS = (
     "object-store",
+    "cold-store",
     "postgres",
     "airflow",
     "logs",
@@ -45,11 +46,13 @@ class Stack:
     postgres: Postgres
     airflow: Airflow | None
     credentials: Credentials
+    cold: ObjectStore | None = None
 
     @property
     def backends(self) -> Backends:
         """What the platform works with."""
-        return Backends(self.store, self.postgres, self.credentials, self.home / "temp")
+        tiers = cold_store.SETTING if self.cold else ""
+        return Backends(self.store, self.postgres, self.credentials, self.home / "temp", tiers)
 
     def env(self) -> dict[str, str]:
         """The STORAGE_* variables that point the platform to this stack."""
@@ -84,12 +87,14 @@ def up(
     airflow: bool = True,
     home: Path | None = None,
     *,
+    cold: bool = False,
     extra_env: Mapping[str, str] | None = None,
     fsync: bool = True,
     say: Say = print,
 ) -> Stack:
     """Start what does not run, repair what died, leave alone what runs.
 
+    `cold` adds a second MinIO for cold objects, where the first store is one; once there it stays.
     `extra_env` holds further AIRFLOW__* settings; a change of them restarts Airflow.
     """
     place = _home(home)
@@ -98,6 +103,7 @@ def up(
         private_folder(place / "temp")
         site = repair.Site(place, server_folder(place), credentials, _load(place, credentials, say), say)
         repair.store_up(site, store)
+        repair.cold_up(site, cold)
         fresh = repair.postgres_up(site, fsync)
         if airflow:
             repair.airflow_up(site, fresh, extra_env or {})
@@ -114,7 +120,7 @@ def down(home: Path | None = None, *, say: Say = print) -> None:
         return
     with _locked(place):
         record = _load(place, load_or_create(place / "secrets"), say)
-        for part in (record.airflow, record.store, record.postgres):
+        for part in (record.airflow, record.store, record.cold, record.postgres):
             if part is not None:
                 part.stop()
         _end_strays(place, record, say)
@@ -178,7 +184,7 @@ def _locked(home: Path) -> Iterator[None]:
 def _stack(home: Path, record: Record, credentials: Credentials) -> Stack:
     if record.store is None or record.postgres is None:
         raise DevstackError(f"the stack in {home} is incomplete; run `python -m devstack up`")
-    return Stack(home, record.store, record.postgres, None, credentials)
+    return Stack(home, record.store, record.postgres, None, credentials, record.cold)
 
 
 def _load(home: Path, credentials: Credentials, say: Say) -> Record:

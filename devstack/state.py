@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from devstack import objectstore
+from devstack import cold_store, objectstore
 from devstack.airflow import Airflow
 from devstack.credentials import Credentials, write_private
 from devstack.objectstore import ObjectStore
@@ -25,10 +25,12 @@ class Record:
     store: ObjectStore | None = None
     postgres: Postgres | None = None
     airflow: Airflow | None = None
+    cold: ObjectStore | None = None
 
     def processes(self) -> list[Process]:
         """Every process the record knows."""
-        servers = [part.process for part in (self.store, self.postgres) if part and part.process]
+        parts = (self.store, self.cold, self.postgres)
+        servers = [part.process for part in parts if part and part.process]
         return servers + list(self.airflow.processes.values() if self.airflow else ())
 
 
@@ -45,6 +47,7 @@ def save(home: Path, record: Record) -> None:
         "store": record.store and _store_fields(record.store),
         "postgres": record.postgres and _postgres_fields(record.postgres),
         "airflow": record.airflow and _airflow_fields(record.airflow),
+        "cold": record.cold and _store_fields(record.cold),
     }
     write_private(path_of(home), json.dumps(content, indent=1))
 
@@ -68,6 +71,7 @@ def _record(content: dict[str, Any], credentials: Credentials) -> Record:
         store=_store(store, credentials) if store else None,
         postgres=_postgres(postgres) if postgres else None,
         airflow=_airflow(airflow) if airflow else None,
+        cold=_cold(content["cold"], credentials) if content.get("cold") else None,
     )
 
 
@@ -99,6 +103,11 @@ def _store(fields: Mapping[str, Any], credentials: Credentials) -> ObjectStore:
         folder=Path(fields["folder"]),
         process=Process(**fields["process"]) if fields["process"] else None,
     )
+
+
+def _cold(fields: Mapping[str, Any], credentials: Credentials) -> ObjectStore:
+    access_key, secret_key = cold_store.keys(credentials)
+    return replace(_store(fields, credentials), access_key=access_key, secret_key=secret_key)
 
 
 def _postgres_fields(postgres: Postgres) -> dict[str, Any]:

@@ -18,6 +18,7 @@ class Capabilities:
     lists_uploads: bool | None = None
     checks_sha256: bool | None = None
     conditional_complete: bool | None = None
+    conditional_copy: bool | None = None
     counts_tags: bool | None = None
     storage_classes: tuple[str, ...] = ()
     refused_keys: tuple[str, ...] = ()

@@ -61,11 +61,20 @@ class Mover(Protocol):
         """Replace the object's tags. Raises ObjectMissing, StoreRefused."""
         ...
 
-    def copy_in_place(self, seen: Details, storage_class: str, tags: Mapping[str, str] | None = None) -> None:
+    def copy_in_place(
+        self,
+        seen: Details,
+        storage_class: str,
+        tags: Mapping[str, str] | None = None,
+        *,
+        guarded: bool = False,
+    ) -> None:
         """Copy the object onto itself into ``storage_class``, if it is ``seen`` still; one request to 5 GiB.
 
-        Everything it carries is kept; ``tags``, where given, take the place of its own. Raises
-        PreconditionFailed, ObjectMissing, StoreRefused (for a class the store does not have).
+        Everything it carries is kept; ``tags``, where given, take the place of its own. Some stores compare
+        only what they read: with ``guarded`` the copy is made, where that closes the gap, of three requests,
+        and the object's etag is another one then. Raises PreconditionFailed, ObjectMissing, StoreRefused
+        (for a class the store does not have).
         """
         ...
 

@@ -24,6 +24,7 @@ from storage import connect
 from storage.settings import Settings
 from storage.stores.pg_migrate import migrate
 from storage.stores.postgres import connect as connect_engine
+from tests import tiering
 
 TEMPLATE, PASSWORD = "template_maintenance", secrets.token_hex(8)
 missing: dict[str, str] = {}
@@ -85,6 +86,15 @@ def store_server(server_home: Path) -> Iterator[Callable[[str], objectstore.Obje
     yield start
     for server in running.values():
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def cold_store(
+    server_home: Path, store_server: Callable[[str], objectstore.ObjectStore]
+) -> Iterator[objectstore.ObjectStore]:
+    """A second MinIO, the remote tier COLD of the first."""
+    with tiering.second_minio(server_home / "cold", needed("minio", store_server)) as cold:
+        yield cold
 
 
 def needed(kind: str, start: Callable[[str], objectstore.ObjectStore]) -> objectstore.ObjectStore:

@@ -19,7 +19,7 @@ from storage.stores.s3_client import translated
 
 _WRONG_ETAG = '"00000000000000000000000000000000"'
 _WRONG_SHA256 = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-_CLASSES = ("STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "GLACIER")
+_CLASSES = ("STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "GLACIER_IR", "GLACIER")
 _ODD_KEYS = ("a//b", "a/../b", "a/./b", "trailing ", "new\nline", "dir/", "x" * 1000)
 
 
@@ -59,6 +59,9 @@ def probe(bucket: S3Bucket, swept: S3Bucket, file_leases: bool) -> Capabilities:
             and _refuses(lambda: one.put("first", IfMatch=_WRONG_ETAG)),
             conditional_delete=_conditional_delete(one),
             conditional_bulk_delete=_conditional_bulk_delete(one),
+            conditional_complete=_conditional_complete(one),
+            conditional_copy=_conditional_copy(one),
+            counts_tags=_counts_tags(one),
             lists_uploads=_lists_upload(one, ""),
             lists_uploads_by_prefix=_lists_upload(one, one.folder),
             checks_sha256=_refuses(lambda: one.put("sum", ChecksumSHA256=_WRONG_SHA256)),
@@ -101,6 +104,36 @@ def _bulk(one: Probe, name: str, etag: str) -> None:
     one.s3.delete_objects(
         Bucket=one.bucket, Delete={"Objects": [{"Key": one.key(name), "ETag": etag}], "Quiet": True}
     )
+
+
+def _conditional_complete(one: Probe) -> bool:
+    """Whether a multipart upload ends only where If-Match holds: with the right etag, and no other."""
+    right = one.put("whole")["ETag"]
+    return not _completes(one, "whole", _WRONG_ETAG) and _completes(one, "whole", right)
+
+
+def _completes(one: Probe, name: str, etag: str) -> bool:
+    place = {"Bucket": one.bucket, "Key": one.key(name)}
+    place["UploadId"] = one.s3.create_multipart_upload(**place)["UploadId"]
+    told = one.s3.upload_part(**place, PartNumber=1, Body=b"probe")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": told["ETag"]}]}
+    if _refuses(lambda: one.s3.complete_multipart_upload(**place, MultipartUpload=parts, IfMatch=etag)):
+        _refuses(lambda: one.s3.abort_multipart_upload(**place))
+        return False
+    return True
+
+
+def _conditional_copy(one: Probe) -> bool:
+    """Whether a copy in place compares, beside its source, what it writes over."""
+    place = {"Bucket": one.bucket, "Key": one.key("copied")}
+    words = {**place, "CopySource": place, "MetadataDirective": "REPLACE", "Metadata": {"probe": "copied"}}
+    one.put("copied")
+    return _refuses(lambda: one.s3.copy_object(**words, IfMatch=_WRONG_ETAG))
+
+
+def _counts_tags(one: Probe) -> bool:
+    one.put("tagged", Tagging="one=1&two=2")
+    return bool(one.s3.head_object(Bucket=one.bucket, Key=one.key("tagged")).get("TagCount") == 2)
 
 
 def _lists_upload(one: Probe, prefix: str) -> bool:

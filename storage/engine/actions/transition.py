@@ -1,0 +1,91 @@
+"""The verb that moves an object to a colder tier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from storage.cold import tiering
+from storage.cold.tier_log import Move
+from storage.cold_model import TIER_TAG, ObjectClass, Tier, TierPlace
+from storage.engine.actions.base import Touches, Work, changed_owner
+from storage.errors import ObjectMissing
+from storage.model import JobId, ObjectKey, Outcome
+from storage.ports import Stores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransitionObject:
+    """Move one object to a tier, if it is the one that was seen, or what we have since made of it.
+
+    ``how`` and ``target`` are the tier's place when it was planned.
+    """
+
+    verb: ClassVar[str] = "transition"
+    touches: ClassVar[Touches] = "object"
+    batch_size: ClassVar[int] = 100
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+    object_class: ObjectClass
+    tier: Tier
+    how: Literal["class", "tag"]
+    target: str
+    reason: str
+    owner: str | None = None
+    owner_updated_at: datetime | None = None
+
+    @classmethod
+    def apply(cls, batch: Sequence[TransitionObject], work: Work) -> list[Outcome]:
+        barred = _barred(batch, work)
+        moves = [action.move for action in batch if action.key not in barred]
+        moved = dict(
+            zip((one.key for one in moves), tiering.move(moves, work.stores, work.run_id), strict=True)
+        )
+        return [_outcome(action, barred, moved) for action in batch]
+
+    @property
+    def move(self) -> Move:
+        return Move(ObjectKey(self.key), self.etag, TierPlace(self.tier, self.how, self.target))
+
+    def holds(self, stores: Stores) -> bool:
+        """It is in its tier, or bears the tag that a rule moves it by."""
+        key = ObjectKey(self.key)
+        try:
+            if stores.mover.details(key).info.storage_class == self.target:
+                return True
+            return self.how == "tag" and stores.mover.tags(key).get(TIER_TAG) == self.tier
+        except ObjectMissing:
+            return False
+
+
+def _barred(batch: Sequence[TransitionObject], work: Work) -> dict[str, str]:
+    """Objects that stay after all, with why: their job moved on, was pinned, or they were read meanwhile."""
+    stores = work.stores
+    owners = {JobId(action.owner) for action in batch if action.owner}
+    jobs, pins = stores.jobs.get(owners), stores.cold.pins(owners)
+    run, reads = stores.runs.get(work.run_id), stores.cold.accessed([action.key for action in batch])
+    barred = {}
+    for action in batch:
+        pinned = pins.get(JobId(action.owner), "") if action.owner else ""
+        read_at = reads.get(action.key)
+        if why := changed_owner(action.owner, action.owner_updated_at, jobs):
+            barred[action.key] = why
+        elif pinned:
+            barred[action.key] = f"job {action.owner} was pinned: {pinned}"
+        elif run and read_at and read_at > run.as_of:
+            barred[action.key] = f"it was read since it was planned ({read_at:%Y-%m-%d %H:%M} UTC)"
+    return barred
+
+
+def _outcome(
+    action: TransitionObject, barred: Mapping[str, str], moved: Mapping[ObjectKey, Outcome]
+) -> Outcome:
+    if action.key in barred:
+        return Outcome("skipped", barred[action.key], action.size)
+    found = moved[ObjectKey(action.key)]
+    return Outcome(found.status, found.detail, found.bytes or action.size)
