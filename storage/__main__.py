@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from storage import commands, commands_backup, commands_restore, console
+from storage import commands, commands_backup, commands_lifecycle, commands_restore, console
 from storage.errors import EXIT_FAILED, MachineFault, StorageError
 
 
@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--adopt", action="store_true", help="accept another bucket or database than before")
     _backup_parser(verbs)
     _restore_parser(verbs)
+    commands_lifecycle.add_parser(verbs)
     return top
 
 

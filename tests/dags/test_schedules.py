@@ -20,6 +20,8 @@ SCHEDULES = {
     "storage_probe": ("STORAGE_PROBE_SCHEDULE", "30 1 * * *"),
     "daily_backup": ("STORAGE_BACKUP_SCHEDULE", "0 3 * * *"),
     "backup_drill": ("STORAGE_DRILL_SCHEDULE", "0 5 * * 0"),
+    "lifecycle_drift": ("STORAGE_DRIFT_SCHEDULE", "30 4 * * *"),
+    "cold_storage": ("STORAGE_COLD_SCHEDULE", "0 4 * * *"),
 }
 PARSE = """
 import json, sys

@@ -1,0 +1,276 @@
+"""Lifecycle rules planned, applied, checked and put back.
+
+A store replaces the whole configuration by one request and knows no condition for it. So what is there is
+read again immediately before, every rule of others goes back by its very bytes, and what stands afterwards
+is read and compared. Whatever fails, the configuration that was there before stands again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from storage.errors import Paused, PlanChanged, StorageError, StoreRefused
+from storage.lifecycle_document import Configuration, read
+from storage.lifecycle_errors import (
+    LifecycleChanged,
+    LifecycleNotApproved,
+    LifecycleNotHeld,
+    LifecycleNotRestored,
+    NoSuchRule,
+    NoSuchVersion,
+    RulesRefused,
+)
+from storage.lifecycle_lint import Finding, lint
+from storage.lifecycle_plan import Effect, Plan, difference, digest, effects, foreign, form
+from storage.lifecycle_ports import BucketRules, LeftOut, Version, VersionLog
+from storage.lifecycle_readback import Readback, compared
+from storage.lifecycle_rules import LifecycleRule, declared
+from storage.lifecycle_xml import parse
+from storage.ports import Stores
+
+LOCK = "lifecycle"
+LOOKS, FIRST_PAUSE = 5, 0.5  # how often what was put is read back, seconds before the second look; doubling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lifecycle:
+    """One bucket's rules, and what is needed to judge and record them."""
+
+    stores: Stores
+    rules: BucketRules
+    versions: VersionLog
+    pause: Callable[[float], None] = time.sleep
+
+    def declared(self) -> list[LifecycleRule]:
+        return declared(self.stores.site, self.stores.control.capabilities(), self.rules.versioned())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What became of a plan; ``number`` is the version recorded, 0 where nothing was to do."""
+
+    number: int
+    changed: tuple[str, ...] = ()
+    left_out: dict[str, LeftOut] = field(default_factory=dict)
+    reordered: bool = False
+
+
+# --- planning --------------------------------------------------------------------------------------
+def plan(site: Lifecycle, add: Iterable[str] = (), drop: Iterable[str] = (), *, again: bool = False) -> Plan:
+    """Declared against there. ``add`` and ``drop`` name rules on request, beside those asked for before.
+
+    ``again`` tries once more what this store did not take the last time. Raises NoSuchRule.
+    """
+    document, latest, rules = site.rules.get(), site.versions.latest(), site.declared()
+    offered = {one.name for one in rules if one.on_request}
+    for name in (*add, *drop):
+        if name not in offered:
+            raise NoSuchRule(name)
+    asked = ({*(latest.requested if latest else ()), *add} - {*drop}) & offered
+    wanted = [one for one in rules if not one.on_request or one.name in asked]
+    memory = latest.left_out if latest and not again else {}
+    left_out = {one.id: memory[one.id] for one in wanted if _remembered(one, memory.get(one.id))}
+    wanted = [one for one in wanted if one.id not in left_out]
+    return _planned(site, document, wanted, left_out, tuple(sorted(asked)))
+
+
+def rollback(site: Lifecycle, number: int) -> Plan:
+    """The plan that puts our rules of that version back, beside what others have there now."""
+    version = site.versions.get(number)
+    if version is None:
+        raise NoSuchVersion(number)
+    then = read(version.document or None)
+    wanted = [parse(id, piece.node) for id, piece in then.ours.items() if piece.node is not None]
+    known = {one.id: one for one in site.declared()}
+    wanted = [replace(one, on_request=one.id in known and known[one.id].on_request) for one in wanted]
+    asked = tuple(sorted(one.name for one in wanted if one.on_request))
+    latest, back = site.versions.latest(), {one.id for one in wanted}
+    memory = {id: one for id, one in (latest.left_out if latest else {}).items() if id not in back}
+    return _planned(site, site.rules.get(), wanted, memory, asked)
+
+
+def _planned(
+    site: Lifecycle,
+    document: bytes | None,
+    wanted: Sequence[LifecycleRule],
+    left_out: dict[str, LeftOut],
+    asked: tuple[str, ...],
+) -> Plan:
+    there = read(document)
+    return Plan(
+        bucket=site.rules.bucket,
+        found=document,
+        configuration=there,
+        wanted={one.id: one for one in wanted},
+        changes=difference(there, wanted, left_out),
+        findings=tuple(findings(site, wanted, there)),
+        left_out=left_out,
+        requested=asked,
+    )
+
+
+def findings(site: Lifecycle, wanted: Sequence[LifecycleRule], there: Configuration) -> list[Finding]:
+    return lint(wanted, foreign(there), site.stores.site, site.stores.control.capabilities())
+
+
+def effect(site: Lifecycle, rules: Sequence[LifecycleRule]) -> list[Effect]:
+    """What these rules would hit, from one listing of the whole bucket."""
+    objects = site.stores.objects
+    return effects(rules, objects.inventory(), objects.uploads(), site.stores.clock())
+
+
+def _remembered(one: LifecycleRule, memory: LeftOut | None) -> bool:
+    return memory is not None and memory.form == form(one)
+
+
+# --- applying --------------------------------------------------------------------------------------
+def apply(site: Lifecycle, wanted: Plan, by: str, approved: str = "") -> Applied:
+    """Make it so. ``approved`` is the SHA-256 of the plan a person agreed to; needed where it deletes.
+
+    Raises RulesRefused, LifecycleNotApproved, PlanChanged (approved was another plan), LifecycleChanged
+    (somebody was faster), LifecycleNotHeld; nothing has changed after any of them but LifecycleChanged.
+    """
+    if why := site.stores.control.paused():
+        raise Paused(why)
+    if wanted.findings:
+        raise RulesRefused("; ".join(map(str, wanted.findings)))
+    if approved and approved != wanted.sha256:
+        raise PlanChanged(f"lifecycle of {wanted.bucket}", wanted.sha256, approved)
+    if wanted.deletes and not approved:
+        raise LifecycleNotApproved(f"{_deleting(wanted)}. Its SHA-256 is {wanted.sha256}")
+    with site.stores.runs.lock(LOCK):
+        return _recorded(site, wanted, by, approved)
+
+
+def _deleting(wanted: Plan) -> str:
+    return ", ".join(change.id for change in wanted.changes if change.rule and change.rule.deletes)
+
+
+def _recorded(site: Lifecycle, wanted: Plan, by: str, approved: str) -> Applied:
+    """Install it between two entries of the version log: what a process that dies leaves can be told."""
+    latest = site.versions.latest()
+    if not wanted.changes and wanted.requested == (latest.requested if latest else ()):
+        if latest and latest.state == "begun":
+            site.versions.end(replace(latest, state="applied"))
+        return Applied(number=0, left_out=dict(wanted.left_out))
+    standing = wanted.found or b""
+    if latest is None or latest.document != standing:
+        site.versions.add(_version("found", standing, "somebody else"))
+    begun = replace(
+        _version("begun", wanted.configuration.with_ours(wanted.raw()), by),
+        plan_sha256=wanted.sha256,
+        requested=wanted.requested,
+        left_out=wanted.left_out,
+    )
+    begun = replace(begun, number=site.versions.add(begun))
+    try:
+        document, done = _install(site, wanted)
+    except BaseException as error:
+        site.versions.end(replace(begun, state="failed", note=str(error)[:500] or type(error).__name__))
+        raise
+    left_out = {**wanted.left_out, **done.left_out}
+    ended = replace(_version("applied", document, by), number=begun.number, left_out=left_out)
+    site.versions.end(ended)
+    site.stores.runs.audit("lifecycle", "", _told(wanted, ended, by, approved))
+    return replace(done, number=begun.number, left_out=left_out)
+
+
+def _version(state: str, document: bytes, by: str) -> Version:
+    return Version(state=state, document=document, sha256=digest(document), by=by)  # type: ignore[arg-type]
+
+
+def _told(wanted: Plan, ended: Version, by: str, approved: str) -> dict[str, object]:
+    changes = {one.id: one.verb for one in wanted.changes}
+    left_out = {id: one.why for id, one in ended.left_out.items()}
+    return {
+        "bucket": wanted.bucket, "version": ended.number, "plan": wanted.sha256, "by": by,
+        "approved": bool(approved), "changes": changes, "left_out": left_out,
+    }  # fmt: skip
+
+
+def _install(site: Lifecycle, wanted: Plan) -> tuple[bytes, Applied]:
+    """Put it, look, and put the one before back where that failed; what stands now."""
+    try:
+        if (now := site.rules.get()) != wanted.found:
+            raise LifecycleChanged(f"planned on {digest(wanted.found)[:12]}, there is {digest(now)[:12]}")
+        left_out = _put_what_is_taken(site, wanted) if wanted.changes else {}
+        sent, back = _looked(site, wanted, left_out)
+        if unheld := back.ours:
+            left_out |= {id: _left(wanted, id, f"the store altered it: {why}") for id, why in unheld.items()}
+            site_put(site.rules, wanted.configuration.with_ours(wanted.raw(without=left_out)))
+            sent, back = _looked(site, wanted, left_out)
+        if back.somebody:
+            raise LifecycleChanged(f"while it was applied, somebody else changed {back.somebody}")
+        if back.foreign or back.ours:
+            raise LifecycleNotHeld(back.words())
+    except LifecycleChanged:
+        raise  # what stands is somebody's newest wish
+    except BaseException as error:
+        _restore(site, wanted.found, error)
+        raise
+    changed = tuple(change.id for change in wanted.changes if change.id not in left_out)
+    return back.document, Applied(number=0, changed=changed, left_out=left_out, reordered=back.reordered)
+
+
+def _put_what_is_taken(site: Lifecycle, wanted: Plan) -> dict[str, LeftOut]:
+    """Put all; where the store refuses, rule by rule. What it did not take, and why.
+
+    Rules of ours that go are taken away last, so that the bucket never has less than before.
+    """
+    try:
+        site_put(site.rules, wanted.configuration.with_ours(wanted.raw()))
+        return {}
+    except StoreRefused as error:
+        whole = error
+    news = [change for change in wanted.changes if change.rule is not None]
+    gone = {change.id for change in wanted.changes if change.rule is None}
+    left_out = {change.id: _left(wanted, change.id, "") for change in news}
+    for change in news:
+        own = left_out.pop(change.id)
+        try:
+            site_put(site.rules, wanted.configuration.with_ours(wanted.raw(without={*left_out, *gone})))
+        except StoreRefused as error:
+            left_out[change.id] = replace(own, why=f"the store refuses it: {error.args[-1]}")
+    try:
+        site_put(site.rules, wanted.configuration.with_ours(wanted.raw(without=left_out)))
+    except StoreRefused:
+        raise whole from None  # it refuses what is there already: that is no matter of our rules
+    return left_out
+
+
+def _left(wanted: Plan, id: str, why: str) -> LeftOut:
+    return LeftOut(why, form(wanted.wanted[id]) if id in wanted.wanted else "")
+
+
+def site_put(rules: BucketRules, document: bytes) -> None:
+    """Put a configuration, or none at all: a store takes no empty one."""
+    if document:
+        rules.put(document)
+    else:
+        rules.clear()
+
+
+def _looked(site: Lifecycle, wanted: Plan, left_out: Iterable[str]) -> tuple[bytes, Readback]:
+    """What was sent, and how what stands differs; some stores need a moment to show it."""
+    sent, seconds = wanted.configuration.with_ours(wanted.raw(without=left_out)), FIRST_PAUSE
+    for look in range(LOOKS):
+        if look:
+            site.pause(seconds)
+            seconds *= 2
+        back = compared(sent, site.rules.get(), wanted.wanted)
+        if back.well:
+            break
+    return sent, back
+
+
+def _restore(site: Lifecycle, before: bytes | None, error: BaseException) -> None:
+    """Let the configuration stand that stood before. Raises LifecycleNotRestored."""
+    try:
+        if site.rules.get() != before:
+            site_put(site.rules, before or b"")
+            if not compared(before or b"", site.rules.get(), {}).well:
+                raise LifecycleNotHeld("it does not read back as it did before")
+    except StorageError as again:
+        raise LifecycleNotRestored(f"{error}; {again}") from error

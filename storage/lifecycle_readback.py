@@ -1,0 +1,86 @@
+"""What a store made of the configuration it was sent. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from storage.lifecycle_document import Configuration, Piece, lost, read
+from storage.lifecycle_rules import LifecycleRule
+from storage.lifecycle_xml import parse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readback:
+    """How what stands differs from what was sent.
+
+    ``ours`` and ``foreign``: id to what was lost, in words. ``somebody``: signs that another hand was at it.
+    """
+
+    document: bytes
+    ours: Mapping[str, str] = field(default_factory=dict)
+    foreign: Mapping[str, str] = field(default_factory=dict)
+    somebody: str = ""
+    reordered: bool = False
+
+    @property
+    def well(self) -> bool:
+        return not (self.ours or self.foreign or self.somebody)
+
+    def words(self) -> str:
+        return "; ".join(f"{id} {what}" for id, what in (*self.foreign.items(), *self.ours.items()))
+
+
+def compared(sent: bytes, found: bytes | None, wanted: Mapping[str, LifecycleRule]) -> Readback:
+    """Rule by rule; order, spaces and comments are nothing, but a changed order is told."""
+    before, after = read(sent or None), read(found)
+    ours = _ours(before, after, wanted)
+    foreign, somebody = _foreign(before, after)
+    kept = [rule.id for rule in before.rules]
+    there = [rule.id for rule in after.rules]
+    reordered = kept != there and Counter(kept) == Counter(there)
+    return Readback(document=found or b"", ours=ours, foreign=foreign, somebody=somebody, reordered=reordered)
+
+
+def _ours(before: Configuration, after: Configuration, wanted: Mapping[str, LifecycleRule]) -> dict[str, str]:
+    """Those of our rules that do not say what was sent, and what they lost."""
+    unheld = {}
+    for id, piece in before.ours.items():
+        again = after.ours.get(id)
+        if again is None:
+            unheld[id] = "it is not there"
+        elif _means(again) != _means(piece) and not _same(again, wanted.get(id)):
+            unheld[id] = _words(piece, again)
+    return unheld
+
+
+def _same(found: Piece, wanted: LifecycleRule | None) -> bool:
+    return wanted is not None and found.node is not None and parse(found.id, found.node).same(wanted)
+
+
+def _foreign(before: Configuration, after: Configuration) -> tuple[dict[str, str], str]:
+    """What rules of others lost; or, where one has more than was sent, that somebody is at work."""
+    sent, found = Counter(map(_means, before.foreign)), Counter(map(_means, after.foreign))
+    by_id = {piece.id: piece for piece in before.foreign if piece.id}
+    left = {piece.id: piece for piece in after.foreign if found[_means(piece)] > sent[_means(piece)]}
+    strange = [id for id, piece in left.items() if _more(by_id.get(id), piece)]
+    missing = [piece for piece in before.foreign if sent[_means(piece)] > found[_means(piece)]]
+    told = {piece.id or "(no id)": _words(piece, left.get(piece.id)) for piece in missing}
+    return told, ", ".join(id or "a rule without id" for id in strange)
+
+
+def _more(sent: Piece | None, found: Piece) -> bool:
+    if sent is None or sent.node is None or found.node is None:
+        return True
+    return bool(lost(found.node, sent.node))
+
+
+def _words(sent: Piece, found: Piece | None) -> str:
+    if found is None or found.node is None or sent.node is None:
+        return "is not there"
+    return f"lost {', '.join(lost(sent.node, found.node)) or 'how its parts belong together'}"
+
+
+def _means(piece: Piece) -> object:
+    return piece.node.meaning() if piece.node is not None else ()
