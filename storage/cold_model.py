@@ -111,13 +111,15 @@ def without_coding(attributes: Attributes) -> Attributes:
 class Details:
     """All that one HEAD or GET says of an object beside its bytes.
 
-    ``tag_count`` is None where the store does not say. ``restore`` is the answer's x-amz-restore.
+    ``tag_count`` is None where the store does not say. ``restore`` is the answer's x-amz-restore. ``barred``:
+    why no other form may take its place, such as a legal hold; '' where one may.
     """
 
     info: ObjectInfo
     attributes: Attributes
     tag_count: int | None = None
     restore: str = ""
+    barred: str = ""
 
 
 # --- what is remembered ----------------------------------------------------------------------------

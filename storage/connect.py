@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from storage.backups.site import Site
+from storage.capabilities import Capabilities
 from storage.clock import utcnow
 from storage.engine import guard
 from storage.model import BucketName
@@ -123,12 +124,21 @@ def _bundle(settings: Settings, clock: Callable[[], datetime], engine: Engine, h
         tombstones=PostgresTombstones(engine),
         verdicts=PostgresVerdicts(engine),
         uploads=uploads,
-        rewriter=S3Rewriter(objects),
-        mover=S3Mover(objects),
+        rewriter=S3Rewriter(
+            objects,
+            conditional=lambda: _honours_if_match(control.capabilities()),
+            counts_tags=lambda: control.capabilities().counts_tags is True,
+            uploads=uploads,
+        ),
+        mover=S3Mover(objects, control.capabilities, uploads),
         cold=PostgresCold(engine, bucket),
         site=settings.cold_site,
         clock=clock,
     )
+
+
+def _honours_if_match(found: Capabilities) -> bool:
+    return found.conditional_put is True and found.conditional_complete is True
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -21,8 +21,16 @@ class StreamWriter:
     """Takes bytes, sends parts. Memory: the parts on their way and the one being filled."""
 
     def __init__(
-        self, boto: Any, bucket: str, key: ObjectKey, part_size: int, begun: Callable[[str], None]
+        self,
+        boto: Any,
+        bucket: str,
+        key: ObjectKey,
+        part_size: int,
+        begun: Callable[[str], None],
+        words: Mapping[str, Any] | None = None,
+        conditions: Mapping[str, str] | None = None,
     ) -> None:
+        self._words, self._conditions = words or {}, conditions or {}
         self.size = 0
         self._boto, self._place, self._part_size = boto, {"Bucket": bucket, "Key": str(key)}, part_size
         self._begun, self._hash, self._filling = begun, hashlib.sha256(), bytearray()
@@ -50,7 +58,7 @@ class StreamWriter:
     def _send(self, part: bytes) -> None:
         if not self.upload_id:
             with translated(self._place["Bucket"], self._place["Key"]):
-                self.upload_id = self._boto.create_multipart_upload(**self._place)["UploadId"]
+                self.upload_id = self._boto.create_multipart_upload(**self._place, **self._words)["UploadId"]
             self._begun(self.upload_id)
         if len(self._sent) >= PARALLEL:
             self._sent[-PARALLEL].result()  # no more than so many in memory; its error stops the stream
@@ -67,14 +75,19 @@ class StreamWriter:
         """Make the object. What is small goes as one request."""
         if not self.upload_id:
             with translated(self._place["Bucket"], self._place["Key"]):
-                self._boto.put_object(**self._place, Body=bytes(self._filling))
+                self._boto.put_object(
+                    **self._place, **self._words, **self._conditions, Body=bytes(self._filling)
+                )
             return
         if self._filling:
             self._send(bytes(self._filling))
         parts = [{"PartNumber": n, "ETag": one.result()} for n, one in enumerate(self._sent, 1)]
         with translated(self._place["Bucket"], self._place["Key"]):
             self._boto.complete_multipart_upload(
-                **self._place, UploadId=self.upload_id, MultipartUpload={"Parts": parts}
+                **self._place,
+                **self._conditions,
+                UploadId=self.upload_id,
+                MultipartUpload={"Parts": parts},
             )
 
     def abort(self) -> None:
@@ -99,12 +112,15 @@ def writing(
     part_size: int = PART,
     begun: Callable[[str], None] = lambda upload_id: None,
     ended: Callable[[str], None] = lambda upload_id: None,
+    words: Mapping[str, Any] | None = None,
+    conditions: Mapping[str, str] | None = None,
 ) -> Iterator[StreamWriter]:
     """A writer whose object appears when the block ends, and never when it raises.
 
     ``begun`` is told of the upload before its first part, so that a journal outlives a killed process.
+    ``words`` are boto3's for what the object carries, ``conditions`` what must hold when it is made.
     """
-    writer = StreamWriter(boto, bucket, key, part_size, begun)
+    writer = StreamWriter(boto, bucket, key, part_size, begun, words, conditions)
     try:
         yield writer
         writer.complete()

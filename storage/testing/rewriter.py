@@ -2,11 +2,96 @@
 
 from __future__ import annotations
 
-from storage.testing.objects import MemoryObjects
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import BinaryIO
+
+from storage.backup_model import Attributes
+from storage.cold_model import TIER_TAG, Details
+from storage.errors import ObjectMissing, PreconditionFailed, StoreRefused
+from storage.model import ObjectInfo, ObjectKey
+from storage.testing.objects import MemoryObjects, _Version
+from storage.testing.writer import MemoryWriter
+
+PIECE = 1 << 16
 
 
 class MemoryRewriter:
-    """A :class:`storage.cold_ports.Rewriter` on a bucket in memory."""
+    """A :class:`storage.cold_ports.Rewriter` on a bucket in memory.
+
+    ``loses``: of so many replacements to come the answer is lost, and asked again they meet themselves.
+    ``barred`` maps a key to why nothing may take its object's place; ``refused`` one to why its bytes cannot
+    be had. ``says_tags`` tells whether an answer counts an object's tags.
+    """
 
     def __init__(self, objects: MemoryObjects) -> None:
         self._objects = objects
+        self.loses = 0
+        self.barred: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
+        self.says_tags = True
+
+    def details(self, key: ObjectKey) -> Details:
+        return self._details(key, self._objects._newest("head", key))
+
+    def peek(self, key: ObjectKey, start: int, length: int, etag: str = "") -> tuple[Details, bytes]:
+        found = self._get(key, etag)
+        return self._details(key, found), (found.data or b"")[start : start + length]
+
+    @contextmanager
+    def open(self, key: ObjectKey, etag: str = "") -> Iterator[BinaryIO]:
+        yield _Stream(self._get(key, etag).data or b"")
+
+    def tags(self, key: ObjectKey) -> dict[str, str]:
+        return dict(self._objects._newest("tags", key).tags)
+
+    @contextmanager
+    def replace(
+        self, seen: Details, attributes: Attributes, tags: Mapping[str, str], size_hint: int = 0
+    ) -> Iterator[MemoryWriter]:
+        sink = MemoryWriter()
+        yield sink
+        key, objects = seen.info.key, self._objects
+        objects.traffic("put")
+        with objects._lock:
+            there = objects._info(key)
+            if there is None:
+                raise ObjectMissing(key)
+            if there.etag != seen.info.etag:
+                raise PreconditionFailed(key)
+            objects._write(key, sink.getvalue(), objects._now(), attributes)
+            kept = "STANDARD" if TIER_TAG in tags else seen.info.storage_class
+            versions = objects._versions[key]
+            versions[0] = replace(versions[0], tags=dict(tags), storage_class=kept)
+        if self.loses:
+            self.loses -= 1
+            raise PreconditionFailed(key)
+
+    def versioned(self) -> bool:
+        return self._objects.versioned
+
+    def _get(self, key: ObjectKey, etag: str) -> _Version:
+        found = self._objects._newest("get", key)
+        if why := self.refused.get(key):
+            raise StoreRefused(key, why)
+        if etag and found.etag != etag:
+            raise PreconditionFailed(key)
+        return found
+
+    def _details(self, key: ObjectKey, found: _Version) -> Details:
+        size, kind = len(found.data or b""), found.storage_class
+        return Details(
+            info=ObjectInfo(key, size, found.last_modified, found.etag, kind),
+            attributes=found.attributes,
+            tag_count=len(found.tags) if self.says_tags else None,
+            barred=self.barred.get(key, ""),
+        )
+
+
+class _Stream(io.BytesIO):
+    """Comes in pieces, as from a network."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(size if size is None or size < 0 else min(size, PIECE))

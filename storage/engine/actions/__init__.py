@@ -7,9 +7,11 @@ the act stands.
 
 from storage.engine.actions.backups import PruneBackup
 from storage.engine.actions.base import Action, Keep, Work, decode, encode
+from storage.engine.actions.compress import CompressObject
 from storage.engine.actions.files import CondemnFile, ReapFile, RemoveFolder
 from storage.engine.actions.jobs import CondemnJob, FailJob, ReapJob
 from storage.engine.actions.objects import CondemnObject, DeleteObject, ReapObject
+from storage.engine.actions.transition import TransitionObject
 from storage.engine.actions.uploads import AbortUpload
 
 VERBS: dict[str, type[Action]] = {
@@ -26,6 +28,8 @@ VERBS: dict[str, type[Action]] = {
         CondemnJob,
         ReapJob,
         PruneBackup,
+        CompressObject,
+        TransitionObject,
     )
 }
 
@@ -33,6 +37,7 @@ __all__ = [
     "VERBS",
     "AbortUpload",
     "Action",
+    "CompressObject",
     "CondemnFile",
     "CondemnJob",
     "CondemnObject",
@@ -44,6 +49,7 @@ __all__ = [
     "ReapJob",
     "ReapObject",
     "RemoveFolder",
+    "TransitionObject",
     "Work",
     "decode",
     "encode",

@@ -1,0 +1,40 @@
+"""Whether compressing an object is worth reading it, judged from 64 KiB of its beginning, middle and end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+import zstandard
+
+SAMPLE = 64 << 10  # bytes
+WHOLE = 3 * SAMPLE  # an object of so many bytes is fetched at once, and never again
+WORTH = 0.9  # of a sample's size: zstd -1 brings text far below it, and media never
+LEAST_SAVING = 0.05  # of an object's size; below it the object stays as it is
+TOO_LITTLE = f"compressing it saves less than {LEAST_SAVING:.0%}"
+
+
+def spots(size: int) -> tuple[tuple[int, int], ...]:
+    """Where to look at an object of ``size`` bytes: (start, length) of each sample, or of all of it."""
+    if size <= WHOLE:
+        return ((0, size),)
+    return (0, SAMPLE), ((size - SAMPLE) // 2, SAMPLE), (size - SAMPLE, SAMPLE)
+
+
+def why_not(samples: Sequence[bytes], size: int) -> str:
+    """Why the object will not get smaller; '' where it will.
+
+    The ratio in the middle of the samples counts: an index at one end of a film is no reason to read it. Of
+    a small object the one sample is all there is, so it need only shrink by what counts as a saving.
+    """
+    if not size:
+        return "it is empty"
+    ratio = median(len(zstandard.compress(sample, 1)) / len(sample) for sample in samples)
+    if size <= WHOLE:
+        return "" if ratio <= 1 - LEAST_SAVING else TOO_LITTLE
+    return "" if ratio <= WORTH else "its samples do not compress"
+
+
+def why_not_kept(before: int, after: int) -> str:
+    """Why a compressed form is not kept; '' where it saves enough."""
+    return "" if after <= before * (1 - LEAST_SAVING) else TOO_LITTLE

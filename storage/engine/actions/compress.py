@@ -1,0 +1,143 @@
+"""The verb on objects that shrink: compress."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import ClassVar
+
+from storage.cold import reading, rewrite
+from storage.cold_errors import CompressorErred, ContentDamaged
+from storage.cold_model import ARCHIVED, CodecName, Details, Memory, ObjectClass, Saving, coding_of
+from storage.engine.actions.base import Touches, Work, changed_owner
+from storage.errors import ObjectMissing, Paused, PreconditionFailed, StorageError, Unreachable
+from storage.model import JobId, ObjectKey, Outcome
+from storage.ports import Stores
+
+READ_BACK = 256 << 20  # stored bytes; what is larger was proven before it was written, and is not read again
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What a batch found, to be remembered together."""
+
+    memories: list[Memory] = field(default_factory=list)
+    savings: list[Saving] = field(default_factory=list)
+
+    def write(self, stores: Stores) -> None:
+        """Into the ledger first: what is remembered as compressed is never looked at again."""
+        if self.savings:
+            stores.cold.enter(self.savings)
+        if self.memories:
+            stores.cold.remember(self.memories)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompressObject:
+    """Replace one object by its compressed form, if it still is the one that was seen and shrinks enough.
+
+    What an earlier, killed run did with it is found and entered; nothing is done or counted twice.
+    """
+
+    verb: ClassVar[str] = "compress"
+    touches: ClassVar[Touches] = "object"
+    batch_size: ClassVar[int] = 16
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+    codec: CodecName
+    level: int | None
+    object_class: ObjectClass
+    reason: str
+    owner: str | None = None
+    owner_updated_at: datetime | None = None
+
+    @classmethod
+    def apply(cls, batch: Sequence[CompressObject], work: Work) -> list[Outcome]:
+        known = work.stores.cold.recall([action.key for action in batch])
+        findings = _Findings()
+        try:
+            return [action._apply(work, known.get(action.key), findings) for action in batch]
+        finally:
+            findings.write(work.stores)  # also of what was done before a pause or a fault
+
+    def _apply(self, work: Work, known: Memory | None, findings: _Findings) -> Outcome:
+        if why := work.stores.control.paused():
+            raise Paused(why)
+        jobs = work.stores.jobs.get([JobId(self.owner)]) if self.owner else {}
+        if why := changed_owner(self.owner, self.owner_updated_at, jobs):
+            return Outcome("skipped", why, self.size)
+        try:
+            made = rewrite.compress(
+                work.stores.rewriter, ObjectKey(self.key), self.size, self.etag, self.codec, self.level
+            )
+        except Unreachable:
+            raise
+        except StorageError as error:
+            return Outcome("failed", str(error), self.size)
+        return self._found(made, work, known, findings)
+
+    def _found(
+        self, made: rewrite.Rewritten, work: Work, known: Memory | None, findings: _Findings
+    ) -> Outcome:
+        if made.status == "overtaken":
+            return Outcome("skipped", made.why, self.size)
+        memory = known or Memory(
+            key=ObjectKey(self.key), etag=self.etag, size=self.size, object_class=self.object_class
+        )
+        memory = replace(memory, object_class=self.object_class, owner=self._owner)
+        if made.status == "skipped":
+            findings.memories.append(
+                replace(memory, etag=self.etag, size=self.size, coding="skipped", skipped=made.why)
+            )
+            return Outcome("failed" if made.damaged else "skipped", made.why, self.size)
+        assert made.after and made.coding
+        now = made.after.info
+        findings.memories.append(
+            replace(memory, etag=now.etag, size=now.size, coding="compressed", skipped="")
+        )
+        findings.savings.append(self._saving(made, work))
+        return Outcome("done", bytes=self.size)
+
+    @property
+    def _owner(self) -> JobId | None:
+        return JobId(self.owner) if self.owner else None
+
+    def _saving(self, made: rewrite.Rewritten, work: Work) -> Saving:
+        assert made.after and made.coding
+        return Saving(
+            run_id=work.run_id,
+            key=ObjectKey(self.key),
+            object_class=self.object_class,
+            owner=self._owner,
+            kind="compress",
+            etag=made.after.info.etag,
+            before=made.coding.size,
+            after=made.after.info.size,
+            left_behind=made.coding.size if work.stores.rewriter.versioned() else 0,
+            codec=made.coding.codec,
+        )
+
+    def holds(self, stores: Stores) -> bool:
+        """Whether its original bytes come out of what is there; another object in its place is not ours."""
+        key = ObjectKey(self.key)
+        try:
+            now = stores.rewriter.details(key)
+            coding = coding_of(key, now.attributes)
+            if coding is None:
+                return now.info.etag != self.etag
+            if _readable(now):
+                reading.check(stores.rewriter, now, coding)
+        except (ObjectMissing, PreconditionFailed):
+            return True  # deleted or written anew since
+        except (ContentDamaged, CompressorErred):
+            return False
+        return True
+
+
+def _readable(now: Details) -> bool:
+    """Whether reading it back is possible and no burden."""
+    return now.info.size <= READ_BACK and now.info.storage_class not in ARCHIVED

@@ -1,0 +1,435 @@
+"""Compressing and restoring one object: what is read, what is written, what makes it stay."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import pytest
+
+from storage.backup_model import Attributes
+from storage.cold import codecs, pretest, reading, rewrite
+from storage.cold_errors import CompressorErred, ContentDamaged
+from storage.cold_model import CODECS, CodecName, Coding, coding_of
+from storage.errors import PreconditionFailed, StorageError, Unreachable
+from storage.model import ObjectKey
+from storage.testing import MemoryObjects, MemoryRewriter
+
+KEY = ObjectKey("processed/job-1/transcription/transcript.json")
+NOW = datetime(2026, 3, 8, tzinfo=UTC)
+TEXT = b"".join(b'{"start": %d, "text": "and so on"}\n' % n for n in range(60_000))
+SMALL = TEXT[:100_000]
+NOISE = random.Random(5).randbytes(1 << 20)
+CARRIED = Attributes(
+    "application/json", "", {"made-by": "whisper"}, {"cache-control": "no-cache", "content-language": "de"}
+)
+
+
+class Place:
+    """One bucket in memory, with one object looked at."""
+
+    def __init__(self) -> None:
+        self.objects = MemoryObjects(lambda: NOW)
+        self.rewriter = MemoryRewriter(self.objects)
+
+    def put(self, data: bytes, attributes: Attributes = CARRIED) -> str:
+        etag = self.objects.put(KEY, data, attributes=attributes).etag
+        self.objects.requests.clear()
+        return etag
+
+    def stored(self) -> bytes:
+        return self.objects._versions[KEY][0].data or b""
+
+    def compress(
+        self, data: bytes, etag: str, codec: CodecName = "zstd", level: int | None = None
+    ) -> rewrite.Rewritten:
+        return rewrite.compress(self.rewriter, KEY, len(data), etag, codec, level)
+
+    def asked(self) -> Counter[str]:
+        return Counter(self.objects.requests)
+
+
+@pytest.fixture
+def place() -> Place:
+    return Place()
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("data", [SMALL, TEXT], ids=["small", "large"])
+def test_an_object_shrinks_and_reads_as_before(place: Place, codec: CodecName, data: bytes) -> None:
+    etag = place.put(data)
+    made = place.compress(data, etag, codec)
+    assert made.status == "done" and made.after and made.coding
+    assert len(place.stored()) == made.after.info.size < len(data) / 2
+    assert (made.coding.codec, made.coding.size, made.coding.etag) == (codec, len(data), etag)
+    assert made.after.attributes == made.coding.written_into(CARRIED)
+    assert made.after.attributes.content_encoding == codec
+    assert b"".join(reading.read(place.rewriter, KEY)) == data
+
+
+def test_a_small_object_costs_one_get_one_put_one_head(place: Place) -> None:
+    etag = place.put(SMALL)
+    place.compress(SMALL, etag)
+    assert place.asked() == {"get": 1, "put": 1, "head": 1}
+
+
+def test_tags_cost_one_request_where_there_are_any_and_stay(place: Place) -> None:
+    etag = place.put(SMALL)
+    place.objects.amend(KEY, tags={"team": "media"}, storage_class="STANDARD_IA")
+    place.objects.requests.clear()
+    made = place.compress(SMALL, etag)
+    assert place.asked() == {"get": 1, "put": 1, "head": 1, "tags": 1}
+    assert place.rewriter.tags(KEY) == {"team": "media"}
+    assert made.after and made.after.info.storage_class == "STANDARD_IA"
+
+
+def test_tags_are_asked_for_where_nothing_counts_them(place: Place) -> None:
+    etag = place.put(SMALL)
+    place.objects.amend(KEY, tags={"team": "media"})
+    place.rewriter.says_tags = False
+    place.compress(SMALL, etag)
+    assert place.rewriter.tags(KEY) == {"team": "media"}
+
+
+def test_a_large_one_is_sampled_and_then_read_once(place: Place) -> None:
+    etag = place.put(TEXT)
+    assert place.compress(TEXT, etag).status == "done"
+    assert place.asked() == {"get": 4, "put": 1, "head": 1}
+
+
+def test_media_are_never_read_beyond_three_samples(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    etag, read = place.put(NOISE), []
+    peek = place.rewriter.peek
+
+    def counted(*args: object) -> object:
+        found = peek(*args)  # type: ignore[arg-type]
+        read.append(len(found[1]))
+        return found
+
+    monkeypatch.setattr(place.rewriter, "peek", counted)
+    made = place.compress(NOISE, etag)
+    assert (made.status, made.why) == ("skipped", "its samples do not compress")
+    assert read == [64 << 10] * 3
+    assert place.asked() == {"get": 3}
+
+
+def stays(place: Place, data: bytes, made: rewrite.Rewritten, why: str) -> None:
+    assert made.status == "skipped" and why in made.why, made
+    assert place.stored() == data
+    assert not place.asked()["put"]
+
+
+@pytest.mark.parametrize(("data", "why"), [(b"", "empty"), (b"x", "5%"), (os.urandom(5000), "5%")])
+def test_what_does_not_shrink_stays(place: Place, data: bytes, why: str) -> None:
+    stays(place, data, place.compress(data, place.put(data)), why)
+
+
+def test_what_only_looks_compressible_stays(place: Place) -> None:
+    """The samples are text and what is between them is not: found out when all of it was packed."""
+    data = bytearray(random.Random(1).randbytes(40 << 20))
+    for start, length in pretest.spots(len(data)):
+        data[start : start + length] = TEXT[:length]
+    made = place.compress(bytes(data), place.put(bytes(data)))
+    stays(place, bytes(data), made, "5%")
+
+
+@pytest.mark.parametrize("size", [SMALL, TEXT], ids=["small", "large"])
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd"])
+def test_what_another_program_encoded_stays(place: Place, encoding: str, size: bytes) -> None:
+    etag = place.put(size, Attributes("text/html", encoding))
+    stays(place, size, place.compress(size, etag), f"encoded already: {encoding}")
+    assert place.asked() == {"get": 1}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "why"),
+    [
+        (Attributes(metadata={"title": "Müller"}), "not ASCII"),
+        (Attributes(metadata={"title": "=?UTF-8?B?TcO8bGxlcg==?="}), "not ASCII"),
+        (Attributes(metadata={"a": "x" * 1900}), "no room"),
+        (Attributes(headers={"expires": "soon"}), "cannot be written again"),
+        (Attributes(headers={"content-disposition": "attachment; filename=ü"}), "cannot be written again"),
+    ],
+)
+def test_what_could_not_be_written_again_stays(place: Place, attributes: Attributes, why: str) -> None:
+    stays(place, SMALL, place.compress(SMALL, place.put(SMALL, attributes)), why)
+
+
+def test_metadata_of_nearly_2_kib_is_kept(place: Place) -> None:
+    attributes = Attributes(metadata={"a": "x" * 1700})
+    made = place.compress(SMALL, place.put(SMALL, attributes))
+    assert made.status == "done" and made.after and made.after.attributes.metadata["a"] == "x" * 1700
+
+
+def test_what_is_held_stays(place: Place) -> None:
+    etag = place.put(SMALL)
+    place.rewriter.barred[KEY] = "it is under legal hold"
+    stays(place, SMALL, place.compress(SMALL, etag), "legal hold")
+
+
+def test_what_the_store_does_not_give_stays(place: Place) -> None:
+    """Archived, or encrypted with a customer's key."""
+    etag = place.put(SMALL)
+    place.rewriter.refused[KEY] = "InvalidObjectState: archived"
+    stays(place, SMALL, place.compress(SMALL, etag), "archived")
+
+
+def test_what_would_look_like_a_bomb_stays(place: Place) -> None:
+    data = bytes(50 << 20)
+    stays(place, data, place.compress(data, place.put(data)), "bombs")
+
+
+# --- others at work -------------------------------------------------------------------------------
+def test_another_object_is_left_alone(place: Place) -> None:
+    etag = place.put(SMALL)
+    place.put(SMALL + b"new")
+    assert place.compress(SMALL, etag).status == "overtaken"
+    assert place.stored() == SMALL + b"new"
+
+
+def test_a_deleted_object_is_left_alone(place: Place) -> None:
+    assert place.compress(SMALL, "e" * 32).why == "already gone"
+
+
+def before(place: Place, request: str, number: int, act: Callable[[], object]) -> None:
+    """Do something ahead of the n-th request of that name."""
+    seen = Counter[str]()
+
+    def step(name: str) -> None:
+        seen[name] += 1
+        if (name, seen[name]) == (request, number):
+            place.objects.traffic.before = lambda name: None
+            act()
+            place.objects.traffic.before = step
+
+    place.objects.traffic.before = step
+
+
+@pytest.mark.parametrize(
+    ("request_", "number"), [("get", 2), ("get", 3), ("get", 4), ("put", 1), ("head", 1)]
+)
+def test_an_object_written_at_any_moment_wins(place: Place, request_: str, number: int) -> None:
+    etag = place.put(TEXT)
+    before(place, request_, number, lambda: place.objects.put(KEY, b"the new one"))
+    assert place.compress(TEXT, etag).status == "overtaken"
+    assert place.stored() == b"the new one"
+
+
+@pytest.mark.parametrize(("request_", "number"), [("get", 2), ("get", 4), ("put", 1), ("head", 1)])
+def test_an_object_deleted_at_any_moment_stays_deleted(place: Place, request_: str, number: int) -> None:
+    etag = place.put(TEXT)
+    before(place, request_, number, lambda: place.objects._versions.pop(KEY))
+    assert place.compress(TEXT, etag).status == "overtaken"
+    assert KEY not in place.objects._versions
+
+
+def test_a_lost_answer_is_looked_up(place: Place) -> None:
+    etag = place.put(SMALL)
+    place.rewriter.loses = 1
+    made = place.compress(SMALL, etag)
+    assert made.status == "done" and made.coding and made.coding.etag == etag
+
+
+def test_a_lost_answer_is_not_ours_when_a_twin_was_faster(place: Place) -> None:
+    """A twin by another codec: its form stays, and is not taken for the one that was to be written."""
+    etag = place.put(SMALL)
+    before(place, "put", 1, lambda: rewrite.compress(place.rewriter, KEY, len(SMALL), etag, "gzip"))
+    assert place.compress(SMALL, etag).status == "overtaken"
+    assert place.rewriter.details(KEY).attributes.content_encoding == "gzip"
+
+
+@pytest.mark.parametrize("data", [SMALL, TEXT], ids=["small", "large"])
+def test_a_repetition_finds_what_was_done(place: Place, data: bytes) -> None:
+    etag = place.put(data)
+    first = place.compress(data, etag)
+    place.objects.requests.clear()
+    again = place.compress(data, etag)
+    assert again == first
+    assert not place.asked()["put"]
+
+
+def test_what_a_killed_night_compressed_is_found_by_the_next_plan(place: Place) -> None:
+    etag = place.put(SMALL)
+    first = place.compress(SMALL, etag)
+    assert first.after
+    form = place.stored()
+    again = place.compress(form, first.after.info.etag)
+    assert (again.status, again.coding) == ("done", first.coding)
+    assert place.stored() == form
+
+
+def test_a_source_that_is_cut_short_is_no_object(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    etag = place.put(TEXT)
+    monkeypatch.setattr(rewrite, "_source", lambda *args: iter([TEXT[:-1]]))
+    with pytest.raises(StorageError):
+        place.compress(TEXT, etag, "gzip")
+    assert place.stored() == TEXT
+
+
+def test_a_store_out_of_reach_is_told(place: Place) -> None:
+    def away(name: str) -> None:
+        raise Unreachable("The object store", "gone")
+
+    place.objects.traffic.before = away
+    with pytest.raises(Unreachable):
+        place.compress(SMALL, "e" * 32)
+
+
+# --- a compressor that errs -------------------------------------------------------------------------
+def flipped(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1]) if data else data
+
+
+ERRORS: Mapping[str, Callable[[bytes], bytes]] = {
+    "another byte goes in": flipped,
+    "the last byte is lost": lambda data: data[:-1],
+    "a byte comes twice": lambda data: data + data[-1:],
+    "nothing goes in": lambda data: b"",
+    "zeros go in": lambda data: bytes(len(data)),
+}
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("data", [SMALL, TEXT], ids=["small", "large"])
+def test_a_compressor_that_takes_other_bytes_is_caught(
+    place: Place, codec: CodecName, error: str, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = codecs.packer
+
+    class Erring:
+        def __init__(self, codec: CodecName, level: int | None, size: int) -> None:
+            self._right = make(codec, level, size)
+
+        def feed(self, data: bytes) -> bytes:
+            return self._right.feed(ERRORS[error](data))
+
+        def finish(self) -> bytes:
+            return self._right.finish()
+
+    monkeypatch.setattr(codecs, "packer", Erring)
+    caught(place, codec, data)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("data", [SMALL, TEXT], ids=["small", "large"])
+@pytest.mark.parametrize("cut", [1, 4, 100])
+def test_a_compressor_that_loses_its_end_is_caught(
+    place: Place, codec: CodecName, cut: int, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = codecs.packer
+
+    class Erring:
+        def __init__(self, codec: CodecName, level: int | None, size: int) -> None:
+            self._right, self._held = make(codec, level, size), b""
+
+        def feed(self, data: bytes) -> bytes:
+            self._held += self._right.feed(data)
+            return b""
+
+        def finish(self) -> bytes:
+            return (self._held + self._right.finish())[:-cut]
+
+    monkeypatch.setattr(codecs, "packer", Erring)
+    caught(place, codec, data)
+
+
+def test_a_compressor_that_swells_is_stopped(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes back is compared on the way, not only at the end of a bomb."""
+    make, fed = codecs.packer, []
+
+    class Erring:
+        def __init__(self, codec: CodecName, level: int | None, size: int) -> None:
+            self._right = make("gzip", level, size)
+
+        def feed(self, data: bytes) -> bytes:
+            fed.append(len(data))
+            return self._right.feed(data * 30)
+
+        def finish(self) -> bytes:
+            return self._right.finish()
+
+    monkeypatch.setattr(codecs, "packer", Erring)
+    caught(place, "gzip", TEXT * 3)
+    assert sum(fed) < len(TEXT)
+
+
+def caught(place: Place, codec: CodecName, data: bytes) -> None:
+    etag = place.put(data)
+    with pytest.raises(CompressorErred):
+        place.compress(data, etag, codec)
+    assert place.stored() == data
+    assert not place.asked()["put"]
+
+
+# --- back -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("codec", CODECS)
+def test_an_object_comes_back_as_it_was(place: Place, codec: CodecName) -> None:
+    etag = place.put(TEXT)
+    place.objects.amend(KEY, tags={"team": "media"})
+    made = place.compress(TEXT, etag, codec)
+    back = rewrite.decompress(place.rewriter, KEY)
+    assert back.status == "done" and back.after and back.coding == made.coding
+    assert place.stored() == TEXT
+    assert (back.after.info.etag, back.after.attributes) == (etag, CARRIED)
+    assert place.rewriter.tags(KEY) == {"team": "media"}
+    assert rewrite.decompress(place.rewriter, KEY).status == "skipped"
+
+
+def test_what_we_did_not_compress_is_not_decompressed(place: Place) -> None:
+    place.put(SMALL, Attributes("text/plain", "gzip"))
+    assert rewrite.decompress(place.rewriter, KEY).status == "skipped"
+    assert rewrite.decompress(place.rewriter, ObjectKey("none")).status == "overtaken"
+    assert place.stored() == SMALL
+
+
+@pytest.mark.parametrize(("request_", "number"), [("get", 1), ("put", 1), ("head", 2)])
+def test_an_object_written_while_it_comes_back_wins(place: Place, request_: str, number: int) -> None:
+    place.compress(TEXT, place.put(TEXT))
+    before(place, request_, number, lambda: place.objects.put(KEY, b"the new one"))
+    assert rewrite.decompress(place.rewriter, KEY).status == "overtaken"
+    assert place.stored() == b"the new one"
+
+
+def test_a_lost_answer_to_the_way_back(place: Place) -> None:
+    place.compress(TEXT, place.put(TEXT))
+    place.rewriter.loses = 1
+    assert rewrite.decompress(place.rewriter, KEY).status == "done"
+
+
+def test_a_damaged_object_is_not_put_in_place(place: Place) -> None:
+    made = place.compress(TEXT, place.put(TEXT))
+    assert made.after and made.coding
+    wrong = Coding(made.coding.codec, made.coding.size, "0" * 64, made.coding.etag)
+    form = place.stored()
+    place.put(form, wrong.written_into(CARRIED))
+    with pytest.raises(ContentDamaged):
+        rewrite.decompress(place.rewriter, KEY)
+    assert place.stored() == form
+
+
+def test_metadata_that_lies_is_told_and_the_object_left(place: Place) -> None:
+    """It says that it is compressed, and is not: no saving may be counted of it."""
+    liar = Coding("zstd", 10 * len(SMALL), "0" * 64, "e" * 32).written_into(CARRIED)
+    made = place.compress(SMALL, place.put(SMALL, liar))
+    assert made.status == "skipped" and made.damaged
+    nonsense = CARRIED.but(content_encoding="", metadata={"storage-codec": "rot13"})
+    made = place.compress(TEXT, place.put(TEXT, nonsense))
+    assert made.status == "skipped" and made.damaged and "rot13" in made.why
+    assert place.stored() == TEXT
+
+
+def test_a_store_that_ignores_conditions_is_noticed_by_the_answer(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etag = place.put(SMALL)
+    place.put(SMALL + b"!")
+    get = place.rewriter._get
+    monkeypatch.setattr(place.rewriter, "_get", lambda key, etag: get(key, ""))
+    assert place.compress(SMALL, etag).status == "overtaken"
+    with pytest.raises(PreconditionFailed):
+        rewrite._sample(place.rewriter, KEY, len(SMALL), etag)
+    assert coding_of(KEY, place.rewriter.details(KEY).attributes) is None
