@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -10,9 +11,6 @@ from airflow.sdk import Asset, TriggerRule, get_current_context, task, task_grou
 from storage_tasks import ANSWER_WITHIN, cancellable, settings
 
 from storage.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 POOL = "storage_backups"
 NEW, LIVE = "a new database", "the live database"
@@ -139,45 +137,12 @@ def restoring() -> None:
 
     @task(pool=POOL)
     def plan() -> dict[str, str]:
-        from storage import commands_backup, connect
-        from storage.backups import manifest as manifests
-        from storage.backups.site import as_recorded
-
-        params, chosen = get_current_context()["params"], settings()
-        with connect.site(chosen) as site:
-            backup = commands_backup.of_catalogue(site, params["backup"])
-            manifest, sha256 = manifests.read(backup.id, site.stores.vault)
-            as_recorded(site, backup.id, sha256)
-        live = connect.database_name(chosen)
-        if params["into"] == LIVE and params["confirm"] != live:
-            raise UsageError(f"To replace the live database type its name, {live}, into the field confirm.")
-        explained = (
-            f"**Backup `{backup.id}`, {backup.state}, taken {backup.taken_at:%Y-%m-%d %H:%M:%S} UTC**: "
-            f"{len(manifest.database.tables)} tables, {backup.items:,} rows, into {params['into']}"
-            f"{f' {live}' if params['into'] == LIVE else ''}. What was written since is not in it."
-        )
-        return {"backup": backup.id, "explained": explained}
+        return _what_to_restore(get_current_context()["params"])
 
     @task(pool=POOL, retries=0)  # a person asked once, and looks before asking again
     def restore(planned: dict[str, str]) -> dict[str, Any]:
-        from storage import connect
-        from storage.backup_model import BackupId
-        from storage.backups import restore as restoring_
-        from storage.backups import swap
-
-        context, chosen = get_current_context(), settings()
-        id, params = BackupId(planned["backup"]), context["params"]
-        with cancellable():
-            if params["into"] == NEW:
-                with connect.site(chosen) as site:
-                    restoring_.known(site, id)  # the catalogue's, not what somebody put into the bucket
-                made = restoring_.restore(chosen, connect.vault(chosen), id)
-                return {"database": made.database, "rows": made.rows, "seconds": made.seconds}
-            with connect.site(chosen) as site:
-                done = swap.swap(
-                    site, id, typed=params["confirm"], by=f"{context['dag_run'].run_id} (Airflow)"
-                )
-                return {"database": done.database, "kept": done.kept}
+        context = get_current_context()
+        return _restore(planned["backup"], context["params"], f"{context['dag_run'].run_id} (Airflow)")
 
     planned = plan()
     approve = ApprovalOperator(
@@ -189,3 +154,40 @@ def restoring() -> None:
         response_timeout=ANSWER_WITHIN,
     )
     planned >> approve >> restore(planned)
+
+
+def _what_to_restore(params: Mapping[str, Any]) -> dict[str, str]:
+    """The backup's id, and in words what a person is asked to approve. Raises UsageError."""
+    from storage import commands_backup, connect
+    from storage.backups import manifest as manifests
+    from storage.backups.site import as_recorded
+
+    chosen = settings()
+    with connect.site(chosen) as site:
+        backup = commands_backup.of_catalogue(site, params["backup"])
+        manifest, sha256 = manifests.read(backup.id, site.stores.vault)
+        as_recorded(site, backup.id, sha256)
+    live = connect.database_name(chosen)
+    if params["into"] == LIVE and params["confirm"] != live:
+        raise UsageError(f"To replace the live database type its name, {live}, into the field confirm.")
+    explained = (
+        f"**Backup `{backup.id}`, {backup.state}, taken {backup.taken_at:%Y-%m-%d %H:%M:%S} UTC**: "
+        f"{len(manifest.database.tables)} tables, {backup.items:,} rows, into {params['into']}"
+        f"{f' {live}' if params['into'] == LIVE else ''}. What was written since is not in it."
+    )
+    return {"backup": backup.id, "explained": explained}
+
+
+def _restore(backup: str, params: Mapping[str, Any], by: str) -> dict[str, Any]:
+    from storage import connect
+    from storage.backup_model import BackupId
+    from storage.backups import restore, swap
+
+    id, chosen = BackupId(backup), settings()
+    with cancellable(), connect.site(chosen) as site:
+        if params["into"] == NEW:
+            restore.known(site, id)  # the catalogue's, not what somebody put into the bucket
+            made = restore.restore(chosen, connect.vault(chosen), id)
+            return {"database": made.database, "rows": made.rows, "seconds": made.seconds}
+        done = swap.swap(site, id, typed=params["confirm"], by=by)
+        return {"database": done.database, "kept": done.kept}

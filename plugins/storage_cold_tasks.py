@@ -10,7 +10,7 @@ from storage_tasks import approval, cancellable, only_head, opened, plan_of
 
 from storage import catalog
 from storage.engine.job import Choices
-from storage.engine.parts import Part, parts
+from storage.engine.parts import Part
 
 
 def choices(job: str, name: str) -> Param:
@@ -43,72 +43,69 @@ def maintain_in_parts(name: str, **fields: str) -> Any:
             return plan_of(name, fields)
 
         @task(pool=pool, trigger_rule=TriggerRule.NONE_FAILED)
-        def begin(planned: dict[str, Any]) -> dict[str, Any]:
-            return _begin(planned, [verb for verb, _ in job.steps])
+        def begin(planned: dict[str, Any]) -> list[dict[str, Any]]:
+            return _begin(planned)
 
         @task(pool=pool, trigger_rule=TriggerRule.ALL_DONE)
-        def record(begun: dict[str, Any] | None) -> dict[str, Any]:
-            return _record(begun)
+        def record(planned: dict[str, Any] | None) -> dict[str, Any]:
+            return _record(planned)
 
         planned = plan()
-        gate = approval(name)
-        begun = begin(planned)
-        planned >> gate >> begun
-        last: Any = begun
+        gate, ranges = approval(name), begin(planned)
+        planned >> gate >> ranges
+        last: Any = ranges
         for verb, title in job.steps:
-            last >> (step := _step(title, verb, pool, begun))
+            last >> (step := _step(title, verb, pool, ranges))
             last = step
-        last >> record(begun)
+        last >> record(planned)
 
     return of_parts()
 
 
-def _step(title: str, verb: str, pool: str, begun: Any) -> Any:
+def _step(title: str, verb: str, pool: str, ranges: Any) -> Any:
     @task(
         task_id=title,
         pool=pool,
         trigger_rule=TriggerRule.NONE_FAILED,
-        map_index_template="{{ part['number'] + 1 }} of {{ part['of'] }}",
+        map_index_template="{{ task.op_kwargs['part']['number'] + 1 }} of {{ task.op_kwargs['part']['of'] }}",
     )
-    def step(run: str, until: str | None, part: dict[str, Any]) -> None:
+    def step(verb: str, part: dict[str, Any]) -> None:
         from storage.engine.parts import carry_out_part
 
+        until = datetime.fromisoformat(part["until"]) if part["until"] else None
+        mine = Part(verb, part["number"], part["of"])
         with cancellable(), opened() as stores:
-            when = datetime.fromisoformat(until) if until else None
-            carry_out_part(run, Part(**part), stores, until=when, progress=_say)
+            carry_out_part(part["run"], mine, stores, until=until, progress=_say)
 
-    return step.partial(run=begun["run"], until=begun["until"]).expand(part=begun[verb])
+    return step.partial(verb=verb).expand(part=ranges)
 
 
-def _begin(planned: dict[str, Any], verbs: list[str]) -> dict[str, Any]:
-    from storage.engine.parts import start
+def _begin(planned: dict[str, Any]) -> list[dict[str, Any]]:
+    """The ranges that the steps are mapped over; none in a dry run."""
+    from storage.engine.parts import count, start
 
-    begun: dict[str, Any] = {"run": planned["run"], "until": None, "planned": planned}
-    begun |= {verb: [] for verb in verbs}
     if planned["dry_run"]:
-        return begun
+        return []
     with cancellable(), opened() as stores:
         run, until = start(planned["run"], stores)
-    begun["until"] = until.isoformat() if until else None
-    for verb in verbs:
-        begun[verb] = [
-            {"verb": one.verb, "number": one.number, "of": one.of} for one in parts(verb, run.planned.count)
-        ]
-    return begun
+    last, of = until.isoformat() if until else None, count(run.planned.count)
+    return [{"run": run.id, "until": last, "number": number, "of": of} for number in range(of)]
 
 
-def _record(begun: dict[str, Any] | None) -> dict[str, Any]:
+def _record(planned: dict[str, Any] | None) -> dict[str, Any]:
     from storage import console, console_cold
     from storage.cleanup import result
     from storage.engine.parts import end
     from storage.errors import Refused
 
-    if begun is None:
-        raise Refused("parts", "nothing was begun; the tasks before say why")
-    if begun["planned"]["dry_run"]:
-        return only_head(begun["planned"])
+    if planned is None:
+        raise Refused("plan", "there is none; the task plan says why")
+    if planned["dry_run"]:
+        return only_head(planned)
     with cancellable(), opened() as stores:
-        run = end(begun["run"], stores)
+        run = end(planned["run"], stores)
+        if run.state != "verified":
+            raise Refused("parts", f"run {run.id} is {run.state}: {run.message or 'it was not begun'}")
         console.show_run(run, stores.runs.details(run.id))
         console_cold.show_savings(stores.cold.savings("class"), stores.cold.tiers(), stores.site)
         return result(run, stores)

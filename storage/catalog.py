@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from storage.cold_model import CLASSES
 from storage.engine import guard
+from storage.engine.apply import MINUTES
 from storage.engine.guard import UNLIMITED, Limits
-from storage.engine.job import MAX_OBJECTS, MaintenanceJob, Parameter
+from storage.engine.job import MAX_OBJECTS, Choices, MaintenanceJob, Parameter
 from storage.engine.plan import Draft
 from storage.errors import UnknownJob
+from storage.policies.cold import ColdObjects
 from storage.policies.jobs import FailedJobs, StuckJobs
 from storage.policies.reap import Reap
 from storage.policies.retention import OldBackups, Rule
@@ -37,6 +40,10 @@ def _hours(default: float, floor: float, ceiling: float, help: str) -> Parameter
 
 def _days(default: float, help: str, floor: float = 1) -> Parameter:
     return Parameter(name="days_old", default=default, floor=floor, ceiling=3650, help=help)
+
+
+def _night(name: str, default: float, ceiling: float, help: str) -> Parameter:
+    return Parameter(name=name, default=default, floor=0.001, ceiling=ceiling, help=help)
 
 
 _ALL = (
@@ -125,6 +132,23 @@ _ALL = (
         policy=lambda days_old: OldBackups(rule=Rule(daily_days=days_old)),
         parameters=(_days(30, "Backups younger than so many days stay.", floor=7),),
         limits=Limits(max_fraction=None),  # the rule itself gives up at most half of a kind at once
+    ),
+    MaintenanceJob(
+        name="cold_storage",
+        title="Objects nobody used for long: compressed, then moved to a colder tier",
+        resource="objects",
+        policy=lambda days_old, classes, budget_gib, budget_minutes: ColdObjects(
+            older_than=timedelta(days=days_old), classes=tuple(classes), budget=int(budget_gib * guard.GIB)
+        ),
+        parameters=(
+            _days(0, "Younger objects stay as they are; 0: as the rule of each class says.", floor=0),
+            Choices(name="classes", among=CLASSES, help="Classes of objects that are looked at."),
+            _night("budget_gib", 500, 100_000, "Bytes (GiB) compressed or moved in one night."),
+            _night(MINUTES, 240, 1_320, "Minutes after which a night begins nothing more."),
+        ),
+        limits=UNLIMITED,  # nothing is lost by it, and the budgets bound a night
+        checks=(guard.replaces,),
+        steps=(("compress", "compress_cold_objects"), ("transition", "transition_tiers")),
     ),
     MaintenanceJob(
         name="reap",

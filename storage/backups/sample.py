@@ -16,7 +16,7 @@ from storage.backups.fetch import pour
 from storage.backups.metadata import TEMP, Tally, ahead
 from storage.backups.sealing import identities
 from storage.backups.site import Site
-from storage.errors import BackupDamaged, NotProven
+from storage.errors import BackupDamaged, NotProven, Refused
 from storage.model import ObjectInfo, ObjectKey, printable
 from storage.ports import ObjectStore
 
@@ -109,7 +109,11 @@ def _compared(objects: ObjectStore, drawn: list[ObjectInfo], begun: datetime) ->
     lasting = [verdict for entry, verdict in found if not entry.key.startswith(TEMP)]
     gone = lasting.count("gone")
     if len(lasting) >= ENOUGH and gone * 2 > len(lasting):
-        raise NotProven(f"{gone} of {len(lasting)} sampled objects outside temp/ are not in the bucket")
+        raise Refused(
+            "sample",
+            f"{gone} of {len(lasting)} sampled objects outside temp/ are not in the bucket any more. The "
+            "backup is whole, and may be what is left of them: find out where they went before it is proven again.",
+        )
     counts = Counter(verdict for _, verdict in found)
     return {"objects": len(found), **{name: counts[name] for name in ("equal", "written_since", "gone")}}
 

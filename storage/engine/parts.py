@@ -46,10 +46,9 @@ def start(run_id: str, stores: Stores) -> tuple[Run, datetime | None]:
     return run, deadline(run, stores)
 
 
-def parts(verb: str, actions: int) -> list[Part]:
-    """As many parts as are worth it, at least four and at most 64."""
-    count = min(MOST, max(FEWEST, -(-actions // WORTH_A_PART)))
-    return [Part(verb, number, count) for number in range(count)]
+def count(actions: int) -> int:
+    """How many parts are worth it: at least four and at most 64."""
+    return min(MOST, max(FEWEST, -(-actions // WORTH_A_PART)))
 
 
 def carry_out_part(

@@ -22,8 +22,10 @@ NAMES = (
     "daily_backup",
     "backup_drill",
     "restore_database",
+    "lifecycle_drift",
+    "cold_storage",
 )
-TAGS = {"storage", "cleanup", "backup", "restore"}
+TAGS = {"storage", "cleanup", "backup", "restore", "cold"}
 
 
 def test_every_file_is_imported_without_an_error(dagbag: Any) -> None:
@@ -95,11 +97,26 @@ def test_every_catalogued_job_is_planned_approved_and_applied_in_some_dag(
     homes = [dag for dag in dags.values() if job in dag.task_group.children]
     assert len(homes) == 1, f"{job} belongs to exactly one DAG"
     tasks = {task.task_id: task for task in homes[0].tasks if task.task_id.startswith(f"{job}.")}
-    assert set(tasks) == {f"{job}.plan", f"{job}.approve", f"{job}.apply"}
+    steps = [f"{job}.{title}" for _, title in catalog.get(job).steps]
+    act = f"{job}.begin" if steps else f"{job}.apply"
+    assert set(tasks) == {f"{job}.plan", f"{job}.approve", act, *steps, *([f"{job}.record"] if steps else [])}
     assert tasks[f"{job}.approve"].upstream_task_ids == {f"{job}.plan"}
-    assert tasks[f"{job}.apply"].upstream_task_ids == {f"{job}.plan", f"{job}.approve"}
-    pool = f"storage_{catalog.get(job).resource}"
-    assert tasks[f"{job}.plan"].pool == tasks[f"{job}.apply"].pool == pool
+    assert tasks[act].upstream_task_ids == {f"{job}.plan", f"{job}.approve"}
+    assert {t.pool for t in tasks.values() if t.task_id != f"{job}.approve"} == {
+        f"storage_{catalog.get(job).resource}"
+    }
+
+
+def test_what_is_done_in_parts_is_done_step_by_step_and_verified(dags: dict[str, Any]) -> None:
+    """Each step is mapped and waits for the one before; record looks at it all whatever became of them."""
+    dag, job = dags["cold_storage"], "cold_storage"
+    compress, move = (dag.get_task(f"{job}.{n}") for n in ("compress_cold_objects", "transition_tiers"))
+    assert compress.is_mapped
+    assert move.is_mapped
+    assert compress.task_id in move.upstream_task_ids
+    record = dag.get_task(f"{job}.record")
+    assert move.task_id in record.upstream_task_ids
+    assert record.trigger_rule == "all_done"
 
 
 @pytest.mark.parametrize("group", ["cleanup_temp_files", "cleanup_failed_jobs", "cleanup_stuck_jobs"])
@@ -113,7 +130,8 @@ def test_an_approval_is_a_rejection_unless_somebody_says_otherwise(job: str, dag
     from storage_tasks import ANSWER_WITHIN
 
     dag = next(dag for dag in dags.values() if job in dag.task_group.children)
-    approve, apply = dag.get_task(f"{job}.approve"), dag.get_task(f"{job}.apply")
+    act = "begin" if catalog.get(job).steps else "apply"
+    approve, apply = dag.get_task(f"{job}.approve"), dag.get_task(f"{job}.{act}")
     assert approve.defaults == ["Reject"]
     assert approve.fail_on_reject is True
     assert approve.response_timeout == ANSWER_WITHIN

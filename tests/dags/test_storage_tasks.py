@@ -10,13 +10,16 @@ import pytest
 from airflow.providers.standard.exceptions import HITLRejectException
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import ParamValidationError
+from storage_cold_tasks import choices
 from storage_tasks import RETRIES, Cancelled, as_of, cancellable, dry_run, number, only_plans
 
 from storage import catalog, errors
+from storage.cold_model import CLASSES
+from storage.engine.job import Parameter
 
 NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-DESTRUCTIVE = ("storage_cleanup", "storage_reap", "storage_temp_after_jobs")
+DESTRUCTIVE = ("storage_cleanup", "storage_reap", "storage_temp_after_jobs", "cold_storage")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +127,10 @@ def test_a_cancelled_task_unwinds_and_the_signal_is_given_back() -> None:
 def parameters() -> list[Any]:
     jobs = catalog.JOBS.values()
     return [
-        pytest.param(job.name, one, id=f"{job.name}-{one.name}") for job in jobs for one in job.parameters
+        pytest.param(job.name, one, id=f"{job.name}-{one.name}")
+        for job in jobs
+        for one in job.parameters
+        if isinstance(one, Parameter)
     ]
 
 
@@ -134,7 +140,16 @@ def test_a_form_field_has_the_catalogue_s_bounds(job: str, declared: Any) -> Non
     assert field.resolve() == declared.default
     assert field.resolve(declared.floor) == declared.floor
     assert field.resolve(declared.ceiling) == declared.ceiling
-    for unfit in (declared.floor * 0.9, declared.ceiling + 1, -1, "7", True, None):
+    for unfit in (declared.floor * 0.9 - 0.001, declared.ceiling + 1, -1, "7", True, None):
+        with pytest.raises(ParamValidationError):
+            field.resolve(unfit)
+
+
+def test_some_of_the_known_words_may_be_picked() -> None:
+    field = choices("cold_storage", "classes")
+    assert field.resolve() == list(CLASSES)
+    assert field.resolve(["audio"]) == ["audio"]
+    for unfit in ([], ["video"], "audio", None):
         with pytest.raises(ParamValidationError):
             field.resolve(unfit)
 

@@ -18,7 +18,7 @@ from storage.backups import manifest as manifests
 from storage.backups.database import backup_database
 from storage.backups.prove import prove
 from storage.engine import sweep
-from storage.errors import AccessDenied
+from storage.errors import AccessDenied, BackupDamaged
 from storage.model import DeleteTarget, ObjectKey
 from storage.settings import Settings
 from tests.conftest import Place
@@ -94,7 +94,7 @@ def test_an_overwritten_backup_is_found_and_its_old_version_is_there(place: Plac
         good = place.boto.get_object(Bucket=bucket, Key=key)
         thief = connect.backup_endpoint(settings).boto()
         thief.put_object(Bucket=bucket, Key=key, Body=b"ransom")
-        with pytest.raises(Exception, match="bytes, not"):
+        with pytest.raises(BackupDamaged, match="bytes, not"):
             prove(site, id)
         old = place.boto.get_object(Bucket=bucket, Key=key, VersionId=good["VersionId"])["Body"].read()
         place.boto.put_object(Bucket=bucket, Key=key, Body=old)

@@ -294,18 +294,3 @@ def test_a_long_name_still_fits(place: Place, postgres_server: Postgres) -> None
             assert len(done.kept.encode()) <= 63
             assert done.kept in databases(postgres_server)
             assert undo_swap(site, typed=long, by="a person").database == long
-
-
-def test_no_id_is_handed_out_twice(site: Site) -> None:
-    """A row that is lost had an id, and perhaps objects under it: the next one must not get the same."""
-    url = site.settings.database_url
-    execute(
-        url, "CREATE TABLE numbered (id serial PRIMARY KEY, down int)", 'CREATE SEQUENCE "Down" INCREMENT -2'
-    )
-    execute(url, "INSERT INTO numbered (down) VALUES (nextval('\"Down\"'))")
-    id = backup_database(site).id
-    execute(url, "INSERT INTO numbered (down) SELECT nextval('\"Down\"') FROM generate_series(1, 3)")
-    swap(site, id, typed=live(site), by="a person")
-    assert execute(url, "SELECT count(*) FROM numbered") == [(1,)]
-    added = execute(url, "INSERT INTO numbered (down) VALUES (nextval('\"Down\"')) RETURNING id, down")
-    assert added == [(5, -9)]

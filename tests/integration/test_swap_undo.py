@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from devstack.postgres import Postgres
+from storage.backups.database import backup_database
 from storage.backups.site import Site
-from storage.backups.swap import drop_kept, undo_swap
+from storage.backups.swap import drop_kept, swap, undo_swap
 from storage.engine import guard
 from storage.errors import DatabaseBusy, Paused, Refused
 from storage.stores import pg_swap
@@ -106,3 +107,19 @@ def test_only_a_marked_one_is_ever_dropped(site: Site, postgres_server: Postgres
     )
     assert drop_kept(site, datetime(2030, 1, 1, tzinfo=UTC)) == []
     assert {name, f"{live(site)}_theirs"} <= set(databases(postgres_server))
+
+
+@ONE_STORE
+def test_no_id_is_handed_out_twice(site: Site) -> None:
+    """A row that is lost had an id, and perhaps objects under it: the next one must not get the same."""
+    url = site.settings.database_url
+    execute(
+        url, "CREATE TABLE numbered (id serial PRIMARY KEY, down int)", 'CREATE SEQUENCE "Down" INCREMENT -2'
+    )
+    execute(url, "INSERT INTO numbered (down) VALUES (nextval('\"Down\"'))")
+    id = backup_database(site).id
+    execute(url, "INSERT INTO numbered (down) SELECT nextval('\"Down\"') FROM generate_series(1, 3)")
+    swap(site, id, typed=live(site), by="a person")
+    assert execute(url, "SELECT count(*) FROM numbered") == [(1,)]
+    added = execute(url, "INSERT INTO numbered (down) VALUES (nextval('\"Down\"')) RETURNING id, down")
+    assert added == [(5, -9)]

@@ -26,8 +26,8 @@ def test_unset_means_the_documents_ninety_days() -> None:
 
 
 def test_rules_of_a_class_and_of_all() -> None:
-    text = "all compress=30 smallest=0; transcripts compress=7 codec=zstd level=9 cold=never; original warm=30 cold=180"
-    rules = site(text, "", "").rules
+    text = "all compress=30 smallest=0; transcripts compress=7 codec=zstd level=9 cold=never"
+    rules = site(f"{text}; original warm=30 cold=180", "", "").rules
     assert rules["transcripts"] == Rule(compress=7 * DAY, cold=None, codec="zstd", level=9, smallest=0)
     assert rules["original"] == Rule(compress=30 * DAY, warm=30 * DAY, cold=180 * DAY, smallest=0)
     assert rules["360p"] == Rule(compress=30 * DAY, smallest=0)

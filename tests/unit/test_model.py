@@ -13,6 +13,7 @@ from storage.engine.actions import (
     VERBS,
     AbortUpload,
     Action,
+    CompressObject,
     CondemnFile,
     CondemnJob,
     CondemnObject,
@@ -23,6 +24,7 @@ from storage.engine.actions import (
     ReapJob,
     ReapObject,
     RemoveFolder,
+    TransitionObject,
     decode,
     encode,
 )
@@ -163,6 +165,31 @@ ACTIONS: list[Action] = [
     ReapJob(stone=7, key="j", updated_at=T, reason="r"),
     PruneBackup(
         id="20260101T030000Z-0a1b2c3d", kind="database", state="proven", size=9, minimum=3, reason="r"
+    ),
+    CompressObject(
+        key=KEY,
+        size=2,
+        etag="ab",
+        last_modified=T,
+        codec="zstd",
+        level=None,
+        object_class="transcripts",
+        owner="j",
+        owner_updated_at=T,
+        reason="r",
+    ),
+    TransitionObject(
+        key=KEY,
+        size=2,
+        etag="ab",
+        last_modified=T,
+        object_class="audio",
+        tier="cold",
+        how="tag",
+        target="COLD",
+        owner=None,
+        owner_updated_at=None,
+        reason="r",
     ),
 ]
 

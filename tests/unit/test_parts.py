@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from storage.engine.parts import FEWEST, MOST, Part, carry_out_part, end, parts, start
+from storage.engine.parts import FEWEST, MOST, Part, carry_out_part, count, end, start
 from storage.errors import ActionsFailed, JobBusy, Refused, TransientFault
 from storage.model import Run, Totals
 from tests.unit.world import DAY, MINUTE, World
@@ -23,7 +23,7 @@ def planned(world: World) -> Run:
 
 
 def test_parts_are_as_many_as_are_worth_it() -> None:
-    assert [len(parts("delete", n)) for n in (0, 10, 1_000, 10_000, 1_000_000)] == [
+    assert [count(n) for n in (0, 10, 1_000, 10_000, 1_000_000)] == [
         FEWEST,
         FEWEST,
         FEWEST,

@@ -1,0 +1,36 @@
+"""### Cold storage
+Every night after the backup: objects of completed jobs that nobody read for long are **compressed** where that
+saves space, then **moved** to a colder tier, as the rules of their class say (README, *Cold data*). Keys never
+change. A night ends cleanly when its bytes or minutes are spent; the next one goes on from there.
+
+**If it is red:** *plan*: a guard refused; its last line says why. *compress_cold_objects*, *transition_tiers*: the
+log names the first failure; every object still reads as its original bytes, and clearing the task goes on.
+*record*: what was done does not stand on a second look, or objects are stuck on their way (`storage tier status`)."""
+
+from airflow.sdk import dag
+from storage_cold_tasks import choices, maintain_in_parts
+from storage_tasks import DEFAULTS, dry_run, number, schedule
+
+
+@dag(
+    dag_id="cold_storage",
+    description="Compress cold objects and move them to colder tiers",
+    schedule=schedule("STORAGE_COLD_SCHEDULE", "0 4 * * *"),
+    tags=["storage", "cold"],
+    doc_md=__doc__,
+    params={
+        "dry_run": dry_run(),
+        "days_old": number("cold_storage", "days_old"),
+        "classes": choices("cold_storage", "classes"),
+        "budget_gib": number("cold_storage", "budget_gib"),
+        "budget_minutes": number("cold_storage", "budget_minutes"),
+        "max_objects": number("cold_storage", "max_objects"),
+    },
+    **DEFAULTS,
+)
+def cold_storage() -> None:
+    names = ("days_old", "classes", "budget_gib", "budget_minutes", "max_objects")
+    maintain_in_parts("cold_storage", **{name: name for name in names})
+
+
+cold_storage()
