@@ -73,6 +73,8 @@ def look(mover: Mover, one: Move) -> Details | Outcome:
     if one.place.how == "tag" and info.storage_class not in ("STANDARD", one.place.target):
         why = f"it is in {info.storage_class}, from where no rule moves it on: bring it back first"
         return Outcome("skipped", why, info.size)
+    if one.place.how == "class" and seen.barred and info.storage_class != one.place.target:
+        return Outcome("skipped", seen.barred, info.size)
     return seen
 
 
@@ -108,24 +110,16 @@ def _awaited(
     versioned = any(one.move.place.how == "class" for one in sent) and stores.rewriter.versioned()
     waiting, pause, deadline = list(sent), FIRST_PAUSE, time.monotonic() + PATIENCE
     while waiting:
-        left = []
-        seen = pool.map(partial(_arrival, stores.mover, versioned), waiting)
-        for one, outcome in zip(waiting, seen, strict=True):
-            if outcome:
-                yield one, outcome
-            else:
-                left.append(one)
-        if time.monotonic() + pause > deadline:
+        seen = list(pool.map(partial(_arrival, stores.mover, versioned), waiting))
+        yield from ((one, found) for one, found in zip(waiting, seen, strict=True) if found)
+        waiting = [one for one, found in zip(waiting, seen, strict=True) if not found]
+        if not waiting or time.monotonic() + pause > deadline:
             break
-        waiting, pause = left, pause if not left else _pause(pause)
-    for one in left if sent else ():
+        time.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
+    for one in waiting:
         where = one.move.place.target
         yield one, Outcome("done", f"asked: the store has not moved it to {where} yet", one.seen.info.size)
-
-
-def _pause(seconds: float) -> float:
-    time.sleep(seconds)
-    return min(seconds * 2, LONGEST_PAUSE)
 
 
 def _arrival(mover: Mover, versioned: bool, one: Looked) -> Outcome | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -141,6 +142,48 @@ def test_copy_in_place_of_another_object_is_refused(
         mover.copy_in_place(stored, "STANDARD", {}, guarded=guarded)
     assert body(object_store) == b"another"
     assert list(object_store.uploads()) == []
+
+
+@pytest.mark.parametrize("store_kind", ["ministack", "minio"], indirect=True)
+def test_a_guarded_copy_never_takes_the_place_of_what_was_written_meanwhile(
+    mover: Mover, stored: Details, object_store: Any
+) -> None:
+    """Written at the last moment, after all has been read."""
+    events, place = object_store.boto.meta.events, {"Bucket": object_store.bucket, "Key": KEY}
+
+    def another(**_: Any) -> None:
+        object_store.boto.put_object(**place, Body=b"another")
+
+    events.register("before-call.s3.CompleteMultipartUpload", another)
+    with pytest.raises(PreconditionFailed):
+        mover.copy_in_place(stored, "STANDARD", {}, guarded=True)
+    events.unregister("before-call.s3.CompleteMultipartUpload", another)
+    assert body(object_store) == b"another"
+
+
+@pytest.mark.parametrize("store_kind", ["ministack", "minio"], indirect=True)
+def test_a_race_of_guarded_copies_and_writers_loses_nothing(mover: Mover, object_store: Any) -> None:
+    """Whoever writes last without a condition is read at the end, for a copy never comes after it."""
+    place, old, new = {"Bucket": object_store.bucket, "Key": KEY}, b"old " * 500_000, b"new " * 200_000
+
+    def copy(seen: Details) -> bool:
+        try:
+            mover.copy_in_place(seen, "STANDARD", {"a": "b"}, guarded=True)
+        except PreconditionFailed:
+            return False
+        return True
+
+    lost, first = 0, 0
+    with ThreadPoolExecutor(2) as pool:
+        for round in range(60):
+            object_store.boto.put_object(**place, Body=old)
+            copied = pool.submit(copy, mover.details(KEY))
+            time.sleep(round % 20 / 1000)
+            object_store.boto.put_object(**place, Body=new)
+            first += copied.result()
+            lost += body(object_store) != new
+    assert lost == 0
+    assert 0 <= first < 60
 
 
 def test_copy_in_place_of_nothing_is_an_error(mover: Mover, stored: Details) -> None:
