@@ -12,7 +12,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from storage import commands, commands_backup, commands_lifecycle, commands_restore, console
+from storage import (
+    commands,
+    commands_backup,
+    commands_cold,
+    commands_lifecycle,
+    commands_restore,
+    commands_tier,
+    console,
+)
 from storage.errors import EXIT_FAILED, MachineFault, StorageError
 
 
@@ -70,6 +78,8 @@ def parser() -> argparse.ArgumentParser:
     _backup_parser(verbs)
     _restore_parser(verbs)
     commands_lifecycle.add_parser(verbs)
+    commands_tier.add_parser(verbs)
+    commands_cold.add_parser(verbs)
     return top
 
 

@@ -36,11 +36,12 @@ class Rewritten:
 
     ``done``: it is compressed as ``coding`` says, and ``after`` is what a HEAD answered. ``skipped``: it
     stays as it is for the reason ``why``, which holds as long as its bytes do; ``damaged``: and what it says
-    of itself is wrong. ``overtaken``: gone or another by now.
+    of itself is wrong. ``overtaken``: gone or another by now. ``before`` is what it was, where that was seen.
     """
 
     status: Status
     why: str = ""
+    before: Details | None = None
     after: Details | None = None
     coding: Coding | None = None
     damaged: bool = False
@@ -263,7 +264,7 @@ def decompress(rewriter: Rewriter, key: ObjectKey) -> Rewritten:
         now = rewriter.details(key)  # ours after all, where only the answer was lost
     if coding_of(key, now.attributes) or now.info.size != coding.size:
         return Rewritten(status="overtaken", why="written anew since it was seen")
-    return Rewritten(status="done", after=now, coding=coding)
+    return Rewritten(status="done", before=seen, after=now, coding=coding)
 
 
 def _unpack(rewriter: Rewriter, seen: Details, coding: Coding) -> None:

@@ -85,10 +85,7 @@ class CompressObject:
     ) -> Outcome:
         if made.status == "overtaken":
             return Outcome("skipped", made.why, self.size)
-        memory = known or Memory(
-            key=ObjectKey(self.key), etag=self.etag, size=self.size, object_class=self.object_class
-        )
-        memory = replace(memory, object_class=self.object_class, owner=self._owner)
+        memory = self._remembered(known, made)
         if made.status == "skipped":
             findings.memories.append(
                 replace(memory, etag=self.etag, size=self.size, coding="skipped", skipped=made.why)
@@ -101,6 +98,19 @@ class CompressObject:
         )
         findings.savings.append(self._saving(made, work))
         return Outcome("done", bytes=self.size)
+
+    def _remembered(self, known: Memory | None, made: rewrite.Rewritten) -> Memory:
+        """What is remembered so far, where it is of these bytes; where they are sent to stays remembered."""
+        same = {self.etag, made.after.info.etag if made.after else ""}
+        if known and known.etag in same:
+            return known
+        return Memory(
+            key=ObjectKey(self.key),
+            etag=self.etag,
+            size=self.size,
+            object_class=self.object_class,
+            owner=self._owner,
+        )
 
     @property
     def _owner(self) -> JobId | None:

@@ -1,0 +1,172 @@
+"""What ``storage get`` and ``storage decompress`` do, and their part of the parser."""
+
+from __future__ import annotations
+
+import re
+import sys
+import uuid
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
+
+from rich.table import Column, Table
+
+from storage import commands, connect, console
+from storage.cold import reading
+from storage.cold.tier_log import PROCESSED
+from storage.cold.uncompress import uncompress
+from storage.cold_errors import ContentDamaged
+from storage.cold_model import coding_of
+from storage.engine import guard
+from storage.errors import EXIT_FAILED, ObjectMissing, UsageError
+from storage.model import JobId, ObjectKey, Outcome, Prefix
+from storage.ports import Stores
+
+THREADS = 16  # looks at once
+SHOWN = 20  # objects told of one by one
+RUN = "by hand"  # the run of the ledger's entries is this and a word of its own
+
+
+def add_parser(verbs: Any) -> None:
+    """``storage get`` and ``storage decompress``."""
+    one = _verb(verbs, "get", "an object's original bytes, however it is stored", get)
+    one.add_argument("key", metavar="KEY")
+    one.add_argument("-o", "--output", default="", metavar="FILE", help="into this file, not to stdout")
+    one.add_argument(
+        "--range", default="", metavar="A-B", help="only bytes A to B (both counted; A-: to the end)"
+    )
+    one = _verb(verbs, "decompress", "put originals back in the place of what was compressed", decompress)
+    one.add_argument("keys", nargs="*", metavar="KEY")
+    one.add_argument("--job", default="", metavar="JOB", help="all compressed objects of a job")
+    one.add_argument("--apply", action="store_true", help="do it; without, it is only shown")
+
+
+def _verb(verbs: Any, name: str, help: str, does: object) -> ArgumentParser:
+    one: ArgumentParser = verbs.add_parser(name, help=help, description=help)
+    one.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    one.set_defaults(does=does)
+    return one
+
+
+def get(args: Namespace) -> int:
+    """The bytes, checked; what is damaged ends in an error, and a file appears only when it is whole."""
+    start, length = _range(args.range)
+    if args.json and not args.output:
+        raise UsageError("With --json the bytes need a file: -o FILE.")
+    key = ObjectKey(args.key)
+    with connect.stores(commands.settings()) as stores:
+        with _sink(args.output) as sink:
+            size = _copy(reading.read(stores.rewriter, key, start, length), sink)
+        stores.cold.touch([key], stores.clock())
+    if args.json:
+        console.emit_json({"key": key, "file": args.output, "bytes": size})
+    return 0
+
+
+def _range(text: str) -> tuple[int, int | None]:
+    """Start and length of ``A-B``. Raises UsageError."""
+    if not text:
+        return 0, None
+    found = re.fullmatch(r"(\d{1,18})-(\d{0,18})", text)
+    if not found or (found[2] and int(found[2]) < int(found[1])):
+        raise UsageError(f"--range is {text!r}; it looks like 0-499, or 500- for all from there on.")
+    start = int(found[1])
+    return start, int(found[2]) - start + 1 if found[2] else None
+
+
+def _copy(pieces: Iterable[bytes], sink: BinaryIO) -> int:
+    size = 0
+    for piece in pieces:
+        sink.write(piece)
+        size += len(piece)
+    sink.flush()
+    return size
+
+
+@contextmanager
+def _sink(path: str) -> Iterator[BinaryIO]:
+    """stdout; or a file that takes its name when all is in it, and is not there otherwise."""
+    if path in ("", "-"):
+        yield sys.stdout.buffer
+        return
+    target = Path(path)
+    if target.is_dir():
+        raise UsageError(f"-o {path} is a folder; name a file in it.")
+    with TemporaryDirectory(dir=target.parent, prefix=".storage-get-") as folder:
+        part = Path(folder) / "part"
+        with part.open("xb") as file:
+            yield file
+        part.replace(target)
+
+
+def decompress(args: Namespace) -> int:
+    """Show what is compressed, and with --apply put the originals back; red where one could not be."""
+    if bool(args.keys) == bool(args.job):
+        raise UsageError("Name objects, or a job by --job: one of the two.")
+    with connect.stores(commands.settings()) as stores:
+        found = list(_compressed(stores, _keys(stores, args)))
+        outcomes = list(_restore(stores, found)) if args.apply else []
+    if args.json:
+        console.emit_json({"objects": found, "outcomes": outcomes})
+    else:
+        _show(found, outcomes, applied=args.apply)
+    return EXIT_FAILED if any(one["status"] == "failed" for one in outcomes) else 0
+
+
+def _keys(stores: Stores, args: Namespace) -> Iterator[ObjectKey]:
+    if args.job:
+        yield from (info.key for info in stores.objects.scan(Prefix(f"{PROCESSED}{JobId(args.job)}/")))
+    else:
+        yield from map(ObjectKey, args.keys)
+
+
+def _compressed(stores: Stores, keys: Iterable[ObjectKey]) -> Iterator[dict[str, Any]]:
+    """Each object that says it was compressed by us, or that something is wrong with."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        for found in pool.map(lambda key: _look(stores, key), keys):
+            if found:
+                yield found
+
+
+def _look(stores: Stores, key: ObjectKey) -> dict[str, Any] | None:
+    try:
+        now = stores.rewriter.details(key)
+        coding = coding_of(key, now.attributes)
+    except (ObjectMissing, ContentDamaged) as error:
+        return {"key": key, "stored": None, "original": None, "codec": "", "wrong": str(error)}
+    if coding is None:
+        return None
+    return {"key": key, "stored": now.info.size, "original": coding.size, "codec": coding.codec, "wrong": ""}
+
+
+def _restore(stores: Stores, found: Iterable[dict[str, Any]]) -> Iterator[dict[str, str]]:
+    guard.world(stores, stores.clock())
+    run_id, done = f"{RUN} {uuid.uuid4().hex[:8]}", 0
+    for one in found:
+        guard.running(stores)
+        key = ObjectKey(one["key"])
+        made = Outcome("failed", one["wrong"]) if one["wrong"] else uncompress(stores, key, run_id)
+        done += made.status == "done"
+        yield {"key": key, "status": made.status, "why": made.detail}
+    stores.runs.audit("decompress", run_id, {"done": done, "by": commands.who()})
+
+
+def _show(found: list[dict[str, Any]], outcomes: list[dict[str, str]], *, applied: bool) -> None:
+    table = Table(Column("object", overflow="fold"), "stored", "original", "codec", "became")
+    became = {one["key"]: f"{one['status']} {one['why']}".strip() for one in outcomes}
+    for one in found[:SHOWN]:
+        sizes = ("-", "-") if one["wrong"] else (console.size(one["stored"]), console.size(one["original"]))
+        what = became.get(one["key"], one["wrong"])
+        table.add_row(console.shown(one["key"]), *sizes, one["codec"], console.shown(what))
+    if not found:
+        console.out.print("Nothing of it is compressed by `storage`.")
+        return
+    console.out.print(table)
+    if len(found) > SHOWN:
+        console.out.print(f"... and {len(found) - SHOWN:,} more; --json shows every one.")
+    if not applied:
+        console.out.print("Nothing was changed: --apply puts the originals back.")
