@@ -197,13 +197,13 @@ def _install(site: Lifecycle, wanted: Plan) -> tuple[bytes, Applied]:
             raise LifecycleChanged(f"planned on {digest(wanted.found)[:12]}, there is {digest(now)[:12]}")
         left_out = _put_what_is_taken(site, wanted) if wanted.changes else {}
         sent, back = _looked(site, wanted, left_out)
+        _only_ours_differ(back)
         if unheld := back.ours:
             left_out |= {id: _left(wanted, id, f"the store altered it: {why}") for id, why in unheld.items()}
             site_put(site.rules, wanted.configuration.with_ours(wanted.raw(without=left_out)))
             sent, back = _looked(site, wanted, left_out)
-        if back.somebody:
-            raise LifecycleChanged(f"while it was applied, somebody else changed {back.somebody}")
-        if back.foreign or back.ours:
+            _only_ours_differ(back)
+        if back.ours:
             raise LifecycleNotHeld(back.words())
     except LifecycleChanged:
         raise  # what stands is somebody's newest wish
@@ -212,6 +212,14 @@ def _install(site: Lifecycle, wanted: Plan) -> tuple[bytes, Applied]:
         raise
     changed = tuple(change.id for change in wanted.changes if change.id not in left_out)
     return back.document, Applied(number=0, changed=changed, left_out=left_out, reordered=back.reordered)
+
+
+def _only_ours_differ(back: Readback) -> None:
+    """Raises LifecycleChanged where another hand was at it, LifecycleNotHeld where others' rules lost."""
+    if back.somebody:
+        raise LifecycleChanged(f"while it was applied, somebody else changed {back.somebody}")
+    if back.foreign:
+        raise LifecycleNotHeld(back.words())
 
 
 def _put_what_is_taken(site: Lifecycle, wanted: Plan) -> dict[str, LeftOut]:

@@ -13,7 +13,7 @@ from storage.lifecycle_ports import Version
 from storage.model import BucketName
 from storage.testing.traffic import Traffic
 
-Dialect = Literal["minio", "ministack"]
+Dialect = Literal["minio", "ministack", "exact"]
 #: What a store keeps of a rule; everything else is dropped without a word.
 _KEPT = {
     "ID", "Status", "Filter", "And", "Prefix", "Tag", "Key", "Value", "ObjectSizeGreaterThan", "Date",
@@ -29,6 +29,7 @@ _CLASSES = ("STANDARD_IA", "GLACIER", "GLACIER_IR", "DEEP_ARCHIVE", "ONEZONE_IA"
 class MemoryBucketRules:
     """A BucketRules in memory. ``tiers`` are the registered remote tiers of a MinIO.
 
+    The dialect ``exact`` takes all and keeps its very bytes, as AWS nearly does.
     ``traffic`` counts requests and lets a test step in; ``loses`` names elements the store drops.
     """
 
@@ -53,11 +54,12 @@ class MemoryBucketRules:
     def put(self, document: bytes) -> None:
         self.traffic("put")
         rules = [piece.node for piece in read(document).rules if piece.node is not None]
-        if why := self._refuses(rules):
+        if self.dialect != "exact" and (why := self._refuses(rules)):
             raise StoreRefused(self.bucket, why)
         inner = "".join(self._kept(rule) for rule in rules)
         self.puts.append(document)
-        self.document = f"<LifecycleConfiguration>{inner}</LifecycleConfiguration>".encode()
+        kept = f"<LifecycleConfiguration>{inner}</LifecycleConfiguration>".encode()
+        self.document = document if self.dialect == "exact" else kept
         self.traffic("put done")
 
     def clear(self) -> None:
