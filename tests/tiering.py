@@ -41,5 +41,10 @@ def install(boto: Any, bucket: str, *rules: dict[str, Any]) -> None:
 
 def held_by(cold: ObjectStore) -> int:
     """How many objects the second store holds."""
+    return len(names_in(cold))
+
+
+def names_in(cold: ObjectStore) -> set[str]:
+    """What it calls them; no name is given twice."""
     found = cold_store.client(cold).list_objects(bucket_name=cold_store.BUCKET, recursive=True)
-    return sum(1 for _ in found)
+    return {str(one.object_name) for one in found}

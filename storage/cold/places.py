@@ -51,7 +51,9 @@ def places(stores: Stores) -> Places:
 def _why_not(tier: Tier, name: str) -> str:
     if not name:
         return f"this store has no tier {tier}: no storage class for it held, and STORAGE_TIERS names none"
+    case = "; such names are upper case" if name != name.upper() else ""
     return (
         f"the tier {tier} is set to {name}, which is no storage class that held (`storage probe`), and no "
         f"rule of the bucket moves there what is tagged tier={tier} (`storage lifecycle apply` installs it)"
+        f"{case}"
     )

@@ -1,0 +1,58 @@
+"""An S3 endpoint that ignores storage classes without a word: a proxy that takes the header off each request.
+
+Behind it is ministack, which does not compare the signature of a header it never got.
+"""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import urlsplit
+
+HOP = {"connection", "transfer-encoding", "content-length"}
+DEAF_TO = "x-amz-storage-class"
+
+
+@contextmanager
+def deaf(endpoint_url: str) -> Iterator[str]:
+    """The address of such an endpoint in front of another."""
+    where = urlsplit(endpoint_url)
+
+    class Proxy(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def forward(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            headers = {name: value for name, value in self.headers.items() if name.lower() != DEAF_TO}
+            onward = http.client.HTTPConnection(where.hostname or "", where.port, timeout=30)
+            onward.request(self.command, self.path, body, headers)
+            answer = onward.getresponse()
+            told = answer.read()
+            self.send_response_only(answer.status, answer.reason)
+            for name, value in answer.getheaders():
+                if name.lower() not in HOP:
+                    self.send_header(name, value)
+            length = answer.getheader("content-length") if self.command == "HEAD" else str(len(told))
+            self.send_header("Content-Length", length or "0")
+            self.end_headers()
+            self.wfile.write(told)
+            onward.close()
+
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = forward
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    server.daemon_threads = True
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
