@@ -17,7 +17,9 @@ from storage import (
     commands_backup,
     commands_cold,
     commands_lifecycle,
+    commands_presign,
     commands_restore,
+    commands_savings,
     commands_tier,
     console,
 )
@@ -80,6 +82,8 @@ def parser() -> argparse.ArgumentParser:
     commands_lifecycle.add_parser(verbs)
     commands_tier.add_parser(verbs)
     commands_cold.add_parser(verbs)
+    commands_savings.add_parser(verbs)
+    commands_presign.add_parser(verbs)
     return top
 
 

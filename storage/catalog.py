@@ -148,7 +148,11 @@ _ALL = (
         ),
         limits=UNLIMITED,  # nothing is lost by it, and the budgets bound a night
         checks=(guard.replaces,),
-        steps=(("compress", "compress_cold_objects"), ("transition", "transition_tiers")),
+        steps=(
+            ("follow", "follow_up_transitions"),
+            ("compress", "compress_cold_objects"),
+            ("transition", "transition_tiers"),
+        ),
     ),
     MaintenanceJob(
         name="reap",

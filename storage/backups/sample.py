@@ -112,7 +112,7 @@ def _compared(objects: ObjectStore, drawn: list[ObjectInfo], begun: datetime) ->
         raise Refused(
             "sample",
             f"{gone} of {len(lasting)} sampled objects outside temp/ are not in the bucket any more. The "
-            "backup is whole, and may be what is left of them: find out where they went before it is proven again.",
+            "backup is whole, and may be what is left of them: find them, then prove it again.",
         )
     counts = Counter(verdict for _, verdict in found)
     return {"objects": len(found), **{name: counts[name] for name in ("equal", "written_since", "gone")}}

@@ -170,16 +170,22 @@ class FollowUp:
 
 def follow_up(stores: Stores, now: datetime, run_id: str = "") -> FollowUp:
     """Look again at all that is on its way: it has arrived, may yet come, is stuck, or was never asked."""
-    at = {place.tier: place for place in places(stores).by_tier.values()}
     total, moving = FollowUp(), stores.cold.moving()
-    with ThreadPoolExecutor(THREADS) as pool:
-        while chunk := list(islice(moving, CHUNK)):
-            looks = pool.map(lambda one: _later(stores.mover, one, at.get(one.tier), now), chunk)
-            results = list(zip(chunk, looks, strict=True))
-            enter([found for _, found in results if isinstance(found, Arrived)], stores, run_id)
-            stores.cold.remember([_after(one, found) for one, found in results if _after(one, found) != one])
-            total = _plus(total, results)
+    while chunk := list(islice(moving, CHUNK)):
+        total = _plus(total, list(zip(chunk, follow(chunk, stores, now, run_id), strict=True)))
     return total
+
+
+def follow(moving: Sequence[Memory], stores: Stores, now: datetime, run_id: str) -> list[Outcome]:
+    """What became of each: done (arrived), skipped (never asked, or another object by now), or failed: stuck
+    for the reason told, or still to be waited for where none is told. All is remembered."""
+    at = {place.tier: place for place in places(stores).by_tier.values()}
+    with ThreadPoolExecutor(THREADS) as pool:
+        looks = pool.map(lambda one: _later(stores.mover, one, at.get(one.tier), now), moving)
+        results = list(zip(moving, looks, strict=True))
+    enter([found for _, found in results if isinstance(found, Arrived)], stores, run_id)
+    stores.cold.remember([_after(one, found) for one, found in results if _after(one, found) != one])
+    return [found for _, found in results]
 
 
 def _later(mover: Mover, one: Memory, place: TierPlace | None, now: datetime) -> Outcome:

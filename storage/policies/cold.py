@@ -18,7 +18,7 @@ from storage.cold_model import (
     class_of,
     codec_for,
 )
-from storage.engine.actions import Action, CompressObject, Keep, TransitionObject
+from storage.engine.actions import Action, CompressObject, FollowObject, Keep, TransitionObject
 from storage.model import Job, ObjectInfo, Owned, Prefix, owner_of
 from storage.policies.base import LOOK_UP, span, with_jobs
 from storage.ports import Stores
@@ -71,7 +71,10 @@ class ColdObjects:
     steps: tuple[str, ...] = ("compress", "transition")
     prefixes: tuple[Prefix, ...] = field(default=(PROCESSED,))
 
-    def select(self, stores: Stores, as_of: datetime) -> Iterator[Candidate]:
+    def select(self, stores: Stores, as_of: datetime) -> Iterator[Candidate | Memory]:
+        """What earlier nights sent and did not see arrive, then the objects of one listing."""
+        if "transition" in self.steps:
+            yield from stores.cold.moving()
         found = places(stores)
         for prefix in self.prefixes:
             things = with_jobs(
@@ -80,12 +83,15 @@ class ColdObjects:
             while chunk := list(islice(things, LOOK_UP)):
                 yield from _candidates(chunk, stores, found)
 
-    def plan(self, items: Iterable[Candidate], as_of: datetime) -> Iterator[Action | Keep]:
+    def plan(self, items: Iterable[Candidate | Memory], as_of: datetime) -> Iterator[Action | Keep]:
         """In chunks: first what is compressed, then what is moved: an object is smaller when it goes."""
         budget, stream = Budget(self.budget), iter(items)
         while chunk := list(islice(stream, LOOK_UP)):
             moves: list[Action | Keep] = []
             for item in chunk:
+                if isinstance(item, Memory):
+                    yield _follow(item)
+                    continue
                 decided = list(self._decide(item, as_of, budget))
                 yield from (one for one in decided if not isinstance(one, TransitionObject))
                 moves += [one for one in decided if isinstance(one, TransitionObject)]
@@ -143,7 +149,7 @@ class ColdObjects:
 
     def _where(self, item: Candidate, idle: timedelta) -> tuple[Tier, str]:
         """The tier it goes to, and why it does not go there tonight ('' where it does)."""
-        info, rule = item.info, item.rule
+        info, rule, memory = item.info, item.rule, item.memory
         wanted = _wanted(rule, idle, self.older_than)
         if "transition" not in self.steps:
             return wanted, "moving is not asked for"
@@ -153,7 +159,16 @@ class ColdObjects:
             return wanted, f"{_tier(item)} already"
         if wanted not in item.places.by_tier:
             return wanted, item.places.why_not(wanted)
+        if memory and memory.etag == info.etag and memory.tier_state in ("asked", "stuck"):
+            return wanted, f"on its way to {memory.tier}"
         return wanted, f"too small for {wanted}" if info.size < rule.smallest else ""
+
+
+def _follow(memory: Memory) -> FollowObject:
+    since = f"{memory.asked_at:%Y-%m-%d %H:%M} UTC" if memory.asked_at else "an earlier night"
+    return FollowObject(
+        key=memory.key, size=memory.size, tier=memory.tier, reason=f"asked to move to {memory.tier}, {since}"
+    )
 
 
 def _candidates(chunk: list[Owned], stores: Stores, found: Places) -> Iterator[Candidate]:

@@ -19,6 +19,7 @@ from storage.engine.actions import (
     CondemnObject,
     DeleteObject,
     FailJob,
+    FollowObject,
     PruneBackup,
     ReapFile,
     ReapJob,
@@ -178,6 +179,7 @@ ACTIONS: list[Action] = [
         owner_updated_at=T,
         reason="r",
     ),
+    FollowObject(key=KEY, size=2, tier="cold", reason="r"),
     TransitionObject(
         key=KEY,
         size=2,

@@ -9,7 +9,7 @@ import pytest
 
 from storage.capabilities import Capabilities
 from storage.cold_model import CLASSES, ColdSite, Memory, Rule, class_of
-from storage.engine.actions import Action, CompressObject, Keep, TransitionObject
+from storage.engine.actions import Action, CompressObject, FollowObject, Keep, TransitionObject
 from storage.model import JobId, ObjectKey, Prefix
 from storage.policies.cold import ColdObjects
 from storage.ports import Stores
@@ -221,14 +221,19 @@ def test_one_listing_whatever_there_is_to_do(cold: World) -> None:
     assert cold.objects.requests == {"list": 3, "rules": 1}
 
 
-def test_what_was_asked_to_move_is_seen_to_again(cold: World) -> None:
-    """The next night looks whether it has arrived: by the same action, which repeats harmlessly."""
+def test_what_was_asked_to_move_is_followed_up_and_not_asked_again(cold: World) -> None:
+    """Also where its job was pinned or read meanwhile: it is on its way all the same."""
     key = "processed/j/raw/video.mp4"
     cold.put(key, 100 * DAY, BIG)
-    remember(
-        cold, key, coding="skipped", skipped="video", tier="cold", tier_state="asked", asked_at=NOW - DAY
+    sent = {"tier": "cold", "tier_state": "asked", "asked_at": NOW - DAY}
+    remember(cold, key, coding="skipped", skipped="video", **sent)
+    first, second = decide(cold)
+    assert first == FollowObject(
+        key=ObjectKey(key), size=len(BIG), tier="cold", reason="asked to move to cold, 2026-03-07 02:00 UTC"
     )
-    assert told(decide(cold)) == [("raw/video.mp4", "transition")]
+    assert second.reason == "video and on its way to cold"
+    cold.stores.cold.pin(JobId("j"), "in court", "tom")
+    assert [type(one) for one in decide(cold)] == [FollowObject, Keep]
 
 
 def test_a_prefix_may_be_asked_for(cold: World) -> None:

@@ -9,6 +9,7 @@ from storage.engine.actions.backups import PruneBackup
 from storage.engine.actions.base import Action, Keep, Work, decode, encode
 from storage.engine.actions.compress import CompressObject
 from storage.engine.actions.files import CondemnFile, ReapFile, RemoveFolder
+from storage.engine.actions.follow import FollowObject
 from storage.engine.actions.jobs import CondemnJob, FailJob, ReapJob
 from storage.engine.actions.objects import CondemnObject, DeleteObject, ReapObject
 from storage.engine.actions.transition import TransitionObject
@@ -30,6 +31,7 @@ VERBS: dict[str, type[Action]] = {
         PruneBackup,
         CompressObject,
         TransitionObject,
+        FollowObject,
     )
 }
 
@@ -43,6 +45,7 @@ __all__ = [
     "CondemnObject",
     "DeleteObject",
     "FailJob",
+    "FollowObject",
     "Keep",
     "PruneBackup",
     "ReapFile",

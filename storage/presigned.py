@@ -1,0 +1,65 @@
+"""Links to a job's files, which open without keys until they expire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from minio import Minio
+
+from storage.errors import ConfigError, UsageError
+from storage.model import JobId, ObjectKey
+
+LONGEST = timedelta(days=7)  # S3 signs for no longer
+#: What may be downloaded of a job, and where it lies below ``processed/JOB/``.
+FILES = {
+    "360p": "360p/video_360p.mp4",
+    "720p": "720p/video_720p.mp4",
+    "audio": "audio/audio.mp3",
+    "transcript_txt": "transcription/transcript.txt",
+    "transcript_srt": "transcription/transcript.srt",
+    "transcript_vtt": "transcription/transcript.vtt",
+    "transcript_json": "transcription/transcript.json",
+    "hls_360p": "360p/segments/playlist.m3u8",
+    "hls_720p": "720p/segments/playlist.m3u8",
+    "metadata": "metadata.json",
+    "original": "raw/video_original.mp4",
+}
+
+
+class PresignedURLGenerator:
+    """Signs links; asks nobody. ``client`` knows its region, ``noted`` is told of each key that is given out.
+
+    A link to an object is good whatever form it is stored in: its key never changes.
+    """
+
+    def __init__(
+        self, client: Minio, bucket: str, noted: Callable[[ObjectKey], None] = lambda key: None
+    ) -> None:
+        self.client, self._bucket, self._noted = client, bucket, noted
+
+    def generate_download_url(
+        self, job_id: str, file_type: str, expires: timedelta = timedelta(hours=1)
+    ) -> str:
+        """Raises ValueError for a file type there is none of, UsageError for a time that cannot be signed."""
+        if file_type not in FILES:
+            raise ValueError(f"Invalid file_type: {file_type}. It may be {', '.join(FILES)}.")
+        return self.url(ObjectKey(f"processed/{JobId(job_id)}/{FILES[file_type]}"), expires)
+
+    def url(self, key: ObjectKey, expires: timedelta = timedelta(hours=1)) -> str:
+        """A link to any object of the bucket."""
+        if not timedelta(seconds=1) <= expires <= LONGEST:
+            raise UsageError(f"A link holds from 1 s to 7 days, not {expires}.")
+        made = self.client.presigned_get_object(self._bucket, key, expires=expires)
+        self._noted(key)
+        return made
+
+
+def client(url: str, region: str, access_key: str, secret_key: str) -> Minio:
+    """A client that signs for the address people open, which need not be the one this machine uses."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
+        raise ConfigError(f"STORAGE_PUBLIC_ENDPOINT_URL is {url!r}; it looks like https://files.example.org.")
+    secure = parts.scheme == "https"
+    return Minio(parts.netloc, access_key=access_key, secret_key=secret_key, region=region, secure=secure)
