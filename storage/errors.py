@@ -119,6 +119,12 @@ class TransientFault(StorageError):
     transient = True
 
 
+class NoRoom(StorageError):
+    """{0} has no room left: {1}"""
+
+    next_step = "Make room where it keeps its data, then run it again."
+
+
 class BucketMissing(StorageError):
     """There is no bucket {0!r}."""
 

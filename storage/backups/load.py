@@ -47,7 +47,11 @@ def load(
     """
     major, lacking = manifest.database.major, _lacking(manifest, url)
     picked = _picked(lacking, wanted)
-    with fetched(manifest.part("dump"), vault) as file, _listed(picked, file, major, keys) as listed:
+    with (
+        pg_scratch.machine_faults(),
+        fetched(manifest.part("dump"), vault) as file,
+        _listed(picked, file, major, keys) as listed,
+    ):
         chosen = [*([] if access else ["--no-owner", "--no-acl"]), *listed, *options]
         try:
             with pg_dump.restore(url, major, chosen) as stdin:

@@ -17,9 +17,19 @@ from storage.backups.fetch import Nowhere, pour
 from storage.backups.load import load
 from storage.backups.sealing import identities
 from storage.backups.site import Site, as_recorded
-from storage.errors import BackupDamaged, NoPostgresProgram, NoSuchBackup, NotProven
+from storage.errors import (
+    BackupDamaged,
+    NoPostgresProgram,
+    NoRoom,
+    NoSuchBackup,
+    NotProven,
+    ScratchFault,
+    TransientFault,
+    Unreachable,
+)
 from storage.model import ObjectKey
 from storage.stores import pg_content, pg_programs, pg_proof, pg_scratch
+from storage.stores.postgres import DATABASE
 
 Certificate = dict[str, Any]
 
@@ -156,17 +166,34 @@ def differences(expected: DatabaseFacts, found: DatabaseFacts) -> list[str]:
 
 @contextmanager
 def scratch(site: Site, manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """An empty database to restore into, and in words where it is: on a throw-away server, or beside ours."""
+    """An empty database to restore into, and in words where it is: on a throw-away server, or beside ours.
+
+    Raises ScratchFault where the machine that it is on fails, or ours does.
+    """
     facts, own = manifest.database, site.settings.database_url
     name = pg_scratch.scratch_name(own, manifest.id.replace("-", "_").lower())
-    if _throw_away(site, facts.major):
-        with pg_scratch.server(facts.major) as server, pg_scratch.database(server, name, facts.locale) as url:
-            yield f"a throw-away server of version {facts.major}", url
-        return
-    for left in pg_scratch.leftovers(own):
-        pg_scratch.drop(own, left)
-    with pg_scratch.database(own, name, facts.locale) as url:
-        yield "a scratch database beside the pipeline's", url
+    with pg_scratch.machine_faults():
+        if _throw_away(site, facts.major):
+            with _apart(facts.major) as server:
+                pg_scratch.create(server, name, facts.locale)
+                yield f"a throw-away server of version {facts.major}", pg_scratch.beside(server, name)
+            return
+        for left in pg_scratch.leftovers(own):
+            pg_scratch.drop(own, left)
+        with pg_scratch.database(own, name, facts.locale) as url:
+            yield "a scratch database beside the pipeline's", url
+
+
+@contextmanager
+def _apart(major: int) -> Iterator[str]:
+    """A throw-away server, which nothing but the proof works on: that it fails is its machine's fault."""
+    with pg_scratch.server(major) as url:
+        try:
+            yield url
+        except (NoRoom, TransientFault, Unreachable) as error:
+            if error.args[0] == DATABASE:  # it is not the object store's
+                raise ScratchFault(str(error.args[1])) from error
+            raise
 
 
 def _throw_away(site: Site, major: int) -> bool:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, fields
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from storage.capabilities import Capabilities
@@ -68,9 +68,16 @@ class PostgresRuns:
             try:
                 yield still_held
             finally:
-                if not connection.invalidated:
-                    self._sql.rows_in(connection, "unlock", job=job, shared=shared)
-                    connection.commit()
+                self._unlock(connection, job, shared)
+
+    def _unlock(self, connection: Connection, job: str, shared: bool) -> None:
+        """A session that is gone has freed it; that must not hide what ended the block."""
+        try:
+            if not connection.invalidated:
+                self._sql.rows_in(connection, "unlock", job=job, shared=shared)
+                connection.commit()
+        except DBAPIError:
+            connection.invalidate()
 
     def finished(self, run_id: str) -> dict[int, tuple[int, ...]]:
         return {row["number"]: tuple(row["not_done"]) for row in self._sql.rows("finished", run_id=run_id)}

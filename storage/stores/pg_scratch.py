@@ -20,7 +20,7 @@ import psycopg2
 from psycopg2 import sql
 from sqlalchemy.engine import URL, make_url
 
-from storage.errors import RightsMissing, ScratchFault, TargetInUse
+from storage.errors import RightsMissing, ScratchFault, StorageError, TargetInUse
 from storage.stores import pg_programs
 from storage.stores.child import spawn
 from storage.stores.postgres import translated
@@ -33,6 +33,15 @@ SETTINGS = (
     "autovacuum=off", "max_locks_per_transaction=1024", "max_wal_size=4GB", "maintenance_work_mem=256MB",
     "unix_socket_directories=", "listen_addresses=127.0.0.1", "timezone=UTC", "log_timezone=UTC",
 )  # fmt: skip
+
+
+@contextmanager
+def machine_faults() -> Iterator[None]:
+    """What this machine refuses, such as room on its disk, is no fault of what is restored."""
+    try:
+        yield
+    except OSError as error:
+        raise ScratchFault(str(error)) from error
 
 
 @contextmanager
@@ -130,12 +139,18 @@ def _await(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
 
 @contextmanager
 def database(url: str, name: str, locale: Sequence[str]) -> Iterator[str]:
-    """The URL of a new, empty database ``name`` on the server of ``url``, dropped when the block ends."""
+    """The URL of a new, empty database ``name`` on the server of ``url``, dropped when the block ends.
+
+    When the block raises, that is what is told, even where the server cannot drop: see :func:`leftovers`.
+    """
     create(url, name, locale)
     try:
         yield beside(url, name)
-    finally:
-        drop(url, name)
+    except BaseException:
+        with suppress(StorageError):
+            drop(url, name)
+        raise
+    drop(url, name)
 
 
 def beside(url: str, name: str) -> str:

@@ -7,7 +7,7 @@ for. A database says by its comment what it is to us (a ``mark``); one without i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ import psycopg2
 from psycopg2 import sql
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
 from storage.errors import (
     DatabaseBusy,
@@ -89,7 +90,8 @@ def desk(url: str, name: str) -> Iterator[Desk]:
             raise JobBusy(f"a restore of the database {name!r}")
         yield made
     finally:
-        session.close()
+        with suppress(DBAPIError):  # of a server that went away: what that stopped was told already
+            session.close()
         engine.dispose()
 
 
@@ -121,7 +123,8 @@ def look(desk: Desk, url: str, name: str) -> Database | None:
         return None
     sessions = tuple(f"{one.program} as {one.role}" for one in _sessions(desk, name))
     found = Database(**rows[0], sessions=sessions)
-    return found if sessions or found.template else _opened(found, pg_scratch.beside(url, name))
+    closed = sessions or found.template or found.mark == UNFINISHED  # which a half done DROP leaves invalid
+    return found if closed else _opened(found, pg_scratch.beside(url, name))
 
 
 def _opened(found: Database, url: str) -> Database:

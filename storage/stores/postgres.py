@@ -11,9 +11,18 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from storage.errors import AccessDenied, ConfigError, SchemaMissing, StorageError, TransientFault, Unreachable
+from storage.errors import (
+    AccessDenied,
+    ConfigError,
+    NoRoom,
+    SchemaMissing,
+    StorageError,
+    TransientFault,
+    Unreachable,
+)
 from storage.stores.sqlfiles import queries
 
+DATABASE = "The database"  # the party that errors name
 CONNECT_TIMEOUT = 10  # seconds
 STATEMENT_TIMEOUT = "10min"
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -30,6 +39,7 @@ _TRANSIENT = {
     "08003",
     "08001",
 }
+_FULL = {"53100", "53200", "53400"}
 _MISSING = {"42P01", "3F000", "42703", "42883"}
 _DENIED = {"28P01", "28000", "42501"}
 
@@ -109,13 +119,15 @@ def _ours(error: BaseException | None) -> StorageError:
     lines = str(error).strip().splitlines()
     said = lines[0] if lines else type(error).__name__
     if code in _DENIED or "authentication failed" in said:
-        return AccessDenied("The database", said)
+        return AccessDenied(DATABASE, said)
     if code in _MISSING:
         return SchemaMissing(said)
     if code == _LOCK_NOT_AVAILABLE:
-        return TransientFault("The database", f"{said}: run it again when the table is free")
+        return TransientFault(DATABASE, f"{said}: run it again when the table is free")
     if code in _TRANSIENT:
-        return TransientFault("The database", said)
+        return TransientFault(DATABASE, said)
+    if code in _FULL:
+        return NoRoom(DATABASE, said)
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
-        return Unreachable("The database", said)
+        return Unreachable(DATABASE, said)
     return StorageError(f"The database refused a statement: {said}")
