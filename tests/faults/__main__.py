@@ -8,15 +8,20 @@ import secrets
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from tests.faults import backups, campaign, window
+from devstack.objectstore import ObjectStore
+from tests.faults import backups, campaign, disk, window
 from tests.faults.arena import Race, Report, play
-from tests.faults.campaign import Result
-from tests.faults.place import Place, places, yards
+from tests.faults.crew import Result, Trial
+from tests.faults.place import Place, places, servers
 from tests.faults.races import RACES
 from tests.faults.scenarios import ALL
 from tests.faults.transports import warm
-from tests.faults.yard import Yard
+from tests.faults.yard import open_yard
 
 Score = tuple[int, int]  # survived, of so many
 
@@ -33,8 +38,8 @@ def main() -> int:
             if not asked.only:
                 scores += _races(here[0], here[-1], asked)
     if not asked.only:
-        with yards(asked.store, asked.workers) as there:
-            scores.append(_backups(there, asked))
+        with servers(asked.store) as (store, _, home):
+            scores.append(_backups(store, home, asked))
     survived, total = (sum(column) for column in zip(*scores, strict=True))
     print(f"{time.monotonic() - begun:.0f} s, seed {asked.seed}\nsurvived {survived}/{total}")
     return 0 if survived == total else 1
@@ -62,34 +67,34 @@ def _crash_points(here: list[Place], asked: argparse.Namespace) -> Score:
         print(
             f"{scenario.name}: {len(log)} effects ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})"
         )
-    todo = campaign.spread(campaign.trials(recorded, asked.seed), asked.seed)
-    print(f"{len(todo)} trials", flush=True)
-    results: list[Result] = []
-    for result in campaign.carry_out(here, todo, asked.seconds):
-        results.append(result)
-        if result.violations:
-            print(f"VIOLATION {result.trial}\n    " + "\n    ".join(result.violations), flush=True)
-        if len(results) % 100 == 0:
-            print(f"{len(results)}/{len(todo)}", flush=True)
-    lost = sum(bool(result.violations) for result in results)
-    begun = len(results) if asked.seconds < float("inf") else len(todo)  # a worker that died lost its trials
-    print(f"crash points and faults: survived {len(results) - lost}/{begun}", flush=True)
-    return len(results) - lost, begun
+    todo = campaign.trials(recorded, asked.seed)
+    return _survived("crash points and faults", campaign.carry_out(here, todo, asked.seconds), todo, asked)
 
 
-def _backups(there: list[Yard], asked: argparse.Namespace) -> Score:
-    todo = backups.trials(there[0], backups.ACTS, asked.seed)
-    for name, count in Counter(trial.act.name for trial in todo).items():
+def _backups(store: ObjectStore, home: Path, asked: argparse.Namespace) -> Score:
+    if why := disk.refused():
+        print(f"no disk is filled, for there is no small one: {why}")
+    yards = [partial(open_yard, store, home)] * asked.workers
+    todo = backups.trials(yards[0], backups.ACTS, asked.seed)
+    for name, count in Counter(trial.of for trial in todo).items():
         print(f"{name}: {count} trials")
+    return _survived("crash points of backups", backups.carry_out(yards, todo, asked.seconds), todo, asked)
+
+
+def _survived(
+    what: str, results: Iterable[Result[Any]], todo: Sequence[Trial], asked: argparse.Namespace
+) -> Score:
+    """Tell each violation as it comes; in the end how many of the trials were survived."""
+    print(f"{len(todo)} trials", flush=True)
     done = lost = 0
-    for trial, wrong in backups.carry_out(there, todo, asked.seconds):
-        done, lost = done + 1, lost + bool(wrong)
-        if wrong:
-            print(f"VIOLATION {trial}\n    " + "\n    ".join(wrong), flush=True)
+    for result in results:
+        done, lost = done + 1, lost + bool(result.violations)
+        if result.violations:
+            print(f"VIOLATION {result}", flush=True)
         if done % 100 == 0:
             print(f"{done}/{len(todo)}", flush=True)
-    begun = done if asked.seconds < float("inf") else len(todo)
-    print(f"crash points of backups: survived {done - lost}/{begun}", flush=True)
+    begun = done if asked.seconds < float("inf") else len(todo)  # a worker that died lost its trials
+    print(f"{what}: survived {done - lost}/{begun}", flush=True)
     return done - lost, begun
 
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import random
 import tempfile
-import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from storage import catalog, connect
+from storage import catalog
 from storage.backups.database import backup_database
 from storage.backups.metadata import backup_minio_metadata
 from storage.backups.prove import prove
@@ -20,26 +15,45 @@ from storage.backups.restore import restore
 from storage.backups.site import Site
 from storage.backups.swap import swap
 from storage.engine import sweep
-from storage.errors import JobBusy, StorageError
-from storage.stores.postgres import connect as connect_engine
-from tests.faults.effects import MODES, Effect, Fault, Injector
-from tests.faults.fork import HUNG, Say, forked
-from tests.faults.transports import http_client, hurry, warm, watch_boto, watch_programs, watch_sql
-from tests.faults.trial import KILLS, STRUCK, Told
+from storage.stores import pg_swap
+from tests.faults import crew, disk, struck
+from tests.faults.crew import Opener, Result
+from tests.faults.effects import MACHINE, MODES, Effect, Fault, Injector, Kind, Mode
+from tests.faults.struck import Told
+from tests.faults.transports import watch_programs
 from tests.faults.yard import JOBS, Yard
 
-TIMEOUT = 60.0  # seconds a child may take before it counts as hung
+TIMEOUT = 90.0  # seconds a child may take before it counts as hung
 LATER = "written-after-the-backup"
+FULL: tuple[Mode, ...] = ("disk full", "temp full")
+SLOW: tuple[Mode, ...] = ("outage", "disk full")
+SHARE = 1 / 3
+_SERVER: tuple[Mode, ...] = ("restart", "outage", "disk full")
+
+
+def _nothing(yard: Yard, fault: Fault, told: Told) -> Iterator[str]:
+    yield from ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """``does`` is struck; ``wrong`` are the violations once it was repeated. ``before`` prepares the yard."""
+    """``does`` is struck; ``wrong`` are the violations once it was repeated. ``before`` prepares the yard.
+
+    ``never``: what must not even be right after the fault; ``machine``: what befalls its machine; ``every``:
+    besides, each mode of each effect, else of its programs only.
+    """
 
     name: str
     does: Callable[[Site, Yard], object]
     wrong: Callable[[Yard], Iterator[str]]
     before: Callable[[Yard], None] = lambda yard: None
+    never: Callable[[Yard, Fault, Told], Iterator[str]] = _nothing
+    machine: tuple[Mode, ...] = _SERVER
+    every: bool = True
+
+    def modes(self, kind: Kind) -> tuple[Mode, ...]:
+        usual = MODES[kind] if self.every or kind == "program" else ()
+        return (*usual, *(mode for mode in MACHINE.get(kind, ()) if mode in self.machine))
 
 
 # --- taking and proving ---------------------------------------------------------------------------
@@ -65,6 +79,27 @@ def _proven(yard: Yard) -> Iterator[str]:
         yield f"scratch databases are left: {left}"
 
 
+def _prove_apart(site: Site, yard: Yard) -> None:
+    prove(replace(site, settings=replace(site.settings, proof_server="throwaway")), yard.whole)
+
+
+def _proven_apart(yard: Yard) -> Iterator[str]:
+    yield from _proven(yard)
+    if left := yard.machine.left():
+        yield f"in the temp folder there still is {left}"
+
+
+def _called_damaged(yard: Yard, fault: Fault, told: Told) -> Iterator[str]:
+    """No fault of ours is the backup's; and what a full temp folder stopped is told as that."""
+    if (state := yard.catalogue()[yard.whole][1]) not in ("complete", "proven"):
+        yield f"the backup is called {state} for it: {told.error}"
+    if fault.mode == "temp full":
+        if told.error and not told.error.startswith("ScratchFault"):
+            yield f"no clear error: {told.error}"
+        if left := yard.machine.left():
+            yield f"in the temp folder there still is {left}"
+
+
 # --- pruning --------------------------------------------------------------------------------------
 def _prune(site: Site, yard: Yard) -> None:
     job = catalog.get("cleanup_old_backups")
@@ -82,13 +117,14 @@ def _pruned(yard: Yard) -> Iterator[str]:
 
 # --- restoring ------------------------------------------------------------------------------------
 def _restore(site: Site, yard: Yard) -> None:
-    restore(site.settings, site.stores.vault, yard.base)
+    if any(_restored(yard)):  # else the struck one had done it
+        restore(site.settings, site.stores.vault, yard.base)
 
 
 def _restored(yard: Yard) -> Iterator[str]:
-    made = [name for name in yard.databases() if name != yard.live]
-    if not any(yard.jobs(name) == JOBS for name in made):
-        yield f"no restored database among {made}"
+    made = {name: mark for name, mark in yard.marks().items() if name != yard.live}
+    if [yard.jobs(name) for name in made] != [JOBS] or pg_swap.UNFINISHED in made.values():
+        yield f"there is not one restored database: {made}"
 
 
 def _write_later(yard: Yard) -> None:
@@ -117,11 +153,15 @@ def _swapped(yard: Yard) -> Iterator[str]:
 ACTS = (
     Act(name="backup_database", does=lambda s, y: backup_database(s), wrong=_taken("database")),
     Act(name="backup_metadata", does=lambda s, y: backup_minio_metadata(s), wrong=_taken("metadata")),
-    Act(name="prove", does=lambda s, y: prove(s, y.whole), wrong=_proven),
+    Act(name="prove", does=lambda s, y: prove(s, y.whole), wrong=_proven, never=_called_damaged),
+    Act(
+        name="prove_apart", does=_prove_apart, wrong=_proven_apart, never=_called_damaged,
+        machine=("temp full",), every=False,
+    ),
     Act(name="cleanup_old_backups", does=_prune, wrong=_pruned),
-    Act(name="restore", does=_restore, wrong=_restored),
+    Act(name="restore", does=_restore, wrong=_restored, machine=(*_SERVER, "temp full")),
     Act(name="swap", does=_swap, wrong=_swapped, before=_write_later),
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -130,41 +170,22 @@ class Trial:
     fault: Fault
     number: int
 
+    @property
+    def of(self) -> str:
+        return self.act.name
+
     def __str__(self) -> str:
-        return f"{self.act.name} effect {self.number} {self.fault.mode}: {self.fault.effect}"
+        return f"{self.of} effect {self.number} {self.fault.mode}: {self.fault.effect}"
 
 
 def child(yard: Yard, act: Act, fault: Fault | None = None) -> Told:
-    def work(say: Say) -> None:
-        injector = Injector(fault, lambda: say(STRUCK), yard.names)
-        error, foreign = _work(yard, act, injector)
-        log = [(effect.kind, effect.what, effect.nth) for effect in injector.log]
-        say(json.dumps({"error": error, "foreign": foreign, "log": log}).encode())
-
-    said, killed = forked(work, TIMEOUT)
-    struck = said.startswith(STRUCK)
-    if said.endswith(HUNG):
-        return Told(struck, killed, "the child hung", True)
-    rest: dict[str, Any] = json.loads(said.removeprefix(STRUCK) or b"{}")
-    log = tuple(Effect(*entry) for entry in rest.get("log", ()))
-    return Told(struck, killed, rest.get("error", ""), rest.get("foreign", False), log)
-
-
-def _work(yard: Yard, act: Act, injector: Injector) -> tuple[str, bool]:
-    tempfile.tempdir = str(yard.folder)
-    hurry()
-    watch_boto(injector)
-    watch_programs(injector)
-    engine = connect_engine(yard.settings.database_url)
-    watch_sql(injector, engine)
-    try:
-        with connect.stores(yard.settings, engine=engine, http=http_client(injector)) as stores:
+    def does(injector: Injector) -> None:
+        tempfile.tempdir = str(yard.machine.temp)
+        watch_programs(injector)
+        with yard.machine.struck(), struck.watched(injector, yard.settings) as stores:
             act.does(Site(stores=stores, settings=yard.settings), yard)
-    except StorageError as problem:
-        return f"{type(problem).__name__}: {problem}", False
-    except BaseException as problem:  # noqa: BLE001 - whatever ends the child is what is told
-        return "".join(traceback.format_exception(problem)[-3:]), True
-    return "", False
+
+    return struck.child(does, yard.names, TIMEOUT, fault, yard.machine.befall)
 
 
 def record(yard: Yard, act: Act) -> tuple[Effect, ...]:
@@ -178,76 +199,43 @@ def record(yard: Yard, act: Act) -> tuple[Effect, ...]:
 
 
 def run(yard: Yard, trial: Trial) -> list[str]:
+    """What the trial violated."""
+    yard.machine.tidy()
     yard.lay()
     trial.act.before(yard)
     before = yard.jobs(yard.live)
     first = child(yard, trial.act, trial.fault)
-    found = []
-    if not first.struck:
-        found.append("not exercised: the effect was never met")
-    elif first.killed != (trial.fault.mode in KILLS):
-        found.append("the child ended otherwise than by the fault")
-    if first.foreign:
-        found.append(f"an error that is not ours: {first.error}")
+    yard.machine.mend()
+    found = list(struck.misbehaved(first, trial.fault))
     if (now := yard.jobs(yard.live)) not in (before, JOBS, None):
         found.append(f"the live database is neither old nor new: {now}")
-    found += [f"after the fault: {one}" for one in yard.always()]
-    again = _patient(yard, trial.act)
+    found += [
+        f"after the fault: {one}" for one in (*yard.always(), *trial.act.never(yard, trial.fault, first))
+    ]
+    again = struck.patient(lambda: child(yard, trial.act))
     final = [again.error] if again.error else []
     found += [f"after the rerun: {one}" for one in (*final, *trial.act.wrong(yard), *yard.always())]
     return found
 
 
-def _patient(yard: Yard, act: Act) -> Told:
-    """The lock of a killed process is free as soon as the server sees its socket closed: wait for that."""
-    told = child(yard, act)
-    for _ in range(40):
-        if not told.error.startswith(JobBusy.__name__):
-            break
-        time.sleep(0.05)
-        told = child(yard, act)
-    return told
+def trials(place: Opener[Yard], acts: Sequence[Act], seed: int, share: float = SHARE) -> list[Trial]:
+    """Every mode of every effect, in an order whose every beginning is spread over them.
 
-
-def trials(yard: Yard, acts: Sequence[Act], seed: int) -> list[Trial]:
-    """Every mode of every effect, in a drawn order."""
-    found = []
-    for act in acts:
-        for number, effect in enumerate(record(yard, act), 1):
-            found += [Trial(act, Fault(effect, mode), number) for mode in MODES[effect.kind]]
-    random.Random(seed).shuffle(found)
-    return found
+    Of those in SLOW only a drawn share; and where the kernel gives no small disk, none is filled.
+    """
+    chance, left_out = random.Random(seed), FULL if disk.refused() else ()
+    effects = crew.apart(place, lambda yard: [record(yard, act) for act in acts])
+    found = [
+        Trial(act, Fault(effect, mode), number)
+        for act, log in zip(acts, effects, strict=True)
+        for number, effect in enumerate(log, 1)
+        for mode in act.modes(effect.kind)
+        if mode not in left_out and (mode not in SLOW or chance.random() < share)
+    ]
+    return crew.spread(found, seed)
 
 
 def carry_out(
-    yards: Sequence[Yard], todo: Sequence[Trial], seconds: float = float("inf")
-) -> Iterator[tuple[Trial, list[str]]]:
-    """Each trial and its violations as they come. After ``seconds`` no further trial is begun."""
-    warm()
-    context, until = multiprocessing.get_context("fork"), time.monotonic() + seconds
-    queue = context.SimpleQueue()
-
-    def work(first: int) -> None:
-        try:
-            for number in range(first, len(todo), len(yards)):
-                if time.monotonic() > until:
-                    break
-                try:
-                    queue.put((number, run(yards[first], todo[number])))
-                except Exception as error:  # noqa: BLE001 - a trial that cannot be judged did not survive
-                    queue.put((number, [f"the trial itself broke: {type(error).__name__}: {error}"]))
-        finally:
-            queue.put(None)
-
-    workers = [context.Process(target=work, args=(first,)) for first in range(len(yards))]
-    for worker in workers:
-        worker.start()
-    running = len(workers)
-    while running:
-        told = queue.get()
-        if told is None:
-            running -= 1
-        else:
-            yield todo[told[0]], told[1]
-    for worker in workers:
-        worker.join()
+    yards: Sequence[Opener[Yard]], todo: Sequence[Trial], seconds: float = float("inf")
+) -> Iterator[Result[Trial]]:
+    return crew.carry_out(yards, todo, run, seconds)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from tests.faults.bugs import Bug
 
 _ACTIONS, _POLICIES = "storage/engine/actions", "storage/policies"
+_MACHINE = (
+    "tests/faults/test_backup_crash_points.py"
+    "::test_a_machine_that_fails_under_pg_restore_is_not_the_backup_s_fault"
+)
 BUGS = (
     Bug(
         "a backup that was never proven counts",
@@ -152,5 +156,19 @@ BUGS = (
         'PROOF = "prove"',
         'PROOF = "proof"',
         "tests/unit/test_prune.py::test_during_a_proof_it_stays",
+    ),
+    Bug(
+        "a server that was restarted under pg_restore counts as a damaged backup",
+        "storage/stores/pg_dump.py",
+        "if killed or MACHINE.search(said)",
+        'if killed or "No space left" in said',
+        f"{_MACHINE}[restart]",
+    ),
+    Bug(
+        "a full disk of the throw-away server counts as a damaged backup",
+        "storage/stores/pg_dump.py",
+        "if killed or MACHINE.search(said)",
+        'if killed or "connection" in said',
+        f"{_MACHINE}[full]",
     ),
 )

@@ -17,7 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Kind = Literal["http-write", "http-read", "sql", "commit", "file-write", "file-read", "program"]
-Mode = Literal["before", "after", "lost", "lost once", "503", "cut", "EIO", "killed"]
+Mode = Literal[
+    "before", "after", "lost", "lost once", "503", "cut", "EIO", "killed",
+    "restart", "outage", "disk full", "temp full",
+]  # fmt: skip
 
 #: What may befall an effect. ``before`` and ``after`` are SIGKILL; ``lost`` is done, but unanswered, on
 #: every attempt, ``lost once`` on the first only; ``cut`` is done, and the connection gone with the answer;
@@ -31,10 +34,19 @@ MODES: Mapping[Kind, tuple[Mode, ...]] = {
     "file-read": ("EIO",),
     "program": ("before", "after", "killed"),
 }
+#: What may befall the machine meanwhile: its database server is restarted, or is gone until the act has
+#: ended; the disk of the server, or the one of the temp folder, has no room left.
+MACHINE: Mapping[Kind, tuple[Mode, ...]] = {
+    "http-read": ("temp full",),
+    "sql": ("restart", "outage", "disk full", "temp full"),
+    "commit": ("restart", "outage", "disk full", "temp full"),
+    "program": ("restart", "disk full", "temp full"),
+}
+_OF_MACHINE = {mode for modes in MACHINE.values() for mode in modes}
 _INSTEAD = ("503", "EIO")
 #: What is another in every run: a backup's id, the instant of its proof, random digits in a name.
 _VARYING = re.compile(
-    r"\d{8}[Tt]\d{6}[Zz]?([-_.][0-9a-f]{6,8}[Zz]?)?|(?<=_)[0-9a-f]{8}\b|(?<=carried_)[0-9a-f]{16}"
+    r"\d{8}[Tt]\d{6}[Zz]?([-_.][0-9a-f]{6,8}[Zz]?)?|(?<=_)[0-9a-f]{8}(?=_|\b)|(?<=carried_)[0-9a-f]{16}"
 )
 
 
@@ -59,19 +71,26 @@ class Fault:
 
 
 Observer = Callable[[Kind, str, Callable[[], Any]], Any]
+Around = Callable[[Mode, Any], None]
+
+
+def nothing(mode: Mode, program: Any) -> None:
+    """Where a machine is, and nothing befalls it."""
 
 
 @dataclass
 class Injector:
     """Records every effect; strikes the one of ``fault``. ``struck`` is called before anything else then.
 
-    Another ``observer`` may be wrapped around effects, to delay them or note when they happen.
+    Another ``observer`` may be wrapped around effects, to delay them or note when they happen. ``around`` is
+    told what befalls the machine, and of the program that it befalls it under; the effect itself is real.
     """
 
     fault: Fault | None = None
     struck: Callable[[], None] = lambda: None
     names: Mapping[str, str] = field(default_factory=dict)
     observer: Observer | None = None
+    around: Around = nothing
     log: list[Effect] = field(default_factory=list)
     _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     _again: tuple[int, str, str] | None = None
@@ -85,6 +104,8 @@ class Injector:
         mode = self._meet(kind, what)
         if mode == "before":
             die()
+        if mode in _OF_MACHINE:
+            return self._amid(kind, mode, run)
         if mode in _INSTEAD:
             return fail(mode, None)
         try:
@@ -93,6 +114,15 @@ class Injector:
             if mode == "after":
                 die()
         return fail(mode, result) if mode else result
+
+    def _amid(self, kind: Kind, mode: Mode, run: Callable[[], Any]) -> Any:
+        """A server is restarted under a program that has started; anything else was so before the effect."""
+        if kind == "program" and mode == "restart":
+            program = run()
+            self.around(mode, program)
+            return program
+        self.around(mode, None)
+        return run()
 
     def _meet(self, kind: Kind, what: str) -> Mode | None:
         """The mode in which this effect is struck. A retry of a struck request is struck again."""

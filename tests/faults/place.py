@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from devstack import minio_build, objectstore, postgres
@@ -15,7 +14,6 @@ from devstack.stack import server_folder
 from storage import connect
 from storage.settings import Settings
 from tests.conftest import new_place, without_backups
-from tests.faults.yard import Yard, yard
 
 Place = tuple[Settings, str]  # and the kind of its object store
 
@@ -45,7 +43,9 @@ def servers(kind: str) -> Iterator[tuple[objectstore.ObjectStore, postgres.Postg
         yield store, database, home
 
 
-def make_place(store: objectstore.ObjectStore, database: postgres.Postgres, home: Path, number: int) -> Place:
+def make_place(
+    store: objectstore.ObjectStore, database: postgres.Postgres, home: Path, number: int = 0
+) -> Place:
     """An empty place with a database, buckets and a temp folder of its own, introduced."""
     name, password = f"faults_{secrets.token_hex(3)}_{number}", secrets.token_hex(8)
     database.create_database(name, name, password)
@@ -55,15 +55,3 @@ def make_place(store: objectstore.ObjectStore, database: postgres.Postgres, home
     connect.set_up(made.settings)
     without_backups(made.settings)
     return made.settings, made.kind
-
-
-@contextmanager
-def yards(kind: str, count: int) -> Iterator[list[Yard]]:
-    """Start servers, and make so many places where backups are struck."""
-    with servers(kind) as (store, database, home):
-        yield [make_yard(store, database, home, number) for number in range(count)]
-
-
-def make_yard(store: objectstore.ObjectStore, database: postgres.Postgres, home: Path, number: int) -> Yard:
-    settings, _ = make_place(store, database, home, number)
-    return yard(replace(settings, proof_server="same"), database, home)

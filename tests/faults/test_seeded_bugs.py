@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 COPIED = ("storage", "sql", "tests", "devstack", "dags", "plugins", "pyproject.toml")
 BUGS = (*bugs.BUGS, *bugs_backup.BUGS, *bugs_tiers.BUGS)
 NEEDED = 15
-SECONDS = 90
+SECONDS = 180
 _instants = count(1_000_000_000)
 
 

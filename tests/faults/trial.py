@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-import time
-import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from storage import connect
-from storage.errors import JobBusy, StorageError
-from storage.settings import Settings
-from storage.stores.postgres import connect as connect_engine
+from tests.faults import struck
 from tests.faults.effects import Effect, Fault, Injector
-from tests.faults.fork import HUNG, Say, forked
 from tests.faults.ground import Ground
 from tests.faults.invariants import always, finally_
 from tests.faults.scenarios import Act, Scenario
-from tests.faults.transports import http_client, hurry, watch_boto, watch_files, watch_sql
+from tests.faults.struck import Told
+from tests.faults.transports import watch_files
 
 TIMEOUT = 30.0  # seconds a child may take before it counts as hung
-KILLS = ("before", "after")
-STRUCK = b"struck\n"
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a child said: whether the fault struck, how it ended, and its effects."""
-
-    struck: bool
-    killed: bool
-    error: str = ""
-    foreign: bool = False
-    log: tuple[Effect, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,53 +26,27 @@ class Trial:
     number: int
     repeat: bool
 
+    @property
+    def of(self) -> str:
+        return self.scenario.name
+
     def __str__(self) -> str:
         how = "repeated" if self.repeat else "left to later nights"
-        return f"{self.scenario.name} effect {self.number} {self.fault.mode}: {self.fault.effect} ({how})"
-
-
-@dataclass
-class Verdict:
-    trial: Trial
-    error: str
-    violations: list[str] = field(default_factory=list)
+        return f"{self.of} effect {self.number} {self.fault.mode}: {self.fault.effect} ({how})"
 
 
 def child(ground: Ground, acts: tuple[Act, ...], names: tuple[str, ...], fault: Fault | None = None) -> Told:
     """Do ``acts``, each under its run name, in a forked child that ``fault`` strikes."""
 
-    def work(say: Say) -> None:
-        injector = Injector(fault, lambda: say(STRUCK), ground.names)
-        error, foreign = _work(ground.settings, tuple(zip(acts, names, strict=True)), injector)
-        log = [(effect.kind, effect.what, effect.nth) for effect in injector.log]
-        say(json.dumps({"error": error, "foreign": foreign, "log": log}).encode())
-
-    said, killed = forked(work, TIMEOUT)
-    struck = said.startswith(STRUCK)
-    if said.endswith(HUNG):
-        return Told(struck, killed, "the child hung", True)
-    rest: dict[str, Any] = json.loads(said.removeprefix(STRUCK) or b"{}")
-    log = tuple(Effect(*entry) for entry in rest.get("log", ()))
-    return Told(struck, killed, rest.get("error", ""), rest.get("foreign", False), log)
-
-
-def _work(settings: Settings, acts: tuple[tuple[Act, str], ...], injector: Injector) -> tuple[str, bool]:
-    """The error the acts ended with, if any, and whether it is none of ours."""
-    tempfile.tempdir = str(Path(settings.temp_dir).parent)  # what a killed child leaves goes with the place
-    hurry()
-    watch_boto(injector)
-    watch_files(injector)
-    try:
-        engine = connect_engine(settings.database_url)
-        watch_sql(injector, engine)
-        with connect.stores(settings, engine=engine, http=http_client(injector)) as stores:
-            for act, name in acts:
+    def does(injector: Injector) -> None:
+        # What a killed child leaves goes with the place.
+        tempfile.tempdir = str(Path(ground.settings.temp_dir).parent)
+        watch_files(injector)
+        with struck.watched(injector, ground.settings) as stores:
+            for act, name in zip(acts, names, strict=True):
                 act(stores, name)
-    except StorageError as problem:
-        return f"{type(problem).__name__}: {problem}", False
-    except BaseException as problem:  # noqa: BLE001 - whatever ends the child is what is told
-        return "".join(traceback.format_exception(problem)[-3:]), True
-    return "", False
+
+    return struck.child(does, ground.names, TIMEOUT, fault)
 
 
 def lay(ground: Ground, scenario: Scenario) -> None:
@@ -110,21 +64,15 @@ def record(ground: Ground, scenario: Scenario) -> tuple[Effect, ...]:
     return told.log
 
 
-def run(ground: Ground, trial: Trial) -> Verdict:
+def run(ground: Ground, trial: Trial) -> list[str]:
+    """What the trial violated."""
     lay(ground, trial.scenario)
     first = child(ground, (trial.scenario.act,), ("first",), trial.fault)
-    verdict = Verdict(trial, first.error)
-    found = verdict.violations
-    if not first.struck:
-        found.append("not exercised: the effect was never met")
-    elif first.killed != (trial.fault.mode in KILLS):
-        found.append("the child ended otherwise than by the fault")
-    if first.foreign and trial.fault.mode != "EIO":  # a broken disk may be told in the system's own words
-        found.append(f"an error that is not ours: {first.error}")
+    found = list(struck.misbehaved(first, trial.fault))
     found += [f"after the fault: {one}" for one in always(ground, trial.scenario)]
     _again(ground, trial, found)
     _third(ground, trial, found)
-    return verdict
+    return found
 
 
 def _again(ground: Ground, trial: Trial, found: list[str]) -> None:
@@ -162,11 +110,4 @@ def _is_write(effect: Effect) -> bool:
 
 
 def _patient(ground: Ground, acts: tuple[Act, ...], names: tuple[str, ...]) -> Told:
-    """The lock of a killed process is free as soon as the server sees its socket closed: wait for that."""
-    told = child(ground, acts, names)
-    for _ in range(40):
-        if not told.error.startswith(JobBusy.__name__):
-            break
-        time.sleep(0.05)
-        told = child(ground, acts, names)
-    return told
+    return struck.patient(lambda: child(ground, acts, names))

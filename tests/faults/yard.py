@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ import psycopg2
 from psycopg2 import sql
 from sqlalchemy.engine import make_url
 
-from devstack.postgres import Postgres
+from devstack.objectstore import ObjectStore
 from storage import connect
 from storage.backup_model import Backup, BackupId
 from storage.backups import fetch
@@ -26,6 +27,8 @@ from storage.backups.site import Site
 from storage.engine import guard
 from storage.errors import StorageError
 from storage.settings import Settings
+from tests.faults.machine import Machine, machine
+from tests.faults.place import make_place
 
 ROWS = 40
 JOBS = [f"job-{number:03}" for number in range(ROWS)]
@@ -33,15 +36,11 @@ JOBS = [f"job-{number:03}" for number in range(ROWS)]
 
 @dataclass
 class Yard:
-    """``server`` is for laying and judging.
-
-    Before any trial ``base`` was proven and ``whole`` was taken; ``old`` ones are due to be pruned.
-    """
+    """Before any trial ``base`` was proven and ``whole`` was taken; ``old`` ones are due to be pruned."""
 
     settings: Settings
-    server: Postgres
+    machine: Machine
     boto: Any
-    folder: Path
     base: BackupId = BackupId("20260101T000000Z-00000000")
     whole: BackupId = BackupId("20260101T000000Z-00000000")
     old: tuple[BackupId, ...] = ()
@@ -99,6 +98,7 @@ class Yard:
             owner = str(make_url(self.settings.database_url).username)
             words = (sql.Identifier(one) for one in (self.live, self.template, owner))
             cursor.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(*words))
+            cursor.execute("CHECKPOINT")  # else, measured on 15, a crash sets the copied sequences back
         with connect.stores(self.settings) as stores:
             stores.control.write("identity", guard.identity(stores))  # a copy is another database
         bucket = self.settings.backup_bucket
@@ -109,19 +109,24 @@ class Yard:
             self.boto.put_object(Bucket=bucket, Key=key, Body=self.objects[key])
 
     def databases(self) -> list[str]:
-        """Every database of this yard but the template: the live one, scratches, restored and kept ones."""
+        return list(self.marks())
+
+    def marks(self) -> dict[str, str]:
+        """Every database of this yard but the template, and its comment: the live one, scratches, restored
+        and kept ones."""
         with self.session("postgres") as cursor:
             cursor.execute(
-                "SELECT datname FROM pg_database WHERE datname <> %s AND NOT datistemplate AND datdba ="
+                "SELECT datname, coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database"
+                " WHERE datname <> %s AND NOT datistemplate AND datdba ="
                 " (SELECT oid FROM pg_roles WHERE rolname = %s)",
                 (self.template, make_url(self.settings.database_url).username),
             )
-            return [row[0] for row in cursor.fetchall()]
+            return dict(cursor.fetchall())
 
     # --- judging -------------------------------------------------------------------------------
     @contextmanager
     def session(self, database: str) -> Iterator[Any]:
-        with self.server.connect(database) as opened, opened.cursor() as cursor:
+        with self.machine.server.connect(database) as opened, opened.cursor() as cursor:
             yield cursor
 
     def stored(self) -> list[str]:
@@ -179,7 +184,11 @@ def _aged(site: Site, backup: Backup) -> BackupId:
     return backup.id
 
 
-def yard(settings: Settings, server: Postgres, folder: Path) -> Yard:
-    made = Yard(settings, server, connect.endpoint(settings).boto(), folder)
-    made.found()
-    return made
+@contextmanager
+def open_yard(store: ObjectStore, home: Path) -> Iterator[Yard]:
+    """Found a yard in a new folder of ``home``, with a database server of its own."""
+    with tempfile.TemporaryDirectory(dir=home) as own, machine(Path(own)) as here:
+        settings = replace(make_place(store, here.server, Path(own))[0], proof_server="same")
+        made = Yard(settings, here, connect.endpoint(settings).boto())
+        made.found()
+        yield made

@@ -1,0 +1,148 @@
+"""Trials of any kind: the order they are taken in, and carrying them out on several places at once.
+
+A campaign is a type of place that can be opened, a list of trials, and a function that does one trial on an
+open place and gives back what it violated.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Generic, Protocol, TypeVar
+
+from tests.faults.effects import Fault
+from tests.faults.transports import warm
+
+
+class Trial(Protocol):
+    """One fault in one thing that is done; ``of`` is the name of that."""
+
+    @property
+    def of(self) -> str: ...
+
+    @property
+    def fault(self) -> Fault: ...
+
+
+_FORK = multiprocessing.get_context("fork")
+Where, Answer = TypeVar("Where"), TypeVar("Answer")
+Some = TypeVar("Some", bound=Trial)
+Opener = Callable[[], AbstractContextManager[Where]]
+Run = Callable[[Where, Some], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Result(Generic[Some]):
+    """What became of one trial."""
+
+    trial: Some
+    violations: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n    ".join((str(self.trial), *self.violations))
+
+
+def spread(every: Sequence[Some], seed: int) -> list[Some]:
+    """The same trials in a drawn order whose every beginning is spread over subjects, kinds and modes."""
+    groups: dict[tuple[str, str, str], list[Some]] = defaultdict(list)
+    for one in every:
+        groups[one.of, one.fault.effect.kind, one.fault.mode].append(one)
+    chance = random.Random(seed)
+    for group in groups.values():
+        chance.shuffle(group)
+    order, left = list(groups), sum(map(len, groups.values()))
+    drawn: list[Some] = []
+    while len(drawn) < left:
+        chance.shuffle(order)
+        turns: Counter[str] = Counter()
+        numbered = []
+        for key in order:
+            turns[key[0]] += 1
+            numbered.append((turns[key[0]], key))
+        for _, key in sorted(numbered, key=lambda turn: turn[0]):  # every subject before any comes again
+            drawn += [groups[key].pop()] if groups[key] else []
+    return drawn
+
+
+def apart(place: Opener[Where], ask: Callable[[Where], Answer]) -> Answer:
+    """What ``ask`` says of a place that a process of its own opens. Raises RuntimeError when that died."""
+    warm()
+    here, there = _FORK.Pipe(duplex=False)
+
+    def work() -> None:
+        with place() as opened:
+            there.send(ask(opened))
+
+    worker = _FORK.Process(target=work)
+    worker.start()
+    there.close()
+    try:
+        answer: Answer = here.recv()
+    except EOFError as error:
+        raise RuntimeError("the process that was asked died") from error
+    finally:
+        worker.join()
+    return answer
+
+
+def carry_out(
+    places: Sequence[Opener[Where]],
+    todo: Sequence[Some],
+    run: Run[Where, Some],
+    seconds: float = float("inf"),
+) -> Iterator[Result[Some]]:
+    """Each trial's result as it comes; each place has a process of its own, which opens it.
+
+    After ``seconds`` no further trial is begun. Raises RuntimeError at the end when a process has died: then
+    not every trial was done.
+    """
+    warm()
+    until = time.monotonic() + seconds
+    workers, listening = [], []
+    for first, place in enumerate(places):
+        here, there = _FORK.Pipe(duplex=False)
+        mine = range(first, len(todo), len(places))
+        workers.append(_FORK.Process(target=_work, args=(place, todo, mine, run, until, there)))
+        workers[-1].start()
+        there.close()  # the worker's alone: its end is seen by that
+        listening.append(here)
+    for number, violations in _heard(listening):
+        yield Result(todo[number], violations)
+    for worker in workers:
+        worker.join()
+    if codes := [worker.exitcode for worker in workers if worker.exitcode]:
+        raise RuntimeError(f"workers died, and their trials were not done: {codes}")
+
+
+def _heard(listening: list[Connection]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    while listening:
+        for one in wait(listening):
+            assert isinstance(one, Connection)
+            try:
+                yield one.recv()
+            except EOFError:
+                listening.remove(one)
+
+
+def _work(
+    place: Opener[Where],
+    todo: Sequence[Some],
+    mine: Sequence[int],
+    run: Run[Where, Some],
+    until: float,
+    results: Connection,
+) -> None:
+    with place() as here:
+        for number in mine:
+            if time.monotonic() > until:
+                break
+            try:
+                results.send((number, tuple(run(here, todo[number]))))
+            except Exception as error:  # noqa: BLE001 - a trial that cannot be judged did not survive
+                results.send((number, (f"the trial itself broke: {type(error).__name__}: {error}",)))

@@ -1,0 +1,77 @@
+"""Disks of little room, which can be filled in an instant and emptied again.
+
+A small tmpfs answers ENOSPC as any full disk does, which PostgreSQL calls 53100. A limit on the size of
+files would not do: that is EFBIG, which it calls something else. The mounts are of a process's own (unshare),
+so they are gone with it, however it ends; whoever is not root becomes the root of a user namespace for that.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+from tests.faults.fork import Say, forked
+
+_NEWNS, _NEWUSER = 0x00020000, 0x10000000  # of unshare
+_REC, _PRIVATE = 1 << 14, 1 << 18  # of mount
+_DETACH = 2  # of umount2
+_libc = ctypes.CDLL(None, use_errno=True)
+BALLAST = "ballast"
+
+
+def refused() -> str:
+    """Why this machine gives nobody a small disk; empty where it does."""
+
+    def work(say: Say) -> None:
+        try:
+            own_mounts()
+            mount(Path("/tmp"), 1)
+        except OSError as error:
+            say(str(error).encode())
+
+    return forked(work, 10)[0].decode()
+
+
+def own_mounts() -> None:
+    """From now on what this process mounts is there for it and its children alone. Raises OSError."""
+    root, user, group = os.geteuid() == 0, os.geteuid(), os.getegid()
+    _done(_libc.unshare(_NEWNS if root else _NEWNS | _NEWUSER), "unshare")
+    if not root:  # the same numbers as outside, and the right to mount
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+    _done(_libc.mount(None, b"/", None, _REC | _PRIVATE, None), "mount --make-rprivate /")
+
+
+def mount(folder: Path, mib: int) -> None:
+    """A disk of so many MiB in an empty folder, which anybody may enter. Raises OSError."""
+    options = f"size={mib}m,mode=0711".encode()
+    _done(_libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, options), f"mount {folder}")
+
+
+def _done(code: int, what: str) -> None:
+    if code:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def unmount(folder: Path) -> None:
+    """Take the disk away, with all that is on it, if there is one."""
+    _libc.umount2(os.fsencode(folder), _DETACH)
+
+
+def fill(folder: Path) -> None:
+    """Leave no room on the small disk of the folder. Raises OSError where it has none of its own."""
+    if not folder.is_mount():
+        raise OSError(f"{folder} has no disk of its own")
+    file = os.open(folder / BALLAST, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        while free := (told := os.fstatvfs(file)).f_bavail * told.f_frsize:
+            os.posix_fallocate(file, os.fstat(file).st_size, free)
+    finally:
+        os.close(file)
+
+
+def clear(folder: Path) -> None:
+    (folder / BALLAST).unlink(missing_ok=True)

@@ -1,0 +1,105 @@
+"""An act done in a forked child that a fault strikes, and what the child told of it."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from storage import connect
+from storage.errors import JobBusy, StorageError
+from storage.ports import Stores
+from storage.settings import Settings
+from storage.stores.postgres import connect as connect_engine
+from tests.faults.effects import Around, Effect, Fault, Injector, nothing
+from tests.faults.fork import HUNG, Say, forked
+from tests.faults.transports import http_client, hurry, watch_boto, watch_sql
+
+KILLS = ("before", "after")
+STRUCK = b"struck\n"
+Does = Callable[[Injector], None]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a child said: whether the fault struck, how it ended, and its effects.
+
+    ``foreign``: the error is none of ours.
+    """
+
+    struck: bool
+    killed: bool
+    error: str = ""
+    foreign: bool = False
+    log: tuple[Effect, ...] = ()
+
+
+def child(
+    does: Does,
+    names: Mapping[str, str],
+    seconds: float,
+    fault: Fault | None = None,
+    around: Around = nothing,
+) -> Told:
+    """Do it in a forked child that ``fault`` strikes, and that counts as hung after ``seconds``."""
+
+    def work(say: Say) -> None:
+        injector = Injector(fault, lambda: say(STRUCK), names, around=around)
+        error, foreign = _ended(does, injector)
+        log = [(effect.kind, effect.what, effect.nth) for effect in injector.log]
+        say(json.dumps({"error": error, "foreign": foreign, "log": log}).encode())
+
+    said, killed = forked(work, seconds)
+    struck = said.startswith(STRUCK)
+    if said.endswith(HUNG):
+        return Told(struck, killed, "the child hung", True)
+    rest: dict[str, Any] = json.loads(said.removeprefix(STRUCK) or b"{}")
+    log = tuple(Effect(*entry) for entry in rest.get("log", ()))
+    return Told(struck, killed, rest.get("error", ""), rest.get("foreign", False), log)
+
+
+def _ended(does: Does, injector: Injector) -> tuple[str, bool]:
+    """The error it ended with, if any, and whether it is none of ours."""
+    try:
+        does(injector)
+    except StorageError as problem:
+        return f"{type(problem).__name__}: {problem}", False
+    except BaseException as problem:  # noqa: BLE001 - whatever ends the child is what is told
+        return "".join(traceback.format_exception(problem)[-3:]), True
+    return "", False
+
+
+@contextmanager
+def watched(injector: Injector, settings: Settings) -> Iterator[Stores]:
+    """The product's stores, each request, statement and commit of theirs an effect."""
+    hurry()
+    watch_boto(injector)
+    engine = connect_engine(settings.database_url)
+    watch_sql(injector, engine)
+    with connect.stores(settings, engine=engine, http=http_client(injector)) as stores:
+        yield stores
+
+
+def misbehaved(told: Told, fault: Fault) -> Iterator[str]:
+    """What is wrong with how a struck child ended, whatever it was doing."""
+    if not told.struck:
+        yield "not exercised: the effect was never met"
+    elif told.killed != (fault.mode in KILLS):
+        yield "the child ended otherwise than by the fault"
+    if told.foreign and fault.mode != "EIO":  # a broken disk may be told in the system's own words
+        yield f"an error that is not ours: {told.error}"
+
+
+def patient(again: Callable[[], Told]) -> Told:
+    """The lock of a killed process is free as soon as the server sees its socket closed: wait for that."""
+    told = again()
+    for _ in range(40):
+        if not told.error.startswith(JobBusy.__name__):
+            break
+        time.sleep(0.05)
+        told = again()
+    return told
