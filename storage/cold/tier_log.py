@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from storage.cold_errors import ContentDamaged
 from storage.cold_model import Details, Memory, Saving, TierPlace, class_of, coding_of
 from storage.model import ObjectKey, Outcome, Prefix, owner_of
 from storage.ports import Stores
@@ -53,8 +54,16 @@ def memory_of(now: Details, known: Memory | None) -> Memory:
         size=info.size,
         object_class=class_of(info.key),
         owner=owner_of(info.key, PROCESSED),
-        coding="compressed" if coding_of(info.key, now.attributes) else "",
+        coding="compressed" if _is_coded(now) else "",
     )
+
+
+def _is_coded(now: Details) -> bool:
+    """Whether we compressed it; one that says nonsense of itself is found out where it is read."""
+    try:
+        return coding_of(now.info.key, now.attributes) is not None
+    except ContentDamaged:
+        return False
 
 
 def note_asked(looked: Sequence[Looked], stores: Stores) -> dict[str, Memory]:

@@ -19,7 +19,7 @@ TEXT = FILE.read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 AIRFLOW = {name: one for name, one in SERVICES.items() if name.startswith("airflow-")}
 #: Started once, or by hand: nobody asks whether they are well.
-ONCE = {"airflow-init", "buckets", "storage"}
+ONCE = {"airflow-init", "buckets", "cold-tier", "storage"}
 VARIABLE = re.compile(r"\$\{(\w+)(:[?-])?([^}]*)\}")
 SECRET = re.compile(
     r"PASSWORD|SECRET|FERNET|ROOT_USER|ACCESS_KEY|_CONN_|SQL_ALCHEMY_CONN|DATABASE_URL|BACKEND$"
@@ -89,6 +89,7 @@ def test_airflow_has_both_connections(service: str) -> None:
         "maintenance_bucket",
         "backup_bucket",
         "temp_dir",
+        "tiers",
     } == set(store["extra"])
     assert json.loads(filled(environment["AIRFLOW_CONN_STORAGE_DB"]))["conn_type"] == "postgres"
 
@@ -119,7 +120,7 @@ def test_no_password_is_written_down(service: str) -> None:
     for name, value in (SERVICES[service].get("environment") or {}).items():
         if SECRET.search(name):
             assert ":?" in value, name
-            assert ":-" not in value.replace("_BUCKET:-", ""), name
+            assert ":-" not in re.sub(r"_(BUCKET|TIERS):-", "", value), name
         assert not re.search(r"://[^:/]+:(?!\$\{)[^@/]+@", value), name
 
 
@@ -135,5 +136,12 @@ def test_nobody_asks_airflow_jobs_check() -> None:
 
 
 def test_inline_programs_are_python() -> None:
-    content = yaml.safe_load(TEXT)["configs"]["provision"]["content"]
-    compile(content.replace("$$", "$"), "provision.py", "exec")
+    for name in ("provision", "tier"):
+        content = yaml.safe_load(TEXT)["configs"][name]["content"]
+        compile(content.replace("$$", "$"), f"{name}.py", "exec")
+
+
+def test_the_second_store_is_started_only_where_it_is_asked_for() -> None:
+    tiering = {name for name, one in SERVICES.items() if "tiering" in one.get("profiles", ())}
+    assert tiering == {"cold-store", "cold-tier"}
+    assert "ports" not in SERVICES["cold-store"]

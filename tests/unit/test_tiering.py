@@ -378,6 +378,13 @@ def test_asked_and_never_sent_is_forgotten(tiers: Tiers) -> None:
     assert (tiers.memory.tier, tiers.memory.tier_state) == ("hot", "")
 
 
+def test_deleted_between_two_looks_of_the_follow_up(tiers: Tiers) -> None:
+    tiers.mover.looks = None
+    tiers.apply(tiers.action())
+    tiers.before("tags", lambda: tiers.objects._versions.pop(KEY))
+    assert tiering.follow_up(tiers.stores, NOW).forgotten == 1
+
+
 def test_follow_up_takes_our_tag_off_a_new_object(tiers: Tiers) -> None:
     tiers.mover.looks = None
     tiers.apply(tiers.action())
@@ -436,6 +443,14 @@ def test_an_archived_object_is_asked_back_first(tiers: Tiers) -> None:
     assert tiers.info.storage_class == "GLACIER"
     assert back(tiers).status == "done"
     assert tiers.objects.requests["ask-back"] == 1
+
+
+def test_an_object_that_lies_of_itself_comes_back_all_the_same(tiers: Tiers) -> None:
+    lies = Attributes(metadata={"storage-codec": "zstd", "storage-original-size": "many"})
+    tiers.objects.put(KEY, BYTES, attributes=lies)
+    tiers.objects.amend(KEY, storage_class="GLACIER_IR")
+    assert back(tiers).status == "done"
+    assert tiers.memory.coding == ""
 
 
 def test_an_object_written_anew_while_it_comes_back_is_not_lost(tiers: Tiers) -> None:
