@@ -131,5 +131,4 @@ def machine(home: Path) -> Iterator[Machine]:
         postgres.end_leftovers(data)
         for folder in (data, temp):
             disk.unmount(folder)
-            shutil.rmtree(folder, ignore_errors=True)
-        data.parent.rmdir()
+        shutil.rmtree(data.parent, ignore_errors=True)
