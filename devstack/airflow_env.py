@@ -32,23 +32,32 @@ class Backends:
     tiers: str = ""
 
 
+#: The sample has small clips: without the first no tier would take them. The prices are an example.
+COLD = {"cold_rules": "all smallest=0", "prices": "EUR hot=0.021 warm=0.011 cold=0.004/90"}
+
+
 def storage_env(backends: Backends) -> dict[str, str]:
     """The STORAGE_* variables that point the platform to this stack."""
     store, postgres = backends.store, backends.postgres
     tiers = {"STORAGE_TIERS": backends.tiers} if backends.tiers else {}
-    return tiers | {
-        "STORAGE_ENDPOINT_URL": store.endpoint_url,
-        "STORAGE_REGION": store.region,
-        "STORAGE_ACCESS_KEY": store.access_key,
-        "STORAGE_SECRET_KEY": store.secret_key,
-        "STORAGE_BUCKET": VIDEOS,
-        "STORAGE_BACKUP_BUCKET": BACKUPS,
-        "STORAGE_MAINTENANCE_BUCKET": MAINTENANCE,
-        "STORAGE_DATABASE_URL": postgres.dsn(
-            STORAGE_DATABASE, STORAGE_USER, backends.credentials.database_password
-        ),
-        "STORAGE_TEMP_DIR": str(backends.temp),
-    }
+    cold = {f"STORAGE_{name.upper()}": value for name, value in COLD.items()}
+    return (
+        tiers
+        | cold
+        | {
+            "STORAGE_ENDPOINT_URL": store.endpoint_url,
+            "STORAGE_REGION": store.region,
+            "STORAGE_ACCESS_KEY": store.access_key,
+            "STORAGE_SECRET_KEY": store.secret_key,
+            "STORAGE_BUCKET": VIDEOS,
+            "STORAGE_BACKUP_BUCKET": BACKUPS,
+            "STORAGE_MAINTENANCE_BUCKET": MAINTENANCE,
+            "STORAGE_DATABASE_URL": postgres.dsn(
+                STORAGE_DATABASE, STORAGE_USER, backends.credentials.database_password
+            ),
+            "STORAGE_TEMP_DIR": str(backends.temp),
+        }
+    )
 
 
 def connections(backends: Backends) -> dict[str, str]:
@@ -62,6 +71,7 @@ def connections(backends: Backends) -> dict[str, str]:
         "backup_bucket": BACKUPS,
         "temp_dir": str(backends.temp),
         **({"tiers": backends.tiers} if backends.tiers else {}),
+        **COLD,
     }
     s3 = {"conn_type": "aws", "login": store.access_key, "password": store.secret_key, "extra": extra}
     database = {

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from devstack import demo_backup, stack, witness
+from devstack import demo_backup, demo_cold, stack, witness
 from devstack.airflow_api import AirflowApi
 from devstack.errors import DevstackError
 from devstack.sample import generate, load, open_uploads
@@ -61,7 +61,7 @@ def _demo(store: str, jobs: int) -> int:
     _step("A fresh stack: object store, PostgreSQL")
     stack.down(home, say=_quiet)
     stack.reset(home, say=_quiet)
-    servers = stack.up(store, airflow=False, home=home, say=_say)
+    servers = stack.up(store, airflow=False, home=home, cold=True, say=_say)
     if servers.store.kind == "external":
         raise DevstackError(
             "the demo loads sample data; unset STORAGE_ENDPOINT_URL so that it makes a store of its own"
@@ -75,6 +75,7 @@ def _demo(store: str, jobs: int) -> int:
     servers = stack.up(store, home=home, extra_env=EXTRA, say=_say)
     demo_backup.run(servers, settings)
     ok = _clean(servers, settings)
+    ok = demo_cold.run(servers, settings) and ok
     _farewell(servers, time.monotonic() - began)
     return 0 if ok else 1
 

@@ -1,0 +1,57 @@
+"""Links: where they lead, how long they hold, and that nobody is asked."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from storage.errors import ConfigError, InvalidName, UsageError
+from storage.model import ObjectKey
+from storage.presigned import FILES, PresignedURLGenerator, client
+
+NOWHERE = "http://files.invalid:9"  # nothing answers there: a request would fail
+
+
+@pytest.fixture
+def noted() -> list[ObjectKey]:
+    return []
+
+
+@pytest.fixture
+def links(noted: list[ObjectKey]) -> PresignedURLGenerator:
+    signer = client(NOWHERE, "us-east-1", "someaccesskey", "somesecretkey")
+    return PresignedURLGenerator(signer, "videos", noted.append)
+
+
+@pytest.mark.parametrize("file_type", FILES)
+def test_each_file_type_leads_to_its_key(
+    links: PresignedURLGenerator, noted: list[ObjectKey], file_type: str
+) -> None:
+    url = urlsplit(links.generate_download_url("job-1", file_type))
+    assert (url.netloc, url.path) == ("files.invalid:9", f"/videos/processed/job-1/{FILES[file_type]}")
+    assert parse_qs(url.query)["X-Amz-Expires"] == ["3600"]
+    assert noted == [f"processed/job-1/{FILES[file_type]}"]
+
+
+def test_a_key_is_signed_as_it_is(links: PresignedURLGenerator) -> None:
+    key = "processed/j/ä b+c%&#?.txt"
+    assert unquote(urlsplit(links.url(ObjectKey(key))).path) == f"/videos/{key}"
+
+
+def test_what_is_not_there_to_be_had(links: PresignedURLGenerator, noted: list[ObjectKey]) -> None:
+    with pytest.raises(ValueError, match="Invalid file_type: 4k. It may be 360p"):
+        links.generate_download_url("job-1", "4k")
+    with pytest.raises(InvalidName):
+        links.generate_download_url("../job-1", "360p")
+    for expires in (timedelta(0), timedelta(days=8), timedelta(seconds=-1)):
+        with pytest.raises(UsageError, match="from 1 s to 7 days"):
+            links.generate_download_url("job-1", "360p", expires)
+    assert noted == []
+
+
+@pytest.mark.parametrize("url", ["", "files.example.org", "ftp://x", "https://x/folder"])
+def test_an_address_that_nobody_can_open(url: str) -> None:
+    with pytest.raises(ConfigError, match="STORAGE_PUBLIC_ENDPOINT_URL"):
+        client(url, "us-east-1", "someaccesskey", "somesecretkey")
