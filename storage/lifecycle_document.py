@@ -35,7 +35,7 @@ class Node:
     def leaves(self, path: str = "") -> Iterator[str]:
         """``Filter/Prefix=temp/`` for each element that holds no other."""
         here = f"{path}/{self.name}" if path else self.name
-        if not self.children:
+        if not self.children and not self.says_nothing:
             yield f"{here}={self.text.strip()}"
         for child in self.children:
             yield from child.leaves(here)
@@ -43,7 +43,14 @@ class Node:
     def meaning(self) -> tuple[Any, ...]:
         """Equal for two elements that differ in nothing but order, spaces, comments and name spaces."""
         text = "" if self.children else self.text.strip()
-        return self.name, text, tuple(sorted(child.meaning() for child in self.children))
+        told = (child.meaning() for child in self.children if not child.says_nothing)
+        return self.name, text, tuple(sorted(told))
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it means the same as its absence: an empty prefix, filter or value."""
+        named = self.name in ("Filter", "And", "Prefix", "Value")
+        return named and not self.text.strip() and all(child.says_nothing for child in self.children)
 
 
 @dataclass(frozen=True, slots=True)

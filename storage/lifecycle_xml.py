@@ -108,6 +108,8 @@ def _read_act(name: str, one: Node) -> Act | None:
     number = said.get(days, "")
     if number and not number.isdecimal():
         return None
+    if verb == "transition" and not number and "Date" not in said:
+        number = "0"  # MinIO leaves it out, and takes a transition without days for one at once
     return Act(verb, int(number) if number else None, said.get("StorageClass", ""), said.get("Date", ""))
 
 

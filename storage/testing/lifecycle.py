@@ -22,6 +22,7 @@ _KEPT = {
     "AbortIncompleteMultipartUpload", "DaysAfterInitiation",
 }  # fmt: skip
 _ABORT = "AbortIncompleteMultipartUpload"
+_NO_DAYS = ("Days", "0")  # of a transition: MinIO leaves them out of its answer
 _FIRST = ("ID", "Status", "Filter")  # the order MinIO answers in
 _CLASSES = ("STANDARD_IA", "GLACIER", "GLACIER_IR", "DEEP_ARCHIVE", "ONEZONE_IA", "INTELLIGENT_TIERING")
 
@@ -93,7 +94,7 @@ class MemoryBucketRules:
         if node.name != "Rule" and (
             node.name not in _KEPT
             or node.name in self.loses
-            or (node.name == _ABORT and self.dialect == "minio")
+            or (self.dialect == "minio" and (node.name == _ABORT or (node.name, node.text) == _NO_DAYS))
         ):
             return ""
         inner = "".join(self._kept(child) for child in sorted(node.children, key=_place))

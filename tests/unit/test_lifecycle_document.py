@@ -159,3 +159,26 @@ def test_an_id_that_is_nearly_ours_is_somebody_else_s(id: str) -> None:
     document = f"<LifecycleConfiguration><Rule><ID>{id}</ID></Rule></LifecycleConfiguration>".encode()
     assert [piece.id for piece in read(document).foreign] == [id]
     assert read(document).with_ours({}) == document
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("<Filter><Prefix></Prefix></Filter>", "<Filter/>", True),
+        ("<Filter><Prefix></Prefix></Filter>", "", True),
+        ("<Filter><Prefix>a/</Prefix></Filter>", "<Filter/>", False),
+        ("<Tag><Key>k</Key><Value/></Tag>", "<Tag><Key>k</Key></Tag>", True),
+        ("<Tag><Key>k</Key><Value>v</Value></Tag>", "<Tag><Key>k</Key></Tag>", False),
+        ("<A>1</A> <B>2</B>", "<B>2</B><!-- x --><A> 1 </A>", True),
+        ("<Fancy/>", "", False),
+        ("<Tag><Key>a</Key><Value>b</Value></Tag>", "<Tag><Key>b</Key><Value>a</Value></Tag>", False),
+    ],
+)
+def test_what_means_the_same(first: str, second: str, same: bool) -> None:
+    one, other = (
+        read(f"<LifecycleConfiguration><Rule>{x}<ID>a</ID></Rule></LifecycleConfiguration>".encode()).rules[0]
+        for x in (first, second)
+    )
+    assert one.node is not None
+    assert other.node is not None
+    assert (one.node.meaning() == other.node.meaning()) is same
