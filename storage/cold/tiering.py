@@ -200,11 +200,18 @@ def _later(mover: Mover, one: Memory, place: TierPlace | None, now: datetime) ->
     same = seen.info.etag == one.etag
     if seen.info.storage_class == place.target and (same or place.how == "class"):
         return Arrived("done", f"in {place.target}", one.size, seen, place)
-    if place.how == "tag" and same and mover.tags(one.key).get(TIER_TAG) == one.tier:
+    if place.how == "tag" and same and _bears_tag(mover, one):
         return _patient(f"its rule has not moved it to {place.target}", since, now)
     if place.how == "tag" and not same:
         let_go(mover, seen, place)
     return Outcome("skipped", "never asked" if same else OVERTAKEN)
+
+
+def _bears_tag(mover: Mover, one: Memory) -> bool:
+    try:
+        return mover.tags(one.key).get(TIER_TAG) == one.tier
+    except ObjectMissing:
+        return False
 
 
 def _patient(why: str, since: datetime, now: datetime) -> Outcome:
