@@ -10,6 +10,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import imageio_ffmpeg  # type: ignore[import-untyped]
@@ -47,9 +48,10 @@ _OBJECTS = (
 
 
 def _source(variant: int) -> tuple[str, ...]:
-    picture = f"testsrc=size=320x180:rate=15:duration=2,hue=h={variant * 80}"
-    sound = f"sine=frequency={330 + 110 * variant}:duration=2"
-    inputs = ("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound)
+    """Pictures and sound without a pattern: as in real ones there is nothing left to compress."""
+    picture = f"cellauto=size=320x180:rate=15:rule=110:seed={variant + 1}"
+    sound = f"anoisesrc=color=brown:duration=2:seed={variant + 1}"
+    inputs = ("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, "-t", "2")
     return (*inputs, *_X264, *_AAC, *_SAME, *_MP4, "source.mp4")
 
 
@@ -159,7 +161,11 @@ def _stamp(seconds: float, mark: str) -> str:
 
 def transcript(name: str, seed: str) -> str:
     """One transcript in the format its file name asks for: txt, srt, vtt or json."""
-    sentences = _sentences(seed)
+    return written(name, _sentences(seed))
+
+
+def written(name: str, sentences: Sequence[tuple[float, float, str]]) -> str:
+    """Sentences, each with the seconds it begins and ends at, in the format the file name asks for."""
     if name.endswith(".json"):
         segments = [{"start": start, "end": end, "text": text} for start, end, text in sentences]
         return json.dumps({"language": "en", "segments": segments}, indent=1)

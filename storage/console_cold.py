@@ -10,6 +10,8 @@ from storage.cold_model import ColdSite, SavingsLine
 from storage.console import out, shown, size
 from storage.savings import Tiers, money, total
 
+LEAST = 0.005  # of money a month; less would be shown as nothing
+
 
 def show_savings(lines: Sequence[SavingsLine], tiers: Tiers, site: ColdSite, by: str = "class") -> None:
     """The ledger by group with its sum, then what lies in which tier, then the money where prices are set."""
@@ -28,7 +30,8 @@ def show_savings(lines: Sequence[SavingsLine], tiers: Tiers, site: ColdSite, by:
         table.add_row(shown(line.group), f"{line.objects:,}", *amounts, skipped, shown(why))
     out.print(table)
     _show_tiers(tiers)
-    if worth := money(lines, tiers, site):
+    worth = money(lines, tiers, site)
+    if worth and abs(worth.month) >= LEAST:
         out.print(
             f"A month costs {worth.month:,.2f} {site.currency} less: {worth.compressed:,.2f} by compressing, "
             f"{worth.moved:,.2f} by moving."
