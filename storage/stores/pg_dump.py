@@ -11,7 +11,7 @@ from typing import IO, BinaryIO, cast
 
 from storage.errors import DumpFailed, RestoreFailed, ScratchFault
 from storage.stores import pg_programs
-from storage.stores.child import Stderr, login, spawn
+from storage.stores.child import Stderr, login, spawn, widen
 
 #: What stderr says when the machine failed and not the backup.
 MACHINE = re.compile(
@@ -48,6 +48,7 @@ def _output(program: Path, url: str, options: Sequence[str]) -> Iterator[BinaryI
         argv = [program, "--no-password", "-d", dsn, *options]
         child = spawn(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr.file, **opened)
         assert child.stdout
+        widen(child.stdout)
         try:
             yield cast(BinaryIO, child.stdout)
             code = child.wait(60)

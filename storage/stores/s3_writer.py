@@ -18,7 +18,7 @@ PARALLEL = 3  # parts on their way at once
 
 
 class StreamWriter:
-    """Takes bytes, sends parts. Memory: the parts on their way and the one being filled."""
+    """Takes bytes, sends parts, hashes beside. Memory: the parts on their way and the one being filled."""
 
     def __init__(
         self,
@@ -33,35 +33,52 @@ class StreamWriter:
         self._words, self._conditions = words or {}, conditions or {}
         self.size = 0
         self._boto, self._place, self._part_size = boto, {"Bucket": bucket, "Key": str(key)}, part_size
-        self._begun, self._hash, self._filling = begun, hashlib.sha256(), bytearray()
+        self._begun, self._hash = begun, hashlib.sha256()
+        self._pieces: list[memoryview] = []  # of the part being filled
+        self._filled = 0
         self.upload_id = ""
         self._sent: list[Future[str]] = []
-        self._pool = ThreadPoolExecutor(PARALLEL)
+        self._hashing: Future[None] | None = None
+        self._pool = ThreadPoolExecutor(PARALLEL + 1)  # one hashes
 
     @property
     def sha256(self) -> str:
         """Of the bytes written so far."""
-        return self._hash.hexdigest()
+        if self._hashing:
+            self._hashing.result()
+        found = self._hash.copy()
+        for piece in self._pieces:
+            found.update(piece)
+        return found.hexdigest()
 
     def write(self, data: bytes) -> int:
-        self._hash.update(data)
         self.size += len(data)
-        self._filling += data
-        while len(self._filling) >= self._part_size:
-            self._send(bytes(memoryview(self._filling)[: self._part_size]))
-            del self._filling[: self._part_size]
+        rest = memoryview(data)
+        while len(rest) >= (room := self._part_size - self._filled):
+            self._pieces.append(rest[:room])
+            self._send()
+            rest = rest[room:]
+        if rest:
+            self._pieces.append(rest)
+            self._filled += len(rest)
         return len(data)
 
     def flush(self) -> None:
         """Nothing: a part goes when it is full."""
 
-    def _send(self, part: bytes) -> None:
+    def _send(self) -> None:
+        """Let the part go that is filled."""
         if not self.upload_id:
             with translated(self._place["Bucket"], self._place["Key"]):
                 self.upload_id = self._boto.create_multipart_upload(**self._place, **self._words)["UploadId"]
             self._begun(self.upload_id)
         if len(self._sent) >= PARALLEL:
             self._sent[-PARALLEL].result()  # no more than so many in memory; its error stops the stream
+        if self._hashing:
+            self._hashing.result()
+        part = b"".join(self._pieces)
+        self._pieces, self._filled = [], 0
+        self._hashing = self._pool.submit(self._hash.update, part)
         self._sent.append(self._pool.submit(self._upload, len(self._sent) + 1, part))
 
     def _upload(self, number: int, part: bytes) -> str:
@@ -76,11 +93,11 @@ class StreamWriter:
         if not self.upload_id:
             with translated(self._place["Bucket"], self._place["Key"]):
                 self._boto.put_object(
-                    **self._place, **self._words, **self._conditions, Body=bytes(self._filling)
+                    **self._place, **self._words, **self._conditions, Body=b"".join(self._pieces)
                 )
             return
-        if self._filling:
-            self._send(bytes(self._filling))
+        if self._pieces:
+            self._send()
         parts = [{"PartNumber": n, "ETag": one.result()} for n, one in enumerate(self._sent, 1)]
         with translated(self._place["Bucket"], self._place["Key"]):
             self._boto.complete_multipart_upload(

@@ -1,4 +1,4 @@
-"""List, list + delete, the temp sweep and backups, beside other programs, on one server in one run.
+"""List, list + delete, the temp sweep, backups and cold data, beside other programs, on one server in one run.
 
 ``python -m tests.benchmarks`` prints a table of medians. Each contestant runs in a process of its own, in
 turn, and every round begins with another one. The CPU seconds are the contestant's own, not the server's;
@@ -22,7 +22,7 @@ from rich.table import Table
 from devstack import objectstore
 from devstack.errors import DevstackError
 from storage.errors import StorageError
-from tests.benchmarks import backups, race
+from tests.benchmarks import backup_rows, backups, cold, race
 from tests.benchmarks.ground import Ground, ground
 from tests.benchmarks.race import Contestant, Cost, Missing, Unfit, python
 
@@ -165,12 +165,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--backup-mb", type=int, default=1000, help="rows in the database that is backed up")
     parser.add_argument(
+        "--backup-rows",
+        choices=tuple(backup_rows.KINDS),
+        default=backup_rows.DOCUMENTS,
+        help="as the pipeline's documents have them, or with a text of random words for each job",
+    )
+    parser.add_argument(
         "--seconds",
         type=float,
         default=270,
-        help="no round begins after these; the backups have as many again",
+        help="no round begins after these; the backups and cold data have as many again",
     )
-    parser.add_argument("--only", choices=(*DISCIPLINES, backups.NAME), help="one discipline instead of all")
+    parser.add_argument("--only", choices=(*DISCIPLINES, backups.NAME, cold.NAME), help="one discipline instead of all")
     parser.add_argument("--store", choices=("auto", "minio", "ministack"), default="auto")
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
@@ -205,7 +211,9 @@ def _all(on: Ground, args: argparse.Namespace) -> None:
         costs = hold(discipline, on, args.rounds, args.seconds / len(chosen))
         out.print(table(discipline, costs))
     if args.only in (None, backups.NAME):
-        backups.hold(on, args.backup_mb, args.rounds, args.seconds, out)
+        backups.hold(on, args.backup_mb, args.backup_rows, args.rounds, args.seconds, out)
+    if args.only in (None, cold.NAME):
+        cold.hold(on, args.rounds, args.seconds, out)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from storage.backups.site import Site
 from storage.stores.s3_writer import PARALLEL, PART
 from storage.testing import MemoryObjects, memory_stores
 from tests.benchmarks import race
-from tests.benchmarks.backup_rows import JOBS_A_MB, MB, grow, size
+from tests.benchmarks.backup_rows import KINDS, MB, grow, size
 from tests.benchmarks.ground import Ground
 from tests.benchmarks.race import Contestant, Cost, Unfit, python
 
@@ -118,18 +118,20 @@ class Rounds:
         return [one.work_wall / other.work_wall for one, other in pairs]
 
 
-def hold(on: Ground, megabytes: int, rounds: int, seconds: float, out: Console) -> None:
+def hold(on: Ground, megabytes: int, rows: str, rounds: int, seconds: float, out: Console) -> None:
     """Make the rows, measure, and print; no round begins after so many seconds."""
-    jobs = megabytes * JOBS_A_MB
-    grow(on, 1, jobs // 4)
-    small = measured(on, 1, jobs // 4, seconds, [one for one in contestants() if one.name == WHOLE])
+    kind = KINDS[rows]
+    jobs = megabytes * kind.jobs_a_mb
+    few, all = kind.rows_a_job * (jobs // 4), kind.rows_a_job * jobs
+    grow(on, kind, 1, jobs // 4)
+    small = measured(on, 1, few, seconds, [one for one in contestants() if one.name == WHOLE])
     quarter = size(on)
     began = time.monotonic()
-    grow(on, jobs // 4 + 1, jobs)
+    grow(on, kind, jobs // 4 + 1, jobs)
     out.print(f"Rows made in {time.monotonic() - began:.0f} s. The database has {size(on) / MB:,.0f} MB.")
-    large = measured(on, rounds, jobs, seconds, contestants())
+    large = measured(on, rounds, all, seconds, contestants())
     done = len(large.costs[DUMP])
-    out.print(table(f"Back up {large.dumps[DOCUMENTS].unpacked / MB:,.0f} MB, {done} rounds", large))
+    out.print(table(f"Back up {large.dumps[DOCUMENTS].unpacked / MB:,.0f} MB ({rows}), {done} rounds", large))
     out.print(
         "CPU: with the programs a contestant starts; what the two servers use is beside it. Ratios: wall."
     )
@@ -137,7 +139,7 @@ def hold(on: Ground, megabytes: int, rounds: int, seconds: float, out: Console) 
         out.print(line, soft_wrap=True)
 
 
-def measured(on: Ground, rounds: int, jobs: int, seconds: float, running: Sequence[Contestant]) -> Rounds:
+def measured(on: Ground, rounds: int, rows: int, seconds: float, running: Sequence[Contestant]) -> Rounds:
     """Every contestant in every round, another one first in each."""
     costs: dict[str, list[Cost]] = {one.name: [] for one in running}
     dumps: dict[str, Dump] = {}
@@ -149,8 +151,8 @@ def measured(on: Ground, rounds: int, jobs: int, seconds: float, running: Sequen
         for contestant in (*running[turn:], *running[:turn]):
             costs[contestant.name].append(race.run(contestant, on, 1))
             left = dumps[contestant.name] = dump(on)
-            if contestant.name != DUMP and left.lines < 2 * jobs:
-                raise Unfit(f"{contestant.name} left {left.lines:,} lines, and there are {2 * jobs:,} rows")
+            if contestant.name != DUMP and left.lines < rows:
+                raise Unfit(f"{contestant.name} left {left.lines:,} lines, and there are {rows:,} rows")
     return Rounds(costs, dumps)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from storage.errors import NoPostgresProgram
 from storage.stores import pg_programs
-from storage.stores.child import spawn
+from storage.stores.child import PIPE, spawn, widen
 
 
 @pytest.fixture
@@ -116,3 +118,18 @@ def test_programs_speak_english_whatever_the_environment(monkeypatch: pytest.Mon
     assert told["LC_MESSAGES"] == "C"
     assert told["MORE"] == "1"
     assert not {"LC_ALL", "STORAGE_SECRET_KEY"} & told.keys()
+
+
+def test_a_pipe_is_widened_and_nothing_else_minds(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as pipe, os.fdopen(writing, "wb"):
+        widen(pipe)
+        assert fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) >= min(PIPE, most())
+    (tmp_path / "file").touch()
+    with (tmp_path / "file").open("rb") as file:
+        widen(file)
+
+
+def most() -> int:
+    """What the kernel grants a pipe."""
+    return int(Path("/proc/sys/fs/pipe-max-size").read_text())
