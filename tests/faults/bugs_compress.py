@@ -1,0 +1,205 @@
+"""Bugs in compressing and reading back that must not get past the tests."""
+
+from __future__ import annotations
+
+from tests.faults.bugs import Bug
+
+_COLD, _UNIT = "storage/cold", "tests/unit"
+_ACTION, _FAKE = "storage/engine/actions/compress.py", "storage/testing/rewriter.py"
+_ERRS = f"{_UNIT}/test_rewrite.py::test_a_compressor_that_takes_other_bytes_is_caught"
+_LIES = f"{_UNIT}/test_reading.py::test_metadata_that_lies_is_found_out"
+
+BUGS = (
+    Bug(
+        "what was packed is compared by its length alone",
+        f"{_COLD}/rewrite.py",
+        "(proof.sum.size, proof.sum.sha256) != (read.size, read.sha256)",
+        "proof.sum.size != read.size",
+        _ERRS,
+    ),
+    Bug(
+        "what was packed is not compared",
+        f"{_COLD}/rewrite.py",
+        "if not proof.ended or (proof.sum.size, proof.sum.sha256) != (read.size, read.sha256):",
+        "if proof is None:",
+        _ERRS,
+    ),
+    Bug(
+        "a stream without its end is taken for whole",
+        f"{_COLD}/rewrite.py",
+        "if not proof.ended or (",
+        "if (",
+        f"{_UNIT}/test_rewrite.py::test_a_compressor_that_loses_its_end_is_caught",
+    ),
+    Bug(
+        "a source cut short is compressed",
+        f"{_COLD}/rewrite.py",
+        "if read.size != size:",
+        "if read.size > size:",
+        f"{_UNIT}/test_rewrite.py::test_a_source_that_is_cut_short_is_no_object",
+    ),
+    Bug(
+        "the write names no condition",
+        _FAKE,
+        "if there.etag != seen.info.etag:",
+        "if not there.etag:",
+        f"{_UNIT}/test_rewrite.py::test_an_object_written_at_any_moment_wins",
+    ),
+    Bug(
+        "an object is read without naming its etag",
+        f"{_COLD}/rewrite.py",
+        "with rewriter.open(seen.info.key, seen.info.etag) as stream:",
+        "with rewriter.open(seen.info.key) as stream:",
+        f"{_UNIT}/test_rewrite.py::test_an_object_written_at_any_moment_wins",
+    ),
+    Bug(
+        "media are read whole before they are judged",
+        f"{_COLD}/rewrite.py",
+        "    if why := pretest.why_not(samples, size):\n        raise _NotWorth(why)\n",
+        "",
+        f"{_UNIT}/test_rewrite.py::test_media_are_never_read_beyond_three_samples",
+    ),
+    Bug(
+        "one compressible end is enough to read a film",
+        f"{_COLD}/pretest.py",
+        "ratio = median(",
+        "ratio = min(",
+        f"{_UNIT}/test_pretest.py::test_an_index_at_one_end_is_no_reason_to_read_a_film",
+    ),
+    Bug(
+        "what hardly shrinks is written",
+        f"{_COLD}/pretest.py",
+        'return "" if after <= before * (1 - LEAST_SAVING) else TOO_LITTLE',
+        'return ""',
+        f"{_UNIT}/test_rewrite.py::test_what_only_looks_compressible_stays",
+    ),
+    Bug(
+        "what another program encoded is encoded twice",
+        f"{_COLD}/rewrite.py",
+        "    if was.content_encoding:\n",
+        "    if was.content_encoding == 'aws-chunked':\n",
+        f"{_UNIT}/test_rewrite.py::test_what_another_program_encoded_stays",
+    ),
+    Bug(
+        "headers are forgotten",
+        "storage/backup_model.py",
+        "return replace(self, content_encoding=content_encoding, metadata=metadata)",
+        "return Attributes(self.content_type, content_encoding, metadata)",
+        f"{_UNIT}/test_rewrite.py::test_an_object_shrinks_and_reads_as_before",
+    ),
+    Bug(
+        "tags are forgotten where nothing counts them",
+        f"{_COLD}/rewrite.py",
+        "tags = {} if seen.tag_count == 0 else rewriter.tags(key)",
+        "tags = {} if not seen.tag_count else rewriter.tags(key)",
+        f"{_UNIT}/test_rewrite.py::test_tags_are_asked_for_where_nothing_counts_them",
+    ),
+    Bug(
+        "a lost answer counts as somebody else's write",
+        f"{_COLD}/rewrite.py",
+        "return look(rewriter, key, coding.etag, coding)  # ours",
+        'return Rewritten(status="overtaken", why="written anew")  # ours',
+        f"{_UNIT}/test_rewrite.py::test_a_lost_answer_is_looked_up",
+    ),
+    Bug(
+        "a twin's form is taken for one's own",
+        f"{_COLD}/rewrite.py",
+        "found.etag == etag and found == (coding or found)",
+        "found.etag == etag",
+        f"{_UNIT}/test_rewrite.py::test_a_lost_answer_is_not_ours_when_a_twin_was_faster",
+    ),
+    Bug(
+        "metadata is believed that says compressed",
+        f"{_COLD}/rewrite.py",
+        "        reading.check(rewriter, seen, coding)\n",
+        "",
+        f"{_UNIT}/test_rewrite.py::test_metadata_that_lies_is_told_and_the_object_left",
+    ),
+    Bug(
+        "a bomb is unpacked to its end",
+        f"{_COLD}/reading.py",
+        "                if size > coding.size:\n",
+        "                if size < 0:\n",
+        f"{_UNIT}/test_reading.py::test_a_bomb_is_never_unpacked_further_than_it_declares",
+    ),
+    Bug(
+        "what is said to be huge is believed",
+        f"{_COLD}/reading.py",
+        "if size > MOST_RATIO * stored else",
+        "if size > MOST_RATIO**5 * stored else",
+        f"{_UNIT}/test_reading.py::test_a_bomb_is_never_unpacked_further_than_it_declares",
+    ),
+    Bug(
+        "a hash is not compared",
+        f"{_COLD}/reading.py",
+        "if sum.hexdigest() != coding.sha256:",
+        "if not coding.sha256:",
+        _LIES,
+    ),
+    Bug(
+        "the last bytes come before the hash was compared",
+        f"{_COLD}/reading.py",
+        "                if held:\n                    yield held\n                held = piece\n",
+        "                yield piece\n",
+        _LIES,
+    ),
+    Bug(
+        "a range begins a byte late",
+        f"{_COLD}/reading.py",
+        "piece[max(0, start - at) : stop - at]",
+        "piece[max(0, start - at + 1) : stop - at]",
+        f"{_UNIT}/test_reading.py::test_every_range_of_every_form",
+    ),
+    Bug(
+        "a zstd window that browsers refuse",
+        f"{_COLD}/codecs.py",
+        "WINDOW = 23",
+        "WINDOW = 27",
+        f"{_UNIT}/test_codecs.py::test_the_window_is_one_that_browsers_take",
+    ),
+    Bug(
+        "memory is written before the ledger",
+        _ACTION,
+        "        if self.savings:\n"
+        "            stores.cold.enter(self.savings)\n"
+        "        if self.memories:\n"
+        "            stores.cold.remember(self.memories)\n",
+        "        stores.cold.remember(self.memories)\n        stores.cold.enter(self.savings)\n",
+        f"{_UNIT}/test_compress.py::test_a_kill_at_any_moment_is_made_good_by_the_next_night",
+    ),
+    Bug(
+        "a pause loses what was found before it",
+        _ACTION,
+        "        finally:\n            findings.write(work.stores)",
+        "        except OSError:\n            findings.write(work.stores)",
+        f"{_UNIT}/test_compress.py::test_a_pause_stops_before_the_next_object_and_keeps_what_was_found",
+    ),
+    Bug(
+        "the version left behind is not counted",
+        _ACTION,
+        "left_behind=made.coding.size if work.stores.rewriter.versioned() else 0,",
+        "left_behind=0,",
+        f"{_UNIT}/test_compress.py::test_the_version_left_behind_is_counted",
+    ),
+    Bug(
+        "the job behind an object is not looked at again",
+        _ACTION,
+        "if why := changed_owner(self.owner, self.owner_updated_at, jobs):",
+        "if why := changed_owner(None, self.owner_updated_at, jobs):",
+        f"{_UNIT}/test_compress.py::test_a_job_that_moved_on_keeps_its_objects",
+    ),
+    Bug(
+        "looking again believes the metadata",
+        _ACTION,
+        "            if _readable(now):\n",
+        "            if not now:\n",
+        f"{_UNIT}/test_compress.py::test_looking_again_finds_a_store_that_lies",
+    ),
+    Bug(
+        "what was decompressed by hand is compressed the next night",
+        f"{_COLD}/uncompress.py",
+        'replace(memory, coding="skipped", skipped=BY_HAND)',
+        "memory",
+        f"{_UNIT}/test_compress.py::test_what_comes_back_is_entered_and_stays_as_it_is",
+    ),
+)
