@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.faults.bugs import Bug
 
 _UNIT, _TIERING = "tests/unit/test_tiering.py", "storage/cold/tiering.py"
+_WAY, _BACK = "tests/unit/test_tiers_on_their_way.py", "tests/unit/test_returning.py"
 _LOG, _RETURNING = "storage/cold/tier_log.py", "storage/cold/returning.py"
 _CONTRACT, _MOVER = "tests/contract/test_mover.py", "storage/testing/mover.py"
 _S3 = "storage/stores/s3_mover.py"
@@ -65,21 +66,21 @@ BUGS = (
         "        list(pool.map(partial(send, stores.mover), looked))\n"
         "        [stores.mover.details(one.move.key) for one in looked]\n"
         "        before = note_asked(looked, stores)\n",
-        f"{_UNIT}::test_killed_after_the_copy_it_counts_as_on_its_way",
+        f"{_WAY}::test_killed_after_the_copy_it_counts_as_on_its_way",
     ),
     Bug(
         "remembered as held before it is in the ledger",
         _LOG,
         "    stores.cold.enter(savings)\n    stores.cold.remember(memories)\n",
         "    stores.cold.remember(memories)\n    stores.cold.enter(savings)\n",
-        f"{_UNIT}::test_the_ledger_comes_before_the_memory",
+        f"{_WAY}::test_the_ledger_comes_before_the_memory",
     ),
     Bug(
         "stuck objects wait for ever",
         _TIERING,
         "now - since > STUCK_AFTER",
         "now - since > 100 * STUCK_AFTER",
-        f"{_UNIT}::test_after_two_days_it_is_stuck",
+        f"{_WAY}::test_after_two_days_it_is_stuck",
     ),
     Bug(
         "the version that a copy leaves is not counted",
@@ -93,21 +94,21 @@ BUGS = (
         _RETURNING,
         "            stores.cold.touch(some, stores.clock())\n",
         "",
-        f"{_UNIT}::test_an_object_comes_back",
+        f"{_BACK}::test_an_object_comes_back",
     ),
     Bug(
         "the tag stays on what came back, and its rule takes it away again",
         _RETURNING,
         '"STANDARD", tags if tagged else None, guarded=True',
         '"STANDARD", None, guarded=True',
-        f"{_UNIT}::test_an_object_comes_back",
+        f"{_BACK}::test_an_object_comes_back",
     ),
     Bug(
         "the whole least time is charged, whatever an object has stayed",
         _RETURNING,
         "left = price.minimum - (now - since if since else timedelta())",
         "left = price.minimum",
-        f"{_UNIT}::test_leaving_early_costs",
+        f"{_BACK}::test_leaving_early_costs",
     ),
     Bug(
         "a pinned job's objects are moved",

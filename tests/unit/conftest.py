@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from storage.cold import tiering
+from tests.unit.tiers import Tiers
 from tests.unit.world import World
 
 
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+@pytest.fixture
+def tiers(monkeypatch: pytest.MonkeyPatch) -> Tiers:
+    """With a patience that suits a test."""
+    monkeypatch.setattr(tiering, "PATIENCE", 0.3)
+    monkeypatch.setattr(tiering, "FIRST_PAUSE", 0.01)
+    return Tiers()
