@@ -1,4 +1,4 @@
-"""List, list + delete, the temp sweep, backups and cold data, beside other programs, on one server in one run.
+"""List, list + delete, the temp sweep, backups and cold data beside other programs, on one server in one run.
 
 ``python -m tests.benchmarks`` prints a table of medians. Each contestant runs in a process of its own, in
 turn, and every round begins with another one. The CPU seconds are the contestant's own, not the server's;
@@ -176,7 +176,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=270,
         help="no round begins after these; the backups and cold data have as many again",
     )
-    parser.add_argument("--only", choices=(*DISCIPLINES, backups.NAME, cold.NAME), help="one discipline instead of all")
+    parser.add_argument(
+        "--only", choices=(*DISCIPLINES, backups.NAME, cold.NAME), help="one discipline instead of all"
+    )
     parser.add_argument("--store", choices=("auto", "minio", "ministack"), default="auto")
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped

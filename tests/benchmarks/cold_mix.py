@@ -1,0 +1,124 @@
+"""The objects that are compressed: 70 % media and 30 % text by bytes, always the same.
+
+Media are headers and frames as their formats have them, around bytes that no codec makes smaller. They are
+short, of 200 KiB to 1.5 MiB: with films of an hour three samples would weigh nothing. Texts are playlists,
+metadata and transcripts of an hour, in two languages and the four formats, of words as frequent as in speech.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from struct import pack
+
+from devstack.sample_content import written
+from tests.benchmarks.backup_rows import WORDS
+
+JOBS = 60
+FORMATS = ("json", "srt", "vtt", "txt")
+RENDITIONS = ("360p", "720p", "1080p")
+KIB = 1 << 10
+WORDS_A_SENTENCE = (4, 18)
+_VOCABULARY = WORDS.split()
+_FREQUENCY = [((n + 1) / len(_VOCABULARY)) ** 0.5 for n in range(len(_VOCABULARY))]  # of it and all before
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object of the mix; ``sha256`` is of its bytes."""
+
+    key: str
+    size: int
+    sha256: str
+    text: bool
+
+
+def job_ids() -> list[str]:
+    """The jobs whose objects these are."""
+    return [f"bench-{number:04}" for number in range(JOBS)]
+
+
+def contents(job: str) -> Iterator[tuple[str, bytes]]:
+    """Key and bytes of each object of a job."""
+    chance, home = random.Random(job), f"processed/{job}/"
+    for name, data in (*_media(chance), *_texts(chance, job)):
+        yield home + name, data
+
+
+def thing(key: str, data: bytes) -> Thing:
+    """What is remembered of an object."""
+    text = not key.endswith((".mp4", ".mp3", ".ts"))
+    return Thing(key, len(data), hashlib.sha256(data).hexdigest(), text)
+
+
+def _media(chance: random.Random) -> Iterator[tuple[str, bytes]]:
+    for name, least, most in (
+        ("raw/source.mp4", 900, 1500),
+        ("720p/video_720p.mp4", 450, 750),
+        ("360p/video_360p.mp4", 250, 350),
+        ("audio/audio.mp3", 250, 350),
+        *((f"segments/seg_{number:03}.ts", 200, 280) for number in range(3)),
+    ):
+        noise = chance.randbytes(chance.randint(least * KIB, most * KIB))
+        yield name, _FRAMES[name[-3:]](noise)
+
+
+def _mp4(noise: bytes) -> bytes:
+    kind = b"ftypisom\0\0\2\0isomiso2avc1mp41"
+    return pack(">I", 4 + len(kind)) + kind + pack(">I4s", 8 + len(noise), b"mdat") + noise
+
+
+def _mp3(noise: bytes) -> bytes:
+    """Frames of 128 kbit/s."""
+    return b"".join(b"\xff\xfb\x90\x64" + noise[at : at + 413] for at in range(0, len(noise), 413))
+
+
+def _ts(noise: bytes) -> bytes:
+    """Packets of 188 bytes, each with its counter."""
+    packets = enumerate(range(0, len(noise) - 183, 184))
+    return b"".join(b"\x47\x01\x00" + bytes([0x10 | n & 15]) + noise[at : at + 184] for n, at in packets)
+
+
+_FRAMES = {"mp4": _mp4, "mp3": _mp3, ".ts": _ts}
+
+
+def _texts(chance: random.Random, job: str) -> Iterator[tuple[str, bytes]]:
+    for language in ("en", "nl"):
+        sentences = _sentences(chance)
+        for name in (f"transcription/transcript.{language}.{kind}" for kind in FORMATS):
+            yield name, written(name, sentences).encode()
+    for rendition in RENDITIONS:
+        yield f"segments/{rendition}.m3u8", _playlist(chance, rendition)
+    yield "metadata.json", _metadata(chance, job)
+
+
+def _sentences(chance: random.Random) -> list[tuple[float, float, str]]:
+    """An hour of speech, more or less. Some words are far more frequent than others."""
+    start, found = 0.0, []
+    for _ in range(chance.randint(950, 3150)):
+        said = chance.choices(_VOCABULARY, cum_weights=_FREQUENCY, k=chance.randint(*WORDS_A_SENTENCE))
+        end = round(start + chance.uniform(1.5, 5), 3)
+        found.append((start, end, " ".join(said).capitalize() + "."))
+        start = end
+    return found
+
+
+def _playlist(chance: random.Random, rendition: str) -> bytes:
+    lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:7"]
+    for number in range(chance.randint(200, 600)):
+        lines += [f"#EXTINF:{chance.uniform(5, 7):.6f},", f"{rendition}_{number:05}.ts"]
+    return "\n".join([*lines, "#EXT-X-ENDLIST", ""]).encode()
+
+
+def _metadata(chance: random.Random, job: str) -> bytes:
+    frames = [{"at": 10 * n, "luma": round(chance.uniform(16, 235), 2)} for n in range(60)]
+    value = {"job_id": job, "codecs": {"video": "h264", "audio": "aac"}, "scenes": frames}
+    return json.dumps(value, indent=2, sort_keys=True).encode()
+
+
+def text_only(things: Sequence[Thing]) -> list[Thing]:
+    """Those that shrink."""
+    return [one for one in things if one.text]
