@@ -201,11 +201,9 @@ class Price:
     minimum: timedelta = timedelta()
 
 
-#: What a tier is called on an AWS-like store, in the order of preference, where nothing is set.
-CLASSES_OF: Mapping[Tier, tuple[str, ...]] = {
-    "warm": ("STANDARD_IA",),
-    "cold": ("GLACIER_IR", "GLACIER"),
-}
+#: What a tier is called on an AWS-like store where nothing is set: classes that can be read at once, for
+#: links must keep working. An archived class is used only where STORAGE_TIERS names it.
+CLASSES_OF: Mapping[Tier, tuple[str, ...]] = {"warm": ("STANDARD_IA",), "cold": ("GLACIER_IR",)}
 ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")  # classes whose objects must be asked back before they can be read
 
 

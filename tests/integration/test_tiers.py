@@ -1,114 +1,40 @@
-"""Tiers on real servers: classes by copy in place, a remote tier by tag and rule, stores that have none."""
+"""Tiers on real servers: classes by copy in place, a remote tier by tag and rule."""
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
-from minio import MinioAdmin
-from minio.credentials import StaticProvider
 
 from devstack.objectstore import ObjectStore
-from storage import commands, connect
+from storage import connect
 from storage.clock import utcnow
 from storage.cold import tiering
 from storage.cold.tier_log import Move
 from storage.cold_model import TierPlace
 from storage.model import ObjectKey
-from tests.conftest import Place, needed, new_place, replace, without_backups
-from tests.integration.deaf import deaf
-from tests.integration.person import Answer, Person, environment
-from tests.tiering import TIER, install, names_in, rule
-
-JOB = "job-1"
-FILM = f"processed/{JOB}/360p/output.mp4"
-NOTES = f"processed/{JOB}/transcription/notes.vtt"
-CONTENT = {FILM: bytes(range(256)) * 3000, NOTES: b"WEBVTT\n" * 40, f"processed/{JOB}/audio/empty.mp3": b""}
-PRICES = "EUR hot=0.02 cold=0.004/90"
-CLASSES = pytest.mark.parametrize("place", ["ministack"], indirect=True)
-REMOTE = pytest.mark.parametrize("place", ["minio"], indirect=True)
-
-
-@pytest.fixture
-def filled(place: Place, add_job: Callable[..., None]) -> Place:
-    """A completed job's objects, with all that an object can carry; the endpoint was probed."""
-    fill(place, add_job)
-    commands.probe_now(place.settings)
-    return place
+from tests.conftest import Place
+from tests.integration.person import Person
+from tests.integration.tiered import (
+    CLASSES,
+    CONTENT,
+    FILM,
+    JOB,
+    PRICES,
+    REMOTE,
+    classes,
+    eventually,
+    head,
+    intact,
+    read,
+    sit,
+    tags,
+)
+from tests.tiering import TIER, names_in
 
 
-def fill(place: Place, add_job: Callable[..., None]) -> None:
-    long_ago = utcnow() - timedelta(days=200)
-    add_job(JOB, "completed", long_ago, completed_at=long_ago)
-    for key, data in CONTENT.items():
-        place.boto.put_object(
-            Bucket=place.settings.bucket, Key=key, Body=data, ContentType="a/b", CacheControl="max-age=5",
-            Metadata={"made-by": "transcoder"}, Tagging="team=video",
-        )  # fmt: skip
-
-
-@pytest.fixture
-def remote(filled: Place, cold_store: ObjectStore) -> Place:
-    """The same, and what is tagged tier=cold moves to the second MinIO."""
-    install(filled.boto, filled.settings.bucket)
-    return replace(filled, settings=replace(filled.settings, tiers=f"cold={TIER}", prices=PRICES))
-
-
-def sit(person: Person, place: Place, **other: str) -> Person:
-    person.sits_at(environment(place.settings, **other))
-    return person
-
-
-def head(place: Place, key: str) -> dict[str, Any]:
-    return dict(place.boto.head_object(Bucket=place.settings.bucket, Key=key))
-
-
-def classes(place: Place) -> dict[str, str]:
-    """Storage class by key, as a listing shows it."""
-    told = place.boto.list_objects_v2(Bucket=place.settings.bucket, Prefix="processed/")
-    return {one["Key"]: one.get("StorageClass", "STANDARD") for one in told["Contents"]}
-
-
-def tags(place: Place, key: str) -> dict[str, str]:
-    told = place.boto.get_object_tagging(Bucket=place.settings.bucket, Key=key)["TagSet"]
-    return {one["Key"]: one["Value"] for one in told}
-
-
-def read(place: Place, key: str, **words: str) -> bytes:
-    told = place.boto.get_object(Bucket=place.settings.bucket, Key=key, **words)
-    return bytes(told["Body"].read())
-
-
-def intact(place: Place) -> None:
-    """Every object reads as it was, and carries what it did."""
-    for key, data in CONTENT.items():
-        assert hashlib.sha256(read(place, key)).digest() == hashlib.sha256(data).digest(), key
-        told = head(place, key)
-        carried = (told["ContentType"], told["CacheControl"], told["Metadata"])
-        assert carried == ("a/b", "max-age=5", {"made-by": "transcoder"}), key
-        assert tags(place, key).items() >= {"team": "video"}.items(), key
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.2)
-    assert holds()
-
-
-def refused(answer: Answer, *words: str) -> None:
-    assert answer.code == 3, answer
-    assert all(word in answer.err for word in words), answer.err
-
-
-# --- storage classes -------------------------------------------------------------------------------
 @CLASSES
 def test_a_jobs_objects_go_to_a_storage_class_and_come_back(person: Person, filled: Place) -> None:
     storage = sit(person, filled, prices=PRICES)
@@ -233,137 +159,3 @@ def test_deleted_or_overwritten_while_they_move_nothing_is_lost(
         else:
             assert read(remote, key) == (b"new" if number % 3 == 0 else b"old " * 5000)
             assert ("tier" in tags(remote, key)) == (number % 3 == 2)
-
-
-# --- no tiers --------------------------------------------------------------------------------------
-@pytest.fixture
-def ignoring(
-    store_server: Callable[[str], ObjectStore],
-    database_url: str,
-    add_job: Callable[..., None],
-    tmp_path: Path,
-) -> Iterator[Place]:
-    """A place on an endpoint that ignores storage classes silently."""
-    server = needed("ministack", store_server)
-    with deaf(server.endpoint_url) as address:
-        made = new_place(replace(server, endpoint_url=address), database_url, tmp_path)
-        connect.set_up(made.settings)
-        without_backups(made.settings)
-        fill(made, add_job)
-        yield made
-
-
-def test_a_store_that_ignores_classes_silently_has_no_tiers(person: Person, ignoring: Place) -> None:
-    commands.probe_now(ignoring.settings)
-    for tiers in ("", "cold=GLACIER_IR"):
-        storage = sit(person, ignoring, tiers=tiers)
-        assert "none: " in storage("tier", "status").out
-        refused(storage("tier", "set", JOB, "cold", "--apply"), "Refused by tiers", "class")
-    assert set(classes(ignoring).values()) == {"STANDARD"}
-    intact(ignoring)
-
-
-def test_a_store_that_ceases_to_keep_classes_is_found_out_by_a_look(person: Person, ignoring: Place) -> None:
-    """The probe of another day says it did: the HEAD after the copy is believed, not the answer."""
-    with connect.stores(ignoring.settings) as stores:
-        known = replace(stores.control.capabilities(), storage_classes=("STANDARD", "GLACIER_IR"))
-        stores.control.save_capabilities(known)
-    storage = sit(person, ignoring)
-    answer = storage("tier", "set", JOB, "cold", "--apply")
-    assert (answer.code, "ignores storage classes" in answer.out) == (1, True), answer
-    tiers = storage("tier", "status", "--json").document["tiers"]
-    assert [one[state] for one in tiers for state in ("held", "asked", "stuck")] == [None] * 6
-    intact(ignoring)
-
-
-# --- bad input -------------------------------------------------------------------------------------
-@REMOTE
-@pytest.mark.parametrize(
-    ("tiers", "words"),
-    [
-        ("cold=cold", ("cold is set to cold", "upper case")),
-        ("cold=ICE", ("set to ICE", "storage lifecycle apply")),
-        ("warm=LUKE", ("set to LUKE", "storage lifecycle apply")),
-        ("", ("no tier warm",)),
-    ],
-)
-def test_a_tier_that_is_not_there_is_refused_by_its_name(
-    person: Person, remote: Place, tiers: str, words: tuple[str, ...]
-) -> None:
-    storage = sit(person, remote, tiers=tiers)
-    refused(storage("tier", "set", JOB, "cold" if "cold" in tiers else "warm", "--apply"), *words)
-    assert set(classes(remote).values()) == {"STANDARD"}
-    assert tags(remote, FILM) == {"team": "video"}
-
-
-@REMOTE
-def test_without_its_rule_nothing_is_tagged(person: Person, remote: Place) -> None:
-    install(remote.boto, remote.settings.bucket, rule(Status="Disabled"))
-    refused(sit(person, remote)("tier", "set", JOB, "cold", "--apply"), "no rule", "storage lifecycle apply")
-    assert tags(remote, FILM) == {"team": "video"}
-
-
-@REMOTE
-def test_what_cannot_be_meant_is_said(person: Person, remote: Place, add_job: Callable[..., None]) -> None:
-    storage = sit(person, remote)
-    add_job("busy", "processing", utcnow())
-    remote.put("processed/busy/360p/output.mp4")
-    remote.put("temp/x/part.ts")
-    for subject, code, words in (
-        ("nobody", 2, "nothing below processed/nobody/"),
-        ("processed/none/x", 2, "no object"),
-        ("busy", 3, "job busy is processing"),
-        ("temp/x/part.ts", 3, "belongs to no job"),
-    ):
-        answer = storage("tier", "set", subject, "cold", "--apply")
-        assert (answer.code, words in answer.err) == (code, True), answer
-    assert storage("tier", "set", JOB, "icy").code == 2
-    assert storage("tier", "pin", "nobody", "--reason", "x").code == 2
-    assert storage("tier", "pin", JOB).code == 2
-    assert set(classes(remote).values()) == {"STANDARD"}
-
-
-@REMOTE
-def test_a_pinned_job_stays_until_it_is_unpinned(person: Person, remote: Place) -> None:
-    storage = sit(person, remote)
-    assert storage("tier", "pin", JOB, "--reason", "a court asked").code == 0
-    refused(storage("tier", "set", JOB, "cold", "--apply"), "a court asked", "unpin")
-    assert set(classes(remote).values()) == {"STANDARD"}
-    assert storage("tier", "unpin", JOB).code == 0
-    assert storage("tier", "set", JOB, "cold", "--apply").code == 0
-
-
-@REMOTE
-def test_paused_maintenance_moves_nothing(person: Person, remote: Place) -> None:
-    storage = sit(person, remote)
-    assert storage("pause", "--reason", "hands off").code == 0
-    assert storage("tier", "set", JOB, "cold", "--apply").code == 5
-    assert storage("tier", "restore", JOB, "--apply").code == 5
-    assert tags(remote, FILM) == {"team": "video"}
-
-
-@REMOTE
-def test_a_missing_permission_is_named_and_leaves_nothing_behind(
-    person: Person, remote: Place, store_server: Callable[[str], ObjectStore]
-) -> None:
-    server = store_server("minio")
-    admin = MinioAdmin(
-        endpoint=server.endpoint_url.removeprefix("http://"),
-        credentials=StaticProvider(server.access_key, server.secret_key),
-        region=server.region,
-        secure=False,
-    )
-    statements = [
-        {"Effect": "Allow", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::*"]},
-        {"Effect": "Deny", "Action": ["s3:PutObjectTagging"], "Resource": ["arn:aws:s3:::*"]},
-    ]
-    admin.policy_add("no-tagging", policy={"Version": "2012-10-17", "Statement": statements})
-    admin.user_add("tagless-user", "tagless-secret")
-    admin.policy_set("no-tagging", user="tagless-user")
-    storage = sit(person, remote, access_key="tagless-user", secret_key="tagless-secret")
-    answer = storage("tier", "set", JOB, "cold", "--apply")
-    assert (answer.code, "AccessDenied" in answer.err) == (6, True), answer
-    assert set(classes(remote).values()) == {"STANDARD"}
-    with connect.stores(remote.settings) as stores:
-        assert tiering.follow_up(stores, utcnow()).forgotten == 3
-        assert list(stores.cold.moving()) == []

@@ -23,7 +23,7 @@ BIG = b"x" * (200 << 10)
 def cold(world: World) -> World:
     """A store with storage classes, and one completed job of a hundred days ago."""
     world.database.capabilities = Capabilities(
-        storage_classes=("STANDARD", "STANDARD_IA", "GLACIER"),
+        storage_classes=("STANDARD", "STANDARD_IA", "GLACIER_IR", "GLACIER"),
         conditional_put=True,
         conditional_complete=True,
     )
@@ -61,7 +61,7 @@ def test_both_are_due_and_compressing_comes_first(cold: World) -> None:
     assert isinstance(first, CompressObject)
     assert isinstance(second, TransitionObject)
     assert (first.codec, first.level, first.object_class, first.owner) == ("zstd", None, "transcripts", "j")
-    assert (second.tier, second.how, second.target) == ("cold", "class", "GLACIER")
+    assert (second.tier, second.how, second.target) == ("cold", "class", "GLACIER_IR")
     assert first.reason == "transcripts of a job completed and not read for 100 days"
 
 
@@ -130,7 +130,9 @@ def test_what_is_compressed_is_only_moved(cold: World) -> None:
     assert told(decide(cold)) == [(TEXT, "transition")]
 
 
-@pytest.mark.parametrize(("kind", "verbs"), [("GLACIER", []), ("STANDARD_IA", ["transition"])])
+@pytest.mark.parametrize(
+    ("kind", "verbs"), [("GLACIER_IR", []), ("GLACIER", []), ("STANDARD_IA", ["transition"])]
+)
 def test_what_is_cold_is_not_read_back_to_be_compressed(cold: World, kind: str, verbs: list[str]) -> None:
     key = f"processed/j/{TEXT}"
     cold.put(key, 100 * DAY, BIG)
@@ -141,7 +143,7 @@ def test_what_is_cold_is_not_read_back_to_be_compressed(cold: World, kind: str, 
 def test_it_never_goes_to_a_warmer_tier(cold: World) -> None:
     key = f"processed/j/{TEXT}"
     cold.put(key, 100 * DAY, BIG)
-    cold.objects.amend(key, storage_class="GLACIER")
+    cold.objects.amend(key, storage_class="GLACIER_IR")
     stores = with_rules(cold, transcripts=Rule(warm=30 * DAY, cold=None))
     assert told(decide(cold, stores=stores)) == [
         (TEXT, "already cold, and not read back for that and cold already")
@@ -178,6 +180,20 @@ def test_a_store_without_tiers_says_so(cold: World) -> None:
     )
 
 
+def test_an_archive_is_used_only_where_it_is_named(cold: World) -> None:
+    """Objects in one cannot be read at once: links to them would break unasked."""
+    classes = ("STANDARD", "GLACIER")
+    cold.database.capabilities = Capabilities(
+        storage_classes=classes, conditional_put=True, conditional_complete=True
+    )
+    cold.put("processed/j/raw/video.mp4", 100 * DAY, BIG)
+    rule = ColdObjects(steps=("transition",))
+    ((_, why),) = told(decide(cold, rule))
+    assert "this store has no tier cold" in why
+    stores = replace(cold.stores, site=ColdSite(tiers={"cold": "GLACIER"}))
+    assert told(decide(cold, rule, stores)) == [("raw/video.mp4", "transition")]
+
+
 def test_a_night_s_bytes_are_spent_in_key_order_and_the_next_goes_on(cold: World) -> None:
     for number in range(5):
         cold.put(f"processed/j/raw/{number}.mp4", 100 * DAY, BIG)
@@ -195,7 +211,7 @@ def test_a_night_s_bytes_are_spent_in_key_order_and_the_next_goes_on(cold: World
     for number in range(2):
         key = f"processed/j/raw/{number}.mp4"
         remember(cold, key, coding="compressed")
-        cold.objects.amend(key, storage_class="GLACIER")
+        cold.objects.amend(key, storage_class="GLACIER_IR")
     assert [one.key[-5] for one in decide(cold, rule) if one.key[-5] in "23" and not isinstance(one, Keep)]
 
 
