@@ -11,7 +11,7 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Generic, Protocol, TypeVar
@@ -112,10 +112,14 @@ def carry_out(
         workers[-1].start()
         there.close()  # the worker's alone: its end is seen by that
         listening.append(here)
-    for number, violations in _heard(listening):
-        yield Result(todo[number], violations)
-    for worker in workers:
-        worker.join()
+    try:
+        for number, violations in _heard(listening):
+            yield Result(todo[number], violations)
+    finally:
+        for one in listening:  # left where the caller was interrupted: each ends after the trial it is at
+            one.close()
+        for worker in workers:
+            worker.join()
     if codes := [worker.exitcode for worker in workers if worker.exitcode]:
         raise RuntimeError(f"workers died, and their trials were not done: {codes}")
 
@@ -138,11 +142,15 @@ def _work(
     until: float,
     results: Connection,
 ) -> None:
-    with place() as here:
+    with place() as here, suppress(BrokenPipeError):  # nobody listens any more
         for number in mine:
             if time.monotonic() > until:
                 break
-            try:
-                results.send((number, tuple(run(here, todo[number]))))
-            except Exception as error:  # noqa: BLE001 - a trial that cannot be judged did not survive
-                results.send((number, (f"the trial itself broke: {type(error).__name__}: {error}",)))
+            results.send((number, _violations(run, here, todo[number])))
+
+
+def _violations(run: Run[Where, Some], here: Where, trial: Some) -> tuple[str, ...]:
+    try:
+        return tuple(run(here, trial))
+    except Exception as error:  # noqa: BLE001 - a trial that cannot be judged did not survive
+        return (f"the trial itself broke: {type(error).__name__}: {error}",)
