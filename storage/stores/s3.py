@@ -34,7 +34,7 @@ from storage.model import (
 )
 from storage.records import UploadJournal
 from storage.stores import s3_config
-from storage.stores.s3_client import Endpoint, translated
+from storage.stores.s3_client import Endpoint, Raw, dotted, translated
 from storage.stores.s3_writer import MOST_PARTS, PART, StreamWriter, writing
 from storage.stores.s3_xml import Version, current, delete_body, failures, fits_xml, page, to_second, versions
 
@@ -124,11 +124,11 @@ class S3Bucket:
             return None
 
     def _head(self, key: ObjectKey) -> ObjectInfo:
-        if _dotted(key):
+        if dotted(key):
             told = self.boto.head_object(Bucket=self.bucket, Key=key)
             etag, kind = told["ETag"].strip('"'), told.get("StorageClass", "STANDARD")
             return ObjectInfo(key, told["ContentLength"], told["LastModified"], etag, kind)
-        headers = self._minio._execute("HEAD", bucket_name=self.bucket, object_name=key).headers
+        headers = self.send("HEAD", key).headers
         etag, kind = headers.get("etag", "").strip('"'), headers.get("x-amz-storage-class") or "STANDARD"
         when = to_second(parsedate_to_datetime(headers["last-modified"]))
         return ObjectInfo(key, int(headers.get("content-length", 0)), when, etag, kind)
@@ -197,12 +197,12 @@ class S3Bucket:
     @contextmanager
     def open(self, key: ObjectKey) -> Iterator[BinaryIO]:
         with translated(self.bucket, key):
-            if _dotted(key):
+            if dotted(key):
                 yield self.boto.get_object(Bucket=self.bucket, Key=key)["Body"]
                 return
             answer = self._minio.get_object(self.bucket, key)
             try:
-                yield cast(BinaryIO, _Raw(answer))
+                yield cast(BinaryIO, Raw(answer))
             finally:
                 answer.close()
                 answer.release_conn()
@@ -253,6 +253,10 @@ class S3Bucket:
         with translated(self.bucket, IDENTITY):
             self.boto.put_object(Bucket=self.bucket, Key=IDENTITY, Body=identity.encode())
 
+    def send(self, method: str, key: ObjectKey, **words: Any) -> Any:
+        """One request for an object by minio-py's transport, which signs it; its answer and its errors."""
+        return self._minio._execute(method, bucket_name=self.bucket, object_name=key, **words)
+
     def _call(
         self,
         method: str,
@@ -283,18 +287,3 @@ def _chunks(targets: Iterable[DeleteTarget]) -> Iterator[list[DeleteTarget]]:
             room -= need
     if chunk:
         yield chunk
-
-
-class _Raw:
-    """The bytes as they are stored: no Content-Encoding is undone, or every hash would lie."""
-
-    def __init__(self, answer: Any) -> None:
-        self._answer = answer
-
-    def read(self, size: int = -1) -> bytes:
-        return bytes(self._answer.read(None if size < 0 else size, decode_content=False))
-
-
-def _dotted(key: str) -> bool:
-    """Whether a general URL library would rewrite the key's path, and so name another object."""
-    return any(part in (".", "..") for part in key.split("/"))

@@ -163,3 +163,21 @@ def _short(error: Exception) -> str:
     """The cause without the noise: no pool reprs, no stack of wrapped errors."""
     cause = getattr(error, "reason", None) or error
     return str(cause).split("0x")[0].rsplit(":", 1)[-1].strip() or type(cause).__name__
+
+
+class Raw:
+    """A minio answer as a file of the bytes that are stored.
+
+    No Content-Encoding is undone, or every hash would lie.
+    """
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def read(self, size: int = -1) -> bytes:
+        return bytes(self._answer.read(None if size < 0 else size, decode_content=False))
+
+
+def dotted(key: str) -> bool:
+    """Whether a general URL library would rewrite the key's path, and so name another object."""
+    return any(part in (".", "..") for part in key.split("/"))

@@ -36,7 +36,7 @@ class S3Mover:
         uploads: UploadJournal | None = None,
     ) -> None:
         self._bucket, self._capabilities, self._uploads = bucket, capabilities, uploads
-        self._looks = S3Rewriter(bucket, counts_tags=lambda: capabilities().counts_tags is True)
+        self._looks = S3Rewriter(bucket, counts_tags=lambda: capabilities().counts_tags is True, frugal=False)
 
     def details(self, key: ObjectKey) -> Details:
         return self._looks.details(key)

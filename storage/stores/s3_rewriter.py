@@ -1,15 +1,16 @@
-"""Replacing an object of an S3 bucket by another form of itself: all by boto3, which decodes nothing."""
+"""Replacing an object of an S3 bucket by another form of itself; whatever is read is read as it is stored."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
 from botocore.exceptions import ClientError
+from minio.error import S3Error
 
 from storage.backup_model import Attributes
 from storage.cold_model import TIER_TAG, Details
@@ -19,6 +20,7 @@ from storage.records import UploadJournal
 from storage.stores.s3 import S3Bucket
 from storage.stores.s3_client import translated
 from storage.stores.s3_config import put_words
+from storage.stores.s3_wire import Headers, Wire
 from storage.stores.s3_writer import MOST_PARTS, PART, StreamWriter, writing
 from storage.stores.s3_xml import to_second
 
@@ -42,6 +44,7 @@ class S3Rewriter:
 
     ``conditional`` tells whether the probe proved that puts and completions honour If-Match, ``counts_tags``
     whether an answer without a count of tags means that there are none. ``uploads`` is told of uploads.
+    ``frugal`` False: all requests go by boto3.
     """
 
     def __init__(
@@ -52,7 +55,9 @@ class S3Rewriter:
         counts_tags: Callable[[], bool] = bool,
         uploads: UploadJournal | None = None,
         part_size: int = PART,
+        frugal: bool = True,
     ) -> None:
+        self._wire = Wire(bucket, frugal=frugal)
         self._bucket, self._conditional, self._counts_tags = bucket, conditional, counts_tags
         self._uploads, self._part_size = uploads, part_size
 
@@ -67,26 +72,27 @@ class S3Rewriter:
 
     def details(self, key: ObjectKey) -> Details:
         with translated(self._bucket.bucket, key):
-            told = self._bucket.boto.head_object(**self._place(key))
-        return self._details(key, told, told["ContentLength"])
+            headers = self._wire.head(key)
+        return self._details(key, headers, int(headers.get("content-length", 0)))
 
     def peek(self, key: ObjectKey, start: int, length: int, etag: str = "") -> tuple[Details, bytes]:
-        words = self._place(key, etag) | {"Range": f"bytes={start}-{start + length - 1}"}
+        span = f"bytes={start}-{start + length - 1}"
         try:
-            with translated(self._bucket.bucket, key):
-                told = self._bucket.boto.get_object(**words)
-                with closing(told["Body"]) as body:
-                    return self._cut(key, told, start, body.read(length))
+            with (
+                translated(self._bucket.bucket, key),
+                self._wire.get(key, etag, span) as (headers, body),
+            ):
+                return self._cut(key, headers, start, body.read(length))
         except StoreRefused as error:
             if not _is(error, "InvalidRange"):
                 raise
             return self._beyond(key, etag)
 
-    def _cut(self, key: ObjectKey, told: Mapping[str, Any], start: int, data: bytes) -> tuple[Details, bytes]:
-        answered = told.get("ContentRange", "")
+    def _cut(self, key: ObjectKey, told: Headers, start: int, data: bytes) -> tuple[Details, bytes]:
+        answered = told.get("content-range", "")
         if not answered and start:
             raise StoreRefused(key, "the store ignores that a range was asked for")
-        size = int(answered.rpartition("/")[2]) if answered else int(told["ContentLength"])
+        size = int(answered.rpartition("/")[2]) if answered else int(told["content-length"])
         return self._details(key, told, size), data
 
     def _beyond(self, key: ObjectKey, etag: str) -> tuple[Details, bytes]:
@@ -98,16 +104,13 @@ class S3Rewriter:
 
     @contextmanager
     def open(self, key: ObjectKey, etag: str = "") -> Iterator[BinaryIO]:
-        with (
-            translated(self._bucket.bucket, key),
-            closing(self._bucket.boto.get_object(**self._place(key, etag))["Body"]) as body,
-        ):
+        with translated(self._bucket.bucket, key), self._wire.get(key, etag) as (_, body):
             yield body
 
     def tags(self, key: ObjectKey) -> dict[str, str]:
         try:
             with translated(self._bucket.bucket, key):
-                told = self._bucket.boto.get_object_tagging(**self._place(key))
+                told = self._bucket.boto.get_object_tagging(Bucket=self._bucket.bucket, Key=key)
         except StoreRefused as error:
             if _is(error, "NotImplemented"):
                 return {}
@@ -129,6 +132,7 @@ class S3Rewriter:
                 ended=lambda upload_id: uploads.close(upload_id) if uploads else None,
                 words=words(seen, attributes, tags),
                 conditions={"IfMatch": seen.info.etag},
+                put=self._wire.put,
             ) as sink:
                 yield sink
                 if not self._honours_if_match:
@@ -146,12 +150,7 @@ class S3Rewriter:
         if self.details(seen.info.key).info.etag != seen.info.etag:
             raise PreconditionFailed(seen.info.key)
 
-    def _place(self, key: ObjectKey, etag: str = "") -> dict[str, str]:
-        place = {"Bucket": str(self._bucket.bucket), "Key": str(key)}
-        return place | ({"IfMatch": etag} if etag else {})
-
-    def _details(self, key: ObjectKey, told: Mapping[str, Any], size: int) -> Details:
-        headers = {name.lower(): value for name, value in told["ResponseMetadata"]["HTTPHeaders"].items()}
+    def _details(self, key: ObjectKey, headers: Headers, size: int) -> Details:
         count = headers.get("x-amz-tagging-count", self._uncounted)
         when = to_second(parsedate_to_datetime(headers["last-modified"]))
         kind = headers.get("x-amz-storage-class") or "STANDARD"
@@ -164,7 +163,7 @@ class S3Rewriter:
         )
 
 
-def _attributes(headers: Mapping[str, str]) -> Attributes:
+def _attributes(headers: Headers) -> Attributes:
     codings = [one.strip() for one in headers.get("content-encoding", "").split(",")]
     return Attributes(
         headers.get("content-type", ""),
@@ -174,7 +173,7 @@ def _attributes(headers: Mapping[str, str]) -> Attributes:
     )
 
 
-def _barred(headers: Mapping[str, str]) -> str:
+def _barred(headers: Headers) -> str:
     if headers.get("x-amz-object-lock-legal-hold") == "ON":
         return "it is under legal hold"
     if headers.get("x-amz-object-lock-mode"):
@@ -210,4 +209,6 @@ def _expiry(key: ObjectKey, text: str) -> Any:
 
 def _is(error: StoreRefused, code: str) -> bool:
     cause = error.__cause__
+    if isinstance(cause, S3Error):
+        return cause.code == code
     return isinstance(cause, ClientError) and cause.response.get("Error", {}).get("Code") == code

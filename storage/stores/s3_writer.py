@@ -29,7 +29,9 @@ class StreamWriter:
         begun: Callable[[str], None],
         words: Mapping[str, Any] | None = None,
         conditions: Mapping[str, str] | None = None,
+        put: Callable[..., Any] | None = None,
     ) -> None:
+        self._put = put or boto.put_object
         self._words, self._conditions = words or {}, conditions or {}
         self.size = 0
         self._boto, self._place, self._part_size = boto, {"Bucket": bucket, "Key": str(key)}, part_size
@@ -92,9 +94,7 @@ class StreamWriter:
         """Make the object. What is small goes as one request."""
         if not self.upload_id:
             with translated(self._place["Bucket"], self._place["Key"]):
-                self._boto.put_object(
-                    **self._place, **self._words, **self._conditions, Body=b"".join(self._pieces)
-                )
+                self._put(**self._place, **self._words, **self._conditions, Body=b"".join(self._pieces))
             return
         if self._pieces:
             self._send()
@@ -131,13 +131,15 @@ def writing(
     ended: Callable[[str], None] = lambda upload_id: None,
     words: Mapping[str, Any] | None = None,
     conditions: Mapping[str, str] | None = None,
+    put: Callable[..., Any] | None = None,
 ) -> Iterator[StreamWriter]:
     """A writer whose object appears when the block ends, and never when it raises.
 
     ``begun`` is told of the upload before its first part, so that a journal outlives a killed process.
-    ``words`` are boto3's for what the object carries, ``conditions`` what must hold when it is made.
+    ``words`` are boto3's for what the object carries, ``conditions`` what must hold when it is made. ``put``
+    takes the place of boto3's ``put_object``.
     """
-    writer = StreamWriter(boto, bucket, key, part_size, begun, words, conditions)
+    writer = StreamWriter(boto, bucket, key, part_size, begun, words, conditions, put)
     try:
         yield writer
         writer.complete()

@@ -76,9 +76,17 @@ def original(stores: Stores) -> bytes:
 
 @contextmanager
 def asked(stores: Stores) -> Iterator[Counter[str]]:
-    """The requests that go over the wire meanwhile, by method; and the bytes that objects are read by."""
+    """The requests for KEY that go over the wire meanwhile, by method; and the bytes it is read by."""
     count = Counter[str]()
-    boto = stores.objects.boto  # type: ignore[attr-defined]
+    boto, http = stores.objects.boto, stores.objects._minio._http  # type: ignore[attr-defined]
+    send = http.urlopen
+
+    def urlopen(method: str, url: str, **words: Any) -> Any:
+        answer = send(method, url, **words)
+        count[method] += KEY in url
+        if method == "GET" and KEY in url:
+            count["bytes read"] += int(answer.headers["content-length"])
+        return answer
 
     def sent(request: Any, **_: Any) -> None:
         count[request.method] += 1
@@ -86,11 +94,13 @@ def asked(stores: Stores) -> Iterator[Counter[str]]:
     def came(parsed: dict[str, Any], **_: Any) -> None:
         count["bytes read"] += int(parsed["ContentLength"])
 
+    http.urlopen = urlopen
     boto.meta.events.register("before-send.s3", sent)
     boto.meta.events.register("after-call.s3.GetObject", came)
     try:
         yield count
     finally:
+        http.urlopen = send
         boto.meta.events.unregister("before-send.s3", sent)
         boto.meta.events.unregister("after-call.s3.GetObject", came)
 
