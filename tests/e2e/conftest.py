@@ -32,10 +32,11 @@ SETTINGS = {
     "STORAGE_PROBE_SCHEDULE": NEVER,
     "STORAGE_BACKUP_SCHEDULE": NEVER,
     "STORAGE_DRILL_SCHEDULE": NEVER,
+    "STORAGE_DRIFT_SCHEDULE": NEVER,
 }
 DAGS = (
     *("storage_cleanup", "storage_reap", "storage_temp_after_jobs", "storage_probe"),
-    *("daily_backup", "backup_drill", "restore_database"),
+    *("daily_backup", "backup_drill", "restore_database", "lifecycle_drift"),
 )
 
 

@@ -1,0 +1,73 @@
+"""Lifecycle rules on a real Airflow: a report every day, a change only with a person's answer."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tests.e2e.world import SETTLED, Run, World, until
+
+DAG = "lifecycle_drift"
+TEMP = "storage-platform:delete-temp-files"
+OPS = {
+    "ID": "ops",
+    "Status": "Enabled",
+    "Filter": {"Prefix": "logs/"},
+    "Expiration": {"Days": 400},
+}
+
+
+def place(world: World) -> dict[str, str]:
+    return {"Bucket": world.stack.env()["STORAGE_BUCKET"]}
+
+
+def rules(world: World) -> dict[str, Any]:
+    told = world.bucket().get_bucket_lifecycle_configuration(**place(world))
+    return {one["ID"]: one for one in told["Rules"]}
+
+
+def asked(run: Run) -> None:
+    until(lambda: run.states().get("approve") in ("deferred", "awaiting_input"), 90, "question")
+    time.sleep(SETTLED)
+
+
+def test_drift_is_red_and_mended_by_a_person(world: World) -> None:
+    """Reported, asked for, rejected, approved, compared again; an operator's rule stays all the while."""
+    world.bucket().put_bucket_lifecycle_configuration(**place(world), LifecycleConfiguration={"Rules": [OPS]})
+    settled = world.trigger(DAG, {"apply": True})  # what is declared without any request
+    asked(settled)
+    settled.answer("approve", "Approve")
+    assert settled.end() == "success"
+
+    wanted = {"apply": True, "with_rules": ["delete-temp-files"]}
+    run = world.trigger(DAG, wanted)
+    asked(run)
+    run.answer("approve", "Reject")
+    assert run.end() == "failed"
+    assert run.states()["apply"] == "upstream_failed"
+    assert TEMP not in rules(world)
+
+    run = world.trigger(DAG, wanted)
+    asked(run)
+    assert "delete objects outside the engine" in run.xcom("plan")["explained"]
+    run.answer("approve", "Approve")
+    assert run.end() == "success"
+    assert run.xcom("apply")["changed"] == [TEMP]
+    assert rules(world)["ops"] == OPS
+    assert rules(world)[TEMP]["Expiration"] == {"Days": 1}
+
+    report = world.trigger(DAG)
+    assert report.end() == "success"
+    assert report.states() == {
+        "plan": "skipped",
+        "approve": "skipped",
+        "apply": "skipped",
+        "check": "success",
+    }
+
+    world.bucket().put_bucket_lifecycle_configuration(**place(world), LifecycleConfiguration={"Rules": [OPS]})
+    report = world.trigger(DAG)
+    assert report.end() == "failed"
+    assert f"add {TEMP}" in report.log("check")
+    assert report.task("check")["try_number"] == 1, "a person must look: no retry"
+    assert list(rules(world)) == ["ops"], "a report changes nothing"
