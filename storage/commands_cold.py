@@ -9,6 +9,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
@@ -18,7 +19,7 @@ from rich.table import Column, Table
 from storage import commands, connect, console
 from storage.cold import reading
 from storage.cold.tier_log import PROCESSED
-from storage.cold.uncompress import uncompress
+from storage.cold.uncompress import uncompress, unfinished
 from storage.cold_errors import ContentDamaged
 from storage.cold_model import coding_of
 from storage.engine import guard
@@ -27,6 +28,7 @@ from storage.model import JobId, ObjectKey, Outcome, Prefix
 from storage.ports import Stores
 
 THREADS = 16  # looks at once
+LOOK_UP = 1000  # memories asked for together
 SHOWN = 20  # objects told of one by one
 RUN = "by hand"  # the run of the ledger's entries is this and a word of its own
 
@@ -125,21 +127,25 @@ def _keys(stores: Stores, args: Namespace) -> Iterator[ObjectKey]:
 
 
 def _compressed(stores: Stores, keys: Iterable[ObjectKey]) -> Iterator[dict[str, Any]]:
-    """Each object that says it was compressed by us, or that something is wrong with."""
+    """Each object that says it was compressed by us, that something is wrong with, or that an earlier try
+    restored and was killed before it could enter that."""
+    stream = iter(keys)
     with ThreadPoolExecutor(THREADS) as pool:
-        for found in pool.map(lambda key: _look(stores, key), keys):
-            if found:
-                yield found
+        while chunk := list(islice(stream, LOOK_UP)):
+            begun = unfinished(stores, chunk)
+            for found in pool.map(lambda key: _look(stores, key), chunk):
+                if found["codec"] or found["wrong"] or found["key"] in begun:
+                    yield found
 
 
-def _look(stores: Stores, key: ObjectKey) -> dict[str, Any] | None:
+def _look(stores: Stores, key: ObjectKey) -> dict[str, Any]:
     try:
         now = stores.rewriter.details(key)
         coding = coding_of(key, now.attributes)
     except (ObjectMissing, ContentDamaged) as error:
         return {"key": key, "stored": None, "original": None, "codec": "", "wrong": str(error)}
     if coding is None:
-        return None
+        return {"key": key, "stored": now.info.size, "original": now.info.size, "codec": "", "wrong": ""}
     return {"key": key, "stored": now.info.size, "original": coding.size, "codec": coding.codec, "wrong": ""}
 
 

@@ -167,6 +167,8 @@ def _recorded(site: Lifecycle, wanted: Plan, by: str, approved: str) -> Applied:
     begun = replace(begun, number=site.versions.add(begun))
     try:
         document, done = _install(site, wanted)
+    except LifecycleNotRestored:
+        raise  # what stands is not known: it stays begun, as where a process died
     except BaseException as error:
         site.versions.end(replace(begun, state="failed", note=str(error)[:500] or type(error).__name__))
         raise

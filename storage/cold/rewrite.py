@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Literal
@@ -52,14 +52,21 @@ class _NotWorth(Exception):
 
 
 def compress(
-    rewriter: Rewriter, key: ObjectKey, size: int, etag: str, codec: CodecName, level: int | None = None
+    rewriter: Rewriter,
+    key: ObjectKey,
+    size: int,
+    etag: str,
+    codec: CodecName,
+    level: int | None = None,
+    begun: Callable[[], None] = lambda: None,
 ) -> Rewritten:
     """Compress the object if it still is the one with ``etag``; a repetition finds what an earlier one did.
 
+    ``begun`` is called before it is replaced, and only where it is.
     Raises CompressorErred, or what the store raises; the object is as it was then.
     """
     try:
-        return _compress(rewriter, key, size, etag, codec, level)
+        return _compress(rewriter, key, size, etag, codec, level, begun)
     except _NotWorth as reason:
         return Rewritten(status="skipped", why=str(reason))
     except ContentDamaged as error:
@@ -86,7 +93,13 @@ def look(rewriter: Rewriter, key: ObjectKey, etag: str, coding: Coding | None = 
 
 
 def _compress(
-    rewriter: Rewriter, key: ObjectKey, size: int, etag: str, codec: CodecName, level: int | None
+    rewriter: Rewriter,
+    key: ObjectKey,
+    size: int,
+    etag: str,
+    codec: CodecName,
+    level: int | None,
+    begun: Callable[[], None],
 ) -> Rewritten:
     seen, samples = _sample(rewriter, key, size, etag)
     if coding := coding_of(key, seen.attributes):
@@ -99,6 +112,7 @@ def _compress(
         sha256, packed = _pack(_source(rewriter, seen, samples), spool, seen, codec, level)
         if why := pretest.why_not_kept(size, packed) or reading.why_bomb(size, packed):
             raise _NotWorth(why)
+        begun()
         return _replace(rewriter, seen, Coding(codec, size, sha256, etag), spool, packed)
 
 
@@ -241,9 +255,12 @@ def _replace(
     return found
 
 
-def decompress(rewriter: Rewriter, key: ObjectKey) -> Rewritten:
+def decompress(
+    rewriter: Rewriter, key: ObjectKey, begun: Callable[[Details, Coding], None] = lambda seen, coding: None
+) -> Rewritten:
     """Put the original back in its place, if it was compressed by us; ``coding`` says how it was.
 
+    ``begun`` is told what is there before it is replaced: afterwards nothing of the object says what it was.
     Raises ContentDamaged, or what the store raises; the object is as it was then.
     """
     try:
@@ -256,6 +273,7 @@ def decompress(rewriter: Rewriter, key: ObjectKey) -> Rewritten:
     if seen.barred:
         return Rewritten(status="skipped", why=seen.barred)
     try:
+        begun(seen, coding)
         _unpack(rewriter, seen, coding)
         now = rewriter.details(key)
     except ObjectMissing:

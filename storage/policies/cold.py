@@ -117,7 +117,8 @@ class ColdObjects:
             if not why_not_compressed:
                 yield _compress(item, item.thing.job, idle)
             if not why_not_moved:
-                yield _transition(item, item.thing.job, tier, idle)
+                first = not why_not_compressed
+                yield _transition(item, item.thing.job, tier, idle, compress_first=first)
 
     def _left_alone(self, item: Candidate) -> str:
         """Why neither rule looks at it; '' where they do."""
@@ -143,7 +144,7 @@ class ColdObjects:
             return f"used {span(idle)} ago, compressed after {span(least)}"
         if memory and memory.etag == info.etag and memory.coding:
             return memory.skipped or "compressed already"
-        if info.size < TINY:
+        if info.size < TINY and not _begun(item):
             return "too small to be compressed"
         return "" if _tier(item) == "hot" else f"already {_tier(item)}, and not read back for that"
 
@@ -195,6 +196,12 @@ def _last_use(item: Candidate) -> datetime:
     return max(ended, item.read_at) if item.read_at else ended
 
 
+def _begun(item: Candidate) -> bool:
+    """Whether a night began with another form of it and never said what came of that: perhaps this one."""
+    memory = item.memory
+    return memory is not None and not memory.coding and memory.etag != item.info.etag
+
+
 def _tier(item: Candidate) -> Tier:
     """Where it is now, by the storage class the listing shows."""
     return item.places.tier_of(item.info.storage_class)
@@ -224,7 +231,9 @@ def _compress(item: Candidate, job: Job, idle: timedelta) -> CompressObject:
     )
 
 
-def _transition(item: Candidate, job: Job, tier: Tier, idle: timedelta) -> TransitionObject:
+def _transition(
+    item: Candidate, job: Job, tier: Tier, idle: timedelta, *, compress_first: bool
+) -> TransitionObject:
     info, place = item.info, item.places.by_tier[tier]
     return TransitionObject(
         key=info.key,
@@ -237,5 +246,6 @@ def _transition(item: Candidate, job: Job, tier: Tier, idle: timedelta) -> Trans
         target=place.target,
         owner=job.id,
         owner_updated_at=job.updated_at,
+        compress_first=compress_first,
         reason=f"{item.object_class} of a job completed and not read for {span(idle)}",
     )

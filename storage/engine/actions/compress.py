@@ -72,7 +72,13 @@ class CompressObject:
             return Outcome("skipped", why, self.size)
         try:
             made = rewrite.compress(
-                work.stores.rewriter, ObjectKey(self.key), self.size, self.etag, self.codec, self.level
+                work.stores.rewriter,
+                ObjectKey(self.key),
+                self.size,
+                self.etag,
+                self.codec,
+                self.level,
+                lambda: self._note_begun(work.stores, known),
             )
         except Unreachable:
             raise
@@ -104,6 +110,15 @@ class CompressObject:
         same = {self.etag, made.after.info.etag if made.after else ""}
         if known and known.etag in same:
             return known
+        return self._begun
+
+    def _note_begun(self, stores: Stores, known: Memory | None) -> None:
+        """Killed after the write, it may have left a form so small that no night would look at it again."""
+        if known is None or (known.etag != self.etag and not known.tier_state):
+            stores.cold.remember([self._begun])
+
+    @property
+    def _begun(self) -> Memory:
         return Memory(
             key=ObjectKey(self.key),
             etag=self.etag,

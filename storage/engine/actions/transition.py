@@ -20,7 +20,8 @@ from storage.ports import Stores
 class TransitionObject:
     """Move one object to a tier, if it is the one that was seen, or what we have since made of it.
 
-    ``how`` and ``target`` are the tier's place when it was planned.
+    ``how`` and ``target`` are the tier's place when it was planned. ``compress_first``: the same plan
+    compresses it before; where that failed it waits, for nothing is read back from the cold for that.
     """
 
     verb: ClassVar[str] = "transition"
@@ -38,6 +39,7 @@ class TransitionObject:
     reason: str
     owner: str | None = None
     owner_updated_at: datetime | None = None
+    compress_first: bool = False
 
     @classmethod
     def apply(cls, batch: Sequence[TransitionObject], work: Work) -> list[Outcome]:
@@ -69,6 +71,7 @@ def _barred(batch: Sequence[TransitionObject], work: Work) -> dict[str, str]:
     owners = {JobId(action.owner) for action in batch if action.owner}
     jobs, pins = stores.jobs.get(owners), stores.cold.pins(owners)
     run, reads = stores.runs.get(work.run_id), stores.cold.accessed([action.key for action in batch])
+    known = stores.cold.recall([action.key for action in batch if action.compress_first])
     barred = {}
     for action in batch:
         pinned = pins.get(JobId(action.owner), "") if action.owner else ""
@@ -77,6 +80,8 @@ def _barred(batch: Sequence[TransitionObject], work: Work) -> dict[str, str]:
             barred[action.key] = why
         elif pinned:
             barred[action.key] = f"job {action.owner} was pinned: {pinned}"
+        elif action.compress_first and not (action.key in known and known[action.key].coding):
+            barred[action.key] = "it was to be compressed first, and that failed: it waits for the next night"
         elif run and read_at and read_at > run.as_of:
             barred[action.key] = f"it was read since it was planned ({read_at:%Y-%m-%d %H:%M} UTC)"
     return barred

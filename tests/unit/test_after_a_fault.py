@@ -1,0 +1,81 @@
+"""What a fault left half done is seen by what comes next: found by the crash points of cold data."""
+
+from __future__ import annotations
+
+import pytest
+
+from storage.capabilities import Capabilities
+from storage.cold_model import Memory, class_of
+from storage.engine.actions import CompressObject, TransitionObject, Work
+from storage.errors import Unreachable
+from storage.lifecycle_apply import apply, plan
+from storage.lifecycle_errors import LifecycleNotRestored
+from storage.model import JobId, ObjectKey
+from tests.unit.test_lifecycle_apply import Ground
+from tests.unit.test_policies_cold import BIG, decide, remember, told
+from tests.unit.world import DAY, NOW, World
+
+KEY = "processed/j/transcription/transcript.json"
+
+
+@pytest.fixture
+def cold(world: World) -> World:
+    """A store with a class to move into, and one completed job of a hundred days ago."""
+    world.database.capabilities = Capabilities(storage_classes=("STANDARD", "GLACIER_IR"))
+    world.job("j", "completed", 100 * DAY, completed_at=NOW - 100 * DAY)
+    return world
+
+
+def test_a_small_form_that_a_killed_night_left_is_looked_at(cold: World) -> None:
+    """Compressed, it has fewer bytes than are worth a look; that it was begun is what tells it apart."""
+    cold.put(KEY, 100 * DAY, b"x" * 40)
+    small = ("transcription/transcript.json", "too small to be compressed and too small for cold")
+    assert told(decide(cold)) == [small]
+    begun = Memory(
+        key=ObjectKey(KEY), etag="before", size=len(BIG), object_class=class_of(KEY), owner=JobId("j")
+    )
+    cold.stores.cold.remember([begun])
+    assert [one.verb for one in decide(cold) if isinstance(one, CompressObject)] == ["compress"]
+    remember(cold, KEY, coding="skipped", skipped="that was another object")
+    assert [one for one in decide(cold) if isinstance(one, CompressObject)] == []
+
+
+@pytest.mark.parametrize("coding", ["compressed", "skipped", ""])
+def test_what_could_not_be_compressed_tonight_is_not_moved_tonight(cold: World, coding: str) -> None:
+    """Moved, it would never be compressed: nothing is read back from the cold for that."""
+    cold.put(KEY, 100 * DAY, BIG)
+    _, move = decide(cold)
+    assert isinstance(move, TransitionObject) and move.compress_first
+    if coding:
+        remember(cold, KEY, coding=coding)
+    cold.objects.requests.clear()
+    [outcome] = TransitionObject.apply([move], Work(cold.stores, "run-1", "cold_storage"))
+    assert ("compressed first" in outcome.detail) is not bool(coding)
+    assert coding or (outcome.status == "skipped" and not cold.objects.requests)
+
+
+def test_what_is_only_moved_waits_for_nothing(cold: World) -> None:
+    cold.put(KEY, 100 * DAY, BIG)
+    remember(cold, KEY, coding="skipped", skipped="its samples do not compress")
+    [move] = decide(cold)
+    assert isinstance(move, TransitionObject) and not move.compress_first
+    [outcome] = TransitionObject.apply([move], Work(cold.stores, "run-1", "cold_storage"))
+    assert "compressed first" not in outcome.detail
+
+
+def test_rules_that_stand_though_the_store_went_away_are_found_applied() -> None:
+    """Put, and neither looked at nor taken back: the next apply finds them and says so in the log."""
+    ground, gone = Ground(), [False]
+    made = plan(ground.site)
+
+    def before(name: str) -> None:
+        gone[0] = gone[0] or name == "put done"
+        if gone[0]:
+            raise Unreachable("The object store", "no route")
+
+    ground.rules.traffic.before = before
+    with pytest.raises(LifecycleNotRestored):
+        apply(ground.site, made, "somebody")
+    ground.rules.traffic.before = lambda name: None
+    assert apply(ground.site, plan(ground.site), "somebody").number == 0
+    assert [one.state for one in ground.versions.rows] == ["found", "applied"]
