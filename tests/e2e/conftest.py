@@ -33,10 +33,12 @@ SETTINGS = {
     "STORAGE_BACKUP_SCHEDULE": NEVER,
     "STORAGE_DRILL_SCHEDULE": NEVER,
     "STORAGE_DRIFT_SCHEDULE": NEVER,
+    "STORAGE_COLD_SCHEDULE": NEVER,
 }
 DAGS = (
     *("storage_cleanup", "storage_reap", "storage_temp_after_jobs", "storage_probe"),
     *("daily_backup", "backup_drill", "restore_database", "lifecycle_drift"),
+    "cold_storage",
 )
 
 
