@@ -1,11 +1,12 @@
 """### Cold storage
-Every night after the backup: objects of completed jobs that nobody read for long are **compressed** where that
-saves space, then **moved** to a colder tier, as the rules of their class say (README, *Cold data*). Keys never
-change. A night ends cleanly when its bytes or minutes are spent; the next one goes on from there.
+Every night after the backup: objects of completed jobs that nobody read for long are **compressed** where
+that saves space, then **moved** to a colder tier, as the rules of their class say (README, *Cold data*).
+Keys never change. A night ends cleanly when its bytes or minutes are spent; the next one goes on from there.
 
-**If it is red:** *plan*: a guard refused; its last line says why. *compress_cold_objects*, *transition_tiers*: the
-log names the first failure; every object still reads as its original bytes, and clearing the task goes on.
-*record*: what was done does not stand on a second look, or objects are stuck on their way (`storage tier status`)."""
+**If it is red:** *plan*: a guard refused; its last line says why. *compress_cold_objects*,
+*transition_tiers*: the log names the first failure; every object still reads as its original bytes, and
+clearing the task goes on. *follow_up_transitions*: objects are stuck on their way (`storage tier status`).
+*record*: a part ended early, or what was done does not stand on a second look."""
 
 from airflow.sdk import dag
 from storage_cold_tasks import choices, maintain_in_parts

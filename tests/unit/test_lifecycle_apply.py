@@ -103,7 +103,7 @@ def test_an_operator_s_rule_stays(ground: Ground) -> None:
     assert len(ground.rules.puts) == 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(documents())
 def test_any_bytes_of_others_go_from_the_get_to_the_put(document: bytes) -> None:
     ground = Ground("exact", site=TIERED)

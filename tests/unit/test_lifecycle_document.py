@@ -73,7 +73,7 @@ wanted_rules = st.dictionaries(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(documents())
 def test_the_pieces_together_are_the_document(document: bytes) -> None:
     found = read(document)
@@ -81,7 +81,7 @@ def test_the_pieces_together_are_the_document(document: bytes) -> None:
         assert bytes(found) == document
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(documents(), wanted_rules)
 def test_every_byte_of_others_goes_from_the_get_to_the_put(document: bytes, wanted: dict[str, bytes]) -> None:
     before = read(document)
@@ -101,7 +101,7 @@ def without_ours(one: Configuration) -> bytes:
     return one.head + b"".join(piece.raw for piece in one.pieces if not piece.ours) + one.tail
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(documents(), wanted_rules)
 def test_doing_it_twice_changes_nothing(document: bytes, wanted: dict[str, bytes]) -> None:
     once = read(document).with_ours(wanted)
