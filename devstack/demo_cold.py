@@ -24,7 +24,6 @@ from storage.lifecycle import configure_lifecycle_policies
 from storage.model import ObjectKey, Prefix
 from storage.policies.cold import ColdObjects
 from storage.ports import Stores
-from storage.presigned import PresignedURLGenerator, client
 from storage.settings import Settings
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
@@ -40,11 +39,7 @@ def run(servers: stack.Stack, settings: Settings) -> bool:
     before = _listing(servers)
     with connect.stores(settings) as stores:
         key = _sample(stores)
-        links = PresignedURLGenerator(
-            client(settings.endpoint_url, settings.region, settings.access_key, settings.secret_key),
-            settings.bucket,
-        )
-        url = links.url(key)
+        url = connect.links(settings).url(key)
         was = _fetched(url)
         _trigger(servers)
         after = _listing(servers)

@@ -16,18 +16,9 @@ from airflow.sdk import CronTriggerTimetable, Param, TriggerRule, get_current_co
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowSkipException
 
-from storage import catalog
+from storage import catalog, errors
 from storage.engine.job import Parameter
-from storage.errors import (
-    DatabaseBusy,
-    DumpFailed,
-    JobBusy,
-    LockLost,
-    ScratchFault,
-    StorageError,
-    TransientFault,
-    Unreachable,
-)
+from storage.errors import StorageError
 
 if TYPE_CHECKING:
     from storage.model import Run
@@ -37,7 +28,11 @@ if TYPE_CHECKING:
 S3_CONNECTION, DB_CONNECTION = "storage_s3", "storage_db"
 ANSWER_WITHIN = timedelta(hours=20)  # an unanswered approval is a rejection
 
-TRANSIENT = (Unreachable, TransientFault, JobBusy, LockLost, DumpFailed, ScratchFault, DatabaseBusy)
+TRANSIENT = [
+    one
+    for one in vars(errors).values()
+    if isinstance(one, type) and issubclass(one, StorageError) and one.transient
+]
 
 #: What passes by itself is tried again; what an operator must mend is not.
 RETRIES = ExceptionRetryPolicy(

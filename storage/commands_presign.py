@@ -9,7 +9,6 @@ from typing import Any
 from storage import commands, connect, console
 from storage.errors import ObjectMissing
 from storage.model import ObjectKey
-from storage.presigned import PresignedURLGenerator, client
 
 
 def add_parser(verbs: Any) -> None:
@@ -24,15 +23,10 @@ def add_parser(verbs: Any) -> None:
 
 def presign(args: Namespace) -> int:
     chosen, key = commands.settings(), ObjectKey(args.key)
-    signer = client(
-        chosen.public_endpoint_url or chosen.endpoint_url, chosen.region, chosen.access_key, chosen.secret_key
-    )
     with connect.stores(chosen) as stores:
         if stores.objects.head(key) is None:
             raise ObjectMissing(key)
-        links = PresignedURLGenerator(
-            signer, chosen.bucket, lambda given: stores.cold.touch([given], stores.clock())
-        )
+        links = connect.links(chosen, lambda given: stores.cold.touch([given], stores.clock()))
         url = links.url(key, timedelta(minutes=args.minutes))
     if args.json:
         console.emit_json({"key": key, "url": url, "minutes": args.minutes})

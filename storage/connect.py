@@ -19,8 +19,10 @@ from storage.backups.site import Site
 from storage.capabilities import Capabilities
 from storage.clock import utcnow
 from storage.engine import guard
-from storage.model import BucketName
+from storage.model import BucketName, ObjectKey
 from storage.ports import ObjectStore, Stores
+from storage.presigned import PresignedURLGenerator
+from storage.records import Control, UploadJournal
 from storage.settings import Settings
 from storage.stores.files import TempFolder
 from storage.stores.pg_backups import PostgresCatalogue
@@ -44,6 +46,14 @@ def endpoint(settings: Settings) -> Endpoint:
         access_key=settings.access_key,
         secret_key=settings.secret_key,
     )
+
+
+def links(settings: Settings, noted: Callable[[ObjectKey], None] = lambda key: None) -> PresignedURLGenerator:
+    """What signs links for the address people open, which need not be the one this machine uses."""
+    own = endpoint(settings)
+    public = replace(own, url=settings.public_endpoint_url, setting="STORAGE_PUBLIC_ENDPOINT_URL")
+    signer = (public if settings.public_endpoint_url else own).minio()
+    return PresignedURLGenerator(signer, settings.bucket, noted)
 
 
 def backup_endpoint(settings: Settings) -> Endpoint:
@@ -106,15 +116,7 @@ def _bundle(settings: Settings, clock: Callable[[], datetime], engine: Engine, h
     return Stores(
         objects=objects,
         plans=S3Bucket(endpoint(settings), BucketName(settings.maintenance_bucket), http=http),
-        vault=S3Bucket(
-            backup_endpoint(settings),
-            vault_name,
-            creates=lambda: (
-                not settings.backup_endpoint_url and control.capabilities().conditional_put is True
-            ),
-            uploads=vault_uploads,
-            http=http,
-        ),
+        vault=_vault(settings, control, vault_uploads, http),
         catalogue=PostgresCatalogue(engine),
         vault_uploads=vault_uploads,
         jobs=PostgresJobs(engine),
@@ -139,6 +141,18 @@ def _bundle(settings: Settings, clock: Callable[[], datetime], engine: Engine, h
 
 def _honours_if_match(found: Capabilities) -> bool:
     return found.conditional_put is True and found.conditional_complete is True
+
+
+def _vault(settings: Settings, control: Control, uploads: UploadJournal, http: Any) -> S3Bucket:
+    """The probe saw the endpoint of objects; another one is not trusted with conditions."""
+    own = not settings.backup_endpoint_url
+    return S3Bucket(
+        backup_endpoint(settings),
+        BucketName(settings.backup_bucket),
+        creates=lambda: own and control.capabilities().conditional_put is True,
+        uploads=uploads,
+        http=http,
+    )
 
 
 @contextmanager

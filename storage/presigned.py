@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-from minio import Minio
-
-from storage.errors import ConfigError, UsageError
+from storage.errors import UsageError
 from storage.model import JobId, ObjectKey
+
+if TYPE_CHECKING:
+    from minio import Minio
 
 LONGEST = timedelta(days=7)  # S3 signs for no longer
 #: What may be downloaded of a job, and where it lies below ``processed/JOB/``.
@@ -54,12 +55,3 @@ class PresignedURLGenerator:
         made = self.client.presigned_get_object(self._bucket, key, expires=expires)
         self._noted(key)
         return made
-
-
-def client(url: str, region: str, access_key: str, secret_key: str) -> Minio:
-    """A client that signs for the address people open, which need not be the one this machine uses."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
-        raise ConfigError(f"STORAGE_PUBLIC_ENDPOINT_URL is {url!r}; it looks like https://files.example.org.")
-    secure = parts.scheme == "https"
-    return Minio(parts.netloc, access_key=access_key, secret_key=secret_key, region=region, secure=secure)

@@ -46,21 +46,22 @@ _TRANSIENT = {
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where an S3 server is and who we are to it."""
+    """Where an S3 server is and who we are to it; ``setting`` is what names it."""
 
     url: str
     region: str
     access_key: str
     secret_key: str = field(repr=False)
+    setting: str = "STORAGE_ENDPOINT_URL"
 
     def minio(self, http: Any = None) -> Minio:
         parts = urlsplit(self.url)
         if "@" in parts.netloc:
             raise ConfigError(
-                "STORAGE_ENDPOINT_URL holds a user; keys go into STORAGE_ACCESS_KEY and _SECRET_KEY."
+                f"{self.setting} holds a user; keys go into STORAGE_ACCESS_KEY and _SECRET_KEY."
             )
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
-            raise ConfigError(f"STORAGE_ENDPOINT_URL is {self.url!r}; it looks like http://host:9000.")
+            raise ConfigError(f"{self.setting} is {self.url!r}; it looks like http://host:9000.")
         return Minio(
             parts.netloc,
             access_key=self.access_key,

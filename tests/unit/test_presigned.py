@@ -7,9 +7,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from storage import connect
 from storage.errors import ConfigError, InvalidName, UsageError
 from storage.model import ObjectKey
-from storage.presigned import FILES, PresignedURLGenerator, client
+from storage.presigned import FILES, PresignedURLGenerator
+from storage.settings import Settings
 
 NOWHERE = "http://files.invalid:9"  # nothing answers there: a request would fail
 
@@ -21,8 +23,17 @@ def noted() -> list[ObjectKey]:
 
 @pytest.fixture
 def links(noted: list[ObjectKey]) -> PresignedURLGenerator:
-    signer = client(NOWHERE, "us-east-1", "someaccesskey", "somesecretkey")
-    return PresignedURLGenerator(signer, "videos", noted.append)
+    return connect.links(settings(NOWHERE), noted.append)
+
+
+def settings(public: str) -> Settings:
+    return Settings(
+        endpoint_url="http://store.invalid:9",
+        access_key="someaccesskey",
+        secret_key="somesecretkey",
+        database_url="postgresql://nobody@nowhere.invalid/none",
+        public_endpoint_url=public,
+    )
 
 
 @pytest.mark.parametrize("file_type", FILES)
@@ -51,7 +62,11 @@ def test_what_is_not_there_to_be_had(links: PresignedURLGenerator, noted: list[O
     assert noted == []
 
 
-@pytest.mark.parametrize("url", ["", "files.example.org", "ftp://x", "https://x/folder"])
+@pytest.mark.parametrize("url", ["files.example.org", "ftp://x", "https://x/folder"])
 def test_an_address_that_nobody_can_open(url: str) -> None:
     with pytest.raises(ConfigError, match="STORAGE_PUBLIC_ENDPOINT_URL"):
-        client(url, "us-east-1", "someaccesskey", "somesecretkey")
+        connect.links(settings(url))
+
+
+def test_without_a_public_address_it_is_the_store_s_own() -> None:
+    assert "store.invalid:9" in connect.links(settings("")).url(ObjectKey("k"))
