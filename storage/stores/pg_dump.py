@@ -78,11 +78,9 @@ def restore(url: str, major: int, options: Sequence[str] = ()) -> Iterator[IO[by
         child = spawn(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stderr.file, **opened)
         assert child.stdin
         try:
-            try:
+            with suppress(BrokenPipeError):  # pg_restore has stopped: it says why
                 yield child.stdin
                 child.stdin.close()
-            except BrokenPipeError:
-                pass  # pg_restore has stopped: it says why
             code = child.wait()
         finally:
             child.kill()
