@@ -27,8 +27,9 @@ def rules(world: World) -> dict[str, Any]:
 
 
 def asked(run: Run) -> None:
-    until(lambda: run.states().get("approve") in ("deferred", "awaiting_input"), 90, "question")
-    time.sleep(SETTLED)
+    """The question is there, and the scheduler has seen that it waits: under load that takes a while."""
+    until(lambda: run.states().get("approve") == "awaiting_input", 120, "question")
+    time.sleep(5 * SETTLED)
 
 
 def test_drift_is_red_and_mended_by_a_person(world: World) -> None:
