@@ -8,13 +8,13 @@ import secrets
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from devstack.objectstore import ObjectStore
-from tests.faults import backups, campaign, disk, window
+from tests.faults import backups, campaign, cellar, cold, cold_races, disk, window
 from tests.faults.arena import Race, Report, play
 from tests.faults.crew import Result, Trial
 from tests.faults.place import Place, places, servers
@@ -32,14 +32,16 @@ def main() -> int:
     print(f"seed {asked.seed}, {asked.store}, {asked.workers} workers", flush=True)
     warm()
     scores: list[Score] = []
-    if not asked.backups:
+    if not (asked.backups or asked.cold):
         with places(asked.store, asked.workers + 1) as here:
             scores.append(_crash_points(here[:-1], asked))
             if not asked.only:
                 scores += _races(here[0], here[-1], asked)
-    if not asked.only:
+    if not asked.only and (asked.backups or not asked.cold):
         with servers(asked.store) as (store, _, home):
             scores.append(_backups(store, home, asked))
+    if not asked.only and (asked.cold or not asked.backups):
+        scores += _cold(asked)
     survived, total = (sum(column) for column in zip(*scores, strict=True))
     print(f"{time.monotonic() - begun:.0f} s, seed {asked.seed}\nsurvived {survived}/{total}")
     return 0 if survived == total else 1
@@ -55,6 +57,8 @@ def _arguments() -> argparse.Namespace:
         "--only", nargs="*", choices=[one.name for one in ALL], help="only these jobs, no races"
     )
     parser.add_argument("--backups", action="store_true", help="only the crash points of backups")
+    parser.add_argument("--cold", action="store_true", help="only cold data: its crash points and races")
+    parser.add_argument("--most", type=int, help="only so many trials of each kind, a seeded sample")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no trial after so long")
     return parser.parse_args()
 
@@ -67,7 +71,7 @@ def _crash_points(here: list[Place], asked: argparse.Namespace) -> Score:
         print(
             f"{scenario.name}: {len(log)} effects ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})"
         )
-    todo = campaign.trials(recorded, asked.seed)
+    todo = campaign.trials(recorded, asked.seed)[: asked.most]
     return _survived("crash points and faults", campaign.carry_out(here, todo, asked.seconds), todo, asked)
 
 
@@ -75,10 +79,23 @@ def _backups(store: ObjectStore, home: Path, asked: argparse.Namespace) -> Score
     if why := disk.refused():
         print(f"no disk is filled, for there is no small one: {why}")
     yards = [partial(open_yard, store, home)] * asked.workers
-    todo = backups.trials(yards[0], backups.ACTS, asked.seed)
+    todo = backups.trials(yards[0], backups.ACTS, asked.seed)[: asked.most]
     for name, count in Counter(trial.of for trial in todo).items():
         print(f"{name}: {count} trials")
     return _survived("crash points of backups", backups.carry_out(yards, todo, asked.seconds), todo, asked)
+
+
+def _cold(asked: argparse.Namespace) -> Iterator[Score]:
+    """On MinIO with a second one as its remote tier, and on ministack, which has storage classes."""
+    for kind in dict.fromkeys((asked.store, "ministack")):
+        with cellar.cellars(kind, asked.workers) as here:
+            todo = cold.trials(here[0], asked.seed)
+            for name, count in Counter(trial.of for trial in todo).items():
+                print(f"{name}: {count} trials")
+            results = cold.carry_out(here, todo[: asked.most], asked.seconds)
+            yield _survived(f"crash points of cold data on {kind}", results, todo[: asked.most], asked)
+            for name, race in cold_races.RACES[kind].items():
+                yield _race(here[0], name, race, asked.rounds, asked.seed)
 
 
 def _survived(

@@ -63,9 +63,9 @@ BUGS = (
     Bug(
         "batch marked before it is done",
         f"{_ENGINE}/apply.py",
-        "    outcomes = _verb(batch.actions[0]).apply(batch.actions, work)\n",
+        "    return _finish(batch, _verb(batch.actions[0]).apply(batch.actions, work), work)\n",
         "    work.stores.runs.finish_batch(work.run_id, batch.number, [], [])\n"
-        "    outcomes = _verb(batch.actions[0]).apply(batch.actions, work)\n",
+        "    return _finish(batch, _verb(batch.actions[0]).apply(batch.actions, work), work)\n",
         "tests/unit/test_apply.py::test_crash_between_batches_does_not_repeat_the_finished_ones",
     ),
     Bug(

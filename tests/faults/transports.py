@@ -88,7 +88,7 @@ def http_client(injector: Injector) -> urllib3.PoolManager:
 
 
 def watch_boto(injector: Injector) -> None:
-    s3_client.boto3 = Wrapped(boto3, {"session": Wrapped(boto3.session, {"Session": lambda: _WARM})})  # type: ignore[attr-defined]
+    boto3.session.Session = lambda: _WARM  # type: ignore[assignment,misc]
     send = URLLib3Session.send
 
     def watched(self: Any, request: Any) -> Any:

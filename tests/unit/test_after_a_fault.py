@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from storage.capabilities import Capabilities
@@ -11,6 +13,9 @@ from storage.errors import Unreachable
 from storage.lifecycle_apply import apply, plan
 from storage.lifecycle_errors import LifecycleNotRestored
 from storage.model import JobId, ObjectKey
+from storage.testing import MemoryRewriter
+from tests.unit.test_compress import action, ledger, log
+from tests.unit.test_compress import apply as apply_batch
 from tests.unit.test_lifecycle_apply import Ground
 from tests.unit.test_policies_cold import BIG, decide, remember, told
 from tests.unit.world import DAY, NOW, World
@@ -38,6 +43,24 @@ def test_a_small_form_that_a_killed_night_left_is_looked_at(cold: World) -> None
     assert [one.verb for one in decide(cold) if isinstance(one, CompressObject)] == ["compress"]
     remember(cold, KEY, coding="skipped", skipped="that was another object")
     assert [one for one in decide(cold) if isinstance(one, CompressObject)] == []
+
+
+class Away(MemoryRewriter):
+    """Its store is gone as soon as the object has been replaced."""
+
+    def versioned(self) -> bool:
+        raise Unreachable("The object store", "no route")
+
+
+def test_nothing_is_remembered_that_the_ledger_does_not_have(world: World) -> None:
+    """Else no night would ever look at it again, and the saving is never told."""
+    batch = [action(world)]
+    away = replace(world.stores, rewriter=Away(world.objects))
+    with pytest.raises(Unreachable):
+        CompressObject.apply(batch, Work(away, "run-1", "cold_storage"))
+    assert not [one for _, one in log(world).memories.values() if one.coding] and ledger(world) == []
+    assert [one.status for one in apply_batch(world, *batch)] == ["done"]
+    assert len(ledger(world)) == 1
 
 
 @pytest.mark.parametrize("coding", ["compressed", "skipped", ""])

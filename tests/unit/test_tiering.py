@@ -115,7 +115,16 @@ def test_an_object_that_goes_meanwhile_is_no_failure(tiers: Tiers, how: str, tar
         tiers.objects.put(KEY, BYTES)
         tiers.before(request, gone, nth)
         assert tiers.apply(action)[0].status in ("skipped", "done")
-    assert action.holds(tiers.stores) is False
+    assert action.holds(tiers.stores), "that somebody deleted it is nothing we did wrong"
+
+
+@BOTH
+def test_looking_again_is_about_the_object_that_was_meant(tiers: Tiers, how: str, target: str) -> None:
+    """Left where it was it does not hold; what was written anew since is none of ours."""
+    action = tiers.action(how)
+    assert not action.holds(tiers.stores)
+    tiers.objects.put(KEY, b"new")
+    assert action.holds(tiers.stores)
 
 
 @pytest.mark.parametrize(

@@ -98,11 +98,11 @@ class CompressObject:
             )
             return Outcome("failed" if made.damaged else "skipped", made.why, self.size)
         assert made.after and made.coding
-        now = made.after.info
+        now, saving = made.after.info, self._saving(made, work)
+        findings.savings.append(saving)  # never remembered without it: nobody would look again
         findings.memories.append(
             replace(memory, etag=now.etag, size=now.size, coding="compressed", skipped="")
         )
-        findings.savings.append(self._saving(made, work))
         return Outcome("done", bytes=self.size)
 
     def _remembered(self, known: Memory | None, made: rewrite.Rewritten) -> Memory:

@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 
 from storage.cold import tiering
 from storage.cold.tier_log import Move
-from storage.cold_model import TIER_TAG, ObjectClass, Tier, TierPlace
+from storage.cold_errors import ContentDamaged
+from storage.cold_model import TIER_TAG, Details, ObjectClass, Tier, TierPlace, coding_of
 from storage.engine.actions.base import Touches, Work, changed_owner
 from storage.errors import ObjectMissing
 from storage.model import JobId, ObjectKey, Outcome
@@ -55,14 +56,21 @@ class TransitionObject:
         return Move(ObjectKey(self.key), self.etag, TierPlace(self.tier, self.how, self.target))
 
     def holds(self, stores: Stores) -> bool:
-        """It is in its tier, or bears the tag that a rule moves it by."""
+        """It is in its tier, or tagged for the rule that moves it; what took its place is not ours."""
         key = ObjectKey(self.key)
         try:
-            if stores.mover.details(key).info.storage_class == self.target:
+            now = stores.mover.details(key)
+            if now.info.storage_class == self.target or not self._means(now):
                 return True
             return self.how == "tag" and stores.mover.tags(key).get(TIER_TAG) == self.tier
         except ObjectMissing:
+            return True  # deleted since
+        except ContentDamaged:
             return False
+
+    def _means(self, now: Details) -> bool:
+        coding = coding_of(now.info.key, now.attributes)
+        return self.etag in (now.info.etag, coding.etag if coding else "")
 
 
 def _barred(batch: Sequence[TransitionObject], work: Work) -> dict[str, str]:

@@ -1,0 +1,203 @@
+"""Contests between a night of cold storage and whoever writes, deletes or reads meanwhile. None lost."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import random
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import urllib3
+import zstandard
+
+from storage import connect
+from storage.clock import utcnow
+from storage.cold import reading, tiering
+from storage.cold_model import TIER_TAG
+from storage.engine.apply import apply
+from storage.engine.sweep import plan
+from storage.errors import JobBusy, ObjectMissing
+from storage.model import ObjectKey
+from tests.faults.arena import Arena, Race, Report
+from tests.faults.cellar import DRESSED, FILM, LARGE, TEXT, Cellar, Thing
+from tests.faults.cold_acts import job_of as job
+from tests.faults.cold_table import ACTS
+
+DELAY = 0.03  # seconds, before each request that changes an object
+WRITES = {"PUT BUCKET/processed": 2 * DELAY}
+TURNS, TURN = 400, 0.02  # tries for the lock, and seconds between two
+LONG = Thing(LARGE.key, LARGE.data[: 3 << 20])
+
+
+def _client(arena: Arena) -> Any:
+    return connect.endpoint(arena.ground.settings).minio()
+
+
+def _write(arena: Arena, key: str, data: bytes) -> None:
+    _client(arena).put_object(arena.ground.settings.bucket, key, io.BytesIO(data), len(data))
+
+
+def _reads(cellar: Cellar, key: ObjectKey) -> bytes:
+    return b"".join(reading.read(cellar.stores.rewriter, key))
+
+
+# --- overwritten -----------------------------------------------------------------------------------
+def overwritten_while_compressing(arena: Arena, report: Report, number: int) -> None:
+    """A writer puts new bytes while the old are compressed: the new ones stay, never older after them."""
+    cellar = _laid(arena, TEXT, DRESSED)
+    arena.delays = WRITES
+    key, new = arena.chance.choice((TEXT.key, DRESSED.key)), f"new {number}\n".encode() * 300
+    run_id = arena.decide(job("compress"), f"round{number}")
+    arena.contest(run_id, [lambda: _write(arena, key, new)])
+    report.won += _skipped(arena, run_id) > 0
+    report.violations += _only_new(cellar, key, new)
+    again = arena.decide(job("compress"), f"again{number}")
+    apply(again, arena.stores)  # and now the new one is what is compressed
+    report.violations += _only_new(cellar, key, new)
+
+
+def _overwritten_while_moving(arena: Arena, report: Report, number: int) -> None:
+    """A writer puts new bytes between the look, the request to move and the move: the new ones stay."""
+    cellar = _laid(arena, TEXT, DRESSED, FILM)
+    arena.delays, tiering.PATIENCE = WRITES, 0.2
+    key, new = arena.chance.choice(list(cellar.things)), f"new {number}\n".encode() * 300
+    run_id = arena.decide(job("transition"), f"round{number}")
+    arena.contest(run_id, [lambda: _write(arena, key, new)])
+    report.won += _skipped(arena, run_id) > 0
+    report.violations += _only_new(cellar, key, new)
+    if TIER_TAG in cellar.stores.mover.tags(key) and cellar.memories()[key].tier_state != "asked":
+        report.violations.append(f"{key} bears our tag, and nobody knows of it")
+
+
+def _only_new(cellar: Cellar, key: ObjectKey, new: bytes) -> Iterator[str]:
+    if (found := _reads(cellar, key)) != new:
+        yield f"{key} was written anew, and reads as {found[:30]!r}..., {len(found)} bytes"
+    for other in cellar.things.keys() - {key}:
+        yield from cellar.wrong(other)
+
+
+def _skipped(arena: Arena, run_id: str) -> int:
+    run = arena.ground.stores.runs.get(run_id)
+    return run.skipped.count if run else 0
+
+
+# --- deleted ---------------------------------------------------------------------------------------
+def _deleted_while_moving(arena: Arena, report: Report, number: int) -> None:
+    """An object is deleted while it is sent to a tier: it stays deleted, also when others come back."""
+    cellar = _laid(arena, TEXT, DRESSED, FILM)
+    arena.delays, tiering.PATIENCE = {**WRITES, "HEAD BUCKET": DELAY}, 0.2
+    key = arena.chance.choice(list(cellar.things))
+    run_id = arena.decide(job("transition"), f"round{number}")
+    arena.contest(run_id, [lambda: _client(arena).remove_object(arena.ground.settings.bucket, key)])
+    report.won += _skipped(arena, run_id) > 0
+    apply(arena.decide(job("transition"), f"again{number}"), arena.stores)
+    try:
+        cellar.details(key)
+        report.violations.append(f"{key} was deleted, and is back")
+    except ObjectMissing:
+        pass
+    report.violations += [one for other in cellar.things.keys() - {key} for one in cellar.wrong(other)]
+
+
+# --- read ------------------------------------------------------------------------------------------
+def streamed_while_replaced(arena: Arena, report: Report, number: int) -> None:
+    """Readers are in the midst of an object while its form is replaced: each gets a whole one."""
+    cellar = _laid(arena, LONG)
+    arena.delays = WRITES
+    run_id = arena.decide(job("compress"), f"round{number}")
+    got: dict[str, bytes] = {}
+
+    def by_the_read_api() -> None:
+        got["the read API"] = b"".join(map(_slowly, reading.read(cellar.stores.rewriter, LONG.key)))
+
+    def by_a_link() -> None:
+        encoding, got["a link"] = _fetched(arena, cellar)
+        report.won += bool(encoding)
+
+    arena.contest(run_id, [by_the_read_api, by_a_link])
+    for how in ("the read API", "a link"):
+        if got.get(how) != LONG.data:
+            report.violations.append(f"by {how} there came {len(got.get(how, b''))} bytes, or others")
+
+
+def _slowly(piece: bytes) -> bytes:
+    threading.Event().wait(DELAY)
+    return piece
+
+
+def _fetched(arena: Arena, cellar: Cellar) -> tuple[str, bytes]:
+    """What a plain client gets, chunk by chunk, and undoes as the answer's Content-Encoding says."""
+    url = _client(arena).presigned_get_object(cellar.bucket, LONG.key)
+    with closing(urllib3.PoolManager().request("GET", url, preload_content=False)) as answer:
+        body = b"".join(map(_slowly, answer.stream(256 << 10, decode_content=False)))
+        encoding = answer.headers.get("content-encoding", "")
+    if encoding == "zstd":
+        return encoding, zstandard.ZstdDecompressor().decompressobj().decompress(body)
+    return encoding, zlib.decompress(body, 31) if encoding == "gzip" else body
+
+
+# --- two at once -----------------------------------------------------------------------------------
+def two_nights(steps: tuple[str, ...], act: str) -> Race:
+    def race(arena: Arena, report: Report, number: int) -> None:
+        """Two processes run the job at once, each with a plan of its own: all is done, and entered once."""
+        wanted = next(one for one in ACTS if one.name == act)
+        cellar = _laid(arena, *wanted.things)
+        fork = multiprocessing.get_context("fork")
+        twins = [
+            fork.Process(target=_twin, args=(arena, steps, f"{name}{number}", arena.chance.uniform(0, DELAY)))
+            for name in ("one", "two")
+        ]
+        for twin in twins:
+            twin.start()
+        for twin in twins:
+            twin.join()
+        if codes := [twin.exitcode for twin in twins if twin.exitcode]:
+            report.violations.append(f"a night failed: {codes}")
+        both = [arena.ground.stores.runs.get(f"cold_storage-{name}{number}") for name in ("one", "two")]
+        report.won += all(run is not None and run.planned.count > 0 for run in both)
+        report.violations += [*cellar.always(), *wanted.wrong(cellar), *cellar.books()]
+
+    return race
+
+
+def _twin(arena: Arena, steps: tuple[str, ...], name: str, wait: float) -> None:
+    time.sleep(wait)
+    with connect.stores(arena.ground.settings) as stores:
+        run = plan(job(*steps), stores, utcnow(), run_id=f"cold_storage-{name}")
+        for _ in range(TURNS):
+            try:
+                apply(run.id, stores)
+                return
+            except JobBusy:
+                time.sleep(random.uniform(0, TURN))
+    raise JobBusy("cold_storage")
+
+
+def _laid(arena: Arena, *things: Thing) -> Cellar:
+    cellar = Cellar(arena.ground)
+    cellar.lay(things)
+    return cellar
+
+
+#: By the kind of the store: what a remote tier is asked by a tag, a class by a copy.
+RACES: dict[str, dict[str, Race]] = {
+    "minio": {
+        "overwritten while compressing": overwritten_while_compressing,
+        "overwritten between tag and move": _overwritten_while_moving,
+        "deleted while tiering by tag": _deleted_while_moving,
+        "streamed while replaced": streamed_while_replaced,
+        "two nights at once": two_nights(("compress",), "compress"),
+    },
+    "ministack": {
+        "overwritten while moved by class": _overwritten_while_moving,
+        "deleted while tiering by class": _deleted_while_moving,
+        "two nights at once, both steps": two_nights(
+            ("compress", "transition"), "compress and move by class"
+        ),
+    },
+}

@@ -1,0 +1,77 @@
+"""A seeded sample of the crash points and races of cold data; ``make faults`` runs every one.
+
+``FAULT_SEED`` repeats a sample, ``FAULT_SECONDS`` bounds it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from devstack import objectstore, postgres
+from tests.conftest import needed
+from tests.faults import cellar, cold, crew
+from tests.faults.arena import play
+from tests.faults.cold_races import RACES
+from tests.faults.cold_table import ACTS
+from tests.faults.effects import Effect, Fault, Mode
+from tests.faults.place import Place
+from tests.faults.test_crash_points import SEED
+from tests.faults.transports import warm
+
+pytestmark = [pytest.mark.server, pytest.mark.faults]
+SECONDS = {"minio": 15.0, "ministack": 8.0}
+ROUNDS = int(os.environ.get("FAULT_ROUNDS") or 4)
+RACE_SECONDS = float("inf") if os.environ.get("FAULT_ROUNDS") else 4.0
+OLD = "BUCKET/processed/old"
+Start = Callable[[str], objectstore.ObjectStore]
+
+
+@pytest.fixture
+def places(
+    request: pytest.FixtureRequest, store_server: Start, postgres_server: postgres.Postgres, tmp_path: Path
+) -> list[Place]:
+    """Two on the store whose kind is the parameter; on MinIO with its remote tier."""
+    warm()
+    store = needed(request.param, store_server)
+    if request.param == "minio":
+        request.getfixturevalue("cold_store")
+    return [cellar.make_cellar(store, postgres_server, tmp_path, number) for number in range(2)]
+
+
+@pytest.mark.parametrize("places", list(SECONDS), indirect=True)
+def test_sample_of_crash_points_of_cold_data(places: list[Place]) -> None:
+    todo = cold.trials(places[0], SEED)
+    results = list(cold.carry_out(places, todo, SECONDS[places[0][1]]))
+    lost = [str(one) for one in results if one.violations]
+    print(f"FAULT_SEED={SEED}: survived {len(results) - len(lost)}/{len(results)} of {len(todo)} trials")
+    assert not lost, f"FAULT_SEED={SEED} repeats this: " + "\n".join(lost)
+    assert len(results) >= len([act for act in ACTS if act.kind == places[0][1]])
+
+
+@pytest.mark.parametrize(
+    ("places", "race"), [(kind, name) for kind, races in RACES.items() for name in races], indirect=["places"]
+)
+def test_race_of_cold_data(places: list[Place], race: str) -> None:
+    report = play(places[0], race, RACES[places[0][1]][race], ROUNDS, SEED, RACE_SECONDS)
+    print(f"FAULT_SEED={SEED} {report}")
+    assert not report.violations, f"FAULT_SEED={SEED} {report}: {report.violations}"
+    assert report.rounds
+
+
+#: Where a kill is worth its own test: act, what is struck, when.
+POINTS: tuple[tuple[str, Effect, Mode], ...] = (
+    ("compress", Effect("http-write", f"PUT {OLD}/transcription/transcript.vtt", 1), "after"),
+    ("decompress", Effect("http-write", f"PUT {OLD}/transcription/transcript.vtt", 1), "after"),
+)
+
+
+@pytest.mark.parametrize("places", ["minio"], indirect=True)
+@pytest.mark.parametrize(("name", "effect", "mode"), POINTS, ids=[f"{one[0]} {one[2]}" for one in POINTS])
+def test_point(places: list[Place], name: str, effect: Effect, mode: Mode) -> None:
+    act = next(one for one in ACTS if one.name == name)
+    trial = cold.Trial(act, Fault(effect, mode), 0, repeat=False)
+    assert crew.apart(lambda: cellar.open_cellar(places[0]), lambda here: cold.run(here, trial)) == []
