@@ -58,11 +58,11 @@ def compress(
     etag: str,
     codec: CodecName,
     level: int | None = None,
-    begun: Callable[[], None] = lambda: None,
+    begun: Callable[[int], None] = lambda size: None,
 ) -> Rewritten:
     """Compress the object if it still is the one with ``etag``; a repetition finds what an earlier one did.
 
-    ``begun`` is called before it is replaced, and only where it is.
+    ``begun`` is told the compressed size before it is replaced, and only where it is.
     Raises CompressorErred, or what the store raises; the object is as it was then.
     """
     try:
@@ -99,7 +99,7 @@ def _compress(
     etag: str,
     codec: CodecName,
     level: int | None,
-    begun: Callable[[], None],
+    begun: Callable[[int], None],
 ) -> Rewritten:
     seen, samples = _sample(rewriter, key, size, etag)
     if coding := coding_of(key, seen.attributes):
@@ -112,7 +112,7 @@ def _compress(
         sha256, packed = _pack(_source(rewriter, seen, samples), spool, seen, codec, level)
         if why := pretest.why_not_kept(size, packed) or reading.why_bomb(size, packed):
             raise _NotWorth(why)
-        begun()
+        begun(packed)
         return _replace(rewriter, seen, Coding(codec, size, sha256, etag), spool, packed)
 
 
@@ -130,7 +130,11 @@ def _sample(rewriter: Rewriter, key: ObjectKey, size: int, etag: str) -> tuple[D
         raise PreconditionFailed(key)  # of a store that ignores the condition
     if seen.barred or seen.attributes.content_encoding or coding_of(key, seen.attributes):
         others = []
-    return seen, [data, *(rewriter.peek(key, start, length, etag)[1] for start, length in others)]
+    samples = [data]
+    for start, length in others:
+        if not pretest.settled(samples):
+            samples.append(rewriter.peek(key, start, length, etag)[1])
+    return seen, samples
 
 
 def _may(seen: Details, coding: Coding) -> None:

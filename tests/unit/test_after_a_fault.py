@@ -8,7 +8,7 @@ import pytest
 
 from storage.capabilities import Capabilities
 from storage.cold_model import Memory, class_of
-from storage.engine.actions import CompressObject, TransitionObject, Work
+from storage.engine.actions import CompressObject, TransitionObject, Work, compress
 from storage.errors import Unreachable
 from storage.lifecycle_apply import apply, plan
 from storage.lifecycle_errors import LifecycleNotRestored
@@ -16,10 +16,12 @@ from storage.model import JobId, ObjectKey
 from storage.testing import MemoryRewriter
 from tests.unit.test_compress import action, ledger, log
 from tests.unit.test_compress import apply as apply_batch
+from storage.policies.cold import TINY
 from tests.unit.test_lifecycle_apply import Ground
 from tests.unit.test_policies_cold import BIG, decide, remember, told
 from tests.unit.world import DAY, NOW, World
 
+LINES = b"".join(b"%x and so on\n" % (n * n) for n in range(9_000))
 KEY = "processed/j/transcription/transcript.json"
 
 
@@ -43,6 +45,20 @@ def test_a_small_form_that_a_killed_night_left_is_looked_at(cold: World) -> None
     assert [one.verb for one in decide(cold) if isinstance(one, CompressObject)] == ["compress"]
     remember(cold, KEY, coding="skipped", skipped="that was another object")
     assert [one for one in decide(cold) if isinstance(one, CompressObject)] == []
+
+
+@pytest.mark.parametrize(("text", "noted"), [(LINES[:6_000], True), (LINES, False)])
+def test_that_it_was_begun_is_noted_only_of_a_small_form(cold: World, text: bytes, noted: bool) -> None:
+    """It costs a write to the database, and a larger form is looked at in any case."""
+    assert TINY <= compress.NOTICED
+    cold.put(KEY, 100 * DAY, text)
+    action = next(one for one in decide(cold) if isinstance(one, CompressObject))
+    found: list[bool] = []
+    cold.objects.traffic.before = lambda name: found.append(bool(cold.stores.cold.recall([KEY])))
+    assert [one.status for one in CompressObject.apply([action], Work(cold.stores, "run-1", "cold"))] == [
+        "done"
+    ]
+    assert found[-2:] == [noted] * 2  # ahead of the write, and of the look after it
 
 
 class Away(MemoryRewriter):

@@ -11,7 +11,7 @@ from storage.backup_model import Attributes
 from storage.cold import reading
 from storage.cold.uncompress import BY_HAND, uncompress
 from storage.cold_model import Coding, Memory, Saving
-from storage.engine.actions import VERBS, CompressObject, Work, decode, encode
+from storage.engine.actions import VERBS, CompressObject, Work, compress, decode, encode
 from storage.errors import Paused, Unreachable
 from storage.model import Job, JobId, ObjectKey, Outcome
 from storage.testing import MemoryCold, MemoryRewriter
@@ -157,7 +157,10 @@ def test_an_object_written_anew_is_not_remembered(world: World) -> None:
     assert log(world).recall([KEY]) == {} and ledger(world) == []
 
 
-def test_a_pause_stops_before_the_next_object_and_keeps_what_was_found(world: World) -> None:
+def test_a_pause_stops_before_the_next_object_and_keeps_what_was_found(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compress, "AGAIN", len(SMALL))
     batch = [action(world, FOLDER + f"{n}.json") for n in range(3)]
 
     def pause(name: str) -> None:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from storage.cold.pretest import LEAST_SAVING, SAMPLE, WHOLE, spots, why_not, why_not_kept
+from storage.cold.pretest import GLANCE, LEAST_SAVING, SAMPLE, WHOLE, settled, spots, why_not, why_not_kept
 
 TEXT = b"".join(b"%d: and so on, and so on\n" % n for n in range(10_000))[:SAMPLE]
 NOISE = os.urandom(SAMPLE)
@@ -56,6 +56,17 @@ def test_all_of_a_small_one_must_shrink_by_a_saving() -> None:
 
     assert why_not([of(0.93)], SAMPLE) == ""
     assert "5%" in why_not([of(0.96)], SAMPLE)
+
+
+def test_two_samples_that_agree_are_enough() -> None:
+    assert settled([TEXT, TEXT]) and settled([NOISE, NOISE])
+    assert not settled([TEXT, NOISE]) and not settled([NOISE, TEXT])
+    assert not settled([TEXT]) and not settled([NOISE])
+
+
+def test_a_small_one_that_begins_as_text_is_tried() -> None:
+    assert why_not([TEXT[:GLANCE] + NOISE], GLANCE + SAMPLE) == ""
+    assert "5%" in why_not([NOISE + TEXT[:2000]], SAMPLE + 2000)
 
 
 def test_nothing_and_next_to_nothing() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar
@@ -12,9 +12,11 @@ from storage.cold_errors import CompressorErred, ContentDamaged
 from storage.cold_model import ARCHIVED, CodecName, Details, Memory, ObjectClass, Saving, coding_of
 from storage.engine.actions.base import Touches, Work, changed_owner
 from storage.errors import ObjectMissing, Paused, PreconditionFailed, StorageError, Unreachable
-from storage.model import JobId, ObjectKey, Outcome
+from storage.model import Job, JobId, ObjectKey, Outcome
 from storage.ports import Stores
 
+AGAIN = 32 << 20  # bytes worked on after which jobs and switch are looked at again
+NOTICED = 4 << 10  # bytes; what has as many is looked at every night until something is remembered of it
 READ_BACK = 256 << 20  # stored bytes; what is larger was proven before it was written, and is not read again
 
 
@@ -31,6 +33,25 @@ class _Findings:
             stores.cold.enter(self.savings)
         if self.memories:
             stores.cold.remember(self.memories)
+
+
+class _Looks:
+    """The kill switch and the rows of a batch's jobs, as they were a moment ago."""
+
+    def __init__(self, batch: Sequence[CompressObject], work: Work) -> None:
+        self._owners = sorted({JobId(action.owner) for action in batch if action.owner})
+        self._work, self._left = work, 0
+        self._jobs: dict[JobId, Job] = {}
+
+    def before(self, action: CompressObject) -> dict[JobId, Job]:
+        """The rows, not older than so many bytes of work. Raises Paused."""
+        if self._left <= 0:
+            if why := self._work.stores.control.paused():
+                raise Paused(why)
+            self._jobs = self._work.stores.jobs.get(self._owners) if self._owners else {}
+            self._left = AGAIN
+        self._left -= action.size
+        return self._jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +79,17 @@ class CompressObject:
     @classmethod
     def apply(cls, batch: Sequence[CompressObject], work: Work) -> list[Outcome]:
         known = work.stores.cold.recall([action.key for action in batch])
-        findings = _Findings()
+        findings, looks = _Findings(), _Looks(batch, work)
         try:
-            return [action._apply(work, known.get(action.key), findings) for action in batch]
+            return [
+                action._apply(work, looks.before(action), known.get(action.key), findings) for action in batch
+            ]
         finally:
             findings.write(work.stores)  # also of what was done before a pause or a fault
 
-    def _apply(self, work: Work, known: Memory | None, findings: _Findings) -> Outcome:
-        if why := work.stores.control.paused():
-            raise Paused(why)
-        jobs = work.stores.jobs.get([JobId(self.owner)]) if self.owner else {}
+    def _apply(
+        self, work: Work, jobs: Mapping[JobId, Job], known: Memory | None, findings: _Findings
+    ) -> Outcome:
         if why := changed_owner(self.owner, self.owner_updated_at, jobs):
             return Outcome("skipped", why, self.size)
         try:
@@ -78,7 +100,7 @@ class CompressObject:
                 self.etag,
                 self.codec,
                 self.level,
-                lambda: self._note_begun(work.stores, known),
+                lambda size: self._note_begun(size, work.stores, known),
             )
         except Unreachable:
             raise
@@ -112,8 +134,10 @@ class CompressObject:
             return known
         return self._begun
 
-    def _note_begun(self, stores: Stores, known: Memory | None) -> None:
+    def _note_begun(self, size: int, stores: Stores, known: Memory | None) -> None:
         """Killed after the write, it may have left a form so small that no night would look at it again."""
+        if size >= NOTICED:
+            return
         if known is None or (known.etag != self.etag and not known.tier_state):
             stores.cold.remember([self._begun])
 
