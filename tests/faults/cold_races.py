@@ -17,7 +17,7 @@ import zstandard
 
 from storage import connect
 from storage.clock import utcnow
-from storage.cold import reading, tiering
+from storage.cold import reading, returning, tiering
 from storage.cold_model import TIER_TAG
 from storage.engine.apply import apply
 from storage.engine.sweep import plan
@@ -26,6 +26,7 @@ from storage.model import ObjectKey
 from tests.faults.arena import Arena, Race, Report
 from tests.faults.cellar import DRESSED, FILM, LARGE, TEXT, Cellar, Thing
 from tests.faults.cold_acts import job_of as job
+from tests.faults.cold_acts import send
 from tests.faults.cold_table import ACTS
 
 DELAY = 0.03  # seconds, before each request that changes an object
@@ -84,6 +85,50 @@ def _only_new(cellar: Cellar, key: ObjectKey, new: bytes) -> Iterator[str]:
 def _skipped(arena: Arena, run_id: str) -> int:
     run = arena.ground.stores.runs.get(run_id)
     return run.skipped.count if run else 0
+
+
+def _written_first(arena: Arena, request: str, key: str, new: bytes) -> None:
+    """Let a writer come immediately before the first request whose name holds that."""
+    left = [True]
+
+    def writes(kind: str, what: str) -> None:
+        if request in what and left:
+            left.clear()
+            _write(arena, key, new)
+
+    arena.instead = writes
+
+
+def overwritten_just_before_the_write(arena: Arena, report: Report, number: int) -> None:
+    """Everything was read and proven, then new bytes come: they stay."""
+    cellar, new = _laid(arena, TEXT), f"new {number}\n".encode() * 300
+    run_id = arena.decide(job("compress"), f"round{number}")
+    _written_first(arena, f"PUT BUCKET/{TEXT.key}", TEXT.key, new)
+    arena.contest(run_id, [])
+    report.won += _skipped(arena, run_id) > 0
+    report.violations += _only_new(cellar, TEXT.key, new)
+
+
+def overwritten_just_before_the_tag(arena: Arena, report: Report, number: int) -> None:
+    """The tag falls on another object than the one that was looked at: it is taken off again."""
+    cellar, new = _laid(arena, TEXT), f"new {number}\n".encode() * 300
+    run_id, tiering.PATIENCE = arena.decide(job("transition"), f"round{number}"), 0.2
+    _written_first(arena, f"PUT BUCKET/{TEXT.key}?tagging", TEXT.key, new)
+    arena.contest(run_id, [])
+    report.won += _skipped(arena, run_id) > 0
+    report.violations += _only_new(cellar, TEXT.key, new)
+    if TIER_TAG in cellar.stores.mover.tags(TEXT.key):
+        report.violations.append("the new object bears our tag")
+
+
+def overwritten_just_before_it_is_back(arena: Arena, report: Report, number: int) -> None:
+    """An object is brought back, and new bytes come before the copy is put in its place: they stay."""
+    cellar, new = _laid(arena, TEXT), f"new {number}\n".encode() * 300
+    send(cellar)
+    _written_first(arena, f"POST BUCKET/{TEXT.key}?uploadId", TEXT.key, new)
+    [(_, found)] = returning.bring_back([TEXT.key], arena.stores, f"round{number}")
+    report.won += found.status == "failed"
+    report.violations += _only_new(cellar, TEXT.key, new)
 
 
 # --- deleted ---------------------------------------------------------------------------------------
@@ -179,6 +224,7 @@ def _twin(arena: Arena, steps: tuple[str, ...], name: str, wait: float) -> None:
 
 
 def _laid(arena: Arena, *things: Thing) -> Cellar:
+    arena.delays, arena.instead = {}, lambda kind, what: None
     cellar = Cellar(arena.ground)
     cellar.lay(things)
     return cellar
@@ -191,6 +237,9 @@ RACES: dict[str, dict[str, Race]] = {
         "overwritten between tag and move": _overwritten_while_moving,
         "deleted while tiering by tag": _deleted_while_moving,
         "streamed while replaced": streamed_while_replaced,
+        "overwritten just before the write": overwritten_just_before_the_write,
+        "overwritten just before the tag": overwritten_just_before_the_tag,
+        "overwritten just before it is back": overwritten_just_before_it_is_back,
         "two nights at once": two_nights(("compress",), "compress"),
     },
     "ministack": {

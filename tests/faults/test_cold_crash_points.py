@@ -17,7 +17,7 @@ from tests.faults import cellar, cold, crew
 from tests.faults.arena import play
 from tests.faults.cold_races import RACES
 from tests.faults.cold_table import ACTS
-from tests.faults.effects import Effect, Fault, Mode
+from tests.faults.effects import Fault, Mode
 from tests.faults.place import Place
 from tests.faults.test_crash_points import SEED
 from tests.faults.transports import warm
@@ -62,16 +62,25 @@ def test_race_of_cold_data(places: list[Place], race: str) -> None:
     assert report.rounds
 
 
-#: Where a kill is worth its own test: act, what is struck, when.
-POINTS: tuple[tuple[str, Effect, Mode], ...] = (
-    ("compress", Effect("http-write", f"PUT {OLD}/transcription/transcript.vtt", 1), "after"),
-    ("decompress", Effect("http-write", f"PUT {OLD}/transcription/transcript.vtt", 1), "after"),
-)
+#: Effects worth a test of their own: the act, what begins the effect's name, which one of these, and how.
+POINTS: dict[str, tuple[str, str, int, Mode]] = {
+    "written": ("compress", f"PUT {OLD}/transcription/transcript.vtt", 0, "after"),
+    "not entered": ("compress", "INSERT INTO maintenance.savings", 0, "before"),
+    "entered": ("compress", "INSERT INTO maintenance.cold_objects", -1, "before"),
+    "not measured": ("compress", "GET BUCKET?versioning=", -1, "lost"),
+    "restored": ("decompress", f"PUT {OLD}/transcription/transcript.vtt", 0, "after"),
+    "installed": ("lifecycle apply on minio", "GET BUCKET?lifecycle", 2, "503"),
+}
 
 
 @pytest.mark.parametrize("places", ["minio"], indirect=True)
-@pytest.mark.parametrize(("name", "effect", "mode"), POINTS, ids=[f"{one[0]} {one[2]}" for one in POINTS])
-def test_point(places: list[Place], name: str, effect: Effect, mode: Mode) -> None:
+@pytest.mark.parametrize("point", POINTS)
+def test_point(places: list[Place], point: str) -> None:
+    name, begins, which, mode = POINTS[point]
     act = next(one for one in ACTS if one.name == name)
-    trial = cold.Trial(act, Fault(effect, mode), 0, repeat=False)
-    assert crew.apart(lambda: cellar.open_cellar(places[0]), lambda here: cold.run(here, trial)) == []
+
+    def strike(here: cellar.Cellar) -> list[str]:
+        found = [one for one in cold.record(here, act) if one.what.startswith(begins)]
+        return cold.run(here, cold.Trial(act, Fault(found[which], mode), 0, repeat=False))
+
+    assert crew.apart(lambda: cellar.open_cellar(places[0]), strike) == []

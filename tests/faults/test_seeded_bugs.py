@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import bugs, bugs_backup, bugs_compress, bugs_lifecycle, bugs_tiers
+from tests.faults import bugs, bugs_backup, bugs_cold, bugs_compress, bugs_lifecycle, bugs_tiers
 from tests.faults.bugs import Bug
 
 pytestmark = pytest.mark.faults
 REPOSITORY = Path(__file__).resolve().parents[2]
 COPIED = ("storage", "sql", "tests", "devstack", "dags", "plugins", "pyproject.toml")
-BUGS = (*bugs.BUGS, *bugs_backup.BUGS, *bugs_tiers.BUGS, *bugs_lifecycle.BUGS, *bugs_compress.BUGS)
+_OF_COLD_DATA = (*bugs_tiers.BUGS, *bugs_lifecycle.BUGS, *bugs_compress.BUGS, *bugs_cold.BUGS)
+BUGS = (*bugs.BUGS, *bugs_backup.BUGS, *_OF_COLD_DATA)
 NEEDED = 15
 SECONDS = 180
 _instants = count(1_000_000_000)
