@@ -13,10 +13,10 @@ from storage.errors import Unreachable
 from storage.lifecycle_apply import apply, plan
 from storage.lifecycle_errors import LifecycleNotRestored
 from storage.model import JobId, ObjectKey
+from storage.policies.cold import TINY
 from storage.testing import MemoryRewriter
 from tests.unit.test_compress import action, ledger, log
 from tests.unit.test_compress import apply as apply_batch
-from storage.policies.cold import TINY
 from tests.unit.test_lifecycle_apply import Ground
 from tests.unit.test_policies_cold import BIG, decide, remember, told
 from tests.unit.world import DAY, NOW, World

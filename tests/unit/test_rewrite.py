@@ -103,9 +103,7 @@ def test_a_large_one_is_sampled_and_then_read_once(place: Place) -> None:
     assert place.asked() == {"get": 3, "put": 1, "head": 1}
 
 
-def test_media_are_never_read_beyond_three_samples(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_media_are_never_read_beyond_three_samples(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     etag, read = place.put(NOISE), []
     peek = place.rewriter.peek
 
