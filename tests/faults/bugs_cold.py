@@ -41,11 +41,15 @@ BUGS = (
     Bug(
         "remembered as compressed though its saving could not be measured",
         _ACTION,
-        "        now, saving = made.after.info, self._saving(made, work)\n",
+        "        now, saving = made.after.info, self._saving(made, work)\n"
+        "        findings.savings.append(saving)  # never remembered without it: nobody would look again\n"
+        "        findings.memories.append(\n"
+        '            replace(memory, etag=now.etag, size=now.size, coding="compressed", skipped="")\n'
+        "        )\n",
         "        now = made.after.info\n"
-        "        held = replace(memory, etag=now.etag, size=now.size, coding='compressed')\n"
+        '        held = replace(memory, etag=now.etag, size=now.size, coding="compressed", skipped="")\n'
         "        findings.memories.append(held)\n"
-        "        saving = self._saving(made, work)\n",
+        "        findings.savings.append(self._saving(made, work))\n",
         f"{_POINT}[not measured-minio]",
     ),
     Bug(

@@ -127,6 +127,12 @@ def test_looking_again_is_about_the_object_that_was_meant(tiers: Tiers, how: str
     assert action.holds(tiers.stores)
 
 
+def test_written_anew_between_two_looks_it_is_not_ours_either(tiers: Tiers) -> None:
+    action = tiers.action("tag")
+    tiers.before("tags", lambda: tiers.objects.put(KEY, b"new"))
+    assert action.holds(tiers.stores)
+
+
 @pytest.mark.parametrize(
     ("how", "request_", "nth"), [("tag", "put-tags", 1), ("tag", "head", 2), ("class", "copy", 1)]
 )

@@ -59,18 +59,20 @@ class TransitionObject:
         """It is in its tier, or tagged for the rule that moves it; what took its place is not ours."""
         key = ObjectKey(self.key)
         try:
-            now = stores.mover.details(key)
-            if now.info.storage_class == self.target or not self._means(now):
+            if self._there(stores.mover.details(key)):
                 return True
-            return self.how == "tag" and stores.mover.tags(key).get(TIER_TAG) == self.tier
+            tagged = self.how == "tag" and stores.mover.tags(key).get(TIER_TAG) == self.tier
+            return tagged or self._there(stores.mover.details(key))  # written anew between the two looks
         except ObjectMissing:
             return True  # deleted since
         except ContentDamaged:
             return False
 
-    def _means(self, now: Details) -> bool:
+    def _there(self, now: Details) -> bool:
+        """In its tier, or no longer the object that was meant."""
         coding = coding_of(now.info.key, now.attributes)
-        return self.etag in (now.info.etag, coding.etag if coding else "")
+        meant = self.etag in (now.info.etag, coding.etag if coding else "")
+        return now.info.storage_class == self.target or not meant
 
 
 def _barred(batch: Sequence[TransitionObject], work: Work) -> dict[str, str]:
