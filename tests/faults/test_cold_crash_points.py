@@ -68,7 +68,7 @@ POINTS: dict[str, tuple[str, str, int, Mode]] = {
     "written": ("compress", f"PUT {OLD}/transcription/transcript.vtt", 0, "after"),
     "not entered": ("compress", "INSERT INTO maintenance.savings", 0, "before"),
     "entered": ("compress", "INSERT INTO maintenance.cold_objects", -1, "before"),
-    "not measured": ("compress", "GET BUCKET?versioning=", -1, "lost"),
+    "not measured": ("compress in parts", "GET BUCKET?versioning=", -1, "lost"),
     "restored": ("decompress", f"PUT {OLD}/transcription/transcript.vtt", 0, "after"),
     "installed": ("lifecycle apply on minio", "GET BUCKET?lifecycle", 2, "503"),
 }
