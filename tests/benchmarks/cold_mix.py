@@ -3,6 +3,7 @@
 Media are headers and frames as their formats have them, around bytes that no codec makes smaller. They are
 short, of 200 KiB to 1.5 MiB: with films of an hour three samples would weigh nothing. Texts are playlists,
 metadata and transcripts of an hour, in two languages and the four formats, of words as frequent as in speech.
+Beside this mix there are long texts, of one to two MB: transcripts with the time of every word.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ JOBS = 60
 FORMATS = ("json", "srt", "vtt", "txt")
 RENDITIONS = ("360p", "720p", "1080p")
 KIB = 1 << 10
+LONG = "transcription/words.json"
 WORDS_A_SENTENCE = (4, 18)
 _VOCABULARY = WORDS.split()
 _FREQUENCY = [((n + 1) / len(_VOCABULARY)) ** 0.5 for n in range(len(_VOCABULARY))]  # of it and all before
@@ -28,12 +30,17 @@ _FREQUENCY = [((n + 1) / len(_VOCABULARY)) ** 0.5 for n in range(len(_VOCABULARY
 
 @dataclass(frozen=True)
 class Thing:
-    """One object of the mix; ``sha256`` is of its bytes."""
+    """One object; ``sha256`` is of its bytes."""
 
     key: str
     size: int
     sha256: str
     text: bool
+
+    @property
+    def long(self) -> bool:
+        """Whether it is no part of the mix."""
+        return self.key.endswith(LONG)
 
 
 def job_ids() -> list[str]:
@@ -42,9 +49,9 @@ def job_ids() -> list[str]:
 
 
 def contents(job: str) -> Iterator[tuple[str, bytes]]:
-    """Key and bytes of each object of a job."""
+    """Key and bytes of each object of a job; the last is the long text."""
     chance, home = random.Random(job), f"processed/{job}/"
-    for name, data in (*_media(chance), *_texts(chance, job)):
+    for name, data in (*_media(chance), *_texts(chance, job), (LONG, _every_word(chance))):
         yield home + name, data
 
 
@@ -117,6 +124,17 @@ def _metadata(chance: random.Random, job: str) -> bytes:
     frames = [{"at": 10 * n, "luma": round(chance.uniform(16, 235), 2)} for n in range(60)]
     value = {"job_id": job, "codecs": {"video": "h264", "audio": "aac"}, "scenes": frames}
     return json.dumps(value, indent=2, sort_keys=True).encode()
+
+
+def _every_word(chance: random.Random) -> bytes:
+    """Two hours of speech, more or less."""
+    start, found = 0.0, []
+    for word in chance.choices(_VOCABULARY, cum_weights=_FREQUENCY, k=chance.randint(14_000, 24_000)):
+        end = round(start + chance.uniform(0.1, 0.6), 2)
+        sure = round(chance.uniform(0.5, 1), 3)
+        found.append({"word": word, "start": start, "end": end, "probability": sure})
+        start = end
+    return json.dumps({"language": "en", "words": found}).encode()
 
 
 def text_only(things: Sequence[Thing]) -> list[Thing]:

@@ -82,7 +82,7 @@ def test_gzip_holds_no_time_and_no_name() -> None:
 
 def test_zstd_works_harder_where_it_is_small_and_writes_a_checksum() -> None:
     small, large = TEXT[: 1 << 19], TEXT[: 1 << 20]
-    assert packed("zstd", small) == packed("zstd", small, 6) != packed("zstd", small, 3)
+    assert len(packed("zstd", small)) < len(packed("zstd", small, 3))
     assert packed("zstd", large) == packed("zstd", large, 3) != packed("zstd", large, 9)
     assert zstandard.get_frame_parameters(packed("zstd", small)).has_checksum
 
