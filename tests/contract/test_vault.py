@@ -178,7 +178,11 @@ def test_a_slow_store_holds_the_writer_up(journalled: S3Bucket) -> None:
     journalled.boto.meta.events.register("before-call.s3.UploadPart", held)
     with journalled.writer(KEY) as sink, ThreadPoolExecutor(1) as pool:
         writing = pool.submit(lambda: [sink.write(NOISE[:PART]) for _ in range(3 * PARALLEL)])
-        time.sleep(0.7)
+        for _ in range(200):
+            if sink.size >= PARALLEL * PART:
+                break
+            time.sleep(0.1)
+        time.sleep(0.7)  # time to take more, if it would
         written = sink.size
         gate.set()
         writing.result(60)

@@ -44,7 +44,7 @@ def best_store(start: Callable[[str], objectstore.ObjectStore]) -> objectstore.O
 
 def test_sample_of_crash_points_and_faults(places: list[Place]) -> None:
     recorded = campaign.record(places[0])
-    todo = campaign.spread(campaign.trials(recorded, SEED), SEED)
+    todo = campaign.trials(recorded, SEED)
     results = list(campaign.carry_out(places, todo, SECONDS))
     lost = [f"{one.trial}: {'; '.join(one.violations)}" for one in results if one.violations]
     print(f"FAULT_SEED={SEED}: survived {len(results) - len(lost)}/{len(results)} of {len(todo)} trials")
