@@ -14,13 +14,13 @@ import pytest
 from tests.faults import bugs, bugs_backup, bugs_cold, bugs_compress, bugs_lifecycle, bugs_tiers
 from tests.faults.bugs import Bug
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 REPOSITORY = Path(__file__).resolve().parents[2]
 COPIED = ("storage", "sql", "tests", "devstack", "dags", "plugins", "pyproject.toml")
 _OF_COLD_DATA = (*bugs_tiers.BUGS, *bugs_lifecycle.BUGS, *bugs_compress.BUGS, *bugs_cold.BUGS)
 BUGS = (*bugs.BUGS, *bugs_backup.BUGS, *_OF_COLD_DATA)
 NEEDED = 15
-SECONDS = 180
+SECONDS, ALL_OF_THEM = 180, 900
 _instants = count(1_000_000_000)
 
 
@@ -35,17 +35,17 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(source, folder / name, ignore=ignore)
         else:
             shutil.copy(source, folder / name)
-    done = run_tests(folder, *sorted({bug.test for bug in BUGS}))
+    done = run_tests(folder, *sorted({bug.test for bug in BUGS}), seconds=ALL_OF_THEM)
     assert done.returncode == 0, f"without any bug:\n{done.stdout}{done.stderr}"
     return folder
 
 
-def run_tests(folder: Path, *tests: str) -> subprocess.CompletedProcess[str]:
+def run_tests(folder: Path, *tests: str, seconds: int = SECONDS) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "STORAGE_"))}
     env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # half of what a start costs
     return subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True, timeout=SECONDS, check=False
+        command, cwd=folder, env=env, capture_output=True, text=True, timeout=seconds, check=False
     )
 
 
@@ -56,11 +56,11 @@ def test_bug_is_noticed(bug: Bug, copy: Path) -> None:
     assert right.count(bug.find) == 1, (
         f"{bug.file} holds {bug.find!r} {right.count(bug.find)} times, not once"
     )
-    path.write_text(right.replace(bug.find, bug.put))
+    replace(path, right.replace(bug.find, bug.put))
     try:
         done = run_tests(copy, bug.test)
     finally:
-        path.write_text(right)
+        replace(path, right)
     assert done.returncode == 1, (
         f"{bug.test} did not fail (exit {done.returncode}):\n{done.stdout}{done.stderr}"
     )
