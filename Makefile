@@ -45,7 +45,7 @@ check: setup ## format, lint, types, layers, unit tests: under a minute
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	$(BIN)/pytest tests/unit
 
-bench: setup ## list, list + delete and the engine, side by side with s5cmd and minio-py
+bench: setup ## list, delete, backups and cold data, side by side with s5cmd and others
 	$(BIN)/python -m tests.benchmarks
 
 faults: setup object-store ## every crash point, fault and race, on the real MinIO (up to an hour)
