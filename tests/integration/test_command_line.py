@@ -102,8 +102,13 @@ def test_run_deletes_exactly_the_old(storage: Person, place: Place, add_job: Cal
 def test_explain(storage: Person, failed: Place) -> None:
     """A key, and all that belongs to a job, with what each job would do and why."""
     told = storage("explain", "processed/old/360p.mp4", "--json")
-    assert [(one["job"], one["verb"]) for one in told.document] == [("cleanup_failed_jobs", "condemn")]
-    assert "failed 10 days ago" in told.document[0]["reason"]
+    by_job = {one["job"]: one for one in told.document}
+    assert {job: one["verb"] for job, one in by_job.items()} == {
+        "cleanup_failed_jobs": "condemn",
+        "cold_storage": "keep",
+    }
+    assert "failed 10 days ago" in by_job["cleanup_failed_jobs"]["reason"]
+    assert by_job["cold_storage"]["reason"] == "job old is failed"
     of_job = {one["key"] for one in storage("explain", "old", "--json").document}
     assert of_job >= {*OLD, "old"}
     assert not any("old-2" in key for key in of_job)
@@ -199,7 +204,7 @@ def test_a_failure_is_one(storage: Person, place: Place, engine: Engine) -> None
         (("plan",), "job"),
         (("plan", "clean"), "`storage jobs` lists them"),
         (("run", "reap", "--param", "days_old=1"), "it has max_objects"),
-        (("run", "reap", "--param", "max_objects"), "name=number"),
+        (("run", "reap", "--param", "max_objects"), "name=value"),
         (("plan", "reap", "--as-of", "yesterday"), "ISO date"),
         (("runs", "no-such-run"), "`storage runs` lists the latest"),
         (("runs", "--limit", "-1"), "limit"),

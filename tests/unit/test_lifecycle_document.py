@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.sax.saxutils import escape, quoteattr
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from storage.lifecycle_document import OURS, Configuration, read
@@ -81,7 +81,14 @@ def test_the_pieces_together_are_the_document(document: bytes) -> None:
         assert bytes(found) == document
 
 
+QUOTED = (
+    b'<LifecycleConfiguration note="a > b"><Rule why=">"><ID>theirs</ID><Status>Enabled</Status></Rule>'
+    b"</LifecycleConfiguration>"
+)
+
+
 @settings(max_examples=150, deadline=None)
+@example(QUOTED, {f"{OURS}a": render(LifecycleRule(id=f"{OURS}a", acts=(Act("abort", 1),), prefix="temp/"))})
 @given(documents(), wanted_rules)
 def test_every_byte_of_others_goes_from_the_get_to_the_put(document: bytes, wanted: dict[str, bytes]) -> None:
     before = read(document)
