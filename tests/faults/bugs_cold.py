@@ -92,7 +92,7 @@ BUGS = (
         "storage/lifecycle_apply.py",
         "    except LifecycleNotRestored:\n        raise",
         "    except ZeroDivisionError:\n        raise",
-        f"{_POINT}[installed-minio]",
+        "tests/unit/test_after_a_fault.py::test_rules_that_stand_though_the_store_went_away_are_found_applied",
     ),
     Bug(
         "moved though it could not be compressed before",
