@@ -161,10 +161,11 @@ def mark(desk: Desk, name: str, words: str) -> None:
 
 def remove(desk: Desk, name: str, *, force: bool = False) -> None:
     """Drop a database. Raises DatabaseBusy when somebody works in it, unless their sessions may be ended."""
-    end = sql.SQL(" WITH (FORCE)" if force else "")
+    if force:
+        return pg_scratch.drop(desk.engine.url.render_as_string(hide_password=False), name)
     with translated():
         try:
-            _do(desk.session, "DROP DATABASE IF EXISTS {}{}", sql.Identifier(name), end)
+            _do(desk.session, "DROP DATABASE IF EXISTS {}", sql.Identifier(name))
         except _InUse as error:
             raise DatabaseBusy(name, error) from error
 

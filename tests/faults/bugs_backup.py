@@ -171,4 +171,11 @@ BUGS = (
         'if killed or "connection" in said',
         f"{_MACHINE}[full]",
     ),
+    Bug(
+        "a database is dropped by force, which asks for rights over autovacuum",
+        "storage/stores/pg_scratch.py",
+        'sql.SQL("DROP DATABASE IF EXISTS {}")',
+        'sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")',
+        "tests/integration/test_drop.py::test_autovacuum_is_sent_away",
+    ),
 )

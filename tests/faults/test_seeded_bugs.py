@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from devstack.objectstore import ministack_program
 from tests.faults import bugs, bugs_backup, bugs_cold, bugs_compress, bugs_lifecycle, bugs_tiers
 from tests.faults.bugs import Bug
 
@@ -44,6 +45,7 @@ def run_tests(folder: Path, *tests: str, seconds: int = SECONDS) -> subprocess.C
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "STORAGE_"))}
     env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # half of what a start costs
+    env |= {"MINISTACK_BIN": str(program)} if (program := ministack_program()) else {}
     return subprocess.run(
         command, cwd=folder, env=env, capture_output=True, text=True, timeout=seconds, check=False
     )
