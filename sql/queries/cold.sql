@@ -43,6 +43,10 @@ ON CONFLICT (owner) DO UPDATE SET reason = excluded.reason, by = excluded.by, at
 -- name: unpin
 DELETE FROM maintenance.cold_pins WHERE owner = :owner;
 
+-- name: alone_in_the_ledger
+-- Before a statement of its own: what another enters meanwhile must be seen by the next.
+SELECT pg_advisory_xact_lock(hashtextextended('storage-maintenance:ledger:' || :bucket, 0));
+
 -- name: enter
 -- What the key's last entry says already is not repeated: a run that was killed enters it once.
 INSERT INTO maintenance.savings

@@ -60,7 +60,10 @@ class PostgresCold:
             self._sql.rows("unpin", owner=owner)
 
     def enter(self, savings: Sequence[Saving]) -> None:
-        self._rows("enter", savings=_json(one for one in savings if "\0" not in one.key))
+        told = _json(one for one in savings if "\0" not in one.key)
+        with self._sql.transaction() as session:
+            self._sql.rows_in(session, "alone_in_the_ledger", bucket=self._bucket)
+            self._sql.rows_in(session, "enter", bucket=self._bucket, savings=told)
 
     def savings(self, by: Group, since: datetime | None = None) -> list[SavingsLine]:
         saved = {row["one"]: row for row in self._rows("saved", by=by, since=since)}

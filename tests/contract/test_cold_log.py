@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,9 +17,11 @@ from storage.cold_model import Memory, Saving
 from storage.cold_ports import ColdLog
 from storage.model import BucketName, JobId, ObjectKey, Totals
 from storage.stores.pg_cold import PostgresCold
+from storage.stores.postgres import Statements
 from storage.testing import Database, MemoryCold
 
 AT = datetime(2026, 3, 8, 2, tzinfo=UTC)
+BUCKET = BucketName("transcode-storage")
 KEY = ObjectKey("processed/job-1/transcription/transcript.json")
 ONE = Memory(key=KEY, etag="e1", size=100, object_class="transcripts", owner=JobId("job-1"))
 SAVING = Saving(
@@ -37,7 +41,7 @@ SAVING = Saving(
 def log(request: pytest.FixtureRequest) -> ColdLog:
     if request.param == "fake":
         return MemoryCold(Database(utcnow))
-    return PostgresCold(request.getfixturevalue("engine"), BucketName("transcode-storage"))
+    return PostgresCold(request.getfixturevalue("engine"), BUCKET)
 
 
 def test_the_last_memory_of_a_key_holds(log: ColdLog) -> None:
@@ -92,6 +96,22 @@ def test_the_ledger_repeats_nothing_and_forgets_nothing(log: ColdLog) -> None:
     (line,) = log.savings("class")
     assert (line.group, line.objects, line.before, line.after) == ("transcripts", 1, 2200, 1400)
     assert line.saved == 800
+
+
+def test_two_at_once_enter_the_same_once(engine: Engine) -> None:
+    """As two `storage decompress` of one key do: the later waits, and sees what the earlier entered."""
+    log = PostgresCold(engine, BUCKET)
+    ledger = Statements(engine, "cold")
+    with ThreadPoolExecutor(1) as pool:
+        with ledger.transaction() as session:
+            ledger.rows_in(session, "alone_in_the_ledger", bucket=BUCKET)
+            ledger.rows_in(session, "enter", bucket=BUCKET, savings=json.dumps([asdict(SAVING)]))
+            other = pool.submit(log.enter, [SAVING])
+            with pytest.raises(TimeoutError):
+                other.result(0.5)
+        other.result(10)
+    [line] = log.savings("class")
+    assert (line.objects, line.before, line.after) == (1, 1000, 200)
 
 
 def test_groups_by_day_class_and_job(log: ColdLog) -> None:

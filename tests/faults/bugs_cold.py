@@ -53,6 +53,13 @@ BUGS = (
         f"{_POINT}[not measured-minio]",
     ),
     Bug(
+        "two at once look into the ledger before either has entered",
+        "storage/stores/pg_cold.py",
+        '            self._sql.rows_in(session, "alone_in_the_ledger", bucket=self._bucket)\n',
+        "",
+        "tests/contract/test_cold_log.py::test_two_at_once_enter_the_same_once",
+    ),
+    Bug(
         "what is in the ledger already is entered again",
         "sql/queries/cold.sql",
         "WHERE (last.kind, last.etag, last.tier) IS DISTINCT FROM (saving.kind, saving.etag, saving.tier);",
