@@ -77,9 +77,9 @@ class ApproveRules(ApprovalOperator):
 
 def _plan() -> dict[str, Any]:
     from storage import commands_lifecycle as does
-    from storage.lifecycle_apply import plan
-    from storage.lifecycle_errors import RulesRefused
-    from storage.lifecycle_site import lifecycle
+    from storage.lifecycle.apply import plan
+    from storage.lifecycle.errors import RulesRefused
+    from storage.lifecycle.site import lifecycle
 
     params = get_current_context()["params"]
     with cancellable(), lifecycle(settings()) as site:
@@ -103,9 +103,9 @@ def _plan() -> dict[str, Any]:
 
 def _apply(sha256: str) -> dict[str, Any]:
     from storage import console_lifecycle as shows
-    from storage.lifecycle_apply import apply, plan
-    from storage.lifecycle_errors import LifecycleNotApproved
-    from storage.lifecycle_site import lifecycle
+    from storage.lifecycle.apply import apply, plan
+    from storage.lifecycle.errors import LifecycleNotApproved
+    from storage.lifecycle.site import lifecycle
 
     params = get_current_context()["params"]
     with cancellable(), lifecycle(settings()) as site:
@@ -125,7 +125,7 @@ def check_drift() -> Any:
     @task(task_id="check", pool=POOL, trigger_rule=TriggerRule.NONE_FAILED)
     def check() -> None:
         from storage import commands_lifecycle
-        from storage.lifecycle_site import lifecycle
+        from storage.lifecycle.site import lifecycle
 
         with cancellable(), lifecycle(settings()) as site:
             commands_lifecycle.drift(site)

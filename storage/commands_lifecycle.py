@@ -9,14 +9,14 @@ from typing import Any
 from storage import commands, console
 from storage import console_lifecycle as shows
 from storage.errors import EXIT_REFUSED, EXIT_WAITS, UsageError
-from storage.lifecycle_apply import Lifecycle, apply, effect, findings, plan, rollback
-from storage.lifecycle_document import read
-from storage.lifecycle_errors import LifecycleDrifted
-from storage.lifecycle_lint import Finding, bypassing
-from storage.lifecycle_plan import Plan, digest, foreign, table
-from storage.lifecycle_rules import LifecycleRule
-from storage.lifecycle_site import lifecycle
-from storage.lifecycle_xml import parse
+from storage.lifecycle.apply import Lifecycle, apply, effect, findings, plan, rollback
+from storage.lifecycle.document import read
+from storage.lifecycle.errors import LifecycleDrifted
+from storage.lifecycle.lint import Finding, bypassing
+from storage.lifecycle.plan import Plan, digest, foreign, table
+from storage.lifecycle.rules import LifecycleRule
+from storage.lifecycle.site import lifecycle
+from storage.lifecycle.xml import parse
 
 
 def add_parser(verbs: Any) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 from rich.table import Column, Table
 
 from storage.console import out, shown, size
-from storage.lifecycle_apply import Applied
-from storage.lifecycle_lint import Finding
-from storage.lifecycle_plan import Effect, Plan, digest
-from storage.lifecycle_ports import LeftOut, Version
-from storage.lifecycle_rules import LifecycleRule
+from storage.lifecycle.apply import Applied
+from storage.lifecycle.lint import Finding
+from storage.lifecycle.plan import Effect, Plan, digest
+from storage.lifecycle.ports import LeftOut, Version
+from storage.lifecycle.rules import LifecycleRule
 
 _COLOURS = {"add": "green", "change": "yellow", "remove": "red"}
 

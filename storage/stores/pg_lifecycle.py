@@ -8,13 +8,13 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from storage.lifecycle_ports import LeftOut, Version
+from storage.lifecycle.ports import LeftOut, Version
 from storage.model import BucketName
 from storage.stores.postgres import Statements
 
 
 class PostgresVersions:
-    """A :class:`storage.lifecycle_ports.VersionLog` on PostgreSQL."""
+    """A :class:`storage.lifecycle.ports.VersionLog` on PostgreSQL."""
 
     def __init__(self, engine: Engine, bucket: BucketName) -> None:
         self._sql, self._bucket = Statements(engine, "lifecycle"), str(bucket)

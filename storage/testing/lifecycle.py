@@ -8,8 +8,8 @@ from typing import Literal
 from xml.sax.saxutils import escape
 
 from storage.errors import StoreRefused
-from storage.lifecycle_document import Node, read
-from storage.lifecycle_ports import Version
+from storage.lifecycle.document import Node, read
+from storage.lifecycle.ports import Version
 from storage.model import BucketName
 from storage.testing.traffic import Traffic
 

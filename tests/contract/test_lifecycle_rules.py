@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from storage.errors import StoreRefused
-from storage.lifecycle_document import read
-from storage.lifecycle_plan import digest
-from storage.lifecycle_ports import BucketRules, LeftOut, Version, VersionLog
-from storage.lifecycle_readback import compared
+from storage.lifecycle.document import read
+from storage.lifecycle.plan import digest
+from storage.lifecycle.ports import BucketRules, LeftOut, Version, VersionLog
+from storage.lifecycle.readback import compared
 from storage.model import BucketName
 from storage.stores.pg_lifecycle import PostgresVersions
 from storage.stores.s3_client import Endpoint

@@ -96,7 +96,7 @@ BUGS = (
     ),
     Bug(
         "rules that stand though the store went away are called failed",
-        "storage/lifecycle_apply.py",
+        "storage/lifecycle/apply.py",
         "    except LifecycleNotRestored:\n        raise",
         "    except ZeroDivisionError:\n        raise",
         "tests/unit/test_after_a_fault.py::test_rules_that_stand_though_the_store_went_away_are_found_applied",

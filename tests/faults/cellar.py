@@ -27,7 +27,7 @@ from storage.clock import utcnow
 from storage.cold import reading
 from storage.cold_model import TIER_TAG, Details, Memory, coding_of, without_coding
 from storage.errors import StorageError
-from storage.lifecycle_document import read as rules_of
+from storage.lifecycle.document import read as rules_of
 from storage.model import ObjectKey
 from storage.ports import Stores
 from storage.stores.s3_lifecycle import S3Lifecycle

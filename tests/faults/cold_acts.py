@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from storage import commands_cold, connect, lifecycle_apply
+from storage import commands_cold, connect
 from storage.clock import utcnow
 from storage.cold import returning, tiering
 from storage.cold.tier_log import memory_of
@@ -16,8 +16,9 @@ from storage.engine.apply import apply
 from storage.engine.job import MaintenanceJob
 from storage.engine.sweep import plan
 from storage.errors import ActionsFailed
-from storage.lifecycle_apply import Lifecycle
-from storage.lifecycle_document import read
+from storage.lifecycle import apply as lifecycle_apply
+from storage.lifecycle.apply import Lifecycle
+from storage.lifecycle.document import read
 from storage.model import JobId, ObjectKey
 from storage.policies.cold import ColdObjects
 from storage.ports import Stores

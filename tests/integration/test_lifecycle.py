@@ -16,7 +16,7 @@ from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
 
 from storage import connect
 from storage.lifecycle import configure_lifecycle_policies
-from storage.lifecycle_document import OURS, read
+from storage.lifecycle.document import OURS, read
 from storage.model import BucketName
 from storage.stores.s3_lifecycle import S3Lifecycle
 from tests.conftest import Place

@@ -10,8 +10,8 @@ from storage.capabilities import Capabilities
 from storage.cold_model import Memory, class_of
 from storage.engine.actions import CompressObject, TransitionObject, Work, compress
 from storage.errors import Unreachable
-from storage.lifecycle_apply import apply, plan
-from storage.lifecycle_errors import LifecycleNotRestored
+from storage.lifecycle.apply import apply, plan
+from storage.lifecycle.errors import LifecycleNotRestored
 from storage.model import JobId, ObjectKey
 from storage.policies.cold import TINY
 from storage.testing import MemoryRewriter

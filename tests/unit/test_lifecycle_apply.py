@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from storage.capabilities import Capabilities
 from storage.cold_model import CLASSES, ColdSite, Rule
 from storage.errors import AccessDenied, JobBusy, Paused, PlanChanged, StoreRefused, Unreachable
-from storage.lifecycle_apply import Lifecycle, apply, effect, plan, rollback
-from storage.lifecycle_document import OURS, read
-from storage.lifecycle_errors import (
+from storage.lifecycle.apply import Lifecycle, apply, effect, plan, rollback
+from storage.lifecycle.document import OURS, read
+from storage.lifecycle.errors import (
     LifecycleChanged,
     LifecycleNotApproved,
     LifecycleNotHeld,
@@ -23,7 +23,7 @@ from storage.lifecycle_errors import (
     NoSuchVersion,
     RulesRefused,
 )
-from storage.lifecycle_plan import Plan
+from storage.lifecycle.plan import Plan
 from storage.testing.lifecycle import Dialect, MemoryBucketRules, MemoryVersions
 from tests.unit.test_lifecycle_document import documents
 from tests.unit.world import DAY, World

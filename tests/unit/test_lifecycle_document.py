@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from storage.lifecycle_document import OURS, Configuration, read
-from storage.lifecycle_errors import LifecycleUnreadable
-from storage.lifecycle_rules import Act, LifecycleRule
-from storage.lifecycle_xml import parse, render
+from storage.lifecycle.document import OURS, Configuration, read
+from storage.lifecycle.errors import LifecycleUnreadable
+from storage.lifecycle.rules import Act, LifecycleRule
+from storage.lifecycle.xml import parse, render
 
 letters = st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="\ufffe\uffff\r")
 words = st.text(letters, max_size=12)

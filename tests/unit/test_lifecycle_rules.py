@@ -17,11 +17,11 @@ from minio.xml import marshal, unmarshal
 
 from storage.capabilities import Capabilities
 from storage.cold_model import CLASSES, ColdSite, Rule
-from storage.lifecycle_document import OURS, Configuration, read
-from storage.lifecycle_lint import Finding, bypassing, lint
-from storage.lifecycle_plan import difference, effects, foreign, table
-from storage.lifecycle_rules import DOCUMENTED, Act, LifecycleRule, declared, due, rule
-from storage.lifecycle_xml import parse, render
+from storage.lifecycle.document import OURS, Configuration, read
+from storage.lifecycle.lint import Finding, bypassing, lint
+from storage.lifecycle.plan import difference, effects, foreign, table
+from storage.lifecycle.rules import DOCUMENTED, Act, LifecycleRule, declared, due, rule
+from storage.lifecycle.xml import parse, render
 from storage.model import PROTECTED_PREFIXES, ObjectInfo, ObjectKey, Totals, UploadInfo
 
 NOON = datetime(2026, 3, 8, 12, tzinfo=UTC)

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from storage.lifecycle_document import Configuration, Piece, lost, read
-from storage.lifecycle_rules import LifecycleRule
-from storage.lifecycle_xml import parse
+from storage.lifecycle.document import Configuration, Piece, lost, read
+from storage.lifecycle.rules import LifecycleRule
+from storage.lifecycle.xml import parse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

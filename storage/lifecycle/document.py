@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.parsers import expat
 
-from storage.lifecycle_errors import LifecycleUnreadable
+from storage.lifecycle.errors import LifecycleUnreadable
 
 SPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 OURS = "storage-platform:"  # what the id of each rule of ours begins with

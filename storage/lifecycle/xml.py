@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from storage.lifecycle_document import Node
-from storage.lifecycle_rules import Act, LifecycleRule, Verb
+from storage.lifecycle.document import Node
+from storage.lifecycle.rules import Act, LifecycleRule, Verb
 
 
 def render(one: LifecycleRule, space: str = "") -> bytes:

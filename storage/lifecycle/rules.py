@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from storage.capabilities import Capabilities
 from storage.cold_model import TIER_TAG, ColdSite
-from storage.lifecycle_document import OURS
+from storage.lifecycle.document import OURS
 from storage.model import JOB_PREFIXES
 
 Verb = Literal["expire", "transition", "noncurrent", "abort", "markers"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from storage import connect
-from storage.lifecycle_apply import Lifecycle
+from storage.lifecycle.apply import Lifecycle
 from storage.model import BucketName
 from storage.settings import Settings
 from storage.stores.pg_lifecycle import PostgresVersions

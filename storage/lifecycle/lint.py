@@ -11,7 +11,7 @@ from datetime import timedelta
 from storage.capabilities import Capabilities
 from storage.cold_model import ARCHIVED, ColdSite
 from storage.errors import InvalidName
-from storage.lifecycle_rules import S3_CLASSES, Act, LifecycleRule
+from storage.lifecycle.rules import S3_CLASSES, Act, LifecycleRule
 from storage.model import PROTECTED_PREFIXES, Prefix
 
 MOST_DAYS, LONGEST_ID = 36_500, 255

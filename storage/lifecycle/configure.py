@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from storage.lifecycle_apply import apply, plan
-from storage.lifecycle_site import lifecycle
+from storage.lifecycle.apply import apply, plan
+from storage.lifecycle.site import lifecycle
 from storage.settings import Settings
 
 

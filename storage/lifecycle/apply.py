@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from storage.errors import Paused, PlanChanged, StorageError, StoreRefused
-from storage.lifecycle_document import Configuration, read
-from storage.lifecycle_errors import (
+from storage.lifecycle.document import Configuration, read
+from storage.lifecycle.errors import (
     LifecycleChanged,
     LifecycleNotApproved,
     LifecycleNotHeld,
@@ -22,12 +22,12 @@ from storage.lifecycle_errors import (
     NoSuchVersion,
     RulesRefused,
 )
-from storage.lifecycle_lint import Finding, lint
-from storage.lifecycle_plan import Effect, Plan, difference, digest, effects, foreign, form
-from storage.lifecycle_ports import BucketRules, LeftOut, Version, VersionLog
-from storage.lifecycle_readback import Readback, compared
-from storage.lifecycle_rules import LifecycleRule, declared
-from storage.lifecycle_xml import parse
+from storage.lifecycle.lint import Finding, lint
+from storage.lifecycle.plan import Effect, Plan, difference, digest, effects, foreign, form
+from storage.lifecycle.ports import BucketRules, LeftOut, Version, VersionLog
+from storage.lifecycle.readback import Readback, compared
+from storage.lifecycle.rules import LifecycleRule, declared
+from storage.lifecycle.xml import parse
 from storage.ports import Stores
 
 LOCK = "lifecycle"
