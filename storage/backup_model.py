@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from storage.errors import BackupDamaged, InvalidName
+from storage.backup_errors import BackupDamaged
+from storage.errors import InvalidName
 from storage.model import ObjectKey, Prefix
 
 BackupKind = Literal["database", "metadata"]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from storage import catalog, commands, connect, console
+from storage.backup_errors import NoSuchBackup
 from storage.backup_model import KINDS, Backup, BackupId, BackupKind
 from storage.backups import alarms, drill, fetch, rebuild
 from storage.backups import manifest as manifests
@@ -16,7 +17,7 @@ from storage.backups.metadata import backup_minio_metadata
 from storage.backups.prove import prove
 from storage.backups.site import Progress, Site, as_recorded
 from storage.engine import guard, sweep
-from storage.errors import NoSuchBackup, UsageError
+from storage.errors import UsageError
 from storage.ports import ObjectStore
 from storage.settings import Settings
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from statistics import median
 
+from storage.backup_errors import BackupAlarm
 from storage.backup_model import KINDS, Backup, BackupKind
-from storage.errors import BackupAlarm
 from storage.ports import Stores
 
 AGE, SKEW = timedelta(hours=26), timedelta(seconds=60)

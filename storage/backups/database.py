@@ -8,10 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 
+from storage.backup_errors import DumpFailed, EmptyDatabase
 from storage.backup_model import Backup, BackupId, DatabaseFacts, Manifest, Part
 from storage.backups.sealing import recipients, seal
 from storage.backups.site import Progress, Site, Told, entered, finish, part
-from storage.errors import DumpFailed, EmptyDatabase
 from storage.stores import pg_content, pg_dump
 
 TOOLS = ("pg_dump", "pg_dumpall", "pg_restore")

@@ -11,12 +11,13 @@ from typing import Any, BinaryIO, Literal, TypeVar, cast
 
 import pyrage
 
+from storage.backup_errors import BackupDamaged
 from storage.backup_model import Attributes, BackupId, Document, Manifest
 from storage.backups import manifest as manifests
 from storage.backups.fetch import pour
 from storage.backups.sealing import identities
 from storage.backups.site import Site, as_recorded
-from storage.errors import BackupDamaged, InvalidName, PreconditionFailed, StoreRefused
+from storage.errors import InvalidName, PreconditionFailed, StoreRefused
 from storage.model import JobId, ObjectKey, Prefix, printable
 from storage.ports import ObjectStore
 

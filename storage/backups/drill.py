@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from storage.backup_errors import BackupDamaged, NoSuchBackup, NotProven
 from storage.backup_model import Backup, Manifest
 from storage.backups import manifest as manifests
 from storage.backups.fetch import verify
@@ -13,7 +14,6 @@ from storage.backups.load import load
 from storage.backups.prove import differences
 from storage.backups.rebuild import of_bucket
 from storage.backups.sealing import identities
-from storage.errors import BackupDamaged, NoSuchBackup, NotProven
 from storage.ports import ObjectStore
 from storage.settings import Settings
 from storage.stores import pg_content, pg_scratch

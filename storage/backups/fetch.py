@@ -10,9 +10,10 @@ from typing import BinaryIO, cast
 
 import pyrage
 
+from storage.backup_errors import BackupDamaged
 from storage.backup_model import Manifest, Part
 from storage.backups.sealing import CHUNK, Sink, unseal
-from storage.errors import BackupDamaged, ObjectMissing
+from storage.errors import ObjectMissing
 from storage.ports import ObjectStore
 
 

@@ -10,11 +10,11 @@ from typing import BinaryIO
 
 import pyrage
 
+from storage.backup_errors import BackupDamaged, RestoreFailed, RightsMissing
 from storage.backup_model import Manifest
 from storage.backups.fetch import fetched
 from storage.backups.sealing import Sink, unseal
 from storage.backups.site import MIB, Progress
-from storage.errors import BackupDamaged, RestoreFailed, RightsMissing
 from storage.ports import ObjectStore
 from storage.stores import pg_dump, pg_scratch
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from storage.backup_errors import BackupDamaged, NoSuchBackup
 from storage.backup_model import (
     KINDS,
     MANIFEST,
@@ -22,7 +23,7 @@ from storage.backup_model import (
     TableFact,
     folder,
 )
-from storage.errors import BackupDamaged, InvalidName, NoSuchBackup, ObjectMissing, StorageError
+from storage.errors import InvalidName, ObjectMissing, StorageError
 from storage.model import ObjectKey, Prefix
 from storage.ports import ObjectStore
 

@@ -16,11 +16,12 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any, TypeVar
 
+from storage.backup_errors import BackupDamaged, ListingDeviates, NoSuchBackup
 from storage.backup_model import Backup, BackupId, Document, Manifest, MetadataFacts, Part
 from storage.backups import manifest as manifests
 from storage.backups.sealing import recipients, seal
 from storage.backups.site import Progress, Site, entered, finish, part
-from storage.errors import BackupDamaged, ListingDeviates, NoSuchBackup, ObjectMissing, TransientFault
+from storage.errors import ObjectMissing, TransientFault
 from storage.model import ObjectInfo, Prefix, owner_of
 from storage.ports import ObjectStore
 

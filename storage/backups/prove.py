@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from storage.backup_errors import BackupDamaged, NoPostgresProgram, NoSuchBackup, NotProven, ScratchFault
 from storage.backup_model import Backup, BackupId, DatabaseFacts, Manifest, folder
 from storage.backups import manifest as manifests
 from storage.backups import sample
@@ -17,16 +18,7 @@ from storage.backups.fetch import Nowhere, pour
 from storage.backups.load import load
 from storage.backups.sealing import identities
 from storage.backups.site import Site, as_recorded
-from storage.errors import (
-    BackupDamaged,
-    NoPostgresProgram,
-    NoRoom,
-    NoSuchBackup,
-    NotProven,
-    ScratchFault,
-    TransientFault,
-    Unreachable,
-)
+from storage.errors import NoRoom, TransientFault, Unreachable
 from storage.model import ObjectKey
 from storage.stores import pg_content, pg_programs, pg_proof, pg_scratch
 from storage.stores.postgres import DATABASE

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from storage.backup_errors import NoKey, NoSuchBackup, NotProven, TargetInUse, TargetLeft
 from storage.backup_model import BackupId, Manifest
 from storage.backups import manifest as manifests
 from storage.backups.fetch import pour
@@ -17,16 +18,7 @@ from storage.backups.load import Keys, load
 from storage.backups.prove import differences
 from storage.backups.sealing import identities
 from storage.backups.site import Progress, Site, as_recorded
-from storage.errors import (
-    NoKey,
-    NoSuchBackup,
-    NotProven,
-    SchemaMissing,
-    StorageError,
-    TargetInUse,
-    TargetLeft,
-    UsageError,
-)
+from storage.errors import SchemaMissing, StorageError, UsageError
 from storage.ports import ObjectStore
 from storage.settings import Settings
 from storage.stores import pg_carry, pg_content, pg_migrate, pg_scratch, pg_swap

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from storage.backup_errors import BackupDamaged, NotProven
 from storage.backup_model import Document, Manifest, MetadataFacts
 from storage.backups.documents import Keys, documents, lines, made
 from storage.backups.fetch import pour
 from storage.backups.metadata import TEMP, Tally, ahead
 from storage.backups.sealing import identities
 from storage.backups.site import Site
-from storage.errors import BackupDamaged, NotProven, Refused
+from storage.errors import Refused
 from storage.model import ObjectInfo, ObjectKey, printable
 from storage.ports import ObjectStore
 

@@ -10,7 +10,8 @@ from typing import BinaryIO, Protocol, cast
 import pyrage
 import zstandard
 
-from storage.errors import BackupDamaged, ConfigError, NoKey
+from storage.backup_errors import BackupDamaged, NoKey
+from storage.errors import ConfigError
 
 LEVEL = 1  # of zstd: dumps hardly get smaller above it, and several times slower
 CHUNK = 1 << 20

@@ -8,12 +8,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from storage.backup_errors import NotProven, TargetInUse
 from storage.backup_model import BackupId, DatabaseFacts, TableFact
 from storage.backups.load import Wanted, load
 from storage.backups.prove import differences
 from storage.backups.restore import Restored, known, target
 from storage.backups.site import Site
-from storage.errors import NotProven, TargetInUse, UsageError
+from storage.errors import UsageError
 from storage.stores import pg_carry, pg_content, pg_rows, pg_scratch, pg_swap
 from storage.stores.pg_rows import Compared
 

@@ -8,10 +8,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from storage.backup_errors import BackupDamaged
 from storage.backup_model import Backup, BackupId, BackupKind, Manifest, Part, folder
 from storage.backups import manifest as manifests
 from storage.backups.sealing import Sink, recipients
-from storage.errors import BackupDamaged, StorageError
+from storage.errors import StorageError
 from storage.model import ObjectKey
 from storage.ports import Stores
 from storage.settings import Settings

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from storage.errors import DumpFailed, RestoreFailed, ScratchFault
+from storage.backup_errors import DumpFailed, RestoreFailed, ScratchFault
 from storage.stores import pg_programs
 from storage.stores.child import Stderr, login, spawn, widen
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from storage.errors import NoPostgresProgram, ScratchFault
+from storage.backup_errors import NoPostgresProgram, ScratchFault
 from storage.stores import pg_programs
 from storage.stores.child import Stderr, login, spawn
 from storage.stores.pg_dump import MACHINE

@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
-from storage.errors import NotAdopted, PipelineTableWrong
+from storage.backup_errors import NotAdopted
+from storage.errors import PipelineTableWrong
 from storage.model import Job, JobId
 from storage.records import PAUSED_BY_RESTORE, Ruling, Verdict
 from storage.stores.pg_jobs import PostgresJobs

@@ -20,7 +20,8 @@ import psycopg2
 from psycopg2 import sql
 from sqlalchemy.engine import URL, make_url
 
-from storage.errors import DatabaseBusy, RightsMissing, ScratchFault, StorageError, TargetInUse
+from storage.backup_errors import DatabaseBusy, RightsMissing, ScratchFault, TargetInUse
+from storage.errors import StorageError
 from storage.stores import pg_programs
 from storage.stores.child import spawn
 from storage.stores.postgres import translated

@@ -18,15 +18,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from storage.errors import (
-    DatabaseBusy,
-    InvalidName,
-    JobBusy,
-    RightsMissing,
-    ServerTooOld,
-    StorageError,
-    UsageError,
-)
+from storage.backup_errors import DatabaseBusy, RightsMissing, ServerTooOld
+from storage.errors import InvalidName, JobBusy, StorageError, UsageError
 from storage.stores import pg_scratch
 from storage.stores.postgres import Statements, connect, translated
 

@@ -16,21 +16,12 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from devstack.postgres import Postgres
+from storage.backup_errors import DumpFailed, EmptyDatabase, NoPostgresProgram, NoSuchBackup
 from storage.backup_model import BackupId
 from storage.backups.database import backup_database
 from storage.backups.prove import prove
 from storage.backups.site import Site
-from storage.errors import (
-    AccessDenied,
-    BucketMissing,
-    ConfigError,
-    DumpFailed,
-    EmptyDatabase,
-    NoPostgresProgram,
-    NoSuchBackup,
-    StorageError,
-    Unreachable,
-)
+from storage.errors import AccessDenied, BucketMissing, ConfigError, StorageError, Unreachable
 from storage.stores import pg_programs, s3
 from tests.conftest import Place
 from tests.integration.ground import Bucket, database, execute, fill, opened, session

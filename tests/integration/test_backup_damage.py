@@ -11,13 +11,13 @@ import pyrage
 import pytest
 
 from storage import connect
+from storage.backup_errors import BackupDamaged, NoSuchBackup
 from storage.backup_model import BackupId, Manifest
 from storage.backups import manifest as manifests
 from storage.backups.database import backup_database
 from storage.backups.prove import prove
 from storage.backups.rebuild import of_bucket
 from storage.backups.site import Site
-from storage.errors import BackupDamaged, NoSuchBackup
 from storage.stores import s3
 from tests.conftest import Place
 from tests.integration.ground import NOON, Bucket, fill, opened, sealed_to, verified

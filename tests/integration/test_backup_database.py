@@ -15,11 +15,12 @@ import pyrage
 import pytest
 
 from storage import connect
+from storage.backup_errors import BackupDamaged
 from storage.backups import manifest as manifests
 from storage.backups.database import backup_database
 from storage.backups.prove import prove
 from storage.backups.site import Site
-from storage.errors import BackupDamaged, JobBusy
+from storage.errors import JobBusy
 from tests.conftest import Place
 from tests.integration.ground import Bucket, execute, fill, session
 from tests.integration.person import ROOT, bare, environment

@@ -13,7 +13,8 @@ from sqlalchemy.engine import make_url
 from devstack.postgres import Postgres
 from storage import connect
 from storage.backup import BackupManager
-from storage.errors import InvalidName, NoSuchBackup
+from storage.backup_errors import NoSuchBackup
+from storage.errors import InvalidName
 from tests.conftest import Place
 
 

@@ -14,6 +14,7 @@ import pyrage
 import pytest
 
 from storage import connect
+from storage.backup_errors import BackupDamaged, ListingDeviates, NoKey, NotProven
 from storage.backup_model import Attributes, Backup, Manifest
 from storage.backups import manifest as manifests
 from storage.backups.documents import documents, put_back
@@ -23,7 +24,7 @@ from storage.backups.prove import prove
 from storage.backups.sealing import seal
 from storage.backups.site import Site
 from storage.clock import utcnow
-from storage.errors import BackupDamaged, ListingDeviates, NoKey, NotProven, StoreRefused
+from storage.errors import StoreRefused
 from storage.model import JobId, ObjectKey
 from storage.stores.s3 import IDENTITY
 from storage.stores.s3_config import NAMES

@@ -13,13 +13,13 @@ import pyrage
 import pytest
 
 from devstack.postgres import Postgres
+from storage.backup_errors import BackupDamaged, NoKey, NotProven
 from storage.backup_model import Backup
 from storage.backups import manifest as manifests
 from storage.backups.database import backup_database
 from storage.backups.prove import prove
 from storage.backups.sealing import seal, unseal
 from storage.backups.site import Site
-from storage.errors import BackupDamaged, NoKey, NotProven
 from storage.stores import pg_content, pg_dump
 from tests.conftest import Place
 from tests.integration.ground import Bucket, database, execute, opened, role, sealed_to, verified

@@ -14,12 +14,12 @@ import pytest
 from devstack import postgres as servers
 from devstack.postgres import Postgres
 from devstack.stack import server_folder
+from storage.backup_errors import BackupDamaged, NoPostgresProgram
 from storage.backup_model import Backup, DatabaseFacts
 from storage.backups import manifest as manifests
 from storage.backups.database import backup_database
 from storage.backups.prove import prove
 from storage.backups.site import Site
-from storage.errors import BackupDamaged, NoPostgresProgram
 from storage.stores import pg_programs, pg_scratch
 from tests.conftest import PASSWORD, Place
 from tests.integration.ground import Bucket, database, execute, role, site_on

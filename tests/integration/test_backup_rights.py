@@ -14,11 +14,12 @@ from minio import MinioAdmin
 from minio.credentials import StaticProvider
 
 from storage import catalog, connect
+from storage.backup_errors import BackupDamaged
 from storage.backups import manifest as manifests
 from storage.backups.database import backup_database
 from storage.backups.prove import prove
 from storage.engine import sweep
-from storage.errors import AccessDenied, BackupDamaged
+from storage.errors import AccessDenied
 from storage.model import DeleteTarget, ObjectKey
 from storage.settings import Settings
 from tests.conftest import Place

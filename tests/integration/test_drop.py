@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from devstack.postgres import Postgres
-from storage.errors import RightsMissing
+from storage.backup_errors import RightsMissing
 from storage.stores import pg_scratch
 from tests.integration.keeper import databases, execute, kept_database
 

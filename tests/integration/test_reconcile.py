@@ -14,10 +14,11 @@ from sqlalchemy import Engine, text
 
 from devstack.postgres import Postgres
 from storage import catalog, connect
+from storage.backup_errors import NotAdopted
 from storage.backups.reconcile import Unreconciled, close, decide, pending
 from storage.backups.site import Site
 from storage.engine.sweep import run
-from storage.errors import JobBusy, NotAdopted, Paused, Refused
+from storage.errors import JobBusy, Paused, Refused
 from storage.model import JobId
 from storage.stores import pg_reconcile
 from tests.conftest import Place

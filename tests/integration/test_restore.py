@@ -11,6 +11,15 @@ import pytest
 
 from devstack.postgres import Postgres
 from storage import connect
+from storage.backup_errors import (
+    BackupDamaged,
+    NoKey,
+    NoSuchBackup,
+    RightsMissing,
+    ServerTooOld,
+    TargetInUse,
+    TargetLeft,
+)
 from storage.backups import manifest as manifests
 from storage.backups import selective
 from storage.backups.database import backup_database
@@ -19,19 +28,7 @@ from storage.backups.restore import globals_sql, restore
 from storage.backups.sealing import identities
 from storage.backups.site import Site
 from storage.engine import guard
-from storage.errors import (
-    BackupDamaged,
-    InvalidName,
-    JobBusy,
-    NoKey,
-    NoSuchBackup,
-    Paused,
-    RightsMissing,
-    ServerTooOld,
-    TargetInUse,
-    TargetLeft,
-    UsageError,
-)
+from storage.errors import InvalidName, JobBusy, Paused, UsageError
 from storage.stores import pg_content, pg_scratch, pg_swap
 from tests.conftest import PASSWORD, Place
 from tests.integration.keeper import (

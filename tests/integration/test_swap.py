@@ -17,13 +17,14 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from devstack.postgres import Postgres
+from storage.backup_errors import BackupDamaged, RightsMissing
 from storage.backups import manifest as manifests
 from storage.backups.database import backup_database
 from storage.backups.prove import prove
 from storage.backups.site import Site
 from storage.backups.swap import swap, undo_swap
 from storage.engine import guard
-from storage.errors import BackupDamaged, JobBusy, Paused, Refused, RightsMissing, UsageError
+from storage.errors import JobBusy, Paused, Refused, UsageError
 from storage.model import Run
 from storage.stores import pg_scratch, pg_swap
 from storage.stores.pg_migrate import migrate, pending

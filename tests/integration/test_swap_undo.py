@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from devstack.postgres import Postgres
+from storage.backup_errors import DatabaseBusy
 from storage.backups.database import backup_database
 from storage.backups.site import Site
 from storage.backups.swap import drop_kept, swap, undo_swap
 from storage.engine import guard
-from storage.errors import DatabaseBusy, Paused, Refused
+from storage.errors import Paused, Refused
 from storage.stores import pg_swap
 from tests.conftest import Place
 from tests.integration.keeper import (

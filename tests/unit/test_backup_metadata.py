@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from storage.backup_errors import ListingDeviates
 from storage.backup_model import Attributes, Document
 from storage.backups import metadata
 from storage.backups.documents import documents
 from storage.backups.metadata import MOST, backup_minio_metadata
 from storage.backups.prove import prove
 from storage.backups.site import Site
-from storage.errors import ListingDeviates, TransientFault
+from storage.errors import TransientFault
 from storage.model import ObjectInfo, ObjectKey, Prefix
 from storage.testing import MemoryObjects, memory_stores
 from tests.unit.bucket import SETTINGS, facts, fill, lose, part_lines, read, site_of

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from storage.backup_errors import BackupDamaged, NotProven
 from storage.backup_model import Backup
 from storage.backups import manifest as manifests
 from storage.backups import sample
@@ -19,7 +20,7 @@ from storage.backups.metadata import backup_minio_metadata
 from storage.backups.prove import prove
 from storage.backups.sealing import seal
 from storage.backups.site import Site
-from storage.errors import BackupDamaged, NotProven, Refused, StorageError
+from storage.errors import Refused, StorageError
 from storage.model import ObjectInfo, ObjectKey
 from storage.testing import MemoryObjects
 from tests.unit.bucket import Lines, fill, lose, part_lines, read, site_of

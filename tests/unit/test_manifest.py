@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storage.backup_errors import BackupDamaged, NoSuchBackup
 from storage.backup_model import (
     BackupId,
     DatabaseFacts,
@@ -23,7 +24,7 @@ from storage.backup_model import (
     folder,
 )
 from storage.backups import manifest as manifests
-from storage.errors import BackupDamaged, NoSuchBackup, PreconditionFailed, StorageError
+from storage.errors import PreconditionFailed, StorageError
 from storage.model import ObjectKey
 from storage.testing import MemoryObjects
 

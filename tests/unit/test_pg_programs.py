@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import NoPostgresProgram
+from storage.backup_errors import NoPostgresProgram
 from storage.stores import pg_programs
 from storage.stores.child import PIPE, spawn, widen
 

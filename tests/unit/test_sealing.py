@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storage.backup_errors import BackupDamaged, NoKey
 from storage.backups.sealing import CHUNK, identities, recipients, seal, unseal
-from storage.errors import BackupDamaged, ConfigError, NoKey
+from storage.errors import ConfigError
 
 KEY, OTHER = pyrage.x25519.Identity.generate(), pyrage.x25519.Identity.generate()
 TO = (KEY.to_public(),)
