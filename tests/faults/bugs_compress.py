@@ -6,7 +6,7 @@ from tests.faults.bugs import Bug
 
 _COLD, _UNIT = "storage/cold", "tests/unit"
 _ACTION, _FAKE = "storage/engine/actions/compress.py", "storage/testing/rewriter.py"
-_ERRS = f"{_UNIT}/test_rewrite.py::test_a_compressor_that_takes_other_bytes_is_caught"
+_ERRS = f"{_UNIT}/test_erring_compressors.py::test_a_compressor_that_takes_other_bytes_is_caught"
 _LIES = f"{_UNIT}/test_reading.py::test_metadata_that_lies_is_found_out"
 
 BUGS = (
@@ -29,28 +29,28 @@ BUGS = (
         f"{_COLD}/rewrite.py",
         "if not proof.ended or (",
         "if (",
-        f"{_UNIT}/test_rewrite.py::test_a_compressor_that_loses_its_end_is_caught",
+        f"{_UNIT}/test_erring_compressors.py::test_a_compressor_that_loses_its_end_is_caught",
     ),
     Bug(
         "a source cut short is compressed",
         f"{_COLD}/rewrite.py",
         "if read.size != size:",
         "if read.size > size:",
-        f"{_UNIT}/test_rewrite.py::test_a_source_that_is_cut_short_is_no_object",
+        f"{_UNIT}/test_rewrite_races.py::test_a_source_that_is_cut_short_is_no_object",
     ),
     Bug(
         "the write names no condition",
         _FAKE,
         "if there.etag != seen.info.etag:",
         "if not there.etag:",
-        f"{_UNIT}/test_rewrite.py::test_an_object_written_at_any_moment_wins",
+        f"{_UNIT}/test_rewrite_races.py::test_an_object_written_at_any_moment_wins",
     ),
     Bug(
         "an object is read without naming its etag",
         f"{_COLD}/rewrite.py",
         "with rewriter.open(seen.info.key, seen.info.etag) as stream:",
         "with rewriter.open(seen.info.key) as stream:",
-        f"{_UNIT}/test_rewrite.py::test_an_object_written_at_any_moment_wins",
+        f"{_UNIT}/test_rewrite_races.py::test_an_object_written_at_any_moment_wins",
     ),
     Bug(
         "media are read whole before they are judged",
@@ -99,14 +99,14 @@ BUGS = (
         f"{_COLD}/rewrite.py",
         "return look(rewriter, key, coding.etag, coding)  # ours",
         'return Rewritten(status="overtaken", why="written anew")  # ours',
-        f"{_UNIT}/test_rewrite.py::test_a_lost_answer_is_looked_up",
+        f"{_UNIT}/test_rewrite_races.py::test_a_lost_answer_is_looked_up",
     ),
     Bug(
         "a twin's form is taken for one's own",
         f"{_COLD}/rewrite.py",
         "found.etag == etag and found == (coding or found)",
         "found.etag == etag",
-        f"{_UNIT}/test_rewrite.py::test_a_lost_answer_is_not_ours_when_a_twin_was_faster",
+        f"{_UNIT}/test_rewrite_races.py::test_a_lost_answer_is_not_ours_when_a_twin_was_faster",
     ),
     Bug(
         "metadata is believed that says compressed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage.cold import tiering
+from tests.unit.place import Place
 from tests.unit.tiers import Tiers
 from tests.unit.world import World
 
@@ -12,6 +13,11 @@ from tests.unit.world import World
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+@pytest.fixture
+def place() -> Place:
+    return Place()
 
 
 @pytest.fixture

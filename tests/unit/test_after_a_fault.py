@@ -15,8 +15,8 @@ from storage.lifecycle.errors import LifecycleNotRestored
 from storage.model import JobId, ObjectKey
 from storage.policies.cold import TINY
 from storage.testing import MemoryRewriter
-from tests.unit.test_compress import action, ledger, log
-from tests.unit.test_compress import apply as apply_batch
+from tests.unit.compressing import action, ledger, log
+from tests.unit.compressing import apply as apply_batch
 from tests.unit.test_lifecycle_apply import Ground
 from tests.unit.test_policies_cold import BIG, decide, remember, told
 from tests.unit.world import DAY, NOW, World

@@ -8,72 +8,16 @@ from dataclasses import replace
 import pytest
 
 from storage.backup_model import Attributes
-from storage.cold import reading
 from storage.cold.uncompress import BY_HAND, uncompress
 from storage.cold_model import Coding, Memory, Saving
-from storage.engine.actions import VERBS, CompressObject, Work, compress, decode, encode
+from storage.engine.actions import VERBS, compress, decode, encode
 from storage.errors import Paused, Unreachable
-from storage.model import Job, JobId, ObjectKey, Outcome
-from storage.testing import MemoryCold, MemoryRewriter
-from tests.unit.test_rewrite import NOISE, SMALL, TEXT
-from tests.unit.world import DAY, World
+from storage.model import JobId, Outcome
+from tests.unit.compressing import FOLDER, Ends, action, apply, ledger, log, original, rewriter, stored
+from tests.unit.place import KEY, NOISE, SMALL, TEXT
+from tests.unit.world import DAY, Killed, World
 
-FOLDER = "processed/job-1/transcription/"
-KEY = ObjectKey(FOLDER + "transcript.json")
 MOMENTS = 16  # more than a batch of one has steps
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-def job(world: World) -> Job:
-    return world.job("job-1", "completed", 200 * DAY)
-
-
-def action(world: World, key: str = KEY, data: bytes = SMALL) -> CompressObject:
-    """The object, a hundred days old, and what a plan says of it."""
-    info = world.objects.put(key, data, world.time - 100 * DAY)
-    row = world.stores.jobs.get([JobId("job-1")]).get(JobId("job-1")) or job(world)
-    return CompressObject(
-        key=key,
-        size=info.size,
-        etag=info.etag,
-        last_modified=info.last_modified,
-        codec="zstd",
-        level=None,
-        object_class="transcripts",
-        owner="job-1",
-        owner_updated_at=row.updated_at,
-        reason="old",
-    )
-
-
-def apply(world: World, *batch: CompressObject) -> list[Outcome]:
-    world.objects.requests.clear()
-    return CompressObject.apply(batch, Work(world.stores, "run-1", "cold"))
-
-
-def log(world: World) -> MemoryCold:
-    assert isinstance(world.stores.cold, MemoryCold)
-    return world.stores.cold
-
-
-def rewriter(world: World) -> MemoryRewriter:
-    assert isinstance(world.stores.rewriter, MemoryRewriter)
-    return world.stores.rewriter
-
-
-def ledger(world: World) -> list[Saving]:
-    return [one for _, one in log(world).ledger]
-
-
-def stored(world: World, key: str = KEY) -> bytes:
-    return world.objects._versions[key][0].data or b""
-
-
-def original(world: World, key: str = KEY) -> bytes:
-    return b"".join(reading.read(world.stores.rewriter, ObjectKey(key)))
 
 
 def test_it_travels_in_a_plan(world: World) -> None:
@@ -214,32 +158,10 @@ def test_a_kill_at_any_moment_is_made_good_by_the_next_night(
     world: World, data: bytes, again: str, moment: int
 ) -> None:
     """Whenever it is killed the object reads as before; afterwards the ledger has it exactly once."""
-    one, steps, down = action(world, data=data), 0, False
-
-    def step(name: str) -> None:
-        nonlocal steps, down
-        steps += 1
-        if down or steps > moment:
-            down = True  # nothing is done any more, not even by a finally
-            raise Killed
-
-    world.objects.traffic.before = world.database.traffic.before = step
-    enter, remember = log(world).enter, log(world).remember
-
-    def entering(savings: list[Saving]) -> None:
-        step("enter")
-        enter(savings)
-
-    def remembering(memories: list[Memory]) -> None:
-        step("remember")
-        remember(memories)
-
-    log(world).enter, log(world).remember = entering, remembering  # type: ignore[method-assign,assignment]
-    with suppress(Killed):
+    one = action(world, data=data)
+    with Ends(world, moment) as ends, suppress(Killed):
         apply(world, one)
-    assert down is (moment < steps) and steps < MOMENTS
-    world.objects.traffic.before = world.database.traffic.before = lambda name: None
-    log(world).enter, log(world).remember = enter, remember  # type: ignore[method-assign]
+    assert ends.down is (ends.left < 0) and moment - ends.left < MOMENTS
     assert original(world) == data
     if again == "the next plan":
         now = world.objects._info(KEY)

@@ -12,14 +12,10 @@ from storage.engine.apply import apply
 from storage.errors import ActionsFailed, InvalidName, Refused, VerificationFailed
 from storage.model import Run, Totals
 from tests.unit.vault import Shelf, doomed
-from tests.unit.world import DAY, World
+from tests.unit.world import DAY, Killed, World
 
 JOB = "cleanup_old_backups"
 RECORDED = ("catalogue.move", "runs.finish_batch")
-
-
-class Killed(BaseException):
-    """The process is gone."""
 
 
 @pytest.fixture

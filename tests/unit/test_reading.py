@@ -21,15 +21,10 @@ from storage.cold_errors import ContentDamaged
 from storage.cold_model import CODECS, CodecName, Coding
 from storage.errors import ObjectMissing, PreconditionFailed, UsageError
 from storage.model import ObjectKey
-from tests.unit.test_rewrite import KEY, SMALL, TEXT, Place, before
+from tests.unit.place import KEY, SMALL, TEXT, Place, before
 
 #: What may take the place of a codec: nothing of ours, or a codec's name.
 FORMS = (None, *CODECS)
-
-
-@pytest.fixture
-def place() -> Place:
-    return Place()
 
 
 def stored(place: Place, data: bytes, form: CodecName | None) -> None:

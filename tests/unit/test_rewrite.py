@@ -4,57 +4,15 @@ from __future__ import annotations
 
 import os
 import random
-from collections import Counter
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 
 import pytest
 
 from storage.backup_model import Attributes
-from storage.cold import codecs, pretest, reading, rewrite
-from storage.cold_errors import CompressorErred, ContentDamaged
-from storage.cold_model import CODECS, CodecName, Coding, coding_of
-from storage.errors import PreconditionFailed, StorageError, Unreachable
+from storage.cold import pretest, reading, rewrite
+from storage.cold_errors import ContentDamaged
+from storage.cold_model import CODECS, CodecName, Coding
 from storage.model import ObjectKey
-from storage.testing import MemoryObjects, MemoryRewriter
-
-KEY = ObjectKey("processed/job-1/transcription/transcript.json")
-NOW = datetime(2026, 3, 8, tzinfo=UTC)
-TEXT = b"".join(b'{"start": %d, "text": "and so on"}\n' % n for n in range(60_000))
-SMALL = TEXT[:100_000]
-NOISE = random.Random(5).randbytes(1 << 20)
-CARRIED = Attributes(
-    "application/json", "", {"made-by": "whisper"}, {"cache-control": "no-cache", "content-language": "de"}
-)
-
-
-class Place:
-    """One bucket in memory, with one object looked at."""
-
-    def __init__(self) -> None:
-        self.objects = MemoryObjects(lambda: NOW)
-        self.rewriter = MemoryRewriter(self.objects)
-
-    def put(self, data: bytes, attributes: Attributes = CARRIED) -> str:
-        etag = self.objects.put(KEY, data, attributes=attributes).etag
-        self.objects.requests.clear()
-        return etag
-
-    def stored(self) -> bytes:
-        return self.objects._versions[KEY][0].data or b""
-
-    def compress(
-        self, data: bytes, etag: str, codec: CodecName = "zstd", level: int | None = None
-    ) -> rewrite.Rewritten:
-        return rewrite.compress(self.rewriter, KEY, len(data), etag, codec, level)
-
-    def asked(self) -> Counter[str]:
-        return Counter(self.objects.requests)
-
-
-@pytest.fixture
-def place() -> Place:
-    return Place()
+from tests.unit.place import CARRIED, KEY, NOISE, SMALL, TEXT, Place, before
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -185,187 +143,6 @@ def test_what_would_look_like_a_bomb_stays(place: Place) -> None:
     stays(place, data, place.compress(data, place.put(data)), "bombs")
 
 
-# --- others at work -------------------------------------------------------------------------------
-def test_another_object_is_left_alone(place: Place) -> None:
-    etag = place.put(SMALL)
-    place.put(SMALL + b"new")
-    assert place.compress(SMALL, etag).status == "overtaken"
-    assert place.stored() == SMALL + b"new"
-
-
-def test_a_deleted_object_is_left_alone(place: Place) -> None:
-    assert place.compress(SMALL, "e" * 32).why == "already gone"
-
-
-def before(place: Place, request: str, number: int, act: Callable[[], object]) -> None:
-    """Do something ahead of the n-th request of that name."""
-    seen = Counter[str]()
-
-    def step(name: str) -> None:
-        seen[name] += 1
-        if (name, seen[name]) == (request, number):
-            place.objects.traffic.before = lambda name: None
-            act()
-            place.objects.traffic.before = step
-
-    place.objects.traffic.before = step
-
-
-@pytest.mark.parametrize(("request_", "number"), [("get", 2), ("get", 3), ("put", 1), ("head", 1)])
-def test_an_object_written_at_any_moment_wins(place: Place, request_: str, number: int) -> None:
-    etag = place.put(TEXT)
-    before(place, request_, number, lambda: place.objects.put(KEY, b"the new one"))
-    assert place.compress(TEXT, etag).status == "overtaken"
-    assert place.stored() == b"the new one"
-
-
-@pytest.mark.parametrize(("request_", "number"), [("get", 2), ("get", 3), ("put", 1), ("head", 1)])
-def test_an_object_deleted_at_any_moment_stays_deleted(place: Place, request_: str, number: int) -> None:
-    etag = place.put(TEXT)
-    before(place, request_, number, lambda: place.objects._versions.pop(KEY))
-    assert place.compress(TEXT, etag).status == "overtaken"
-    assert KEY not in place.objects._versions
-
-
-def test_a_lost_answer_is_looked_up(place: Place) -> None:
-    etag = place.put(SMALL)
-    place.rewriter.loses = 1
-    made = place.compress(SMALL, etag)
-    assert made.status == "done" and made.coding and made.coding.etag == etag
-
-
-def test_a_lost_answer_is_not_ours_when_a_twin_was_faster(place: Place) -> None:
-    """A twin by another codec: its form stays, and is not taken for the one that was to be written."""
-    etag = place.put(SMALL)
-    before(place, "put", 1, lambda: rewrite.compress(place.rewriter, KEY, len(SMALL), etag, "gzip"))
-    assert place.compress(SMALL, etag).status == "overtaken"
-    assert place.rewriter.details(KEY).attributes.content_encoding == "gzip"
-
-
-@pytest.mark.parametrize("data", [SMALL, TEXT], ids=["small", "large"])
-def test_a_repetition_finds_what_was_done(place: Place, data: bytes) -> None:
-    etag = place.put(data)
-    first = place.compress(data, etag)
-    place.objects.requests.clear()
-    again = place.compress(data, etag)
-    assert again == first
-    assert not place.asked()["put"]
-
-
-def test_what_a_killed_night_compressed_is_found_by_the_next_plan(place: Place) -> None:
-    etag = place.put(SMALL)
-    first = place.compress(SMALL, etag)
-    assert first.after
-    form = place.stored()
-    again = place.compress(form, first.after.info.etag)
-    assert (again.status, again.coding) == ("done", first.coding)
-    assert place.stored() == form
-
-
-def test_a_source_that_is_cut_short_is_no_object(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    etag = place.put(TEXT)
-    monkeypatch.setattr(rewrite, "_source", lambda *args: iter([TEXT[:-1]]))
-    with pytest.raises(StorageError):
-        place.compress(TEXT, etag, "gzip")
-    assert place.stored() == TEXT
-
-
-def test_a_store_out_of_reach_is_told(place: Place) -> None:
-    def away(name: str) -> None:
-        raise Unreachable("The object store", "gone")
-
-    place.objects.traffic.before = away
-    with pytest.raises(Unreachable):
-        place.compress(SMALL, "e" * 32)
-
-
-# --- a compressor that errs -------------------------------------------------------------------------
-def flipped(data: bytes) -> bytes:
-    return data[:-1] + bytes([data[-1] ^ 1]) if data else data
-
-
-ERRORS: Mapping[str, Callable[[bytes], bytes]] = {
-    "another byte goes in": flipped,
-    "the last byte is lost": lambda data: data[:-1],
-    "a byte comes twice": lambda data: data + data[-1:],
-    "nothing goes in": lambda data: b"",
-    "zeros go in": lambda data: bytes(len(data)),
-}
-
-
-@pytest.mark.parametrize("codec", CODECS)
-@pytest.mark.parametrize("error", ERRORS)
-@pytest.mark.parametrize("data", [SMALL, TEXT], ids=["small", "large"])
-def test_a_compressor_that_takes_other_bytes_is_caught(
-    place: Place, codec: CodecName, error: str, data: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make = codecs.packer
-
-    class Erring:
-        def __init__(self, codec: CodecName, level: int | None, size: int) -> None:
-            self._right = make(codec, level, size)
-
-        def feed(self, data: bytes) -> bytes:
-            return self._right.feed(ERRORS[error](data))
-
-        def finish(self) -> bytes:
-            return self._right.finish()
-
-    monkeypatch.setattr(codecs, "packer", Erring)
-    caught(place, codec, data)
-
-
-@pytest.mark.parametrize("codec", CODECS)
-@pytest.mark.parametrize("data", [SMALL, TEXT], ids=["small", "large"])
-@pytest.mark.parametrize("cut", [1, 4, 100])
-def test_a_compressor_that_loses_its_end_is_caught(
-    place: Place, codec: CodecName, cut: int, data: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make = codecs.packer
-
-    class Erring:
-        def __init__(self, codec: CodecName, level: int | None, size: int) -> None:
-            self._right, self._held = make(codec, level, size), b""
-
-        def feed(self, data: bytes) -> bytes:
-            self._held += self._right.feed(data)
-            return b""
-
-        def finish(self) -> bytes:
-            return (self._held + self._right.finish())[:-cut]
-
-    monkeypatch.setattr(codecs, "packer", Erring)
-    caught(place, codec, data)
-
-
-def test_a_compressor_that_swells_is_stopped(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes back is compared on the way, not only at the end of a bomb."""
-    make, fed = codecs.packer, []
-
-    class Erring:
-        def __init__(self, codec: CodecName, level: int | None, size: int) -> None:
-            self._right = make("gzip", level, size)
-
-        def feed(self, data: bytes) -> bytes:
-            fed.append(len(data))
-            return self._right.feed(data * 30)
-
-        def finish(self) -> bytes:
-            return self._right.finish()
-
-    monkeypatch.setattr(codecs, "packer", Erring)
-    caught(place, "gzip", TEXT * 3)
-    assert sum(fed) < len(TEXT)
-
-
-def caught(place: Place, codec: CodecName, data: bytes) -> None:
-    etag = place.put(data)
-    with pytest.raises(CompressorErred):
-        place.compress(data, etag, codec)
-    assert place.stored() == data
-    assert not place.asked()["put"]
-
-
 # --- back -------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("codec", CODECS)
 def test_an_object_comes_back_as_it_was(place: Place, codec: CodecName) -> None:
@@ -421,16 +198,3 @@ def test_metadata_that_lies_is_told_and_the_object_left(place: Place) -> None:
     made = place.compress(TEXT, place.put(TEXT, nonsense))
     assert made.status == "skipped" and made.damaged and "rot13" in made.why
     assert place.stored() == TEXT
-
-
-def test_a_store_that_ignores_conditions_is_noticed_by_the_answer(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    etag = place.put(SMALL)
-    place.put(SMALL + b"!")
-    get = place.rewriter._get
-    monkeypatch.setattr(place.rewriter, "_get", lambda key, etag: get(key, ""))
-    assert place.compress(SMALL, etag).status == "overtaken"
-    with pytest.raises(PreconditionFailed):
-        rewrite._sample(place.rewriter, KEY, len(SMALL), etag)
-    assert coding_of(KEY, place.rewriter.details(KEY).attributes) is None

@@ -3,49 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 import pytest
 
 from storage import commands_cold
 from storage.cold.uncompress import BY_HAND, uncompress, unfinished
-from storage.cold_model import Memory, Saving
-from tests.unit.test_compress import KEY, Killed, action, apply, ledger, log, original, stored
-from tests.unit.test_rewrite import SMALL, TEXT
-from tests.unit.world import World
+from tests.unit.compressing import Ends, action, apply, ledger, log, original, stored
+from tests.unit.place import KEY, SMALL, TEXT
+from tests.unit.world import Killed, World
 
 MOMENTS = 14  # more than it has steps
-
-
-class Ends:
-    """Ends the process before the step of that number, and does nothing more then."""
-
-    def __init__(self, world: World, after: int) -> None:
-        self.left, self.down, self._world, self._log = after, False, world, log(world)
-        self._enter, self._remember = self._log.enter, self._log.remember
-
-    def step(self, name: str = "") -> None:
-        self.left -= 1
-        self.down = self.down or self.left < 0
-        if self.down:
-            raise Killed
-
-    def __enter__(self) -> Ends:
-        def entering(savings: list[Saving]) -> None:
-            self.step()
-            self._enter(savings)
-
-        def remembering(memories: list[Memory]) -> None:
-            self.step()
-            self._remember(memories)
-
-        self._world.objects.traffic.before = self._world.database.traffic.before = self.step
-        self._log.enter, self._log.remember = entering, remembering  # type: ignore[method-assign,assignment]
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self._world.objects.traffic.before = self._world.database.traffic.before = lambda name: None
-        self._log.enter, self._log.remember = self._enter, self._remember  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("data", [SMALL, TEXT], ids=["small", "large"])

@@ -16,6 +16,10 @@ DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
 
 
+class Killed(BaseException):
+    """The process ends here, as by kill -9: nothing of ours runs afterwards."""
+
+
 class World:
     """The fakes behind ``stores``, and short words for what tests do with them."""
 
