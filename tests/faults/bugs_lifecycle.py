@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tests.faults.bugs import Bug
 
-_RULES, _DOCUMENT, _APPLY = (
-    f"tests/unit/test_lifecycle_{name}.py" for name in ("rules", "document", "apply")
+_RULES, _DOCUMENT, _LINT, _EFFECT, _APPLY, _FAILURES, _ODD = (
+    f"tests/unit/test_lifecycle_{name}.py"
+    for name in ("rules", "document", "lint", "effect", "apply", "failures", "odd_stores")
 )
 BUGS = (
     Bug(
@@ -34,35 +35,35 @@ BUGS = (
         "storage/lifecycle/lint.py",
         "    if one.everything:\n",
         "    if one.everything and not one.acts:\n",
-        f"{_RULES}::test_a_whole_bucket_by_the_back_door_is_refused",
+        f"{_LINT}::test_a_whole_bucket_by_the_back_door_is_refused",
     ),
     Bug(
         "B4: a storage class nobody has passes the linter",
         "storage/lifecycle/lint.py",
         "    elif act.target not in known:\n",
         "    elif act.target not in known and act.target not in S3_CLASSES:\n",
-        f"{_RULES}::test_glacier_is_no_class_of_a_minio",
+        f"{_LINT}::test_glacier_is_no_class_of_a_minio",
     ),
     Bug(
         "C3: rules of others shadow nothing",
         "storage/lifecycle/lint.py",
         "active = [one for one in (*rules, *foreign) if one.enabled]",
         "active = [one for one in rules if one.enabled]",
-        f"{_RULES}::test_nothing_lives_to_ninety_days_where_all_is_deleted_after_thirty",
+        f"{_LINT}::test_nothing_lives_to_ninety_days_where_all_is_deleted_after_thirty",
     ),
     Bug(
         "C4: archiving and compressing at the same age race",
         "storage/lifecycle/lint.py",
         "rule.compress >= timedelta(days=days)",
         "rule.compress > timedelta(days=days)",
-        f"{_RULES}::test_what_is_archived_cannot_be_compressed",
+        f"{_LINT}::test_what_is_archived_cannot_be_compressed",
     ),
     Bug(
         "a protected folder's subfolder is not protected",
         "storage/lifecycle/lint.py",
         "if one.prefix.startswith(kept) or kept.startswith(one.prefix):",
         "if kept.startswith(one.prefix):",
-        f"{_RULES}::test_refused",
+        f"{_LINT}::test_refused",
     ),
     Bug(
         "what deletes needs nobody's approval",
@@ -90,14 +91,14 @@ BUGS = (
         "storage/lifecycle/apply.py",
         "        back = compared(sent, site.rules.get(), wanted.wanted)\n",
         "        back = compared(sent, sent or None, wanted.wanted)\n",
-        f"{_APPLY}::test_a_store_that_alters_our_rule_does_not_keep_it",
+        f"{_ODD}::test_a_store_that_alters_our_rule_does_not_keep_it",
     ),
     Bug(
         "after a failure the new rules stay half applied",
         "storage/lifecycle/apply.py",
         "        _restore(site, wanted.found, error)\n",
         "",
-        f"{_APPLY}::test_after_any_failure_the_rules_of_before_stand",
+        f"{_FAILURES}::test_after_any_failure_the_rules_of_before_stand",
     ),
     Bug(
         "an operator's edit of the last moment is undone",
@@ -111,14 +112,14 @@ BUGS = (
         "storage/lifecycle/plan.py",
         "            elif id not in changed and id in there:\n",
         "            elif id not in changed and id in there and not without:\n",
-        f"{_APPLY}::test_what_is_refused_does_not_lose_what_was_there",
+        f"{_ODD}::test_what_is_refused_does_not_lose_what_was_there",
     ),
     Bug(
         "what a store refused is drift every night",
         "storage/lifecycle/apply.py",
         "memory = latest.left_out if latest and not again else {}",
         "memory = latest.left_out if latest and again else {}",
-        f"{_APPLY}::test_a_store_that_refuses_one_rule_gets_the_others",
+        f"{_ODD}::test_a_store_that_refuses_one_rule_gets_the_others",
     ),
     Bug(
         "a disabled rule is no drift",
@@ -132,13 +133,13 @@ BUGS = (
         "storage/lifecycle/xml.py",
         '    if verb == "transition" and not number and "Date" not in said:\n',
         '    if verb == "transition" and not number and not said:\n',
-        f"{_APPLY}::test_a_store_that_refuses_one_rule_gets_the_others",
+        f"{_ODD}::test_a_store_that_refuses_one_rule_gets_the_others",
     ),
     Bug(
         "the effect is a day early",
         "storage/lifecycle/plan.py",
         "            if since < cut:\n",
         "            if since < cut + DAY:\n",
-        f"{_RULES}::test_the_effect_is_what_is_due",
+        f"{_EFFECT}::test_the_effect_is_what_is_due",
     ),
 )

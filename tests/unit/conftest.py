@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage.cold import tiering
+from tests.unit.lifecycle import Ground
 from tests.unit.place import Place
 from tests.unit.tiers import Tiers
 from tests.unit.world import World
@@ -18,6 +19,11 @@ def world() -> World:
 @pytest.fixture
 def place() -> Place:
     return Place()
+
+
+@pytest.fixture
+def ground() -> Ground:
+    return Ground()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from storage.policies.cold import TINY
 from storage.testing import MemoryRewriter
 from tests.unit.compressing import action, ledger, log
 from tests.unit.compressing import apply as apply_batch
-from tests.unit.test_lifecycle_apply import Ground
+from tests.unit.lifecycle import Ground
 from tests.unit.test_policies_cold import BIG, decide, remember, told
 from tests.unit.world import DAY, NOW, World
 

@@ -1,4 +1,4 @@
-"""Compressing one object while others write, delete or repeat it: theirs stays, and a lost answer is no loss."""
+"""Compressing one object while others write, delete or repeat it: they win; a lost answer is looked up."""
 
 from __future__ import annotations
 
