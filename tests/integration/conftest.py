@@ -1,17 +1,25 @@
-"""A person at a shell whose environment names the place."""
+"""A person at a shell whose environment names the place, and what the place holds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from devstack.objectstore import ObjectStore
-from storage import commands
+from storage import commands, connect
+from storage.clock import utcnow
+from storage.lifecycle.document import read
+from storage.model import BucketName
+from storage.ports import Stores
+from storage.stores.s3_lifecycle import S3Lifecycle
 from tests.conftest import Place
+from tests.integration.operators import OPERATORS
 from tests.integration.person import Person, environment
 from tests.integration.tiered import PRICES, fill
+from tests.integration.transcript import JOB
 from tests.tiering import TIER, install
 
 
@@ -40,3 +48,26 @@ def remote(filled: Place, cold_store: ObjectStore) -> Place:
     """The same, and what is tagged tier=cold moves to the second MinIO."""
     install(filled.boto, filled.settings.bucket)
     return replace(filled, settings=replace(filled.settings, tiers=f"cold={TIER}", prices=PRICES))
+
+
+@pytest.fixture
+def stores(place: Place, add_job: Callable[..., None]) -> Iterator[Stores]:
+    """The place, probed, with one completed job."""
+    add_job(JOB, "completed", utcnow() - timedelta(days=200))
+    commands.probe_now(place.settings)
+    with connect.stores(place.settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def rules(place: Place) -> S3Lifecycle:
+    return S3Lifecycle(connect.endpoint(place.settings), BucketName(place.settings.bucket))
+
+
+@pytest.fixture
+def operators(rules: S3Lifecycle) -> list[bytes]:
+    """An operator's two rules, as the store answers them."""
+    rules.put(OPERATORS)
+    found = [piece.raw for piece in read(rules.get()).foreign]
+    assert len(found) == 2
+    return found
