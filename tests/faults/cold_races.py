@@ -9,7 +9,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import urllib3
@@ -141,11 +141,9 @@ def _deleted_while_moving(arena: Arena, report: Report, number: int) -> None:
     arena.contest(run_id, [lambda: _client(arena).remove_object(arena.ground.settings.bucket, key)])
     report.won += _skipped(arena, run_id) > 0
     apply(arena.decide(job("transition"), f"again{number}"), arena.stores)
-    try:
+    with suppress(ObjectMissing):
         cellar.details(key)
         report.violations.append(f"{key} was deleted, and is back")
-    except ObjectMissing:
-        pass
     report.violations += [one for other in cellar.things.keys() - {key} for one in cellar.wrong(other)]
 
 
