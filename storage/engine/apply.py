@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 from itertools import groupby, islice
 
 from storage.engine import guard
@@ -151,17 +151,32 @@ def carry_out(
     todo = (batch for batch in batches if batch.number not in finished)
     applied = 0
     with ThreadPoolExecutor(THREADS) as pool:
+
+        def start(batch: Batch) -> Future[list[Outcome]]:
+            still_locked()
+            guard.running(stores)
+            return pool.submit(_leave if until and stores.clock() >= until else _one, batch, work)
+
         for verb, same_verb in groupby(todo, lambda batch: _verb(batch.actions[0])):
             width = THREADS if verb.touches == "object" else 1  # folders go from the inside out
-            while window := list(islice(same_verb, width)):
-                still_locked()
-                guard.running(stores)
-                act = _leave if until and stores.clock() >= until else _one
-                for outcomes in pool.map(partial(act, work=work), window):
-                    breaker.count(outcomes)
-                    applied += len(outcomes)
-                    if progress:
-                        progress("applied", applied)
+            for outcomes in _side_by_side(start, same_verb, width):
+                breaker.count(outcomes)
+                applied += len(outcomes)
+                if progress:
+                    progress("applied", applied)
+
+
+def _side_by_side(
+    start: Callable[[Batch], Future[list[Outcome]]], batches: Iterable[Batch], width: int
+) -> Iterator[list[Outcome]]:
+    """What becomes of each batch, in their order; so many are under way at once."""
+    under_way = deque[Future[list[Outcome]]]()
+    for batch in batches:
+        if len(under_way) == width:
+            yield under_way.popleft().result()
+        under_way.append(start(batch))
+    while under_way:
+        yield under_way.popleft().result()
 
 
 def _leave(batch: Batch, work: Work) -> list[Outcome]:

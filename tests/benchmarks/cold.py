@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
 from statistics import median
+from typing import get_args
 
 from rich.console import Console
 from rich.table import Table
@@ -21,7 +22,7 @@ from tests.benchmarks import cold_ground, race
 from tests.benchmarks.backups import met
 from tests.benchmarks.cold_contestants import PREFIX, READ
 from tests.benchmarks.cold_ground import PACKED
-from tests.benchmarks.cold_mix import Thing, text_only
+from tests.benchmarks.cold_mix import Group, Thing, text_only
 from tests.benchmarks.ground import Ground
 from tests.benchmarks.race import Contestant, Cost, Missing, python
 
@@ -57,7 +58,8 @@ class Rounds:
 def hold(on: Ground, rounds: int, seconds: float, out: Console) -> None:
     """Make the objects, measure, and print; no round begins after so many seconds, of either comparison."""
     made = cold_ground.fill(on)
-    things, long = [one for one in made if not one.long], [one for one in made if one.long]
+    groups = {name: [one for one in made if one.group == name] for name in get_args(Group)}
+    things = groups["mix"]
     texts, size = text_only(things), sum(one.size for one in things)
     share = 1 - sum(one.size for one in texts) / size
     title = f"Compress {len(things):,} objects, {size / MB:,.0f} MB, of which {share:.0%} media"
@@ -65,7 +67,7 @@ def hold(on: Ground, rounds: int, seconds: float, out: Console) -> None:
     out.print(table(title, mixed))
     for line in mixed_goals(mixed):
         out.print(line, soft_wrap=True)
-    for some in (texts, long):
+    for some in (texts, groups["words"], groups["days"]):
         text, size = measured(on, some, (ours, s5cmd), rounds, seconds), sum(one.size for one in some)
         each = f"{size / len(some) / 1000:,.0f} KB each"
         out.print(table(f"Compress {len(some):,} texts, {size / MB:,.0f} MB, {each}", text))

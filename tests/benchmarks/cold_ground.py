@@ -79,7 +79,7 @@ def readable(on: Ground, things: Sequence[Thing], prefix: str) -> None:
     found = {key: size for key, size in stored(on).items() if key.startswith(prefix)}
     if len(found) != len(things):
         raise Unfit(f"{len(found):,} objects are left of {len(things):,}")
-    for one in random.sample(list(things), LOOKS):
+    for one in random.sample(list(things), min(LOOKS, len(things))):
         key = one.key if one.key in found else PACKED + one.key.partition("/")[2] + ".zst"
         if hashlib.sha256(_original(on, key)).hexdigest() != one.sha256:
             raise Unfit(f"{key} does not come back as it was")

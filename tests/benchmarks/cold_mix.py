@@ -3,7 +3,7 @@
 Media are headers and frames as their formats have them, around bytes that no codec makes smaller. They are
 short, of 200 KiB to 1.5 MiB: with films of an hour three samples would weigh nothing. Texts are playlists,
 metadata and transcripts of an hour, in two languages and the four formats, of words as frequent as in speech.
-Beside this mix there are long texts, of one to two MB: transcripts with the time of every word.
+Beside this mix there are long texts: transcripts with the time of every word, of two hours and of a day.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from struct import pack
+from typing import Literal
 
 from devstack.sample_content import written
 from tests.benchmarks.backup_rows import WORDS
@@ -22,10 +23,15 @@ JOBS = 60
 FORMATS = ("json", "srt", "vtt", "txt")
 RENDITIONS = ("360p", "720p", "1080p")
 KIB = 1 << 10
-LONG = "transcription/words.json"
+WORDS_KEYS, DAYS_KEYS = "transcription/words-", "transcription/day-"
+TWO_HOURS, A_DAY = (14_000, 24_000), (168_000, 288_000)  # words
+FILES_OF_WORDS, JOBS_WITH_A_DAY = 4, 12
 WORDS_A_SENTENCE = (4, 18)
 _VOCABULARY = WORDS.split()
 _FREQUENCY = [((n + 1) / len(_VOCABULARY)) ** 0.5 for n in range(len(_VOCABULARY))]  # of it and all before
+
+
+Group = Literal["mix", "words", "days"]
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,11 @@ class Thing:
     text: bool
 
     @property
-    def long(self) -> bool:
-        """Whether it is no part of the mix."""
-        return self.key.endswith(LONG)
+    def group(self) -> Group:
+        """The comparison it is of."""
+        if WORDS_KEYS in self.key:
+            return "words"
+        return "days" if DAYS_KEYS in self.key else "mix"
 
 
 def job_ids() -> list[str]:
@@ -49,10 +57,14 @@ def job_ids() -> list[str]:
 
 
 def contents(job: str) -> Iterator[tuple[str, bytes]]:
-    """Key and bytes of each object of a job; the last is the long text."""
+    """Key and bytes of each object of a job; the last are the long texts."""
     chance, home = random.Random(job), f"processed/{job}/"
-    for name, data in (*_media(chance), *_texts(chance, job), (LONG, _every_word(chance))):
+    for name, data in (*_media(chance), *_texts(chance, job)):
         yield home + name, data
+    for number in range(FILES_OF_WORDS):
+        yield f"{home}{WORDS_KEYS}{number}.json", _every_word(chance, *TWO_HOURS)
+    if job in job_ids()[:JOBS_WITH_A_DAY]:
+        yield f"{home}{DAYS_KEYS}0.json", _every_word(chance, *A_DAY)
 
 
 def thing(key: str, data: bytes) -> Thing:
@@ -126,10 +138,9 @@ def _metadata(chance: random.Random, job: str) -> bytes:
     return json.dumps(value, indent=2, sort_keys=True).encode()
 
 
-def _every_word(chance: random.Random) -> bytes:
-    """Two hours of speech, more or less."""
+def _every_word(chance: random.Random, fewest: int, most: int) -> bytes:
     start, found = 0.0, []
-    for word in chance.choices(_VOCABULARY, cum_weights=_FREQUENCY, k=chance.randint(14_000, 24_000)):
+    for word in chance.choices(_VOCABULARY, cum_weights=_FREQUENCY, k=chance.randint(fewest, most)):
         end = round(start + chance.uniform(0.1, 0.6), 2)
         sure = round(chance.uniform(0.5, 1), 3)
         found.append({"word": word, "start": start, "end": end, "probability": sure})

@@ -78,16 +78,16 @@ BUGS = (
     Bug(
         "kill switch read once only",
         f"{_ENGINE}/apply.py",
-        "                guard.running(stores)\n",
+        "            guard.running(stores)\n",
         "",
-        "tests/unit/test_apply.py::test_pause_stops_between_windows",
+        "tests/unit/test_apply.py::test_pause_stops_before_the_next_batch",
     ),
     Bug(
         "a lost lock goes unnoticed",
         f"{_ENGINE}/apply.py",
-        "                still_locked()\n",
+        "            still_locked()\n",
         "",
-        "tests/unit/test_apply.py::test_lost_lock_stops_between_windows",
+        "tests/unit/test_apply.py::test_lost_lock_stops_before_the_next_batch",
     ),
     Bug(
         "the plan's hash is not compared",

@@ -141,7 +141,7 @@ def test_crash_before_the_record_repeats_the_batch_harmlessly(world: World) -> N
     assert (done.state, done.skipped.count, world.keys()) == ("verified", 5, ["temp/00003.ts"])
 
 
-def test_pause_stops_between_windows(world: World) -> None:
+def test_pause_stops_before_the_next_batch(world: World) -> None:
     fill(world, 6_000)
     planned = world.plan(TEMP)
 
@@ -152,7 +152,7 @@ def test_pause_stops_between_windows(world: World) -> None:
     world.objects.traffic.before = pause
     with pytest.raises(Paused):
         apply(planned.id, world.stores)
-    assert len(world.keys()) == 2_000
+    assert 2_000 <= len(world.keys()) < 6_000  # four batches at most were under way
     world.objects.traffic.before = lambda name: None
     world.stores.control.write("paused", None)
     assert apply(planned.id, world.stores).done.count == 6_000
@@ -166,7 +166,7 @@ def test_twin_is_kept_out_by_the_lock(world: World) -> None:
     assert len(world.keys()) == 2
 
 
-def test_lost_lock_stops_between_windows(world: World) -> None:
+def test_lost_lock_stops_before_the_next_batch(world: World) -> None:
     fill(world, 6_000)
     planned = world.plan(TEMP)
 
@@ -177,7 +177,7 @@ def test_lost_lock_stops_between_windows(world: World) -> None:
     world.objects.traffic.before = lose
     with pytest.raises(LockLost):
         apply(planned.id, world.stores)
-    assert len(world.keys()) == 2_000
+    assert 2_000 <= len(world.keys()) < 6_000
 
 
 def test_dense_recheck_is_one_listing_and_one_delete(world: World) -> None:

@@ -14,7 +14,6 @@ from tests.unit.world import DAY, NOW, World
 
 TEMP = Prefix("temp/")
 COUNTS = [0, 1, 999, 1_000, 1_001, 2_500, 4_000]
-WINDOW = 4_000  # what is under way at once, and so one look at the switches
 
 
 def keys(count: int) -> list[str]:
@@ -83,4 +82,4 @@ def test_rows_and_records_are_asked_for_once_a_batch(world: World) -> None:
     apply(planned.id, world.stores)
     assert world.database.requests["jobs.get"] == 4
     assert world.database.requests["runs.finish_batch"] == 4
-    assert world.database.requests["control.paused"] == 1 + 4_000 // WINDOW
+    assert world.database.requests["control.paused"] == 1 + 4
