@@ -155,9 +155,9 @@ def _settled(owner: JobId, stores: Stores) -> Any:
 def _transition(actions: Sequence[TransitionObject], stores: Stores) -> list[tuple[str, Outcome]]:
     guard.world(stores, stores.clock())
     stores.runs.audit("tier set", "", {"by": commands.who(), "objects": len(actions)})
-    done, work = [], Work(stores, "tier set", "tier set")
-    for first in range(0, len(actions), TransitionObject.batch_size):
-        batch = actions[first : first + TransitionObject.batch_size]
+    done, work, size = [], Work(stores, "tier set", "tier set"), TransitionObject.batch_size.actions
+    for first in range(0, len(actions), size):
+        batch = actions[first : first + size]
         guard.running(stores)
         done += list(zip((one.key for one in batch), TransitionObject.apply(batch, work), strict=True))
     return done

@@ -1,6 +1,7 @@
 """Whether compressing an object is worth reading it, judged from 64 KiB of its beginning, middle and end.
 
-The majority decides, so the end is looked at only where beginning and middle differ.
+The majority decides, so the end is looked at only where beginning and middle differ. What is text by its name
+and begins like text is not looked at further.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ SAMPLE = 64 << 10  # bytes
 WHOLE = 3 * SAMPLE  # an object of so many bytes is fetched at once, and never again
 GLANCE = 16 << 10  # bytes of a small object: where they shrink it is simply tried
 WORTH = 0.9  # of a sample's size: zstd -1 brings text far below it, and media never
+LIKE_TEXT = 0.5  # of a sample's size: what text shrinks to at least
+TEXTS = (".json", ".txt", ".vtt", ".srt", ".m3u8", ".csv", ".tsv", ".log", ".xml", ".html", ".md")
 LEAST_SAVING = 0.05  # of an object's size; below it the object stays as it is
 TOO_LITTLE = f"compressing it saves less than {LEAST_SAVING:.0%}"
 
@@ -26,8 +29,10 @@ def spots(size: int) -> tuple[tuple[int, int], ...]:
     return (0, SAMPLE), ((size - SAMPLE) // 2, SAMPLE), (size - SAMPLE, SAMPLE)
 
 
-def settled(samples: Sequence[bytes]) -> bool:
-    """Whether another sample could not change the verdict."""
+def settled(samples: Sequence[bytes], name: str = "") -> bool:
+    """Whether another sample could not change the verdict, or will not: of a text that looks like one."""
+    if name.endswith(TEXTS) and _ratio(samples[0]) <= LIKE_TEXT:
+        return True
     return len(samples) > 1 and len({_ratio(sample) <= WORTH for sample in samples}) == 1
 
 

@@ -132,7 +132,7 @@ def _sample(rewriter: Rewriter, key: ObjectKey, size: int, etag: str) -> tuple[D
         others = []
     samples = [data]
     for start, length in others:
-        if not pretest.settled(samples):
+        if not pretest.settled(samples, key):
             samples.append(rewriter.peek(key, start, length, etag)[1])
     return seen, samples
 

@@ -9,10 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import groupby, islice
+from itertools import groupby
 
 from storage.engine import guard
-from storage.engine.actions import Action, Work
+from storage.engine.actions import Action, BatchSize, Work
 from storage.engine.plan import read
 from storage.errors import (
     ActionsFailed,
@@ -199,9 +199,21 @@ def cut(actions: Iterable[Action]) -> Iterator[Batch]:
     """Consecutive actions of one verb, at most its ``batch_size`` together, numbered from 0."""
     number = first = 0
     for verb, group in groupby(actions, _verb):
-        while chunk := list(islice(group, verb.batch_size)):
+        for chunk in _chunks(group, verb.batch_size):
             yield Batch(number, first, chunk)
             number, first = number + 1, first + len(chunk)
+
+
+def _chunks(actions: Iterable[Action], most: BatchSize) -> Iterator[list[Action]]:
+    chunk, size = list[Action](), 0
+    for action in actions:
+        if chunk and (len(chunk) == most.actions or size + action.size > most.bytes):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(action)
+        size += action.size
+    if chunk:
+        yield chunk
 
 
 def _verb(action: Action) -> type[Action]:

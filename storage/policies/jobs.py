@@ -64,7 +64,7 @@ class FailedJobs:
             )
             for info in item.objects:
                 yield condemn(info, due, reason, job.id, job, with_job=True)
-            if len(jobs) >= CondemnJob.batch_size:
+            if len(jobs) >= CondemnJob.batch_size.actions:
                 yield from jobs
                 jobs.clear()
         yield from jobs

@@ -81,7 +81,9 @@ class TempFiles:
                     yield decided
                 else:
                     emptied.append(decided)
-                if len(emptied) >= RemoveFolder.batch_size:  # together, so that batches are not of one each
+                if (
+                    len(emptied) >= RemoveFolder.batch_size.actions
+                ):  # together, so that batches are not of one each
                     yield from emptied
                     emptied.clear()
             elif why := stays(item, file.changed, as_of, self.older_than) or _unsafe(file):

@@ -16,7 +16,7 @@ _NONE = "NoSuchLifecycleConfiguration"
 
 
 class S3Lifecycle:
-    """A :class:`storage.lifecycle_ports.BucketRules` on an S3 endpoint."""
+    """A :class:`storage.lifecycle.ports.BucketRules` on an S3 endpoint."""
 
     def __init__(self, endpoint: Endpoint, bucket: BucketName, *, http: Any = None) -> None:
         self.bucket, self._minio = bucket, endpoint.minio(http)

@@ -13,7 +13,7 @@ from storage.cold_model import CodecName
 from storage.model import ObjectKey
 from storage.testing import MemoryObjects, MemoryRewriter
 
-KEY = ObjectKey("processed/job-1/transcription/transcript.json")
+KEY = ObjectKey("processed/job-1/transcription/transcript.dat")  # its name does not say that it is text
 NOW = datetime(2026, 3, 8, tzinfo=UTC)
 TEXT = b"".join(b'{"start": %d, "text": "and so on"}\n' % n for n in range(60_000))
 SMALL = TEXT[:100_000]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from storage.engine.actions import CompressObject
 from storage.engine.actions.recheck import just_before, look_again
-from storage.engine.apply import apply
+from storage.engine.apply import apply, cut
 from storage.errors import (
     ActionsFailed,
     JobBusy,
@@ -234,3 +235,21 @@ def test_just_before(key: str) -> None:
 
 def test_as_of_is_kept_in_the_run(world: World) -> None:
     assert world.run(TEMP).as_of == NOW
+
+
+def test_large_objects_are_batches_of_their_own() -> None:
+    """So that several are compressed side by side; the numbering of batches is what a repetition goes by."""
+    mib = 1 << 20
+    sizes = [1] * 20 + [9 * mib, 9 * mib, 40 * mib, mib, mib]
+    batches = list(cut(compressing(f"{n:02}", size) for n, size in enumerate(sizes)))
+    assert [[one.size for one in batch.actions] for batch in batches] == [
+        [1] * 16, [1] * 4 + [9 * mib], [9 * mib], [40 * mib], [mib, mib],
+    ]  # fmt: skip
+    assert [(batch.number, batch.first) for batch in batches] == [(0, 0), (1, 16), (2, 21), (3, 22), (4, 23)]
+
+
+def compressing(key: str, size: int) -> CompressObject:
+    return CompressObject(
+        key=key, size=size, etag="e", last_modified=NOW, codec="zstd", level=None,
+        object_class="transcripts", reason="it is cold",
+    )  # fmt: skip

@@ -16,7 +16,7 @@ from tests.unit.world import DAY, NOW, World
 
 NOISE = random.Random(7).randbytes(5 * SAMPLE)
 TEXTS, FILMS = 30, 20
-BATCHES = -(-(TEXTS + FILMS) // CompressObject.batch_size)
+BATCHES = -(-(TEXTS + FILMS) // CompressObject.batch_size.actions)
 
 
 def text(number: int) -> bytes:

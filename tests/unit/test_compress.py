@@ -23,7 +23,7 @@ MOMENTS = 16  # more than a batch of one has steps
 def test_it_travels_in_a_plan(world: World) -> None:
     one = action(world)
     assert decode(encode(one), VERBS) == one
-    assert (one.verb, one.touches, one.batch_size) == ("compress", "object", 16)
+    assert (one.verb, one.touches, one.batch_size) == ("compress", "object", (16, 16 << 20))
 
 
 def test_what_was_done_is_remembered_and_entered_as_measured(world: World) -> None:

@@ -87,11 +87,13 @@ def test_after_its_time_a_run_leaves_the_rest_and_is_green(world: World, planned
     start(planned.id, world.stores)
     world.count_from_here()
     until = world.time + MINUTE
-    late = replace(world.stores, clock=lambda: until if world.objects.requests["delete"] >= 4 else world.time)
+    late = replace(world.stores, clock=lambda: until if world.objects.requests["delete"] else world.time)
     carry_out_part(planned.id, Part("delete", 0, 1), late, until=until)
     done = end(planned.id, world.stores)
-    assert (done.state, done.done.count, done.skipped.count) == ("verified", 4_000, 2_500)
+    assert done.state == "verified"
+    assert 1_000 <= done.done.count <= 4_000  # four batches at most were under way
+    left = 6_500 - done.done.count
     assert world.stores.runs.details(done.id) == [
-        ("skipped", "the time allowed for one night is spent; the next one goes on from here", 2_500)
+        ("skipped", "the time allowed for one night is spent; the next one goes on from here", left)
     ]
-    assert len(world.keys()) == 2_500
+    assert len(world.keys()) == done.skipped.count == left

@@ -64,6 +64,12 @@ def test_two_samples_that_agree_are_enough() -> None:
     assert not settled([TEXT]) and not settled([NOISE])
 
 
+def test_a_text_by_name_that_begins_as_one_is_read() -> None:
+    assert settled([TEXT], "a/transcript.json")
+    assert not settled([TEXT], "a/film.mp4") and not settled([NOISE], "a/transcript.json")
+    assert settled([NOISE, NOISE], "a/transcript.json") and not settled([NOISE, TEXT], "a/transcript.json")
+
+
 def test_a_small_one_that_begins_as_text_is_tried() -> None:
     assert why_not([TEXT[:GLANCE] + NOISE], GLANCE + SAMPLE) == ""
     assert "5%" in why_not([NOISE + TEXT[:2000]], SAMPLE + 2000)

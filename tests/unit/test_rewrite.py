@@ -61,6 +61,14 @@ def test_a_large_one_is_sampled_and_then_read_once(place: Place) -> None:
     assert place.asked() == {"get": 3, "put": 1, "head": 1}
 
 
+def test_what_says_that_it_is_text_and_looks_so_is_sampled_once(place: Place) -> None:
+    key = ObjectKey("processed/job-1/transcription/words.json")
+    etag = place.objects.put(key, TEXT).etag
+    place.objects.requests.clear()
+    assert rewrite.compress(place.rewriter, key, len(TEXT), etag, "zstd").status == "done"
+    assert place.asked() == {"get": 2, "put": 1, "head": 1}
+
+
 def test_media_are_never_read_beyond_three_samples(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     etag, read = place.put(NOISE), []
     peek = place.rewriter.peek

@@ -6,7 +6,7 @@ the act stands.
 """
 
 from storage.engine.actions.backups import PruneBackup
-from storage.engine.actions.base import Action, Keep, Work, decode, encode
+from storage.engine.actions.base import Action, BatchSize, Keep, Work, decode, encode
 from storage.engine.actions.compress import CompressObject
 from storage.engine.actions.files import CondemnFile, ReapFile, RemoveFolder
 from storage.engine.actions.follow import FollowObject
@@ -39,6 +39,7 @@ __all__ = [
     "VERBS",
     "AbortUpload",
     "Action",
+    "BatchSize",
     "CompressObject",
     "CondemnFile",
     "CondemnJob",

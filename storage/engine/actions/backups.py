@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import ClassVar
 
 from storage.backup_model import MANIFEST, Backup, BackupId, BackupKind, BackupState, folder
-from storage.engine.actions.base import Touches, Work
+from storage.engine.actions.base import BatchSize, Touches, Work
 from storage.engine.actions.uploads import TRIES
 from storage.errors import JobBusy
 from storage.model import DeleteTarget, ObjectInfo, ObjectKey, Outcome, Prefix, UploadInfo
@@ -30,7 +30,9 @@ class PruneBackup:
 
     verb: ClassVar[str] = "prune"
     touches: ClassVar[Touches] = "backup"
-    batch_size: ClassVar[int] = 1  # a backup is large: the kill switch is read before each one
+    batch_size: ClassVar[BatchSize] = BatchSize(
+        1
+    )  # a backup is large: the kill switch is read before each one
 
     id: str
     kind: BackupKind

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from storage.model import Job, JobId, Outcome, Tombstone, TombstoneKind
 from storage.ports import Stores
@@ -24,12 +25,19 @@ class Work:
     job: str
 
 
+class BatchSize(NamedTuple):
+    """The most that is acted on and recorded together; one action always is, however large."""
+
+    actions: int
+    bytes: int = sys.maxsize
+
+
 class Action(Protocol):
     """Frozen data. ``key`` names the thing, ``size`` is what it occupies, ``reason`` is for the operator."""
 
     verb: ClassVar[str]
     touches: ClassVar[Touches]
-    batch_size: ClassVar[int]
+    batch_size: ClassVar[BatchSize]
 
     @property
     def key(self) -> str: ...

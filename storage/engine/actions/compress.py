@@ -10,7 +10,7 @@ from typing import ClassVar
 from storage.cold import reading, rewrite
 from storage.cold_errors import CompressorErred, ContentDamaged
 from storage.cold_model import ARCHIVED, CodecName, Details, Memory, ObjectClass, Saving, coding_of
-from storage.engine.actions.base import Touches, Work, changed_owner
+from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner
 from storage.errors import ObjectMissing, Paused, PreconditionFailed, StorageError, Unreachable
 from storage.model import Job, JobId, ObjectKey, Outcome
 from storage.ports import Stores
@@ -63,7 +63,7 @@ class CompressObject:
 
     verb: ClassVar[str] = "compress"
     touches: ClassVar[Touches] = "object"
-    batch_size: ClassVar[int] = 16
+    batch_size: ClassVar[BatchSize] = BatchSize(16, 16 << 20)  # large ones side by side
 
     key: str
     size: int

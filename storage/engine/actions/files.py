@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import ClassVar
 
-from storage.engine.actions.base import Touches, Work, changed_owner, tombstone
+from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner, tombstone
 from storage.errors import FileFault, FileGone, FileInTheWay
 from storage.model import CONDEMNED, JobId, LocalFile, Outcome, Tombstone
 from storage.ports import FileStore, Stores
@@ -24,7 +24,7 @@ class CondemnFile:
 
     verb: ClassVar[str] = "condemn-file"
     touches: ClassVar[Touches] = "file"
-    batch_size: ClassVar[int] = 200
+    batch_size: ClassVar[BatchSize] = BatchSize(200)
 
     key: str
     size: int
@@ -92,7 +92,7 @@ class RemoveFolder:
 
     verb: ClassVar[str] = "remove-folder"
     touches: ClassVar[Touches] = "file"
-    batch_size: ClassVar[int] = 200
+    batch_size: ClassVar[BatchSize] = BatchSize(200)
 
     key: str
     reason: str
@@ -123,7 +123,7 @@ class ReapFile:
 
     verb: ClassVar[str] = "unlink"
     touches: ClassVar[Touches] = "file"
-    batch_size: ClassVar[int] = 200
+    batch_size: ClassVar[BatchSize] = BatchSize(200)
 
     stone: int
     key: str

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from storage.cold import tiering
 from storage.cold_model import Tier
-from storage.engine.actions.base import Touches, Work
+from storage.engine.actions.base import BatchSize, Touches, Work
 from storage.model import Outcome
 from storage.ports import Stores
 
@@ -24,7 +24,7 @@ class FollowObject:
 
     verb: ClassVar[str] = "follow"
     touches: ClassVar[Touches] = "object"
-    batch_size: ClassVar[int] = 500
+    batch_size: ClassVar[BatchSize] = BatchSize(500)
 
     key: str
     size: int

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar
 
-from storage.engine.actions.base import Touches, Work, tombstone
+from storage.engine.actions.base import BatchSize, Touches, Work, tombstone
 from storage.model import Job, JobId, Outcome, Tombstone, jobs_of
 from storage.ports import Stores
 
@@ -20,7 +20,7 @@ class FailJob:
 
     verb: ClassVar[str] = "fail"
     touches: ClassVar[Touches] = "job"
-    batch_size: ClassVar[int] = 1000
+    batch_size: ClassVar[BatchSize] = BatchSize(1000)
 
     key: str
     status: str
@@ -46,7 +46,7 @@ class CondemnJob:
 
     verb: ClassVar[str] = "condemn-job"
     touches: ClassVar[Touches] = "job"
-    batch_size: ClassVar[int] = 1000
+    batch_size: ClassVar[BatchSize] = BatchSize(1000)
 
     key: str
     updated_at: datetime
@@ -73,7 +73,7 @@ class ReapJob:
 
     verb: ClassVar[str] = "clean-job"
     touches: ClassVar[Touches] = "job"
-    batch_size: ClassVar[int] = 100
+    batch_size: ClassVar[BatchSize] = BatchSize(100)
 
     stone: int
     key: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from storage.engine.actions.base import Touches, Work, changed_owner, tombstone
+from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner, tombstone
 from storage.engine.actions.recheck import look_again
 from storage.errors import StoreRefused
 from storage.model import DeleteTarget, JobId, ObjectInfo, ObjectKey, Outcome, Tombstone
@@ -22,7 +22,7 @@ class DeleteObject:
 
     verb: ClassVar[str] = "delete"
     touches: ClassVar[Touches] = "object"
-    batch_size: ClassVar[int] = 1000
+    batch_size: ClassVar[BatchSize] = BatchSize(1000)
 
     key: str
     size: int
@@ -54,7 +54,7 @@ class CondemnObject:
 
     verb: ClassVar[str] = "condemn"
     touches: ClassVar[Touches] = "object"
-    batch_size: ClassVar[int] = 1000
+    batch_size: ClassVar[BatchSize] = BatchSize(1000)
 
     key: str
     size: int
@@ -82,7 +82,7 @@ class ReapObject:
 
     verb: ClassVar[str] = "reap"
     touches: ClassVar[Touches] = "object"
-    batch_size: ClassVar[int] = 1000
+    batch_size: ClassVar[BatchSize] = BatchSize(1000)
 
     stone: int
     key: str

@@ -11,7 +11,7 @@ from storage.cold import tiering
 from storage.cold.tier_log import Move
 from storage.cold_errors import ContentDamaged
 from storage.cold_model import TIER_TAG, Details, ObjectClass, Tier, TierPlace, coding_of
-from storage.engine.actions.base import Touches, Work, changed_owner
+from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner
 from storage.errors import ObjectMissing
 from storage.model import JobId, ObjectKey, Outcome
 from storage.ports import Stores
@@ -27,7 +27,7 @@ class TransitionObject:
 
     verb: ClassVar[str] = "transition"
     touches: ClassVar[Touches] = "object"
-    batch_size: ClassVar[int] = 100
+    batch_size: ClassVar[BatchSize] = BatchSize(100)
 
     key: str
     size: int

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from storage.engine.actions.base import Touches, Work
+from storage.engine.actions.base import BatchSize, Touches, Work
 from storage.model import ObjectKey, Outcome
 from storage.ports import Stores
 
@@ -20,7 +20,7 @@ class AbortUpload:
 
     verb: ClassVar[str] = "abort"
     touches: ClassVar[Touches] = "object"
-    batch_size: ClassVar[int] = 50
+    batch_size: ClassVar[BatchSize] = BatchSize(50)
 
     key: str
     upload_id: str
