@@ -163,9 +163,11 @@ class Cellar:
         }
 
     def uploads(self) -> list[tuple[str, str]]:
-        """Key and id of each incomplete upload; unprefixed, or MinIO shows none."""
+        """Key and id of each incomplete upload. Unprefixed, or MinIO shows none; from its memory, in which one
+        that was ended while it was begun stays until a restart, so those that are gone are left out."""
         told = self.ground.boto.list_multipart_uploads(Bucket=self.bucket).get("Uploads", ())
-        return [(one["Key"], one["UploadId"]) for one in told]
+        found = [(one["Key"], one["UploadId"]) for one in told]
+        return [one for one in found if self.stores.objects.parts(ObjectKey(one[0]), one[1]) is not None]
 
     def foreign(self) -> tuple[bytes, ...]:
         return tuple(sorted(piece.raw for piece in rules_of(self.lifecycle.get()).foreign))
