@@ -163,8 +163,10 @@ class Cellar:
         }
 
     def uploads(self) -> list[tuple[str, str]]:
-        """Key and id of each incomplete upload. Unprefixed, or MinIO shows none; from its memory, in which one
-        that was ended while it was begun stays until a restart, so those that are gone are left out."""
+        """Key and id of each incomplete upload. Unprefixed, or MinIO shows none.
+
+        It answers from its memory, in which one that ended while it began stays: what is gone is left out.
+        """
         told = self.ground.boto.list_multipart_uploads(Bucket=self.bucket).get("Uploads", ())
         found = [(one["Key"], one["UploadId"]) for one in told]
         return [one for one in found if self.stores.objects.parts(ObjectKey(one[0]), one[1]) is not None]
