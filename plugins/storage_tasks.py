@@ -288,6 +288,7 @@ def cancellable() -> Iterator[None]:
     """Let a cancelled task unwind: by itself Airflow's SIGTERM runs no ``finally``, and kills 5 s later."""
 
     def stop(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would cut the unwinding short
         raise Cancelled("cancelled by Airflow")
 
     previous = signal.signal(signal.SIGTERM, stop)

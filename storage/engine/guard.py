@@ -147,7 +147,7 @@ def backlog(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
 
 
 def running(stores: Stores) -> None:
-    """Raise Paused when the kill switch was thrown; read before every window of batches."""
+    """Raise Paused when the kill switch was thrown; read before every batch."""
     if reason := stores.control.paused():
         raise Paused(reason)
 

@@ -193,15 +193,31 @@ def drop(url: str, name: str) -> None:
     """
     with administering(url) as cursor:
         for left in reversed(range(TRIES)):
+            denied = _end_sessions(cursor, name)
             try:
-                cursor.execute(_END_SESSIONS, (name,))
                 cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
                 return
             except psycopg2.errors.InsufficientPrivilege as error:
-                raise RightsMissing(error.diag.message_primary) from error
+                raise RightsMissing(said(error)) from error
             except psycopg2.errors.ObjectInUse as error:
+                if denied:
+                    raise RightsMissing(denied) from error
                 if not left:
-                    raise DatabaseBusy(name, error.diag.message_detail) from error
+                    raise DatabaseBusy(name, said(error)) from error
+
+
+def _end_sessions(cursor: psycopg2.extensions.cursor, name: str) -> str:
+    """What the server says of sessions that this role may not end; they may go by themselves."""
+    try:
+        cursor.execute(_END_SESSIONS, (name,))
+    except psycopg2.errors.InsufficientPrivilege as error:
+        return said(error)
+    return ""
+
+
+def said(error: psycopg2.Error) -> str:
+    """PostgreSQL's own words."""
+    return ": ".join(one for one in (error.diag.message_primary, error.diag.message_detail) if one)
 
 
 def scratch_name(url: str, word: str) -> str:

@@ -254,12 +254,8 @@ def _do(session: Connection, statement: str, *words: sql.Composable) -> None:
     try:
         cursor.execute(sql.SQL(statement).format(*words))
     except psycopg2.errors.InsufficientPrivilege as error:
-        raise RightsMissing(_said(error)) from error
+        raise RightsMissing(pg_scratch.said(error)) from error
     except psycopg2.errors.ObjectInUse as error:
-        raise _InUse(_said(error)) from error
+        raise _InUse(pg_scratch.said(error)) from error
     finally:
         cursor.close()
-
-
-def _said(error: psycopg2.Error) -> str:
-    return ": ".join(one for one in (error.diag.message_primary, error.diag.message_detail) if one)

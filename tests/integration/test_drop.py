@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from threading import Timer
 
 import psycopg2
 import pytest
@@ -71,6 +72,19 @@ def test_sessions_of_the_role_are_ended(postgres_server: Postgres) -> None:
 def test_a_session_of_a_superuser_is_in_the_way(postgres_server: Postgres) -> None:
     with kept_database(postgres_server) as url:
         name = url.rpartition("/")[2]
-        with postgres_server.connect(name), pytest.raises(RightsMissing, match="superuser"):
+        with postgres_server.connect(name), pytest.raises(RightsMissing, match="to terminate"):
             pg_scratch.drop(pg_scratch.beside(url, "postgres"), name)
         assert name in databases(postgres_server)
+
+
+def test_a_session_that_goes_by_itself_is_waited_for(postgres_server: Postgres) -> None:
+    """As a metrics exporter's does: not ours to end, and soon gone."""
+    with kept_database(postgres_server) as url:
+        name = url.rpartition("/")[2]
+        with ExitStack() as exporter:
+            exporter.enter_context(postgres_server.connect(name))
+            leaving = Timer(1, exporter.close)
+            leaving.start()
+            pg_scratch.drop(pg_scratch.beside(url, "postgres"), name)
+            leaving.join()
+        assert name not in databases(postgres_server)

@@ -80,7 +80,7 @@ def test_ten_failures_in_a_row_stop_the_run(world: World) -> None:
     planned = world.plan(TEMP)
     with pytest.raises(TooManyFailures):
         apply(planned.id, world.stores)
-    assert len(world.keys()) >= 2_000, "the second window of batches was not begun"
+    assert len(world.keys()) >= 2_000, "no fifth batch was begun"
 
 
 def test_one_in_a_hundred_stops_the_run(world: World) -> None:
