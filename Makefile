@@ -48,7 +48,7 @@ check: setup ## format, lint, types, layers, unit tests: under a minute
 bench: setup ## list, delete, backups and cold data, side by side with s5cmd and others
 	$(BIN)/python -m tests.benchmarks
 
-faults: setup object-store ## every crash point, fault and race, on the real MinIO (up to an hour)
+faults: setup object-store ## every crash point, fault and race, on the real MinIO (an hour and a half)
 	$(BIN)/python -m tests.faults
 
 object-store: setup ## build the real MinIO from source (two to four minutes, once)
