@@ -16,7 +16,7 @@ from airflow.sdk import CronTriggerTimetable, Param, TriggerRule, get_current_co
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowSkipException
 
-from storage import catalog, errors
+from storage import backup_errors, catalog, cold_errors, errors
 from storage.engine.job import Parameter
 from storage.errors import StorageError
 
@@ -30,7 +30,8 @@ ANSWER_WITHIN = timedelta(hours=20)  # an unanswered approval is a rejection
 
 TRANSIENT = [
     one
-    for one in vars(errors).values()
+    for module in (errors, backup_errors, cold_errors)
+    for one in vars(module).values()
     if isinstance(one, type) and issubclass(one, StorageError) and one.transient
 ]
 
