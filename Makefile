@@ -8,7 +8,7 @@ UV = $(BIN)/uv
 export UV_LINK_MODE ?= copy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-restore demo-stop test check bench faults object-store lock clean
+.PHONY: help setup demo demo-restore demo-stop test check bench faults tools object-store lock clean
 
 help: ## this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,8 +48,11 @@ check: setup ## format, lint, types, layers, unit tests: under a minute
 bench: setup ## list, delete, backups and cold data, side by side with s5cmd and others
 	$(BIN)/python -m tests.benchmarks
 
-faults: setup object-store ## every crash point, fault and race, on the real MinIO (an hour and a half)
+faults: setup tools ## every crash point, fault and race, on the real MinIO (an hour and a half)
 	$(BIN)/python -m tests.faults
+
+tools: setup ## find, build or fetch the programs that tests need beyond Python (once, some minutes)
+	$(BIN)/python -m devstack tools
 
 object-store: setup ## build the real MinIO from source (two to four minutes, once)
 	$(BIN)/python -m devstack object-store

@@ -1,4 +1,4 @@
-"""``python -m devstack up|down|status|reset|env|object-store``."""
+"""``python -m devstack up|down|status|reset|env|object-store|tools``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from devstack import minio_build, report, stack
-from devstack.errors import DevstackError
+from devstack import minio_build, report, stack, tools
+from devstack.errors import DevstackError, MissingTool
 from storage.errors import StorageError
 
 
@@ -24,10 +24,14 @@ def parser() -> argparse.ArgumentParser:
         "reset": "stop it and delete its data",
         "env": "print the STORAGE_* variables as shell exports",
         "object-store": "build the real MinIO server into the cache",
+        "tools": "find, build or fetch the programs that tests need",
     }
     for name, text in helps.items():
         command = commands.add_parser(name, help=text, description=text)
-        if name != "object-store":
+        if name == "tools":
+            known = ", ".join(tool.name for tool in tools.TOOLS)
+            command.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {known}")
+        elif name != "object-store":
             command.add_argument("--home", type=Path, default=None, help="folder of the stack's files")
         if name == "up":
             command.add_argument("--store", choices=("auto", "minio", "ministack"), default="auto")
@@ -41,6 +45,8 @@ def run(options: argparse.Namespace) -> None:
     home: Path = (getattr(options, "home", None) or stack.default_home()).resolve()
     if options.command == "object-store":
         print(minio_build.build())
+    elif options.command == "tools":
+        bring_tools(options.names)
     elif options.command == "up":
         # Only the command line passes the caller's Airflow settings on: exporting one is asking for it.
         extra = {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW__")}
@@ -56,6 +62,14 @@ def run(options: argparse.Namespace) -> None:
             print(f"export {name}={shlex.quote(value)}")
     else:
         print("\n".join(report.lines(stack.status(home), home)))
+
+
+def bring_tools(names: list[str]) -> None:
+    """Bring the named tools, print where they are; a missing one is an error."""
+    results = tools.bring_all(tools.named(names))
+    print("\n".join(tools.lines(results)))
+    if lacking := [one.name for one in results if one.path is None]:
+        raise MissingTool(f"{', '.join(lacking)} missing: see above for what to do")
 
 
 def main() -> int:

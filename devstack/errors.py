@@ -11,6 +11,10 @@ class ProgramMissing(DevstackError):
     """A server program is not installed on this machine."""
 
 
+class MissingTool(ProgramMissing):
+    """Report that a tool cannot be fetched or built on this machine."""
+
+
 class ServerDied(DevstackError):
     """A server ended while it was being started."""
 
@@ -20,7 +24,7 @@ class NotReady(DevstackError):
 
 
 class BuildFailed(DevstackError):
-    """The object store could not be built from source."""
+    """Report that a program could not be built from source or unpacked from its package."""
 
 
 class UnsafeFolder(DevstackError):

@@ -1,8 +1,8 @@
-"""One S3 object store on loopback: a real MinIO, the embedded ministack, or one that already runs.
+"""One S3 object store on loopback: a real MinIO, the embedded ministack, versitygw, or one that runs.
 
 Order for ``auto``: STORAGE_ENDPOINT_URL in the environment; `silo` or `minio` on PATH; the MinIO that
-`make object-store` built; ministack. Containers are not started from here: with a container engine use
-docker-compose and point STORAGE_ENDPOINT_URL at it.
+`make tools` built; ministack. versitygw is started by name only. Containers are not started from here: with
+a container engine use docker-compose and point STORAGE_ENDPOINT_URL at it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from devstack import ports
+from devstack import ports, tools
 from devstack.errors import DevstackError, ProgramMissing
 from devstack.minio_build import SOURCE_VERSION, built
 from devstack.process import OUTPUT, Process, base_env, start_process, wait_ready
 
-KINDS = ("ministack", "minio", "external")
+KINDS = ("ministack", "minio", "versitygw", "external")
 REGION = "us-east-1"
 READY_SECONDS = 60.0
 # A proxy named in the environment must not see requests to loopback.
@@ -35,7 +35,20 @@ EMULATED = {
         "versioning, tags and lifecycle are lost when it is killed instead of stopped",
     ),
     "minio": (),
+    "versitygw": (
+        "no lifecycle rules, notifications or bucket encryption (501); a storage class is taken as STANDARD",
+        "objects are files: a key below another key is refused (409), as is a part of a key above 255 bytes",
+        "a//b, ./a and x/../a are cleaned without an error, also in a delete: a//b deletes a/b",
+        "keys below .sgwtmp/ are not listed; a key of 1,025 bytes is taken",
+        "an etag in a bulk delete is ignored; a copy onto itself that only changes the class is refused",
+        "encryption asked for by a header (SSE-S3, SSE-C) is accepted and not done",
+    ),
     "external": (),
+}
+HEALTH = {
+    "ministack": "/_ministack/health",
+    "minio": "/minio/health/ready",
+    "versitygw": "/_health",  # no bucket may be called so
 }
 
 
@@ -116,13 +129,13 @@ def ministack_program() -> Path | None:
 
 
 def _program(kind: str) -> Path:
+    if kind == "versitygw":
+        return tools.program(kind)
     found = minio_program() if kind == "minio" else ministack_program()
     if found is not None:
         return found
     if kind == "minio":
-        raise ProgramMissing(
-            "no silo or minio on PATH and none built; run `make object-store` to build MinIO"
-        )
+        raise ProgramMissing("no silo or minio on PATH and none built; run `make tools` to build MinIO")
     raise ProgramMissing("ministack is not installed; run `make setup`, or set MINISTACK_BIN to its program")
 
 
@@ -139,11 +152,9 @@ def start(
     chosen = port if port is not None else ports.choose()
     if not ports.is_free(chosen):
         raise DevstackError(f"port {chosen} is taken by another program; start {kind} on another port")
-    launch = _launch_minio if kind == "minio" else _launch_ministack
-    process = launch(program, folder, chosen, access_key, secret_key)
-    health = "/minio/health/ready" if kind == "minio" else "/_ministack/health"
-    wait_ready(kind, process, lambda: probe(chosen, health), folder / f"server{OUTPUT}", READY_SECONDS)
-    version = _minio_version(program) if kind == "minio" else _ministack_version(chosen)
+    process = _LAUNCH[kind](program, folder, chosen, access_key, secret_key)
+    wait_ready(kind, process, lambda: probe(chosen, HEALTH[kind]), folder / f"server{OUTPUT}", READY_SECONDS)
+    version = _version(kind, program, chosen)
     return ObjectStore(
         kind, f"http://{ports.HOST}:{chosen}", access_key, secret_key, REGION, version, EMULATED[kind],
         folder, process,
@@ -197,6 +208,31 @@ def _launch_ministack(program: Path, folder: Path, port: int, access_key: str, s
     return start_process([program], env=env, cwd=folder, log=folder / f"server{OUTPUT}")
 
 
+def _launch_versitygw(program: Path, folder: Path, port: int, access_key: str, secret_key: str) -> Process:
+    data, versions = folder / "data", folder / "versions"
+    data.mkdir(exist_ok=True)
+    versions.mkdir(exist_ok=True)  # without this folder it refuses versioning
+    env = {**base_env(folder), "ROOT_ACCESS_KEY": access_key, "ROOT_SECRET_KEY": secret_key}
+    options = [
+        "--port",
+        f"{ports.HOST}:{port}",
+        "--region",
+        REGION,
+        "--health",
+        HEALTH["versitygw"],
+        "--quiet",
+    ]
+    return start_process(
+        [program, *options, "posix", "--versioning-dir", versions, data],
+        env=env,
+        cwd=folder,
+        log=folder / f"server{OUTPUT}",
+    )
+
+
+_LAUNCH = {"ministack": _launch_ministack, "minio": _launch_minio, "versitygw": _launch_versitygw}
+
+
 def probe(port: int, path: str) -> bool:
     """Whether the health address of a server answers 200."""
     try:
@@ -204,6 +240,12 @@ def probe(port: int, path: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError, http.client.HTTPException):
         return False  # not listening yet, or starting and answering 503
+
+
+def _version(kind: str, program: Path, port: int) -> str:
+    if kind == "minio":
+        return _minio_version(program)
+    return _ministack_version(port) if kind == "ministack" else tools.version(kind, program)
 
 
 def _ministack_version(port: int) -> str:

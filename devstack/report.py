@@ -7,6 +7,7 @@ from pathlib import Path
 from devstack.airflow import COMPONENTS
 from devstack.airflow_env import ADMIN
 from devstack.state import Record
+from devstack.tables import table
 
 Row = tuple[str, str, str, str]
 
@@ -17,13 +18,6 @@ def lines(record: Record, home: Path) -> list[str]:
     if not rows:
         return [f"no stack in {home}; start it with `python -m devstack up`"]
     return [*table([("part", "state", "pid", "address"), *rows]), "", *_notes(record, home)]
-
-
-def table(rows: list[Row]) -> list[str]:
-    """Rows with aligned columns."""
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
-    return ["  ".join(cells).rstrip() for cells in padded]
 
 
 def _rows(record: Record) -> list[Row]:

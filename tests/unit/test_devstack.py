@@ -132,10 +132,12 @@ def test_the_store_is_resolved_in_order(bare: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_missing_store_names_the_command_that_brings_it(bare: Path) -> None:
-    with pytest.raises(ProgramMissing, match="make object-store"):
+    with pytest.raises(ProgramMissing, match="make tools"):
         objectstore.resolve("minio")
     with pytest.raises(ProgramMissing, match="MINISTACK_BIN"):
         objectstore.resolve("ministack")
+    with pytest.raises(ProgramMissing, match="no versitygw; run `make tools`"):
+        objectstore.start("versitygw", bare / "data", access_key="a", secret_key="b")
     with pytest.raises(DevstackError, match="unknown store"):
         objectstore.resolve("floppy")
 
