@@ -36,7 +36,7 @@ demo-stop: ## end what the demo left running
 	@test ! -x $(BIN)/python || $(BIN)/python -m devstack down
 
 test: setup ## every test, on real servers
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadgroup
 
 check: setup ## format, lint, types, layers, unit tests: under a minute
 	$(BIN)/ruff format --check --quiet .

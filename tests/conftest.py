@@ -1,4 +1,4 @@
-"""Real servers for the tests: PostgreSQL, ministack and MinIO, started once, on loopback.
+"""Real servers for the tests: PostgreSQL, ministack and MinIO, started once for a run, on loopback.
 
 A store that cannot be had is named in the summary with the reason, and fails the run in CI.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -18,16 +17,15 @@ import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import Engine, text
 
-from devstack import minio_build, objectstore, postgres
+from devstack import objectstore, postgres
 from devstack.errors import DevstackError
-from devstack.stack import server_folder
 from storage import connect
 from storage.settings import Settings
-from storage.stores.pg_migrate import migrate
 from storage.stores.postgres import connect as connect_engine
-from tests import tiering
+from tests import servers, workers
 
-TEMPLATE, PASSWORD = "template_maintenance", secrets.token_hex(8)
+PASSWORD = servers.PASSWORD
+OWNED = pytest.StashKey[Path]()
 missing: dict[str, str] = {}
 
 
@@ -37,17 +35,9 @@ def server_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(server_home: Path) -> Iterator[postgres.Postgres]:
-    """One server; durability is off, for no test cuts its power."""
-    folder = server_folder(server_home)
-    server = postgres.start(folder, fsync=False)
-    server.create_database(TEMPLATE, "maintainer", PASSWORD)
-    engine = connect_engine(server.dsn(TEMPLATE, "maintainer", PASSWORD))
-    migrate(engine)
-    engine.dispose()
-    yield server
-    server.stop()
-    shutil.rmtree(folder.parent if folder.parent.name.startswith("transcode") else folder, ignore_errors=True)
+def postgres_server() -> postgres.Postgres:
+    """One server for the whole run."""
+    return servers.database_server()
 
 
 @pytest.fixture
@@ -57,7 +47,7 @@ def database_url(postgres_server: postgres.Postgres) -> Iterator[str]:
     with postgres_server.connect() as session:
         session.autocommit = True
         with session.cursor() as cursor:
-            cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" OWNER maintainer')
+            cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{servers.TEMPLATE}" OWNER maintainer')
     yield postgres_server.dsn(name, "maintainer", PASSWORD)
     with postgres_server.connect() as session:
         session.autocommit = True
@@ -73,29 +63,16 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def store_server(server_home: Path) -> Iterator[Callable[[str], objectstore.ObjectStore]]:
+def store_server() -> Callable[[str], objectstore.ObjectStore]:
     """Starts a store of a kind the first time it is asked for."""
-    running: dict[str, objectstore.ObjectStore] = {}
-
-    def start(kind: str) -> objectstore.ObjectStore:
-        if kind not in running:
-            running[kind] = objectstore.start(
-                kind, server_home / kind, access_key="testaccesskey", secret_key=secrets.token_hex(16)
-            )
-        return running[kind]
-
-    yield start
-    for server in running.values():
-        server.stop()
+    return servers.object_store
 
 
 @pytest.fixture(scope="session")
-def cold_store(
-    server_home: Path, store_server: Callable[[str], objectstore.ObjectStore]
-) -> Iterator[objectstore.ObjectStore]:
+def cold_store(store_server: Callable[[str], objectstore.ObjectStore]) -> objectstore.ObjectStore:
     """A second MinIO, the remote tier COLD of the first."""
-    with tiering.second_minio(server_home / "cold", needed("minio", store_server)) as cold:
-        yield cold
+    needed("minio", store_server)
+    return servers.remote_tier()
 
 
 def needed(kind: str, start: Callable[[str], objectstore.ObjectStore]) -> objectstore.ObjectStore:
@@ -103,8 +80,6 @@ def needed(kind: str, start: Callable[[str], objectstore.ObjectStore]) -> object
     if kind in missing:
         pytest.skip(missing[kind])
     try:
-        if kind == "minio":
-            minio_build.build()
         return start(kind)
     except DevstackError as error:
         missing[kind] = f"no {kind}: {error}"
@@ -226,9 +201,38 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"NOT TESTED on {kind}: {why}", yellow=True)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if (folder := servers.open_folder()) is not None:
+        config.stash[OWNED] = folder
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the servers, also of a run that was interrupted."""
+    if folder := config.stash.get(OWNED, None):
+        servers.close_folder(folder)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    workers.in_order(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return workers.scheduler(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Learn from a worker what it could not have."""
+    missing.update(getattr(node, "workeroutput", {}).get("missing", {}))
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if missing and os.environ.get("CI") == "true" and exitstatus == 0:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["missing"] = missing
+    elif missing and os.environ.get("CI") == "true" and exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-__all__ = ["Place", "empty", "needed", "new_place", "replace"]
+__all__ = ["PASSWORD", "Place", "empty", "needed", "new_place", "replace"]

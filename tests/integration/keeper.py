@@ -58,16 +58,16 @@ def kept_database(server: Postgres) -> Iterator[str]:
     server.create_database(name, ROLE, PASSWORD)
     with server.connect() as session, session.cursor() as cursor:
         cursor.execute(f"ALTER ROLE {ROLE} CREATEDB")
-        cursor.execute("SELECT datname FROM pg_database")
-        before = {row[0] for row in cursor.fetchall()} - {name}
+    before = set(databases(server)) - {name}
     yield server.dsn(name, ROLE, PASSWORD)
     for left in set(databases(server)) - before:
         drop(server, left)
 
 
 def databases(server: Postgres) -> list[str]:
+    """Names of all databases but those which tests on other workers make and drop meanwhile."""
     with server.connect() as session, session.cursor() as cursor:
-        cursor.execute("SELECT datname FROM pg_database ORDER BY 1")
+        cursor.execute("SELECT datname FROM pg_database WHERE datname !~ '^(test|faults)_' ORDER BY 1")
         return [row[0] for row in cursor.fetchall()]
 
 

@@ -182,7 +182,8 @@ def stuck(site: Site) -> Iterator[Future[object]]:
 
 
 LOCKING = """SELECT pid FROM pg_stat_activity
-    WHERE query LIKE 'LOCK TABLE%ACCESS SHARE%' AND wait_event_type = 'Lock'"""
+    WHERE query LIKE 'LOCK TABLE%ACCESS SHARE%' AND wait_event_type = 'Lock'
+    AND datname = current_database()"""
 
 
 def until(holds: Callable[[], bool], seconds: float = 20) -> None:
