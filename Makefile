@@ -48,7 +48,7 @@ check: setup ## format, lint, types, layers, unit tests: under a minute
 bench: setup ## list, delete, backups and cold data, side by side with s5cmd and others
 	$(BIN)/python -m tests.benchmarks
 
-faults: setup tools ## every crash point, fault and race, on the real MinIO (an hour and a half)
+faults: setup tools ## every crash point, fault, race and seeded bug, on the real MinIO (an hour and a half)
 	$(BIN)/python -m tests.faults
 
 tools: setup ## find, build or fetch the programs that tests need beyond Python (once, some minutes)

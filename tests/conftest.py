@@ -23,6 +23,7 @@ from storage import connect
 from storage.settings import Settings
 from storage.stores.postgres import connect as connect_engine
 from tests import servers, workers
+from tests.faults import draw
 
 PASSWORD = servers.PASSWORD
 OWNED = pytest.StashKey[Path]()
@@ -197,11 +198,16 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line("contract tests passed".ljust(26) + "".join(s.rjust(11) for s in shown))
         for suite, row in sorted(matrix.items()):
             terminalreporter.write_line(suite.ljust(26) + "".join(str(row[s] or "").rjust(11) for s in shown))
+    if any("tests/faults/" in one.nodeid for one in terminalreporter.stats.get("passed", ())):
+        terminalreporter.write_line(
+            f"{draw.VARIABLE}={draw.seed()} draws the same faults, races and bugs again"
+        )
     for kind, why in missing.items():
         terminalreporter.write_line(f"NOT TESTED on {kind}: {why}", yellow=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    draw.fix_seed()
     if (folder := servers.open_folder()) is not None:
         config.stash[OWNED] = folder
 

@@ -1,4 +1,4 @@
-"""Every crash point, fault and race on the real MinIO: ``python -m tests.faults``."""
+"""Every crash point, fault, race and seeded bug, on the real MinIO: ``python -m tests.faults``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from devstack.objectstore import ObjectStore
-from tests.faults import backups, campaign, cellar, cold, cold_races, disk, window
+from tests.faults import backups, campaign, cellar, cold, cold_races, disk, seeded, window
 from tests.faults.arena import Race, Report, play
 from tests.faults.crew import Result, Trial
 from tests.faults.place import Place, places, servers
@@ -31,6 +31,19 @@ def main() -> int:
     begun = time.monotonic()
     print(f"seed {asked.seed}, {asked.store}, {asked.workers} workers", flush=True)
     warm()
+    scores = [] if asked.bugs else _campaigns(asked)
+    if asked.bugs or _whole(asked):
+        scores.append(_bugs())
+    survived, total = (sum(column) for column in zip(*scores, strict=True))
+    print(f"{time.monotonic() - begun:.0f} s, seed {asked.seed}\nsurvived {survived}/{total}")
+    return 0 if survived == total else 1
+
+
+def _whole(asked: argparse.Namespace) -> bool:
+    return not (asked.only or asked.backups or asked.cold)
+
+
+def _campaigns(asked: argparse.Namespace) -> list[Score]:
     scores: list[Score] = []
     if not (asked.backups or asked.cold):
         with places(asked.store, asked.workers + 1) as here:
@@ -42,22 +55,38 @@ def main() -> int:
             scores.append(_backups(store, home, asked))
     if not asked.only and (asked.cold or not asked.backups):
         scores += _cold(asked)
-    survived, total = (sum(column) for column in zip(*scores, strict=True))
-    print(f"{time.monotonic() - begun:.0f} s, seed {asked.seed}\nsurvived {survived}/{total}")
-    return 0 if survived == total else 1
+    return scores
+
+
+def _bugs() -> Score:
+    """Every seeded bug, and whether the test that is named with it notices."""
+    with seeded.copied() as copy:
+        if wrong := copy.wrong_without_bugs(seeded.BUGS):
+            print(f"VIOLATION {wrong}", flush=True)
+            return 0, len(seeded.BUGS)
+        noticed = 0
+        for bug in seeded.BUGS:
+            why = copy.unnoticed(bug)
+            noticed += not why
+            if why:
+                print(f"VIOLATION {bug.name}: {why}", flush=True)
+    print(f"seeded bugs: noticed {noticed}/{len(seeded.BUGS)}", flush=True)
+    return noticed, len(seeded.BUGS)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--store", choices=("minio", "ministack"), default="minio")
     parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1))
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(1 << 31))
+    drawn = int(os.environ.get("FAULT_SEED") or secrets.randbelow(1 << 31))
+    parser.add_argument("--seed", type=int, default=drawn)
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("FAULT_ROUNDS") or 200))
     parser.add_argument(
         "--only", nargs="*", choices=[one.name for one in ALL], help="only these jobs, no races"
     )
     parser.add_argument("--backups", action="store_true", help="only the crash points of backups")
     parser.add_argument("--cold", action="store_true", help="only cold data: its crash points and races")
+    parser.add_argument("--bugs", action="store_true", help="only the seeded bugs, all of them")
     parser.add_argument("--most", type=int, help="only so many trials of each kind, a seeded sample")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no trial after so long")
     return parser.parse_args()

@@ -1,0 +1,37 @@
+"""What is drawn of a campaign in CI: by the day's date, or by ``FAULT_SEED``, which repeats a draw."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+VARIABLE = "FAULT_SEED"
+T = TypeVar("T")
+
+
+def fix_seed() -> None:
+    """Name the seed in the environment, so that all processes of a run draw the same, also past midnight."""
+    if not os.environ.get(VARIABLE):
+        os.environ[VARIABLE] = f"{datetime.now(UTC):%Y%m%d}"
+
+
+def seed() -> int:
+    fix_seed()
+    return int(os.environ[VARIABLE])
+
+
+def share(every: Sequence[T], one_of: int) -> list[T]:
+    """One of so many, at least one, in their own order."""
+    chance = random.Random(seed())
+    chosen = sorted(chance.sample(range(len(every)), k=max(1, -(-len(every) // one_of))))
+    return [every[number] for number in chosen]
+
+
+def covering(every: Sequence[T], most: int, *kinds: Callable[[T], object]) -> list[T]:
+    """The first of each kind in the drawn order of ``every``, then the next ones up to ``most``."""
+    first = {id(one): one for kind in kinds for one in {kind(one): one for one in reversed(every)}.values()}
+    rest = [one for one in every if id(one) not in first]
+    return [*first.values(), *rest][: max(most, len(first))]
