@@ -119,22 +119,14 @@ class Arena:
 Race = Callable[[Arena, Report, int], None]
 
 
-def play(
-    place: Place, name: str, race: Race, rounds: int, seed: int, seconds: float = float("inf")
-) -> Report:
-    """The rounds of one race, in a forked child: what it patches does not outlive it.
-
-    After ``seconds`` no further round is begun.
-    """
+def play(place: Place, name: str, race: Race, rounds: int, seed: int) -> Report:
+    """The rounds of one race, in a forked child: what it patches does not outlive it."""
 
     def work(say: Say) -> None:
         report = Report(name)
         try:
             with _arena(place, seed) as arena:
-                until = time.monotonic() + seconds
                 for number in range(rounds):
-                    if time.monotonic() > until:
-                        break
                     _round(arena, report, race, number)
         except Exception as error:  # noqa: BLE001 - told to the parent, which fails by it
             report.violations.append(f"the race itself broke: {type(error).__name__}: {error}")

@@ -1,6 +1,6 @@
-"""A seeded sample of the crash points and races of cold data; ``make faults`` runs every one.
+"""A sample of the crash points and races of cold data, of a fixed size; ``make faults`` runs every one.
 
-``FAULT_SEED`` repeats a sample, ``FAULT_SECONDS`` bounds it.
+It is drawn by the day's date, or by ``FAULT_SEED``; ``FAULT_ROUNDS`` sets the rounds of each race.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 from devstack import objectstore, postgres
 from tests.conftest import needed
-from tests.faults import cellar, cold, crew
+from tests.faults import cellar, cold, crew, draw
 from tests.faults.arena import play
 from tests.faults.cold_races import RACES
 from tests.faults.cold_table import ACTS
@@ -23,9 +23,8 @@ from tests.faults.test_crash_points import SEED
 from tests.faults.transports import warm
 
 pytestmark = [pytest.mark.server, pytest.mark.faults]
-SECONDS = {"minio": 8.0, "ministack": 5.0}
-ROUNDS = int(os.environ.get("FAULT_ROUNDS") or 3)
-RACE_SECONDS = float("inf") if os.environ.get("FAULT_ROUNDS") else 1.5
+TRIALS = {"minio": 14, "ministack": 8}
+ROUNDS = int(os.environ.get("FAULT_ROUNDS") or 2)
 OLD = "BUCKET/processed/old"
 Start = Callable[[str], objectstore.ObjectStore]
 
@@ -43,24 +42,28 @@ def places(
     return [cellar.make_cellar(store, postgres_server, tmp_path, number) for number in range(count)]
 
 
-@pytest.mark.parametrize("places", list(SECONDS), indirect=True)
+@pytest.mark.parametrize("places", list(TRIALS), indirect=True)
 def test_sample_of_crash_points_of_cold_data(places: list[Place]) -> None:
-    todo = cold.trials(places[0], SEED)
-    results = list(cold.carry_out(places, todo, SECONDS[places[0][1]]))
+    kind = places[0][1]
+    every = cold.trials(places[0], SEED)
+    todo = draw.covering(every, TRIALS[kind], lambda trial: trial.of, lambda trial: trial.fault.mode)
+    results = list(cold.carry_out(places, todo))
     lost = [str(one) for one in results if one.violations]
-    print(f"FAULT_SEED={SEED}: survived {len(results) - len(lost)}/{len(results)} of {len(todo)} trials")
+    print(f"FAULT_SEED={SEED}: survived {len(results) - len(lost)}/{len(todo)} of {len(every)} trials")
     assert not lost, f"FAULT_SEED={SEED} repeats this: " + "\n".join(lost)
-    assert len(results) >= 3
+    assert len(results) == len(todo)
+    assert {one.trial.of for one in results} == {act.name for act in ACTS if act.kind == kind}
+    assert {one.trial.fault.mode for one in results} == {trial.fault.mode for trial in every}
 
 
 @pytest.mark.parametrize(
     ("places", "race"), [(kind, name) for kind, races in RACES.items() for name in races], indirect=["places"]
 )
 def test_race_of_cold_data(places: list[Place], race: str) -> None:
-    report = play(places[0], race, RACES[places[0][1]][race], ROUNDS, SEED, RACE_SECONDS)
+    report = play(places[0], race, RACES[places[0][1]][race], ROUNDS, SEED)
     print(f"FAULT_SEED={SEED} {report}")
     assert not report.violations, f"FAULT_SEED={SEED} {report}: {report.violations}"
-    assert report.rounds
+    assert report.rounds == ROUNDS
 
 
 #: Effects worth a test of their own: the act, what begins the effect's name, which one of these, and how.
