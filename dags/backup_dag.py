@@ -9,8 +9,10 @@ is damaged or differs, and does not count; the one before still does (`storage b
 Mend the cause, then clear the task. When data is lost: README, *When it has gone wrong*."""
 
 from airflow.sdk import Param, dag
-from storage_backup_tasks import all_done_well, check, nightly
-from storage_tasks import DEFAULTS, dry_run, maintain, number, schedule
+from storage_airflow.backup import all_done_well, check, nightly
+from storage_airflow.forms import dry_run, number
+from storage_airflow.maintenance import maintain
+from storage_airflow.runtime import DEFAULTS, schedule
 
 
 @dag(

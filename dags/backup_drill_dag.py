@@ -7,8 +7,8 @@ who wrote into the backup bucket (versions, access log). *disaster* red: read it
 today (a server, a key, a program) would be lacking in the real one."""
 
 from airflow.sdk import Param, dag
-from storage_backup_tasks import disaster, prove_newest, prove_older
-from storage_tasks import DEFAULTS, schedule
+from storage_airflow.backup import disaster, prove_newest, prove_older
+from storage_airflow.runtime import DEFAULTS, schedule
 
 
 @dag(

@@ -9,8 +9,9 @@ clearing the task goes on. *follow_up_transitions*: objects are stuck on their w
 *record*: a part ended early, or what was done does not stand on a second look."""
 
 from airflow.sdk import dag
-from storage_cold_tasks import choices, maintain_in_parts
-from storage_tasks import DEFAULTS, dry_run, number, schedule
+from storage_airflow.cold import maintain_in_parts
+from storage_airflow.forms import choices, dry_run, number
+from storage_airflow.runtime import DEFAULTS, schedule
 
 
 @dag(

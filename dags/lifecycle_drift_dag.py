@@ -9,8 +9,8 @@ much. Find out who changed it, then run this with *apply*, or change the setting
 the rules from before stand again, unless its last line says that they do not."""
 
 from airflow.sdk import dag
-from storage_lifecycle_tasks import apply_param, check_drift, mend_on_request, rules_param
-from storage_tasks import DEFAULTS, schedule
+from storage_airflow.lifecycle import apply_param, check_drift, mend_on_request, rules_param
+from storage_airflow.runtime import DEFAULTS, schedule
 
 
 @dag(

@@ -8,8 +8,8 @@ says why. *plan*: there is no such backup, or the typed name is wrong. *approve*
 it to try again. To go back after a swap: `storage restore --undo --confirm NAME`."""
 
 from airflow.sdk import Param, dag
-from storage_backup_tasks import LIVE, NEW, restoring
-from storage_tasks import DEFAULTS
+from storage_airflow.backup import LIVE, NEW, restoring
+from storage_airflow.runtime import DEFAULTS
 
 
 @dag(

@@ -1,13 +1,13 @@
 """### Storage clean-up
-Every night: temp things, unfinished uploads, failed and stuck jobs. **plan** changes nothing, **approve**
-asks when a limit tripped, **apply** looks again and acts. A manual run only plans; `{"dry_run": false}` acts.
+Every night: temp things, uploads, failed and stuck jobs. **plan** changes nothing, **approve** asks when
+a limit tripped, **apply** checks again and acts. A manual run only plans unless *dry_run* is *act*.
 
-**If it is red:** *plan*: a guard refused, its last line says why and what to do. *approve*: rejected, or not
-answered within 20 hours. Either way nothing was changed. *apply*: the log names the first failure; what is
-done stays done, clearing the task goes on from there. `storage undo RUN` undoes, `storage pause` stops."""
+**If it is red:** the log's last line says what to do. Before *apply* nothing was changed."""
 
 from airflow.sdk import dag
-from storage_tasks import DEFAULTS, dry_run, maintain, number, schedule
+from storage_airflow.forms import dry_run, number
+from storage_airflow.maintenance import maintain
+from storage_airflow.runtime import DEFAULTS, schedule
 
 
 @dag(

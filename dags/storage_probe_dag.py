@@ -9,7 +9,8 @@ that.
 """
 
 from airflow.sdk import dag, task
-from storage_tasks import DEFAULTS, probe, schedule
+from storage_airflow.probe import probe
+from storage_airflow.runtime import DEFAULTS, schedule
 
 
 @dag(

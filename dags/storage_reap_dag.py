@@ -8,7 +8,9 @@ failure; what was begun is completed by the next run.
 """
 
 from airflow.sdk import dag
-from storage_tasks import DEFAULTS, dry_run, maintain, schedule
+from storage_airflow.forms import dry_run
+from storage_airflow.maintenance import maintain
+from storage_airflow.runtime import DEFAULTS, schedule
 
 
 @dag(

@@ -7,7 +7,9 @@ has touched it for ten minutes. The nightly clean-up takes what this one misses.
 """
 
 from airflow.sdk import dag
-from storage_tasks import DEFAULTS, dry_run, maintain, schedule
+from storage_airflow.forms import dry_run
+from storage_airflow.maintenance import maintain
+from storage_airflow.runtime import DEFAULTS, schedule
 
 
 @dag(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from devstack import minio_build, report, stack, tools
 from devstack.errors import DevstackError, MissingTool
-from storage.errors import StorageError
+from storage.core.errors import StorageError
 
 
 def parser() -> argparse.ArgumentParser:

@@ -20,14 +20,16 @@ from devstack.errors import DevstackError
 from devstack.sample import generate, load, open_uploads
 from devstack.sample_store import back_date_ministack
 from devstack.sample_values import BackDate, Sample
-from storage import catalog, commands, connect
-from storage.console import WIDE, size
+from storage import catalog, connect
+from storage.cli.installation import probe_now
+from storage.cli.output import WIDE, size
+from storage.core.errors import StorageError
+from storage.core.model import printable
+from storage.core.ports import Stores
+from storage.core.settings import Settings
 from storage.engine.actions import Keep
 from storage.engine.plan import read
-from storage.errors import StorageError
-from storage.model import printable
-from storage.ports import Stores
-from storage.settings import Settings
+from storage.installation import open_installation
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 DAG = "storage_cleanup"
@@ -70,7 +72,7 @@ def _demo(store: str, jobs: int) -> int:
     connect.set_up(settings)
     _step(f"Sample data: {jobs} jobs of 120 days, their objects, uploads and temp files")
     _fill(servers, generate(jobs, seed=7, as_of=datetime.now(UTC)))
-    commands.probe_now(settings)
+    probe_now(settings)
     _step("Airflow")
     servers = stack.up(store, home=home, extra_env=EXTRA, say=_say)
     demo_backup.run(servers, settings)
@@ -100,7 +102,7 @@ def _clean(servers: stack.Stack, settings: Settings) -> bool:
     before = witness.snapshot(servers.env())
     _step("A manual run of storage_cleanup: it plans and changes nothing")
     planned = _trigger(api, {"temp_hours_old": CONF["temp_hours_old"]})
-    with connect.stores(settings) as stores:
+    with open_installation(settings) as stores:
         _show_plans(planned, stores)
         _show_keeps(stores)
         unmoved = not witness.compare(before, witness.snapshot(servers.env()))
@@ -134,7 +136,7 @@ def _show_plans(planned: Mapping[str, Mapping[str, Any]], stores: Stores) -> Non
     )
     for job, head in planned.items():
         run = stores.runs.get(str(head["run"]))
-        first = next(iter(read(run, stores.plans)), None) if run else None
+        first = next(iter(read(run, stores.plans, catalog.get(run.job).by_verb)), None) if run else None
         example = f"{first.verb} {printable(first.key)[:46]}: {first.reason}" if first else "nothing to do"
         table.add_row(
             job, f"{head['considered']:,}", f"{head['planned']:,}", size(head["planned_bytes"]), example
@@ -169,7 +171,7 @@ def _expected(applied: Mapping[str, Mapping[str, Any]], stores: Stores) -> dict[
     keys: dict[str, set[str]] = {}
     for head in applied.values():
         run = stores.runs.get(str(head["run"]))
-        for action in read(run, stores.plans) if run else ():
+        for action in read(run, stores.plans, catalog.get(run.job).by_verb) if run else ():
             keys.setdefault(action.verb, set()).add(action.key)
     return keys
 

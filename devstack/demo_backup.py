@@ -8,9 +8,10 @@ from rich.console import Console
 
 from devstack import stack
 from devstack.errors import DevstackError
-from storage import connect, console
-from storage.console import WIDE
-from storage.settings import Settings
+from storage.cli import output_backup
+from storage.cli.output import WIDE
+from storage.core.settings import Settings
+from storage.installation import open_installation
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 DAG = "daily_backup"
@@ -28,9 +29,9 @@ def run(servers: stack.Stack, settings: Settings) -> None:
     if state != "success":
         red = [t["task_id"] for t in api.task_instances(DAG, run) if t["state"] == "failed"]
         raise DevstackError(f"the run is {state}: {', '.join(red)}; see its logs at {api.base_url}")
-    with connect.stores(settings) as stores:
+    with open_installation(settings) as stores:
         backups = stores.catalogue.all()
-    console.show_backups(backups)
+    output_backup.show_backups(backups)
     for backup in backups:
         if backup.kind == "database":
-            console.show_certificate(backup.certificate)
+            output_backup.show_certificate(backup.certificate)

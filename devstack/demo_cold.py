@@ -16,15 +16,16 @@ from rich.table import Table
 
 from devstack import stack
 from devstack.errors import DevstackError
-from storage import connect, console_cold
-from storage.clock import utcnow
-from storage.cold import reading
-from storage.console import WIDE, size
+from storage.cli import output_cold
+from storage.cli.output import WIDE, size
+from storage.cold import decompressing_reader
+from storage.cold.policy import ColdObjects
+from storage.core.clock import utcnow
+from storage.core.model import ObjectKey, Prefix
+from storage.core.settings import Settings
+from storage.installation import Installation, open_installation
 from storage.lifecycle import configure_lifecycle_policies
-from storage.model import ObjectKey, Prefix
-from storage.policies.cold import ColdObjects
-from storage.ports import Stores
-from storage.settings import Settings
+from storage.presigned import links
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 DAG, JOB = "cold_storage", "cold_storage"
@@ -37,15 +38,15 @@ def run(servers: stack.Stack, settings: Settings) -> bool:
     if settings.tiers:
         out.print(f"  {configure_lifecycle_policies(settings)}", soft_wrap=True)
     before = _listing(servers)
-    with connect.stores(settings) as stores:
+    with open_installation(settings) as stores:
         key = _sample(stores)
-        url = connect.links(settings).url(key)
+        url = links(settings).url(key)
         was = _fetched(url)
         _trigger(servers)
         after = _listing(servers)
         lines = stores.cold.savings("class")
-        console_cold.show_savings(lines, stores.cold.tiers(), stores.site)
-        read = hashlib.sha256(b"".join(reading.read(stores.rewriter, key))).hexdigest()
+        output_cold.show_savings(lines, stores.cold.tiers(), stores.site)
+        read = hashlib.sha256(b"".join(decompressing_reader.read(stores.rewriter, key))).hexdigest()
     return _judge(before, after, sum(line.saved for line in lines), key, (was, _fetched(url), read))
 
 
@@ -61,7 +62,7 @@ def _trigger(servers: stack.Stack) -> None:
         raise DevstackError(f"the run is {state}: {', '.join(red)}; see its logs at {api.base_url}")
 
 
-def _sample(stores: Stores) -> ObjectKey:
+def _sample(stores: Installation) -> ObjectKey:
     """A transcript that tonight's plan would compress."""
     rule, now = ColdObjects(classes=("transcripts",), prefixes=(Prefix("processed/"),)), utcnow()
     for one in rule.plan(rule.select(stores, now), now):

@@ -12,16 +12,16 @@ from rich.table import Table
 
 from devstack import stack
 from devstack.errors import DevstackError
-from storage import connect
-from storage.backup_model import DatabaseFacts
-from storage.backups import drill
-from storage.backups import manifest as manifests
-from storage.backups.prove import differences
-from storage.backups.restore import restore
-from storage.console import WIDE
-from storage.errors import StorageError
-from storage.settings import Settings
-from storage.stores import pg_content
+from storage.backup import drill
+from storage.backup import manifest as manifests
+from storage.backup.connect import backup_bucket
+from storage.backup.model import DatabaseFacts
+from storage.backup.postgres import fingerprint
+from storage.backup.prove import differences
+from storage.backup.restore.database import restore
+from storage.cli.output import WIDE
+from storage.core.errors import StorageError
+from storage.core.settings import Settings
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 
@@ -38,7 +38,7 @@ def _demo() -> int:
     home = stack.default_home()
     servers = stack.running(home)
     settings = Settings.from_env(servers.env())
-    vault = connect.vault(settings)
+    vault = backup_bucket(settings)
     newest = drill.newest(vault)
     out.print(f"\n[bold]The newest proven backup: {newest.id}, taken {newest.taken_at:%Y-%m-%d %H:%M:%S}[/]")
     folder = stack.server_folder(home)
@@ -51,10 +51,10 @@ def _demo() -> int:
     servers = stack.up("auto", airflow=False, home=home, say=_say)
     settings = Settings.from_env(servers.env())
     live = settings.database_url.rsplit("/", 1)[-1]
-    made = restore(settings, connect.vault(settings), newest.id, into=live, typed=live)
+    made = restore(settings, backup_bucket(settings), newest.id, into=live, typed=live)
     seconds = time.monotonic() - began
-    manifest, _ = manifests.read(newest.id, connect.vault(settings))
-    wrong = differences(_pipelines(manifest.database), _pipelines(pg_content.facts(settings.database_url)))
+    manifest, _ = manifests.read(newest.id, backup_bucket(settings))
+    wrong = differences(_pipelines(manifest.database), _pipelines(fingerprint.facts(settings.database_url)))
     _show(made.seconds, seconds, len(manifest.database.tables), made.rows, wrong)
     return 1 if wrong else 0
 

@@ -30,7 +30,7 @@ from devstack.process import (
     wait_ready,
     wait_until,
 )
-from storage.stores import pg_programs
+from storage.backup.postgres import programs
 
 SUPERUSER = "postgres"
 READY_SECONDS = 60.0
@@ -99,10 +99,10 @@ def start(folder: Path, *, port: int | None = None, fsync: bool = True) -> Postg
     As root the server runs under the account `postgres` or `nobody`, so every parent of `folder` must be
     passable for it. Each major version has data of its own in the folder.
     """
-    account = pg_programs.account()
+    account = programs.account()
     own_folder(folder, 0o711 if account else 0o700)
-    bindir = pg_programs.reachable(pg_programs.server(), account, folder)
-    version = ".".join(map(str, pg_programs.version(bindir / "postgres")))
+    bindir = programs.reachable(programs.server(), account, folder)
+    version = ".".join(map(str, programs.version(bindir / "postgres")))
     password = superuser_password(folder)
     data = folder / f"data-{version.partition('.')[0]}"
     if not (data / "PG_VERSION").exists():

@@ -1,11 +1,10 @@
-"""Settings to stores: the only place that picks adapters."""
+"""Settings to the shared stores: with ``connect`` of each capability the only place that picks adapters."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,28 +14,22 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
-from storage.backups.site import Site
-from storage.capabilities import Capabilities
-from storage.clock import utcnow
-from storage.engine import guard
-from storage.model import BucketName, ObjectKey
-from storage.ports import ObjectStore, Stores
-from storage.presigned import PresignedURLGenerator
-from storage.records import Control, UploadJournal
-from storage.settings import Settings
+from storage.core.clock import utcnow
+from storage.core.model import BucketName
+from storage.core.ports import Stores
+from storage.core.settings import Settings
 from storage.stores.files import TempFolder
-from storage.stores.pg_backups import PostgresCatalogue
-from storage.stores.pg_cold import PostgresCold
-from storage.stores.pg_jobs import PostgresJobs
-from storage.stores.pg_migrate import migrate
-from storage.stores.pg_reconcile import PostgresVerdicts
-from storage.stores.pg_runs import PostgresControl, PostgresRuns
-from storage.stores.pg_tombstones import PostgresTombstones, PostgresUploads
-from storage.stores.postgres import connect
-from storage.stores.s3 import S3Bucket
-from storage.stores.s3_client import Endpoint, endpoint_of
-from storage.stores.s3_mover import S3Mover
-from storage.stores.s3_rewriter import S3Rewriter
+from storage.stores.postgres import connection
+from storage.stores.postgres.audit import PostgresAudit
+from storage.stores.postgres.jobs import PostgresJobs
+from storage.stores.postgres.migrate import migrate
+from storage.stores.postgres.proven import PostgresProvenBackups
+from storage.stores.postgres.references import PostgresReferences
+from storage.stores.postgres.runs import PostgresControl, PostgresRuns
+from storage.stores.postgres.tombstones import PostgresTombstones, PostgresUploads
+from storage.stores.postgres.verdicts import PostgresVerdicts
+from storage.stores.s3.bucket import S3Bucket
+from storage.stores.s3.client import Endpoint, endpoint_of
 
 
 def endpoint(settings: Settings) -> Endpoint:
@@ -48,39 +41,21 @@ def endpoint(settings: Settings) -> Endpoint:
     )
 
 
-def links(settings: Settings, noted: Callable[[ObjectKey], None] = lambda key: None) -> PresignedURLGenerator:
-    """What signs links for the address people open, which need not be the one this machine uses."""
-    own = endpoint(settings)
-    public = replace(own, url=settings.public_endpoint_url, setting="STORAGE_PUBLIC_ENDPOINT_URL")
-    signer = (public if settings.public_endpoint_url else own).minio()
-    return PresignedURLGenerator(signer, settings.bucket, noted)
-
-
-def backup_endpoint(settings: Settings) -> Endpoint:
-    """Where backups lie, and who we are there: another store or other keys, where these are set."""
-    own = endpoint(settings)
-    return replace(
-        own,
-        url=settings.backup_endpoint_url or own.url,
-        access_key=settings.backup_access_key or own.access_key,
-        secret_key=settings.backup_secret_key or own.secret_key,
-    )
-
-
 def database_name(settings: Settings) -> str:
     return str(make_url(settings.database_url).database)
 
 
-def vault(settings: Settings) -> ObjectStore:
-    """The backup bucket by the store's credentials alone: what is left when the database is gone."""
-    return S3Bucket(backup_endpoint(settings), BucketName(settings.backup_bucket))
-
-
 @contextmanager
-def site(settings: Settings) -> Iterator[Site]:
-    """The installation as backups see it."""
-    with stores(settings) as opened:
-        yield Site(stores=opened, settings=settings)
+def database(settings: Settings, engine: Engine | None = None) -> Iterator[Engine]:
+    """A connection pool that is closed at the end; one that is given stays open."""
+    if engine is not None:
+        yield engine
+        return
+    own = connection.connect(settings.database_url)
+    try:
+        yield own
+    finally:
+        own.dispose()
 
 
 @contextmanager
@@ -91,67 +66,37 @@ def stores(
     engine: Engine | None = None,
     http: Any = None,
 ) -> Iterator[Stores]:
-    """Everything a job may touch. ``engine`` and ``http`` replace the connections (a test counts on them)."""
-    own = engine is None
-    engine = engine or connect(settings.database_url)
-    try:
-        yield _bundle(settings, clock, engine, http)
-    finally:
-        if own:
-            engine.dispose()
+    """The shared stores. ``engine`` and ``http`` replace the connections (a test counts on them)."""
+    with database(settings, engine) as connected:
+        yield shared(settings, clock, connected, http)
 
 
-def _bundle(settings: Settings, clock: Callable[[], datetime], engine: Engine, http: Any) -> Stores:
-    bucket, vault_name = BucketName(settings.bucket), BucketName(settings.backup_bucket)
+def shared(settings: Settings, clock: Callable[[], datetime], engine: Engine, http: Any = None) -> Stores:
+    """The shared stores on an open database."""
+    bucket = BucketName(settings.bucket)
     control = PostgresControl(engine, settings.endpoint_url)
-    uploads, vault_uploads = PostgresUploads(engine, bucket), PostgresUploads(engine, vault_name)
-    objects = S3Bucket(
-        endpoint(settings),
-        bucket,
-        conditional=lambda: control.capabilities().conditional_bulk_delete is True,
-        creates=lambda: control.capabilities().conditional_put is True,
-        uploads=uploads,
-        http=http,
-    )
+    uploads = PostgresUploads(engine, bucket)
     return Stores(
-        objects=objects,
+        objects=S3Bucket(
+            endpoint(settings),
+            bucket,
+            conditional=lambda: control.capabilities().conditional_bulk_delete is True,
+            creates=lambda: control.capabilities().conditional_put is True,
+            uploads=uploads,
+            http=http,
+        ),
         plans=S3Bucket(endpoint(settings), BucketName(settings.maintenance_bucket), http=http),
-        vault=_vault(settings, control, vault_uploads, http),
-        catalogue=PostgresCatalogue(engine),
-        vault_uploads=vault_uploads,
         jobs=PostgresJobs(engine),
-        files=TempFolder(Path(settings.temp_dir)),
         runs=PostgresRuns(engine),
+        audit=PostgresAudit(engine),
         control=control,
+        references=PostgresReferences(engine),
+        clock=clock,
+        files=TempFolder(Path(settings.temp_dir)),
         tombstones=PostgresTombstones(engine),
         verdicts=PostgresVerdicts(engine),
         uploads=uploads,
-        rewriter=S3Rewriter(
-            objects,
-            conditional=lambda: _honours_if_match(control.capabilities()),
-            counts_tags=lambda: control.capabilities().counts_tags is True,
-            uploads=uploads,
-        ),
-        mover=S3Mover(objects, control.capabilities, uploads),
-        cold=PostgresCold(engine, bucket),
-        site=settings.cold_site,
-        clock=clock,
-    )
-
-
-def _honours_if_match(found: Capabilities) -> bool:
-    return found.conditional_put is True and found.conditional_complete is True
-
-
-def _vault(settings: Settings, control: Control, uploads: UploadJournal, http: Any) -> S3Bucket:
-    """The probe saw the endpoint of objects; another one is not trusted with conditions."""
-    own = not settings.backup_endpoint_url
-    return S3Bucket(
-        backup_endpoint(settings),
-        BucketName(settings.backup_bucket),
-        creates=lambda: own and control.capabilities().conditional_put is True,
-        uploads=uploads,
-        http=http,
+        proven=PostgresProvenBackups(engine),
     )
 
 
@@ -178,7 +123,7 @@ def set_up(settings: Settings, *, adopt: bool = False) -> list[str]:
 
     ``adopt`` accepts another bucket or database than before, and forgets what the last runs left.
     """
-    engine = connect(settings.database_url)
+    engine = connection.connect(settings.database_url)
     try:
         done = migrate(engine)
         with stores(settings, engine=engine) as opened:
@@ -195,7 +140,7 @@ def _introduce(opened: Stores, adopt: bool) -> list[str]:
         opened.objects.adopt(str(uuid.uuid4()))
         done.append(f"mark of bucket {opened.objects.bucket}")
     if opened.control.read("identity") is None or adopt:
-        opened.control.write("identity", guard.identity(opened))
+        opened.control.write("identity", opened.identity())
         opened.control.write("history_from", opened.clock().isoformat())
         done.append("identity of bucket and database")
     return done

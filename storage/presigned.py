@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from storage.errors import UsageError
-from storage.model import JobId, ObjectKey
+from storage.core.errors import UsageError
+from storage.core.model import JobId, ObjectKey
 
 if TYPE_CHECKING:
     from minio import Minio
+
+    from storage.core.settings import Settings
 
 LONGEST = timedelta(days=7)  # S3 signs for no longer
 #: What may be downloaded of a job, and where it lies below ``processed/JOB/``.
@@ -55,3 +58,13 @@ class PresignedURLGenerator:
         made = self.client.presigned_get_object(self._bucket, key, expires=expires)
         self._noted(key)
         return made
+
+
+def links(settings: Settings, noted: Callable[[ObjectKey], None] = lambda key: None) -> PresignedURLGenerator:
+    """What signs links for the address people open, which need not be the one this machine uses."""
+    from storage import connect  # a program that only names the class needs no client of a vendor
+
+    own = connect.endpoint(settings)
+    public = replace(own, url=settings.public_endpoint_url, setting="STORAGE_PUBLIC_ENDPOINT_URL")
+    signer = (public if settings.public_endpoint_url else own).minio()
+    return PresignedURLGenerator(signer, settings.bucket, noted)

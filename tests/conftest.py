@@ -20,8 +20,9 @@ from sqlalchemy import Engine, text
 from devstack import objectstore, postgres
 from devstack.errors import DevstackError
 from storage import connect
-from storage.settings import Settings
-from storage.stores.postgres import connect as connect_engine
+from storage.core.settings import Settings
+from storage.installation import open_installation
+from storage.stores.postgres.connection import connect as connect_engine
 from tests import servers, workers
 from tests.faults import draw
 
@@ -140,7 +141,7 @@ def new_place(server: objectstore.ObjectStore, database_url: str, folder: Path) 
 
 def without_backups(settings: Settings) -> None:
     """A site whose backups are made elsewhere: the guard that asks for one is off."""
-    with connect.stores(settings) as stores:
+    with open_installation(settings) as stores:
         stores.control.write("fresh_backup_guard", "off")
 
 

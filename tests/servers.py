@@ -25,8 +25,8 @@ from devstack.objectstore import ObjectStore
 from devstack.postgres import Postgres
 from devstack.process import Process, end_strays
 from devstack.stack import server_folder
-from storage.stores.pg_migrate import migrate
-from storage.stores.postgres import connect as connect_engine
+from storage.stores.postgres.connection import connect as connect_engine
+from storage.stores.postgres.migrate import migrate
 
 FOLDER = "TEST_SERVERS"  # environment variable: the folder of this run
 TEMPLATE, OWNER = "template_maintenance", "maintainer"

@@ -40,9 +40,10 @@ RETURNING job.id;
 
 -- name: referenced
 -- One pass over the rows for a thousand keys.
-SELECT DISTINCT wanted.key
+SELECT wanted.key, min(job.id) AS id
 FROM maintenance.jobs AS job,
     LATERAL (VALUES (output_360p_path), (output_720p_path), (output_audio_path), (transcription_txt_path),
         (transcription_srt_path), (transcription_vtt_path), (transcription_json_path)) AS output (key)
     JOIN unnest(CAST(:keys AS text[])) AS wanted (key) ON wanted.key = output.key
-WHERE job.status <> 'cleaned_up';
+WHERE job.status <> 'cleaned_up'
+GROUP BY wanted.key;

@@ -17,7 +17,7 @@ import zstandard
 from lz4.frame import BLOCKSIZE_MAX1MB, LZ4FrameCompressor, LZ4FrameDecompressor
 from zlib_ng import zlib_ng
 
-from storage.cold_model import CodecName
+from storage.core.tiers import CodecName
 
 PIECE = 256 << 10  # bytes handed out at once
 SMALL, LONG = 1 << 20, 64 << 20  # below the one zstd works harder, from the other on it looks far back

@@ -14,14 +14,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 
-from storage.cold.places import places
-from storage.cold.tier_log import Arrived, Looked, Move, enter, note_asked, note_failed
-from storage.cold_errors import ContentDamaged
-from storage.cold_model import TIER_TAG, Details, Memory, TierPlace, coding_of
-from storage.cold_ports import Mover
-from storage.errors import ObjectMissing, PreconditionFailed, StoreRefused
-from storage.model import ObjectKey, Outcome
-from storage.ports import Stores
+from storage.cold.errors import ContentDamaged
+from storage.cold.journal import Arrived, Looked, Move, enter, note_asked, note_failed
+from storage.cold.model import Details, Memory, TierPlace, coding_of
+from storage.cold.ports import ColdStores, Mover
+from storage.cold.tier_targets import places
+from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused
+from storage.core.model import ObjectKey, Outcome
+from storage.core.tiers import TIER_TAG
 
 PATIENCE = 120.0  # seconds that a batch waits for a rule to move its objects
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds between two looks
@@ -32,7 +32,7 @@ CHUNK = 1000  # memories followed up together
 GONE, OVERTAKEN = "already gone", "written anew since it was seen"
 
 
-def move(moves: Sequence[Move], stores: Stores, run_id: str) -> list[Outcome]:
+def move(moves: Sequence[Move], stores: ColdStores, run_id: str) -> list[Outcome]:
     """Send objects to their tiers and see them there; one outcome each, in order.
 
     Done is what arrived, and what was asked for and did not arrive in PATIENCE, for :func:`follow_up` to see.
@@ -104,7 +104,7 @@ def send(mover: Mover, one: Looked) -> Outcome | None:
 
 
 def _awaited(
-    sent: Sequence[Looked], stores: Stores, pool: ThreadPoolExecutor
+    sent: Sequence[Looked], stores: ColdStores, pool: ThreadPoolExecutor
 ) -> Iterator[tuple[Looked, Outcome]]:
     """Look at all of them until each has arrived, or patience ends; the looks become rarer."""
     versioned = any(one.move.place.how == "class" for one in sent) and stores.rewriter.versioned()
@@ -168,7 +168,7 @@ class FollowUp:
     stuck: tuple[tuple[ObjectKey, str], ...] = ()
 
 
-def follow_up(stores: Stores, now: datetime, run_id: str = "") -> FollowUp:
+def follow_up(stores: ColdStores, now: datetime, run_id: str = "") -> FollowUp:
     """Look again at all that is on its way: it has arrived, may yet come, is stuck, or was never asked."""
     total, moving = FollowUp(), stores.cold.moving()
     while chunk := list(islice(moving, CHUNK)):
@@ -176,7 +176,7 @@ def follow_up(stores: Stores, now: datetime, run_id: str = "") -> FollowUp:
     return total
 
 
-def follow(moving: Sequence[Memory], stores: Stores, now: datetime, run_id: str) -> list[Outcome]:
+def follow(moving: Sequence[Memory], stores: ColdStores, now: datetime, run_id: str) -> list[Outcome]:
     """What became of each: done (arrived), skipped (never asked, or another object by now), or failed: stuck
     for the reason told, or still to be waited for where none is told. All is remembered."""
     at = {place.tier: place for place in places(stores).by_tier.values()}

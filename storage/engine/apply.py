@@ -10,11 +10,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import Generic
 
-from storage.engine import guard
-from storage.engine.actions import Action, BatchSize, Work
-from storage.engine.plan import read
-from storage.errors import (
+from storage.core.errors import (
     ActionsFailed,
     NoSuchRun,
     NotApproved,
@@ -23,8 +21,13 @@ from storage.errors import (
     TooManyFailures,
     VerificationFailed,
 )
-from storage.model import Outcome, Run, Totals
-from storage.ports import Stores
+from storage.core.model import Outcome, Run, Totals
+from storage.core.ports import EngineStores
+from storage.engine import guard
+from storage.engine.actions import Action, BatchSize, Work
+from storage.engine.actions.base import S, S_contra
+from storage.engine.job import MaintenanceJob
+from storage.engine.plan import read
 
 THREADS = 4  # batches of one verb under way at once
 SAMPLE = 100  # actions verified by a fresh look
@@ -37,18 +40,24 @@ Progress = Callable[[str, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Generic[S_contra]):
     """Consecutive actions of one verb; ``first`` is the plan line of the first."""
 
     number: int
     first: int
-    actions: Sequence[Action]
+    actions: Sequence[Action[S_contra]]
 
 
 def apply(
-    run_id: str, stores: Stores, *, approve: str = "", by: str = "", progress: Progress | None = None
+    job: MaintenanceJob[S],
+    run_id: str,
+    stores: S,
+    *,
+    approve: str = "",
+    by: str = "",
+    progress: Progress | None = None,
 ) -> Run:
-    """Apply the plan of a run, or what is left of it. Returns the verified run.
+    """Apply the plan of a run of ``job``, or what is left of it. Returns the verified run.
 
     Raises NotApproved, Refused, Paused or JobBusy before anything is done; ActionsFailed or
     VerificationFailed at the end; TooManyFailures when it stops early. A verified run is returned as is.
@@ -64,12 +73,12 @@ def apply(
         if run.state == "verified":
             return run
         with recorded(run, stores):
-            todo = cut(read(run, stores.plans))
+            todo = cut(read(run, stores.plans, job.by_verb))
             carry_out(run, todo, stores, still_locked, progress, until=deadline(run, stores))
-            return conclude(run, stores)
+            return conclude(job, run, stores)
 
 
-def begin(run_id: str, stores: Stores) -> Run:
+def begin(run_id: str, stores: EngineStores) -> Run:
     """Turn the run to applying, if it may be; the caller holds the job's lock. A verified one stays so."""
     run = load(run_id, stores)
     if run.state == "verified":
@@ -79,17 +88,17 @@ def begin(run_id: str, stores: Stores) -> Run:
     _close_interrupted(run, stores)
     run = replace(run, state="applying", message="")
     stores.runs.save(run)
-    stores.runs.audit("apply", run.id, {"planned": run.planned.count, "sha256": run.plan_sha256})
+    stores.audit.record("apply", run.id, {"planned": run.planned.count, "sha256": run.plan_sha256})
     return run
 
 
-def deadline(run: Run, stores: Stores) -> datetime | None:
+def deadline(run: Run, stores: EngineStores) -> datetime | None:
     """When the run must have begun its last batch: after as many minutes as its parameters allow."""
     minutes = run.params.get(MINUTES)
     return stores.clock() + timedelta(minutes=float(minutes)) if minutes else None
 
 
-def load(run_id: str, stores: Stores) -> Run:
+def load(run_id: str, stores: EngineStores) -> Run:
     run = stores.runs.get(run_id)
     if run is None:
         raise NoSuchRun(run_id)
@@ -103,7 +112,7 @@ def _may(run: Run) -> None:
         raise NotApproved(run.id, run.message)
 
 
-def _close_interrupted(run: Run, stores: Stores) -> None:
+def _close_interrupted(run: Run, stores: EngineStores) -> None:
     """Under the job's lock no other run of it is being applied: one that says so was killed."""
     for other in stores.runs.latest(run.job, state="applying"):
         if other.id != run.id:
@@ -112,7 +121,7 @@ def _close_interrupted(run: Run, stores: Stores) -> None:
 
 
 @contextmanager
-def recorded(run: Run, stores: Stores) -> Iterator[None]:
+def recorded(run: Run, stores: EngineStores) -> Iterator[None]:
     """Whatever ends the block early is written into the run's record."""
     try:
         yield
@@ -124,22 +133,22 @@ def recorded(run: Run, stores: Stores) -> Iterator[None]:
         raise
 
 
-def conclude(run: Run, stores: Stores) -> Run:
+def conclude(job: MaintenanceJob[S], run: Run, stores: S) -> Run:
     """Verify what was done and record it. Raises ActionsFailed or VerificationFailed."""
     run = _totals(run, stores)
-    _verify(run, stores)
+    _verify(job, run, stores)
     if run.failed.count:
         raise ActionsFailed(run.failed.count, run.planned.count, _first_failure(run.id, stores))
     run = replace(run, state="verified", message="", finished_at=stores.clock())
     stores.runs.save(run)
-    stores.runs.audit("verified", run.id, {"done": run.done.count, "bytes": run.done.bytes})
+    stores.audit.record("verified", run.id, {"done": run.done.count, "bytes": run.done.bytes})
     return run
 
 
 def carry_out(
     run: Run,
-    batches: Iterable[Batch],
-    stores: Stores,
+    batches: Iterable[Batch[S]],
+    stores: S,
     still_locked: Callable[[], None],
     progress: Progress | None = None,
     *,
@@ -152,7 +161,7 @@ def carry_out(
     applied = 0
     with ThreadPoolExecutor(THREADS) as pool:
 
-        def start(batch: Batch) -> Future[list[Outcome]]:
+        def start(batch: Batch[S]) -> Future[list[Outcome]]:
             still_locked()
             guard.running(stores)
             return pool.submit(_leave if until and stores.clock() >= until else _one, batch, work)
@@ -167,7 +176,7 @@ def carry_out(
 
 
 def _side_by_side(
-    start: Callable[[Batch], Future[list[Outcome]]], batches: Iterable[Batch], width: int
+    start: Callable[[Batch[S]], Future[list[Outcome]]], batches: Iterable[Batch[S]], width: int
 ) -> Iterator[list[Outcome]]:
     """What becomes of each batch, in their order; so many are under way at once."""
     under_way = deque[Future[list[Outcome]]]()
@@ -179,23 +188,23 @@ def _side_by_side(
         yield under_way.popleft().result()
 
 
-def _leave(batch: Batch, work: Work) -> list[Outcome]:
+def _leave(batch: Batch[S], work: Work[S]) -> list[Outcome]:
     """Record a batch as left to another night."""
     return _finish(batch, [Outcome("skipped", TIME_SPENT, action.size) for action in batch.actions], work)
 
 
-def _one(batch: Batch, work: Work) -> list[Outcome]:
+def _one(batch: Batch[S], work: Work[S]) -> list[Outcome]:
     """Apply one batch, then record it: a crash between the two repeats acts that repeat harmlessly."""
     return _finish(batch, _verb(batch.actions[0]).apply(batch.actions, work), work)
 
 
-def _finish(batch: Batch, outcomes: list[Outcome], work: Work) -> list[Outcome]:
+def _finish(batch: Batch[S], outcomes: list[Outcome], work: Work[S]) -> list[Outcome]:
     not_done = [batch.first + i for i, outcome in enumerate(outcomes) if outcome.status != "done"]
     work.stores.runs.finish_batch(work.run_id, batch.number, outcomes, not_done)
     return outcomes
 
 
-def cut(actions: Iterable[Action]) -> Iterator[Batch]:
+def cut(actions: Iterable[Action[S]]) -> Iterator[Batch[S]]:
     """Consecutive actions of one verb, at most its ``batch_size`` together, numbered from 0."""
     number = first = 0
     for verb, group in groupby(actions, _verb):
@@ -204,8 +213,8 @@ def cut(actions: Iterable[Action]) -> Iterator[Batch]:
             number, first = number + 1, first + len(chunk)
 
 
-def _chunks(actions: Iterable[Action], most: BatchSize) -> Iterator[list[Action]]:
-    chunk, size = list[Action](), 0
+def _chunks(actions: Iterable[Action[S]], most: BatchSize) -> Iterator[list[Action[S]]]:
+    chunk, size = list[Action[S]](), 0
     for action in actions:
         if chunk and (len(chunk) == most.actions or size + action.size > most.bytes):
             yield chunk
@@ -216,7 +225,7 @@ def _chunks(actions: Iterable[Action], most: BatchSize) -> Iterator[list[Action]
         yield chunk
 
 
-def _verb(action: Action) -> type[Action]:
+def _verb(action: Action[S]) -> type[Action[S]]:
     return type(action)
 
 
@@ -240,12 +249,12 @@ class Breaker:
             raise TooManyFailures(self.failed, self.tried, self.first)
 
 
-def done_by_verb(run: Run, stores: Stores) -> dict[str, Totals]:
+def done_by_verb(job: MaintenanceJob[S], run: Run, stores: S) -> dict[str, Totals]:
     """What a run did, by verb: its plan less the lines its finished batches did not do."""
     finished = stores.runs.finished(run.id)
     not_done = {line for lines in finished.values() for line in lines}
     done: dict[str, Totals] = {}
-    for batch in cut(read(run, stores.plans)):
+    for batch in cut(read(run, stores.plans, job.by_verb)):
         if batch.number in finished:
             for line, action in enumerate(batch.actions, batch.first):
                 if line not in not_done:
@@ -253,11 +262,11 @@ def done_by_verb(run: Run, stores: Stores) -> dict[str, Totals]:
     return done
 
 
-def _verify(run: Run, stores: Stores) -> None:
+def _verify(job: MaintenanceJob[S], run: Run, stores: S) -> None:
     """Look again at a random sample of what was done."""
     undone = {line for lines in stores.runs.finished(run.id).values() for line in lines}
-    chance, sample, seen = random.Random(run.id), list[Action](), 0
-    for line, action in enumerate(read(run, stores.plans)):
+    chance, sample, seen = random.Random(run.id), list[Action[S]](), 0
+    for line, action in enumerate(read(run, stores.plans, job.by_verb)):
         if line in undone:
             continue
         seen += 1
@@ -275,10 +284,10 @@ def _verify(run: Run, stores: Stores) -> None:
         raise VerificationFailed(len(broken), len(sample), f"{broken[0].verb} {broken[0].key!r}")
 
 
-def _totals(run: Run, stores: Stores) -> Run:
+def _totals(run: Run, stores: EngineStores) -> Run:
     done, skipped, failed = stores.runs.totals(run.id)
     return replace(run, done=done, skipped=skipped, failed=failed)
 
 
-def _first_failure(run_id: str, stores: Stores) -> str:
+def _first_failure(run_id: str, stores: EngineStores) -> str:
     return next((why for status, why, _ in stores.runs.details(run_id) if status == "failed"), "")

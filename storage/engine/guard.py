@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
+from storage.core.errors import Paused, Refused
+from storage.core.model import Run, Totals, printable
+from storage.core.ports import EngineStores, Stores
 from storage.engine.plan import Draft
-from storage.errors import Paused, Refused
-from storage.model import Run, Totals, printable
-from storage.ports import Stores
 
 MAX_SKEW = timedelta(seconds=60)
 GIB, TIB = 1 << 30, 1 << 40
@@ -63,7 +63,7 @@ def tripped(
     return found
 
 
-def world(stores: Stores, as_of: datetime) -> None:
+def world(stores: EngineStores, as_of: datetime) -> None:
     """Raise Refused or Paused unless this is the world the platform knows, and its clocks agree."""
     running(stores)
     _clocks(stores, as_of)
@@ -72,7 +72,7 @@ def world(stores: Stores, as_of: datetime) -> None:
         raise Refused("restore-epoch", f"the database was restored ({epoch}): run `storage reconcile`.")
 
 
-def _clocks(stores: Stores, as_of: datetime) -> None:
+def _clocks(stores: EngineStores, as_of: datetime) -> None:
     clocks = {
         "this worker": stores.clock(),
         "the database": stores.jobs.now(),
@@ -89,12 +89,8 @@ def _clocks(stores: Stores, as_of: datetime) -> None:
         raise Refused("as-of", f"{as_of.isoformat()} lies in the future.")
 
 
-def identity(stores: Stores) -> str:
-    return f"{stores.objects.identity()} {stores.jobs.identity()}"
-
-
-def _identity(stores: Stores) -> None:
-    known, found = stores.control.read("identity"), identity(stores)
+def _identity(stores: EngineStores) -> None:
+    known, found = stores.control.read("identity"), stores.identity()
     if known is None:
         raise Refused("identity", "this installation was never set up here. Run `storage migrate`.")
     if known != found:
@@ -105,7 +101,7 @@ def _identity(stores: Stores) -> None:
         )
 
 
-def shrunk(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
+def shrunk(draft: Draft, stores: EngineStores, history: Sequence[Run]) -> None:
     """Refuse when fewer than half are left of what the last run left: a listing cut short."""
     last = next((run for run in history if run.state == "verified"), None)
     if last is None:
@@ -128,14 +124,14 @@ def file_clock(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
         )
 
 
-def protected(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
+def protected(draft: Draft, stores: EngineStores, history: Sequence[Run]) -> None:
     if draft.protected:
         raise Refused(
             "protected-prefix", f"{printable(draft.protected)} is protected; no maintenance job may touch it."
         )
 
 
-def backlog(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
+def backlog(draft: Draft, stores: EngineStores, history: Sequence[Run]) -> None:
     """Refuse to fail a queue that merely waits: with its workers away, every job in it looks stuck."""
     queued, waiting = draft.by_status.get("queued", 0), stores.jobs.counts().get("queued", 0)
     if queued >= 10 and queued * 2 > waiting:
@@ -146,7 +142,7 @@ def backlog(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
         )
 
 
-def running(stores: Stores) -> None:
+def running(stores: EngineStores) -> None:
     """Raise Paused when the kill switch was thrown; read before every batch."""
     if reason := stores.control.paused():
         raise Paused(reason)
@@ -156,22 +152,11 @@ def fresh_backup(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
     """Refuse to give up files without a proven backup of the database younger than 26 h."""
     if stores.control.read(BACKUP_GUARD) == "off":
         return
-    proven = stores.catalogue.newest_proven("database")
-    if proven is None or not -MAX_SKEW <= stores.clock() - proven.taken_at <= BACKUP_AGE:
-        newest = f"of {proven.taken_at.isoformat()}" if proven else "missing"
+    proven = stores.proven.newest()
+    if proven is None or not -MAX_SKEW <= stores.clock() - proven <= BACKUP_AGE:
+        newest = f"of {proven.isoformat()}" if proven else "missing"
         raise Refused(
             "fresh-backup",
             f"the newest proven backup of the database is {newest}; it must be younger than 26 h. "
             "Run `storage backup run` (DAG daily_backup), which proves it, too.",
-        )
-
-
-def replaces(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
-    """Refuse to rewrite objects where a write made meanwhile could be lost by it."""
-    found = stores.control.capabilities()
-    if draft.by_verb.get("compress") and not (found.conditional_put and found.conditional_complete):
-        raise Refused(
-            "conditional-put",
-            "this store was not seen to replace an object only while it is the one that was read. "
-            "Run `storage probe`. If it cannot, compress nothing: STORAGE_COLD_RULES='all compress=never'.",
         )

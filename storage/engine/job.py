@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Generic, Literal
 
+from storage.core.errors import UsageError
+from storage.core.model import Run, Totals
+from storage.engine.actions.base import Action, S_contra
 from storage.engine.guard import Limits
 from storage.engine.plan import Draft
-from storage.errors import UsageError
-from storage.model import Run, Totals
-from storage.policies.base import Policy
-from storage.ports import Stores
+from storage.engine.policy import Policy
 
-Check = Callable[[Draft, Stores, Sequence[Run]], None]
+
+def hours(default: float, floor: float, ceiling: float, help: str) -> Parameter:
+    """The parameter ``hours_old``."""
+    return Parameter(name="hours_old", default=default, floor=floor, ceiling=ceiling, help=help)
+
+
+def days(default: float, help: str, floor: float = 1) -> Parameter:
+    """The parameter ``days_old``."""
+    return Parameter(name="days_old", default=default, floor=floor, ceiling=3650, help=help)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,23 +79,25 @@ MAX_OBJECTS = Parameter(
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaintenanceJob:
-    """One named upkeep task.
+class MaintenanceJob(Generic[S_contra]):
+    """One named upkeep task, on stores of type ``S_contra`` or more.
 
-    ``counted`` and ``population`` say what the fraction limit is about: which verbs, out of how many.
-    ``resource`` is what it wears: jobs of one resource share a pool. ``steps`` are the verbs that Airflow
-    carries out one after the other, each in parts, by the name of their task.
+    ``verbs`` are the actions that its plans may hold. ``counted`` and ``population`` say what the fraction
+    limit is about: which verbs, out of how many. ``resource`` is what it wears: jobs of one resource share a
+    pool. ``steps`` are the verbs that Airflow carries out one after the other, each in parts, by the name of
+    their task.
     """
 
     name: str
     title: str
     resource: Literal["objects", "database", "files"]
-    policy: Callable[..., Policy]
+    policy: Callable[..., Policy[S_contra]]
+    verbs: tuple[type[Action[S_contra]], ...]
     parameters: tuple[Parameter | Choices, ...] = ()
     limits: Limits = Limits()
     counted: tuple[str, ...] = ()
-    population: Callable[[Draft, Stores], int | None] = lambda draft, stores: None
-    checks: tuple[Check, ...] = ()
+    population: Callable[[Draft, S_contra], int | None] = lambda draft, stores: None
+    checks: tuple[Callable[[Draft, S_contra, Sequence[Run]], None], ...] = ()
     steps: tuple[tuple[str, str], ...] = ()
 
     def read(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,7 +108,12 @@ class MaintenanceJob:
             raise UsageError(f"{self.name} has no parameter {strange[0]!r}; it has {names}.")
         return {name: one.read(params.get(name)) for name, one in known.items()}
 
-    def rule(self, params: Mapping[str, Any]) -> Policy:
+    @property
+    def by_verb(self) -> dict[str, type[Action[S_contra]]]:
+        """Its actions by the name that a plan file gives them."""
+        return {action.verb: action for action in self.verbs}
+
+    def rule(self, params: Mapping[str, Any]) -> Policy[S_contra]:
         return self.policy(**{one.name: params[one.name] for one in self.parameters})
 
     def bounds(self, params: Mapping[str, Any]) -> Limits:

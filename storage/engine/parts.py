@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from storage.core.errors import ActionsFailed, Refused
+from storage.core.model import Run
+from storage.core.ports import EngineStores
+from storage.engine.actions.base import S
 from storage.engine.apply import (
     Batch,
     Progress,
@@ -21,10 +25,8 @@ from storage.engine.apply import (
     load,
     recorded,
 )
+from storage.engine.job import MaintenanceJob
 from storage.engine.plan import read
-from storage.errors import ActionsFailed, Refused
-from storage.model import Run
-from storage.ports import Stores
 
 FEWEST, MOST = 4, 64  # parts a plan is cut into
 WORTH_A_PART = 250  # actions: a smaller part would cost more to start than it does
@@ -39,7 +41,7 @@ class Part:
     of: int
 
 
-def start(run_id: str, stores: Stores) -> tuple[Run, datetime | None]:
+def start(run_id: str, stores: EngineStores) -> tuple[Run, datetime | None]:
     """Turn the run to applying; the run, and when its last batch must have begun."""
     with stores.runs.lock(load(run_id, stores).job):
         run = begin(run_id, stores)
@@ -52,9 +54,10 @@ def count(actions: int) -> int:
 
 
 def carry_out_part(
+    job: MaintenanceJob[S],
     run_id: str,
     part: Part,
-    stores: Stores,
+    stores: S,
     *,
     until: datetime | None = None,
     progress: Progress | None = None,
@@ -67,28 +70,32 @@ def carry_out_part(
         raise Refused("parts", f"run {run.id} is {run.state}: {run.message or 'it was not begun'}")
     twin = f"{run.id} {part.verb} {part.number}/{part.of}"
     with stores.runs.lock(run.job, shared=True) as still_locked, stores.runs.lock(twin):
-        carry_out(run, _batches(run, part, stores), stores, still_locked, progress, until=until)
+        carry_out(run, _batches(job, run, part, stores), stores, still_locked, progress, until=until)
 
 
-def end(run_id: str, stores: Stores) -> Run:
+def end(job: MaintenanceJob[S], run_id: str, stores: S) -> Run:
     """Verify and record the run. Raises ActionsFailed where a part was not carried out to its end."""
     run = load(run_id, stores)
     if run.state != "applying":
         return run
     with stores.runs.lock(run.job), recorded(run, stores):
         finished = stores.runs.finished(run.id)
-        left = sum(len(one.actions) for one in cut(read(run, stores.plans)) if one.number not in finished)
+        left = sum(
+            len(one.actions)
+            for one in cut(read(run, stores.plans, job.by_verb))
+            if one.number not in finished
+        )
         if left:
             raise ActionsFailed(left, run.planned.count, "a part of it ended early; its own log says why")
-        return conclude(run, stores)
+        return conclude(job, run, stores)
 
 
-def _batches(run: Run, part: Part, stores: Stores) -> Iterator[Batch]:
+def _batches(job: MaintenanceJob[S], run: Run, part: Part, stores: S) -> Iterator[Batch[S]]:
     """The part's batches: one range of those of its verb, which are in key order within each chunk."""
-    mine = sum(1 for batch in cut(read(run, stores.plans)) if batch.actions[0].verb == part.verb)
+    mine = sum(1 for batch in cut(read(run, stores.plans, job.by_verb)) if batch.actions[0].verb == part.verb)
     first, last = (mine * number // part.of for number in (part.number, part.number + 1))
     ordinal = 0
-    for batch in cut(read(run, stores.plans)):
+    for batch in cut(read(run, stores.plans, job.by_verb)):
         if batch.actions[0].verb == part.verb:
             if first <= ordinal < last:
                 yield batch

@@ -12,12 +12,13 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
-from storage.engine.actions import VERBS, Action, Keep, decode, encode
-from storage.errors import PlanChanged, UsageError
-from storage.model import PROTECTED_PREFIXES, ObjectKey, Run, Totals
-from storage.ports import ObjectStore
+from storage.core.errors import PlanChanged, UsageError
+from storage.core.model import PROTECTED_PREFIXES, ObjectKey, Run, Totals
+from storage.core.ports import ObjectStore
+from storage.engine.actions import Action, Keep, decode, encode
+from storage.engine.actions.base import S
 
 CHUNK = 1 << 20
 
@@ -34,7 +35,7 @@ class Draft:
     sha256: str = ""
     uri: str = ""
 
-    def count(self, decided: Action | Keep) -> bool:
+    def count(self, decided: Action[Any] | Keep) -> bool:
         """Take one decision into the totals; whether it is an action."""
         self.considered += Totals(1, decided.size)
         if isinstance(decided, Keep):
@@ -49,14 +50,14 @@ class Draft:
         return True
 
 
-def write(decisions: Iterable[Action | Keep], store: ObjectStore, job: str, run_id: str) -> Draft:
+def write(decisions: Iterable[Action[Any] | Keep], store: ObjectStore, job: str, run_id: str) -> Draft:
     """Write the actions among ``decisions`` to the store; nothing is stored when there are none."""
     draft = Draft()
     with tempfile.NamedTemporaryFile(prefix="plan-", suffix=".jsonl.gz") as file:
         with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=3, mtime=0, filename="") as lines:
             for decided in decisions:
                 if draft.count(decided):
-                    lines.write(encode(cast(Action, decided)).encode() + b"\n")
+                    lines.write(encode(cast(Action[Any], decided)).encode() + b"\n")
         file.flush()
         if draft.planned.count:
             key = ObjectKey(f"plans/{job}/{run_id}.jsonl.gz")
@@ -66,10 +67,11 @@ def write(decisions: Iterable[Action | Keep], store: ObjectStore, job: str, run_
     return draft
 
 
-def read(run: Run, store: ObjectStore, verbs: Mapping[str, type[Action]] = VERBS) -> Iterator[Action]:
+def read(run: Run, store: ObjectStore, verbs: Mapping[str, type[Action[S]]]) -> Iterator[Action[S]]:
     """The actions of a run's plan, in order, once its bytes have the hash the run recorded.
 
-    Raises PlanChanged before the first action when they have not.
+    ``verbs`` are those of the run's job, by name. Raises PlanChanged before the first action when they
+    have not.
     """
     if not run.plan_uri:
         return

@@ -8,14 +8,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from storage.core.errors import EXIT_UNREACHABLE, ConfigError, NotApproved, Paused, Refused, StorageError
+from storage.core.model import Run
 from storage.engine import guard
 from storage.engine.actions import Action, Keep
+from storage.engine.actions.base import S
 from storage.engine.apply import apply
 from storage.engine.job import MaintenanceJob
 from storage.engine.plan import Draft, write
-from storage.errors import EXIT_UNREACHABLE, ConfigError, NotApproved, Paused, Refused, StorageError
-from storage.model import Run
-from storage.ports import Stores
 
 HISTORY = 20
 Progress = Callable[[str, int], None]
@@ -26,8 +26,8 @@ def new_run_id(job: str, as_of: datetime) -> str:
 
 
 def plan(
-    job: MaintenanceJob,
-    stores: Stores,
+    job: MaintenanceJob[S],
+    stores: S,
     as_of: datetime,
     params: Mapping[str, Any] | None = None,
     *,
@@ -57,7 +57,7 @@ def plan(
     return run
 
 
-def _decide(job: MaintenanceJob, stores: Stores, run: Run, progress: Progress | None) -> Run:
+def _decide(job: MaintenanceJob[S], stores: S, run: Run, progress: Progress | None) -> Run:
     """The run with its plan, planned or waiting. Raises Refused or Paused."""
     guard.world(stores, run.as_of)
     stores.plans.server_time()  # is there a place for the plan? asked before a long look, not after
@@ -75,8 +75,8 @@ def _decide(job: MaintenanceJob, stores: Stores, run: Run, progress: Progress | 
 
 
 def run(
-    job: MaintenanceJob,
-    stores: Stores,
+    job: MaintenanceJob[S],
+    stores: S,
     as_of: datetime,
     params: Mapping[str, Any] | None = None,
     *,
@@ -87,12 +87,12 @@ def run(
     planned = plan(job, stores, as_of, params, requested_by=requested_by, progress=progress)
     if planned.state == "waiting":
         raise NotApproved(planned.id, planned.message)
-    return apply(planned.id, stores, progress=progress)
+    return apply(job, planned.id, stores, progress=progress)
 
 
 def explain(
-    jobs: Iterable[MaintenanceJob], stores: Stores, as_of: datetime, subject: str
-) -> Iterator[tuple[str, Action | Keep]]:
+    jobs: Iterable[MaintenanceJob[S]], stores: S, as_of: datetime, subject: str
+) -> Iterator[tuple[str, Action[S] | Keep]]:
     """What each job would do now with the thing of that key or path, or with all things of that job."""
     for job in jobs:
         rule = job.rule(job.read({}))
@@ -106,24 +106,34 @@ def explain(
             yield job.name, Keep(subject, 0, f"{job.name} cannot look: {error}")
 
 
-def _about(decided: Action | Keep, subject: str) -> bool:
+def _about(decided: Action[Any] | Keep, subject: str) -> bool:
     return subject in (decided.key, getattr(decided, "owner", None)) or subject in decided.key.split("/")
 
 
-def _draft(job: MaintenanceJob, stores: Stores, run: Run, progress: Progress | None) -> Draft:
+def _draft(job: MaintenanceJob[S], stores: S, run: Run, progress: Progress | None) -> Draft:
     rule = job.rule(run.params)
-    decisions = rule.plan(rule.select(stores, run.as_of), run.as_of)
+    decisions = _declared(job, rule.plan(rule.select(stores, run.as_of), run.as_of))
     return write(_counted(decisions, progress), stores.plans, job.name, run.id)
 
 
-def _counted(decisions: Iterable[Action | Keep], progress: Progress | None) -> Iterator[Action | Keep]:
+def _declared(job: MaintenanceJob[S], decisions: Iterable[Action[S] | Keep]) -> Iterator[Action[S] | Keep]:
+    """The decisions, unchanged. Raises TypeError for a verb that the job does not name: its plan could not
+    be read back."""
+    allowed = (*job.verbs, Keep)
+    for decided in decisions:
+        if type(decided) not in allowed:
+            raise TypeError(f"{job.name} decided {type(decided).__name__}, which is not among its verbs")
+        yield decided
+
+
+def _counted(decisions: Iterable[Action[S] | Keep], progress: Progress | None) -> Iterator[Action[S] | Keep]:
     for number, decided in enumerate(decisions, 1):
         if progress:
             progress("considered", number)
         yield decided
 
 
-def _check(job: MaintenanceJob, stores: Stores, draft: Draft, params: Mapping[str, float]) -> list[str]:
+def _check(job: MaintenanceJob[S], stores: S, draft: Draft, params: Mapping[str, float]) -> list[str]:
     """The limits that tripped; raises Refused for what cannot be approved."""
     history = _history(job, stores)
     for check in (guard.protected, *job.checks):
@@ -132,7 +142,7 @@ def _check(job: MaintenanceJob, stores: Stores, draft: Draft, params: Mapping[st
     return guard.tripped(job.bounds(params), draft, job.share(draft), population, history)
 
 
-def _history(job: MaintenanceJob, stores: Stores) -> list[Run]:
+def _history(job: MaintenanceJob[S], stores: S) -> list[Run]:
     """The latest verified runs since the installation was last adopted."""
     since = stores.control.read("history_from") or ""
     runs = stores.runs.latest(job.name, HISTORY, "verified")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from storage.core.errors import NoSuchRun
+from storage.core.model import Outcome, Tombstone
+from storage.core.ports import Stores
 from storage.engine.actions.files import put_back
-from storage.errors import NoSuchRun
-from storage.model import Outcome, Tombstone
-from storage.ports import Stores
 
 
 def undo(run_id: str, stores: Stores) -> list[tuple[Tombstone, Outcome]]:
@@ -20,7 +20,7 @@ def undo(run_id: str, stores: Stores) -> list[tuple[Tombstone, Outcome]]:
         stones = list(stores.tombstones.of_run(run_id))
         lifted = stores.tombstones.undo([stone.id for stone in stones if stone.state == "condemned"])
         result = [(stone, _one(stone, stone.id in lifted, stores)) for stone in stones]
-        stores.runs.audit("undo", run_id, {"lifted": len(lifted)})
+        stores.audit.record("undo", run_id, {"lifted": len(lifted)})
     return result
 
 

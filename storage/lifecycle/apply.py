@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from storage.errors import Paused, PlanChanged, StorageError, StoreRefused
+from storage.core.errors import Paused, PlanChanged, StorageError, StoreRefused
+from storage.core.ports import EngineStores
+from storage.core.tiers import ColdSite
 from storage.lifecycle.document import Configuration, read
 from storage.lifecycle.errors import (
     LifecycleChanged,
@@ -28,7 +30,6 @@ from storage.lifecycle.ports import BucketRules, LeftOut, Version, VersionLog
 from storage.lifecycle.readback import Readback, compared
 from storage.lifecycle.rules import LifecycleRule, declared
 from storage.lifecycle.xml import parse
-from storage.ports import Stores
 
 LOCK = "lifecycle"
 LOOKS, FIRST_PAUSE = 5, 0.5  # how often what was put is read back, seconds before the second look; doubling
@@ -38,13 +39,14 @@ LOOKS, FIRST_PAUSE = 5, 0.5  # how often what was put is read back, seconds befo
 class Lifecycle:
     """One bucket's rules, and what is needed to judge and record them."""
 
-    stores: Stores
+    stores: EngineStores
+    tiers: ColdSite
     rules: BucketRules
     versions: VersionLog
     pause: Callable[[float], None] = time.sleep
 
     def declared(self) -> list[LifecycleRule]:
-        return declared(self.stores.site, self.stores.control.capabilities(), self.rules.versioned())
+        return declared(self.tiers, self.stores.control.capabilities(), self.rules.versioned())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +114,7 @@ def _planned(
 
 
 def findings(site: Lifecycle, wanted: Sequence[LifecycleRule], there: Configuration) -> list[Finding]:
-    return lint(wanted, foreign(there), site.stores.site, site.stores.control.capabilities())
+    return lint(wanted, foreign(there), site.tiers, site.stores.control.capabilities())
 
 
 def effect(site: Lifecycle, rules: Sequence[LifecycleRule]) -> list[Effect]:
@@ -175,7 +177,7 @@ def _recorded(site: Lifecycle, wanted: Plan, by: str, approved: str) -> Applied:
     left_out = {**wanted.left_out, **done.left_out}
     ended = replace(_version("applied", document, by), number=begun.number, left_out=left_out)
     site.versions.end(ended)
-    site.stores.runs.audit("lifecycle", "", _told(wanted, ended, by, approved))
+    site.stores.audit.record("lifecycle", "", _told(wanted, ended, by, approved))
     return replace(done, number=begun.number, left_out=left_out)
 
 

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from storage.core.settings import Settings
 from storage.lifecycle.apply import apply, plan
-from storage.lifecycle.site import lifecycle
-from storage.settings import Settings
+from storage.lifecycle.connect import lifecycle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storage.errors import EXIT_REFUSED, EXIT_WAITS, Refused, StorageError, UsageError
+from storage.core.errors import EXIT_REFUSED, EXIT_WAITS, Refused, StorageError, UsageError
 
 
 class LifecycleUnreadable(StorageError):

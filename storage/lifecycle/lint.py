@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from storage.capabilities import Capabilities
-from storage.cold_model import ARCHIVED, ColdSite
-from storage.errors import InvalidName
+from storage.core.capabilities import Capabilities
+from storage.core.errors import InvalidName
+from storage.core.model import PROTECTED_PREFIXES, Prefix
+from storage.core.tiers import ARCHIVED, ColdSite
 from storage.lifecycle.rules import S3_CLASSES, Act, LifecycleRule
-from storage.model import PROTECTED_PREFIXES, Prefix
 
 MOST_DAYS, LONGEST_ID = 36_500, 255
 FAILED_DAYS = 7  # the documents promise a failed job's files for as long

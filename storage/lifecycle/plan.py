@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from storage.core.model import ObjectInfo, Totals, UploadInfo
 from storage.lifecycle.document import Configuration, Node
 from storage.lifecycle.lint import Finding
 from storage.lifecycle.ports import LeftOut
 from storage.lifecycle.rules import DAY, Act, LifecycleRule
 from storage.lifecycle.xml import parse, render
-from storage.model import ObjectInfo, Totals, UploadInfo
 
 HORIZONS = (0, 30, 90)  # days from tonight
 

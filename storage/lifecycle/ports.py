@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from storage.model import BucketName
+from storage.core.model import BucketName
 
 VersionState = Literal["found", "begun", "applied", "failed"]
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from storage.capabilities import Capabilities
-from storage.cold_model import TIER_TAG, ColdSite
+from storage.core.capabilities import Capabilities
+from storage.core.model import JOB_PREFIXES
+from storage.core.tiers import TIER_TAG, ColdSite
 from storage.lifecycle.document import OURS
-from storage.model import JOB_PREFIXES
 
 Verb = Literal["expire", "transition", "noncurrent", "abort", "markers"]
 #: What takes objects or older versions of them away.

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from storage.errors import FileFault, FileGone, FileInTheWay, TempFolderUnsafe
-from storage.model import CONDEMNED, LocalFile, path_bytes, path_text
+from storage.core.errors import FileFault, FileGone, FileInTheWay, TempFolderUnsafe
+from storage.core.model import CONDEMNED, LocalFile, path_bytes, path_text
 
 MARKER = b".transcode-flow-temp"
 _NEVER = ("/", "/tmp", "/var", "/var/tmp", "/home", "/root", "/etc", "/usr", "/data", "/opt", "/srv", "/mnt")
@@ -26,7 +26,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class TempFolder:
-    """A :class:`storage.ports.FileStore` on a folder of this machine."""
+    """A :class:`storage.core.ports.FileStore` on a folder of this machine."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

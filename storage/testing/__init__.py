@@ -7,14 +7,25 @@ tested on the fake holds. Nothing here reads a clock: ``now`` is handed in.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
-from storage.cold_model import ColdSite
-from storage.ports import FileStore, Stores
+from storage.backup.ports import BackupStores
+from storage.cold.ports import ColdStores
+from storage.core.ports import FileStore
+from storage.core.tiers import ColdSite
 from storage.testing.catalogue import MemoryCatalogue
 from storage.testing.cold import MemoryCold
 from storage.testing.control import MemoryControl, MemoryVerdicts
-from storage.testing.database import Database, MemoryJobs, MemoryRuns, MemoryUploads
+from storage.testing.database import (
+    Database,
+    MemoryAudit,
+    MemoryJobs,
+    MemoryProvenBackups,
+    MemoryReferences,
+    MemoryRuns,
+    MemoryUploads,
+)
 from storage.testing.files import MemoryFiles
 from storage.testing.mover import MemoryMover
 from storage.testing.objects import MemoryObjects
@@ -23,6 +34,10 @@ from storage.testing.tombstones import MemoryTombstones
 from storage.testing.traffic import Traffic
 
 __all__ = [
+    "MemoryStores",
+    "MemoryProvenBackups",
+    "MemoryReferences",
+    "MemoryAudit",
     "Database",
     "MemoryCatalogue",
     "MemoryCold",
@@ -41,6 +56,11 @@ __all__ = [
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class MemoryStores(BackupStores, ColdStores):
+    """The stores of every capability, in memory."""
+
+
 def memory_stores(
     files: FileStore | None,
     now: Callable[[], datetime],
@@ -48,7 +68,7 @@ def memory_stores(
     objects: MemoryObjects | None = None,
     plans: MemoryObjects | None = None,
     database: Database | None = None,
-) -> Stores:
+) -> MemoryStores:
     """An installation in memory, set up and adopted: its identity is on record.
 
     Without ``files`` the temp folder is in memory too; tests that need the kernel hand in a real one.
@@ -56,7 +76,7 @@ def memory_stores(
     objects, database = objects or MemoryObjects(now), database or Database(now)
     objects.adopt(f"memory-{database.identity}")
     database.control["identity"] = f"{objects.identity()} {database.identity}"
-    return Stores(
+    return MemoryStores(
         objects=objects,
         plans=plans or MemoryObjects(now, bucket="maintenance"),
         vault=MemoryObjects(now, bucket="backups"),
@@ -65,6 +85,9 @@ def memory_stores(
         jobs=MemoryJobs(database),
         files=files or MemoryFiles(now),
         runs=MemoryRuns(database),
+        audit=MemoryAudit(database),
+        references=MemoryReferences(database),
+        proven=MemoryProvenBackups(database),
         control=MemoryControl(database),
         tombstones=MemoryTombstones(database),
         verdicts=MemoryVerdicts(database),

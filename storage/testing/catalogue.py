@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from storage.backup_model import Backup, BackupId, BackupKind, BackupState
+from storage.backup.model import Backup, BackupId, BackupKind, BackupState
 from storage.testing.database import Database
 
 

@@ -6,16 +6,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from storage.cold_model import Memory, Saving, SavingsLine, Tier, TierState
-from storage.cold_ports import Group
-from storage.model import JobId, Totals
+from storage.cold.model import Memory, Saving, SavingsLine, TierState
+from storage.cold.ports import Group
+from storage.core.model import JobId, Totals
+from storage.core.tiers import Tier
 from storage.testing.database import Database
 
 BYTES = ("compress", "decompress")
 
 
 class MemoryCold:
-    """A :class:`storage.cold_ports.ColdLog` in memory. ``ledger`` and ``memories`` are open to tests."""
+    """A :class:`storage.cold.ports.ColdLog` in memory. ``ledger`` and ``memories`` are open to tests."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from storage.capabilities import Capabilities
-from storage.model import JobId
-from storage.records import PAUSED_BY_RESTORE, Ruling, Verdict
+from storage.core.capabilities import Capabilities
+from storage.core.model import JobId
+from storage.core.records import PAUSED_BY_RESTORE, Ruling, Verdict
 from storage.testing.database import Database, Judged
 
 

@@ -11,11 +11,11 @@ from datetime import datetime
 from threading import RLock
 from typing import Any
 
-from storage.backup_model import Backup, BackupId
-from storage.capabilities import Capabilities
-from storage.errors import JobBusy, LockLost, NoSuchRun, PlanChanged
-from storage.model import UNENDED, Job, JobId, ObjectKey, Outcome, Run, Tombstone, Totals, UploadInfo
-from storage.records import Verdict
+from storage.backup.model import Backup, BackupId
+from storage.core.capabilities import Capabilities
+from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanChanged
+from storage.core.model import UNENDED, Job, JobId, ObjectKey, Outcome, Run, Tombstone, Totals, UploadInfo
+from storage.core.records import Verdict
 from storage.testing.traffic import Traffic
 
 OUTPUTS = (
@@ -139,22 +139,55 @@ class MemoryJobs:
                     turned.add(job.id)
         return turned
 
-    def referenced(self, keys: Sequence[str]) -> set[str]:
-        self._db.traffic("jobs.referenced")
-        with self._db.lock:
-            rows = [
-                columns
-                for id, columns in self._db.columns.items()
-                if self._db.jobs[id].status != "cleaned_up"
-            ]
-        named = {row[column] for row in rows for column in OUTPUTS if row.get(column)}
-        return named & set(keys)
-
     def _rows(self, wanted: Callable[[Job], bool]) -> list[Job]:
         self._db.traffic("jobs.list")
         with self._db.lock:
             found = [job for job in self._db.jobs.values() if wanted(job)]
         return sorted(found, key=lambda job: (job.updated_at, job.id))
+
+
+class MemoryReferences:
+    """A References in memory: what the rows of jobs that are not cleaned up name as outputs."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def of(self, keys: Sequence[str]) -> dict[str, str]:
+        self._db.traffic("references.of")
+        with self._db.lock:
+            rows = {
+                id: columns
+                for id, columns in self._db.columns.items()
+                if self._db.jobs[id].status != "cleaned_up"
+            }
+        named = {row[column]: id for id, row in rows.items() for column in OUTPUTS if row.get(column)}
+        return {key: f"job {named[key]}" for key in keys if key in named}
+
+
+class MemoryAudit:
+    """An AuditLog in memory."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def record(self, event: str, run_id: str, detail: Mapping[str, Any]) -> None:
+        with self._db.lock:
+            self._db.audit.append((event, run_id, dict(detail)))
+
+
+class MemoryProvenBackups:
+    """A ProvenBackups in memory: what the catalogue of the same database says."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def newest(self) -> datetime | None:
+        proven = [
+            one
+            for one in self._db.backups.values()
+            if one.kind == "database" and one.state == "proven" and one.proven_at
+        ]
+        return max((one.taken_at for one in proven), default=None)
 
 
 class MemoryRuns:
@@ -190,7 +223,7 @@ class MemoryRuns:
             if run.plan_sha256 != sha256 or run.state == "refused":
                 raise PlanChanged(run.plan_uri or run_id, run.plan_sha256, sha256)
             self._db.runs[run_id] = replace(run, approved_sha256=sha256, approved_by=by)
-            self.audit("approve", run_id, {"sha256": sha256, "by": by})
+            self._db.audit.append(("approve", run_id, {"sha256": sha256, "by": by}))
 
     @contextmanager
     def lock(self, job: str, *, shared: bool = False) -> Iterator[Callable[[], None]]:
@@ -240,10 +273,6 @@ class MemoryRuns:
         found = Counter((o.status, o.detail) for o in self._outcomes(run_id) if o.status != "done")
         rows = [(status, detail, count) for (status, detail), count in found.items()]
         return sorted(rows, key=lambda row: (-row[2], *row[:2]))
-
-    def audit(self, event: str, run_id: str, detail: Mapping[str, Any]) -> None:
-        with self._db.lock:
-            self._db.audit.append((event, run_id, dict(detail)))
 
     def _outcomes(self, run_id: str) -> list[Outcome]:
         with self._db.lock:

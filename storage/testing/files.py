@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
-from storage.errors import FileGone, FileInTheWay, TempFolderUnsafe
-from storage.model import CONDEMNED, LocalFile
+from storage.core.errors import FileGone, FileInTheWay, TempFolderUnsafe
+from storage.core.model import CONDEMNED, LocalFile
 
 
 class MemoryFiles:

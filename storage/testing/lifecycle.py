@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Literal
 from xml.sax.saxutils import escape
 
-from storage.errors import StoreRefused
+from storage.core.errors import StoreRefused
+from storage.core.model import BucketName
 from storage.lifecycle.document import Node, read
 from storage.lifecycle.ports import Version
-from storage.model import BucketName
 from storage.testing.traffic import Traffic
 
 Dialect = Literal["minio", "ministack", "exact"]

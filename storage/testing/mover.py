@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from storage.cold_model import ARCHIVED, TIER_TAG, Details
-from storage.errors import ObjectMissing, PreconditionFailed, StoreRefused
-from storage.model import ObjectInfo, ObjectKey
+from storage.cold.model import Details
+from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused
+from storage.core.model import ObjectInfo, ObjectKey
+from storage.core.tiers import ARCHIVED, TIER_TAG
 from storage.testing.objects import MemoryObjects
 
 MOST_TAGS = 10
 
 
 class MemoryMover:
-    """A :class:`storage.cold_ports.Mover` on a bucket in memory.
+    """A :class:`storage.cold.ports.Mover` on a bucket in memory.
 
     ``classes`` are those that the store keeps; with ``ignores_classes`` it takes any and keeps STANDARD.
     ``moves`` are the rules of the bucket, tag value to remote tier; what is tagged arrives when it was

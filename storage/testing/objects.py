@@ -14,11 +14,12 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, BinaryIO, cast
 
-from storage.backup_model import Attributes, Document
-from storage.errors import ObjectMissing, PreconditionFailed, StoreRefused
-from storage.model import (
+from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused
+from storage.core.model import (
+    Attributes,
     BucketName,
     DeleteTarget,
+    Document,
     Failure,
     ObjectInfo,
     ObjectKey,

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import BinaryIO
 
-from storage.backup_model import Attributes
-from storage.cold_model import TIER_TAG, Details
-from storage.errors import ObjectMissing, PreconditionFailed, StoreRefused
-from storage.model import ObjectInfo, ObjectKey
+from storage.cold.model import Details
+from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused
+from storage.core.model import Attributes, ObjectInfo, ObjectKey
+from storage.core.tiers import TIER_TAG
 from storage.testing.objects import MemoryObjects, _Version
 from storage.testing.writer import MemoryWriter
 
@@ -19,7 +19,7 @@ PIECE = 1 << 16
 
 
 class MemoryRewriter:
-    """A :class:`storage.cold_ports.Rewriter` on a bucket in memory.
+    """A :class:`storage.cold.ports.Rewriter` on a bucket in memory.
 
     ``loses``: of so many replacements to come the answer is lost, and asked again they meet themselves.
     ``barred`` maps a key to why nothing may take its object's place; ``refused`` one to why its bytes cannot

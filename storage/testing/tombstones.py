@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import cast
 
-from storage.model import JobId, Tombstone, TombstoneState, Totals
+from storage.core.model import JobId, Tombstone, TombstoneState, Totals
 from storage.testing.database import Database
 
 OPEN = ("condemned", "reaping")

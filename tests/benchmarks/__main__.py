@@ -21,7 +21,7 @@ from rich.table import Table
 
 from devstack import objectstore
 from devstack.errors import DevstackError
-from storage.errors import StorageError
+from storage.core.errors import StorageError
 from tests.benchmarks import backup_rows, backups, cold, race
 from tests.benchmarks.ground import Ground, ground
 from tests.benchmarks.race import Contestant, Cost, Missing, Unfit, python

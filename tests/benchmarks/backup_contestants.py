@@ -10,10 +10,11 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from storage.backup.connect import open_context
 from tests.benchmarks.contestants import Work, main, settings
 
 if TYPE_CHECKING:
-    from storage.backups.site import Site
+    from storage.backup.context import Site
 
 LARGEST = 1 << 16  # bytes of a file that ours may write
 
@@ -46,12 +47,11 @@ def _site() -> Site:
     """The site with its connections open. No file grows from now on, under no name and on no disk."""
     import resource
 
-    from storage import connect
-    from storage.model import ObjectKey
+    from storage.core.model import ObjectKey
 
     stack = ExitStack()
     atexit.register(stack.close)
-    site = stack.enter_context(connect.site(settings()))
+    site = stack.enter_context(open_context(settings()))
     site.stores.vault.head(ObjectKey("warm"))
     site.stores.vault.boto  # type: ignore[attr-defined] # noqa: B018 - so that its import is no part of the work
     site.stores.catalogue.all("database")
@@ -61,7 +61,7 @@ def _site() -> Site:
 
 def whole() -> Work:
     """Ours, with the hash of every table's content, the roles, the manifest and the catalogue."""
-    from storage.backups.database import backup_database
+    from storage.backup.database import backup_database
 
     site = _site()
 
@@ -73,16 +73,17 @@ def whole() -> Work:
 
 def pipeline() -> Work:
     """Ours without that: one dump, packed, hashed and uploaded as it is made."""
-    from storage.backups.sealing import seal
-    from storage.backups.site import part
-    from storage.stores import pg_content, pg_dump
+    from storage.backup.context import part
+    from storage.backup.encryption import seal
+    from storage.backup.postgres import dump as pg_dump
+    from storage.backup.postgres import fingerprint
 
     site = _site()
 
     def work() -> int:
         url, id = site.settings.database_url, site.new_id()
         with (
-            pg_content.snapshot(url) as (snapshot, first, _),
+            fingerprint.snapshot(url) as (snapshot, first, _),
             part(site, "database", id, "dump", first.bytes) as writer,
             pg_dump.dump(url, first.major, snapshot) as stream,
         ):

@@ -18,9 +18,9 @@ from minio.deleteobjects import DeleteObject
 from rich.console import Console
 from rich.table import Table
 
-from storage.backups.metadata import backup_minio_metadata
-from storage.backups.site import Site
-from storage.stores.s3_writer import PARALLEL, PART
+from storage.backup.context import Site
+from storage.backup.metadata import backup_minio_metadata
+from storage.stores.s3.writer import PARALLEL, PART
 from storage.testing import MemoryObjects, memory_stores
 from tests.benchmarks import race
 from tests.benchmarks.backup_rows import KINDS, MB, grow, size

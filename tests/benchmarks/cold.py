@@ -17,7 +17,7 @@ from typing import get_args
 from rich.console import Console
 from rich.table import Table
 
-from storage.cold.pretest import WHOLE
+from storage.cold.compressibility import WHOLE
 from tests.benchmarks import cold_ground, race
 from tests.benchmarks.backups import met
 from tests.benchmarks.cold_contestants import PREFIX, READ

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from storage.installation import open_installation
 from tests.benchmarks import contestants
 from tests.benchmarks.contestants import Work, main, settings
 
@@ -100,14 +101,14 @@ def documents() -> Work:
 
 def engine() -> Work:
     """The maintenance job cold_storage: plan, apply, verify and record."""
-    from storage import catalog, connect
-    from storage.clock import utcnow
-    from storage.engine.apply import apply
+    from storage import catalog
+    from storage.core.clock import utcnow
     from storage.engine.sweep import plan
+    from tests.support.runs import apply
 
     stack = ExitStack()
     atexit.register(stack.close)
-    stores = stack.enter_context(connect.stores(settings()))
+    stores = stack.enter_context(open_installation(settings()))
     stores.objects.boto  # type: ignore[attr-defined] # noqa: B018 - so that its import is no part of the work
 
     def work() -> int:

@@ -14,7 +14,7 @@ import zstandard
 from minio.commonconfig import CopySource
 from minio.deleteobjects import DeleteObject
 
-from storage import commands
+from storage.cli.installation import probe_now
 from tests.benchmarks import cold_mix
 from tests.benchmarks.cold_mix import Thing
 from tests.benchmarks.ground import FILLERS, Ground
@@ -31,7 +31,7 @@ SELECT unnest(%s), 'completed', now() - interval '100 days', now() - interval '1
 def fill(on: Ground) -> list[Thing]:
     """The originals in a bucket of their own, the rows of their jobs, and what the store is able to do."""
     on.minio.make_bucket(ORIGINALS)
-    commands.probe_now(on.settings)
+    probe_now(on.settings)
     with on.database.connect("bench") as session, session.cursor() as cursor:
         cursor.execute(JOB, [cold_mix.job_ids()])
 

@@ -21,9 +21,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from storage.installation import open_installation
+
 if TYPE_CHECKING:
-    from storage.ports import Stores
-    from storage.settings import Settings
+    from storage.core.ports import Stores
+    from storage.core.settings import Settings
 
 Work = Callable[[], int]
 PREFIX = "temp/"
@@ -38,7 +40,7 @@ def counting_pool() -> Any:
     """The platform's own connection pool, every request counted."""
     import urllib3
 
-    from storage.stores.s3_client import pool
+    from storage.stores.s3.client import pool
 
     counted: urllib3.PoolManager = pool()
     send = counted.urlopen
@@ -54,15 +56,15 @@ def counting_pool() -> Any:
 
 def settings() -> Settings:
     """Where everything is."""
-    from storage.settings import Settings
+    from storage.core.settings import Settings
 
     return Settings(**json.loads(os.environ["BENCH_SETTINGS"]))
 
 
 def _bucket() -> Any:
     from storage.connect import endpoint
-    from storage.model import BucketName
-    from storage.stores.s3 import S3Bucket
+    from storage.core.model import BucketName
+    from storage.stores.s3.bucket import S3Bucket
 
     where = settings()
     return S3Bucket(endpoint(where), BucketName(where.bucket), http=counting_pool())
@@ -95,7 +97,7 @@ def _minio() -> tuple[Any, str]:
 
 def list_scan() -> Work:
     """S3Bucket.scan."""
-    from storage.model import Prefix
+    from storage.core.model import Prefix
 
     bucket = _bucket()
     return lambda: sum(1 for _ in bucket.scan(Prefix(PREFIX)))
@@ -112,7 +114,7 @@ def delete_scan() -> Work:
     from concurrent.futures import ThreadPoolExecutor
     from itertools import islice
 
-    from storage.model import DeleteTarget, Prefix
+    from storage.core.model import DeleteTarget, Prefix
 
     bucket = _bucket()
 
@@ -153,13 +155,12 @@ def delete_minio() -> Work:
 
 @contextmanager
 def _opened() -> Iterator[Stores]:
-    from storage import connect
 
     def count(**_: Any) -> None:
         global requests
         requests += 1
 
-    with connect.stores(settings(), http=counting_pool()) as stores:
+    with open_installation(settings(), http=counting_pool()) as stores:
         for bucket in (stores.objects, stores.plans):
             bucket.boto.meta.events.register("before-send", count)  # type: ignore[attr-defined]
         yield stores
@@ -168,9 +169,9 @@ def _opened() -> Iterator[Stores]:
 def _engine(job: str, **params: float) -> Work:
     """Plan, apply and verify by the engine; past its limits the plan is approved by its hash."""
     from storage import catalog, connect  # noqa: F401 - so that its imports are no part of the work
-    from storage.clock import utcnow
-    from storage.engine.apply import apply
+    from storage.core.clock import utcnow
     from storage.engine.sweep import plan
+    from tests.support.runs import apply
 
     def work() -> int:
         with _opened() as stores:

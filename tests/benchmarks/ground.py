@@ -20,9 +20,9 @@ import psutil
 from devstack import objectstore, postgres
 from devstack.stack import server_folder
 from storage import connect
-from storage.settings import Settings
-from storage.stores import pg_programs
-from storage.stores.postgres import connect as connect_engine
+from storage.backup.postgres import programs
+from storage.core.settings import Settings
+from storage.stores.postgres.connection import connect as connect_engine
 from tests.conftest import without_backups
 
 MARKER = ".transcode-flow-temp"
@@ -50,7 +50,7 @@ class Ground:
     @property
     def pg_dump(self) -> str:
         """A shell command that every contestant's dump begins with."""
-        program = pg_programs.client("pg_dump", int(self.database.version.partition(".")[0]))
+        program = programs.client("pg_dump", int(self.database.version.partition(".")[0]))
         return f"'{program}' -d '{self.settings.database_url.replace('+psycopg2', '')}'"
 
     def servers_cpu(self) -> float:

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from storage.clock import utcnow
-from storage.model import BucketName
-from storage.ports import ObjectStore
-from storage.stores.pg_jobs import PostgresJobs
-from storage.stores.pg_runs import PostgresControl, PostgresRuns
-from storage.stores.pg_tombstones import PostgresTombstones, PostgresUploads
-from storage.stores.s3 import S3Bucket
-from storage.stores.s3_client import Endpoint, translated
+from storage.core.clock import utcnow
+from storage.core.model import BucketName
+from storage.core.ports import ObjectStore
+from storage.stores.postgres.jobs import PostgresJobs
+from storage.stores.postgres.runs import PostgresControl, PostgresRuns
+from storage.stores.postgres.tombstones import PostgresTombstones, PostgresUploads
+from storage.stores.s3.bucket import S3Bucket
+from storage.stores.s3.client import Endpoint, translated
 from storage.testing import (
     Database,
     MemoryControl,

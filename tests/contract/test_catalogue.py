@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 import pytest
 
-from storage.backup_model import Backup, BackupId, BackupState
-from storage.clock import utcnow
-from storage.records import Catalogue
-from storage.stores.pg_backups import PostgresCatalogue
+from storage.backup.model import Backup, BackupId, BackupState
+from storage.backup.ports import Catalogue
+from storage.backup.postgres.catalogue import PostgresCatalogue
+from storage.core.clock import utcnow
 from storage.testing import Database, MemoryCatalogue
 
 NOON = datetime(2026, 3, 8, 12, 0, 0, 123456, tzinfo=UTC)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from storage.model import Job, JobId, Tombstone
+from storage.core.model import Job, JobId, Tombstone
 
 T = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = T + timedelta(hours=1)

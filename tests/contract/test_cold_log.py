@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from storage.clock import utcnow
-from storage.cold_model import Memory, Saving
-from storage.cold_ports import ColdLog
-from storage.model import BucketName, JobId, ObjectKey, Totals
-from storage.stores.pg_cold import PostgresCold
-from storage.stores.postgres import Statements
+from storage.cold.model import Memory, Saving
+from storage.cold.ports import ColdLog
+from storage.cold.postgres import PostgresCold
+from storage.core.clock import utcnow
+from storage.core.model import BucketName, JobId, ObjectKey, Totals
+from storage.stores.postgres.connection import Statements
 from storage.testing import Database, MemoryCold
 
 AT = datetime(2026, 3, 8, 2, tzinfo=UTC)

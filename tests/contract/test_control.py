@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from storage.capabilities import Capabilities
+from storage.core.capabilities import Capabilities
 
 
 def test_read_what_was_written(database: Any) -> None:

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from storage.clock import utcnow
-from storage.errors import FileGone, FileInTheWay
-from storage.model import path_bytes
-from storage.ports import FileStore
+from storage.core.clock import utcnow
+from storage.core.errors import FileGone, FileInTheWay
+from storage.core.model import path_bytes
+from storage.core.ports import FileStore
 from storage.stores.files import TempFolder
 from storage.testing import MemoryFiles
 

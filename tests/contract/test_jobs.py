@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from storage.clock import utcnow
-from storage.model import Job, JobId
+from storage.core.clock import utcnow
+from storage.core.model import Job, JobId
 
 T = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

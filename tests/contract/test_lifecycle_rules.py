@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from storage.errors import StoreRefused
+from storage.core.errors import StoreRefused
+from storage.core.model import BucketName
 from storage.lifecycle.document import read
 from storage.lifecycle.plan import digest
 from storage.lifecycle.ports import BucketRules, LeftOut, Version, VersionLog
+from storage.lifecycle.postgres import PostgresVersions
 from storage.lifecycle.readback import compared
-from storage.model import BucketName
-from storage.stores.pg_lifecycle import PostgresVersions
-from storage.stores.s3_client import Endpoint
-from storage.stores.s3_lifecycle import S3Lifecycle
+from storage.lifecycle.s3 import S3Lifecycle
+from storage.stores.s3.client import Endpoint
 from storage.testing.lifecycle import MemoryBucketRules, MemoryVersions
 from tests.conftest import needed
 

@@ -10,15 +10,14 @@ from typing import Any
 
 import pytest
 
-from storage.backup_model import Attributes
-from storage.capabilities import Capabilities
-from storage.cold_model import Details
-from storage.cold_ports import Mover
-from storage.errors import ObjectMissing, PreconditionFailed, StoreRefused
-from storage.model import ObjectKey
-from storage.stores import s3_mover
-from storage.stores.probe import probe
-from storage.stores.s3_mover import S3Mover
+from storage.cold.model import Details
+from storage.cold.ports import Mover
+from storage.cold.s3 import transition
+from storage.cold.s3.transition import S3Mover
+from storage.core.capabilities import Capabilities
+from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused
+from storage.core.model import Attributes, ObjectKey
+from storage.stores.s3.probe import probe
 from storage.testing import MemoryMover
 from tests import tiering
 from tests.contract import conftest as kinds
@@ -204,8 +203,8 @@ def test_a_class_that_the_store_does_not_have_is_refused(mover: Mover, stored: D
 def test_what_is_too_large_for_one_request_is_copied_in_parts(
     mover: Mover, object_store: Any, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_mover, "LARGEST", 6 << 20)
-    monkeypatch.setattr(s3_mover, "PART", 5 << 20)
+    monkeypatch.setattr(transition, "LARGEST", 6 << 20)
+    monkeypatch.setattr(transition, "PART", 5 << 20)
     data = bytes(range(256)) * (size // 256) + b"!" * (size % 256)
     object_store.boto.put_object(
         Bucket=object_store.bucket, Key=KEY, Body=data, Metadata={"a": "b"}, Tagging="t=u", ContentType="a/b"

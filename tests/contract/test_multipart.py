@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from storage.clock import utcnow
-from storage.model import ObjectKey, Prefix
-from storage.ports import ObjectStore
+from storage.core.clock import utcnow
+from storage.core.model import ObjectKey, Prefix
+from storage.core.ports import ObjectStore
 
 MIB = 1 << 20
 Start = Callable[[str, list[bytes]], str]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import StoreRefused
-from storage.model import DeleteTarget, ObjectInfo, ObjectKey, Prefix
-from storage.ports import ObjectStore
+from storage.core.errors import StoreRefused
+from storage.core.model import DeleteTarget, ObjectInfo, ObjectKey, Prefix
+from storage.core.ports import ObjectStore
 
 FOLDER = Prefix("temp/")
 HOSTILE = {

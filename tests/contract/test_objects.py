@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.clock import utcnow
-from storage.errors import ObjectMissing
-from storage.model import DeleteTarget, ObjectKey, Prefix
-from storage.ports import ObjectStore
+from storage.core.clock import utcnow
+from storage.core.errors import ObjectMissing
+from storage.core.model import DeleteTarget, ObjectKey, Prefix
+from storage.core.ports import ObjectStore
 
 TEMP = Prefix("temp/")
 

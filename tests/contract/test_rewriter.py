@@ -10,11 +10,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from storage.backup_model import Attributes
-from storage.cold_ports import Rewriter
-from storage.errors import ObjectMissing, PreconditionFailed
-from storage.model import DeleteTarget, ObjectKey
-from storage.stores.s3_rewriter import S3Rewriter
+from storage.cold.ports import Rewriter
+from storage.cold.s3.replace import S3Rewriter
+from storage.core.errors import ObjectMissing, PreconditionFailed
+from storage.core.model import Attributes, DeleteTarget, ObjectKey
 from storage.testing import MemoryRewriter
 
 KEY = ObjectKey("processed/job-1/transcription/a b+é~.json")

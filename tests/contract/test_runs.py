@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from storage.errors import JobBusy, NoSuchRun, PlanChanged
-from storage.model import Outcome, Run, Totals
+from storage.core.errors import JobBusy, NoSuchRun, PlanChanged
+from storage.core.model import Outcome, Run, Totals
 
 T = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SHA = "ab" * 32
@@ -126,8 +126,8 @@ def test_batch_recorded_twice_counts_once(database: Any) -> None:
 
 def test_audit_takes_any_detail(database: Any) -> None:
     detail = {"planned": 3, "text": "it's é\n", "nested": {"a": [1, None]}}
-    database.runs.audit("apply", "r1", detail)
-    database.runs.audit("undo", "", {})
+    database.audit.record("apply", "r1", detail)
+    database.audit.record("undo", "", {})
     assert database.audited() == [("apply", "r1", detail), ("undo", "", {})]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from storage.model import JobId, Tombstone, Totals
+from storage.core.model import JobId, Tombstone, Totals
 
 T = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = T + timedelta(hours=1)

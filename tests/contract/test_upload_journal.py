@@ -6,8 +6,8 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from storage.clock import utcnow
-from storage.model import ObjectKey
+from storage.core.clock import utcnow
+from storage.core.model import ObjectKey
 
 
 def test_recorded_uploads_are_open_until_closed(database: Any) -> None:

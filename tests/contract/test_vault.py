@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from storage.clock import utcnow
-from storage.errors import ObjectMissing, PreconditionFailed, StorageError
-from storage.model import ObjectKey
-from storage.ports import ObjectStore
-from storage.stores import s3
-from storage.stores.s3 import S3Bucket
-from storage.stores.s3_writer import PARALLEL
+from storage.core.clock import utcnow
+from storage.core.errors import ObjectMissing, PreconditionFailed, StorageError
+from storage.core.model import ObjectKey
+from storage.core.ports import ObjectStore
+from storage.stores.s3 import bucket as s3
+from storage.stores.s3.bucket import S3Bucket
+from storage.stores.s3.writer import PARALLEL
 from storage.testing import Database, MemoryUploads
 
 MIB = 1 << 20

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import Engine, text
 
-from storage.clock import utcnow
-from storage.model import JobId
-from storage.records import Verdict
-from storage.stores.pg_reconcile import PostgresVerdicts
-from storage.stores.pg_runs import PostgresControl
+from storage.core.clock import utcnow
+from storage.core.model import JobId
+from storage.core.records import Verdict
+from storage.stores.postgres.runs import PostgresControl
+from storage.stores.postgres.verdicts import PostgresVerdicts
 from storage.testing import Database, MemoryControl, MemoryVerdicts
 
 FIRST = datetime(2026, 3, 8, 2, tzinfo=UTC)

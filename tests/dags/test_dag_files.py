@@ -67,7 +67,8 @@ def test_a_dag_runs_once_at_a_time_and_never_for_the_past(name: str, dags: dict[
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_hangs_for_ever_and_retries_are_decided_by_the_error(name: str, dags: dict[str, Any]) -> None:
     """A run is over before the next night's; a task is over before its run."""
-    from storage_tasks import ANSWER_WITHIN, RETRIES
+    from storage_airflow.approval import ANSWER_WITHIN
+    from storage_airflow.runtime import RETRIES
 
     dag = dags[name]
     assert ANSWER_WITHIN < dag.dagrun_timeout < timedelta(days=1)
@@ -127,7 +128,7 @@ def test_the_documents_names_are_kept(group: str, dags: dict[str, Any]) -> None:
 @pytest.mark.parametrize("job", catalog.JOBS)
 def test_an_approval_is_a_rejection_unless_somebody_says_otherwise(job: str, dags: dict[str, Any]) -> None:
     """The gate: rejects by default and in time, rejection is red, and apply does not run after red."""
-    from storage_tasks import ANSWER_WITHIN
+    from storage_airflow.approval import ANSWER_WITHIN
 
     dag = next(dag for dag in dags.values() if job in dag.task_group.children)
     act = "begin" if catalog.get(job).steps else "apply"

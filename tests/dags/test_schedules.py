@@ -61,7 +61,7 @@ def core_timetable(cron: str) -> Any:
     """The timetable as the scheduler has it: declared by us, serialised, read back."""
     from airflow.sdk import DAG
     from airflow.serialization.serialized_objects import DagSerialization
-    from storage_tasks import DEFAULTS, schedule
+    from storage_airflow.runtime import DEFAULTS, schedule
 
     with DAG("sample", schedule=schedule("NO_SUCH_VARIABLE", cron), **DEFAULTS) as dag:
         pass

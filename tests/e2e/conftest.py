@@ -14,9 +14,10 @@ from devstack.airflow_api import FINISHED
 from devstack.errors import DevstackError
 from devstack.sample import BackDate, back_date_ministack, generate, load
 from storage import connect
-from storage.backups.database import backup_database
-from storage.backups.prove import prove
-from storage.settings import Settings
+from storage.backup.connect import open_context
+from storage.backup.database import backup_database
+from storage.backup.prove import prove
+from storage.core.settings import Settings
 from tests.conftest import missing
 from tests.e2e.world import World
 
@@ -87,7 +88,7 @@ def fill(running: stack.Stack, up: Callable[[], stack.Stack]) -> stack.Stack:
         running = up()
     settings = Settings.from_env(running.env())
     connect.set_up(settings)
-    with connect.site(settings) as site:
+    with open_context(settings) as site:
         prove(site, backup_database(site).id)  # without which nothing that gives up files would run
     return running
 

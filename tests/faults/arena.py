@@ -11,18 +11,17 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from storage import connect
-from storage.engine.apply import apply
+from storage.core.errors import StorageError
 from storage.engine.job import MaintenanceJob
 from storage.engine.sweep import plan
-from storage.errors import StorageError
-from storage.ports import Stores
-from storage.stores.postgres import connect as connect_engine
+from storage.installation import Installation, open_installation
+from storage.stores.postgres.connection import connect as connect_engine
 from tests.faults.effects import Injector, Kind
 from tests.faults.fork import HUNG, Say, forked
 from tests.faults.ground import Ground, as_of, ground
 from tests.faults.place import Place
 from tests.faults.transports import http_client, watch_boto, watch_files, watch_sql
+from tests.support.runs import apply
 
 ROUND_SECONDS = 20.0
 RECHECK = "start-after="  # the listing page of the second look; the policy's own begins at the start
@@ -63,7 +62,7 @@ class Arena:
     """
 
     ground: Ground
-    stores: Stores
+    stores: Installation
     chance: random.Random
     delays: dict[str, float] = field(default_factory=dict)
     instead: Callable[[Kind, str], None] = lambda kind, what: None
@@ -158,7 +157,7 @@ def _arena(place: Place, seed: int) -> Iterator[Arena]:
         watch_sql(injector, engine)
         watch_files(injector)
         watch_boto(injector)
-        with connect.stores(settings, engine=engine, http=http_client(injector)) as stores:
+        with open_installation(settings, engine=engine, http=http_client(injector)) as stores:
             arena = Arena(here, stores, random.Random(seed))
             injector.observer = arena.observe
             yield arena

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from storage import catalog
-from storage.backups.database import backup_database
-from storage.backups.metadata import backup_minio_metadata
-from storage.backups.prove import prove
-from storage.backups.restore import restore
-from storage.backups.site import Site
-from storage.backups.swap import swap
+from storage.backup.context import Site
+from storage.backup.database import backup_database
+from storage.backup.metadata import backup_minio_metadata
+from storage.backup.postgres import swap as pg_swap
+from storage.backup.prove import prove
+from storage.backup.restore.database import restore
+from storage.backup.restore.swap import swap
 from storage.engine import sweep
-from storage.stores import pg_swap
 from tests.faults import crew, disk, struck
 from tests.faults.crew import Opener, Result
 from tests.faults.effects import MACHINE, MODES, Effect, Fault, Injector, Kind, Mode

@@ -6,11 +6,11 @@ from tests.faults.bugs import Bug
 
 _TESTS = "tests/faults/test_cold_crash_points.py"
 _POINT, _RACE = f"{_TESTS}::test_point", f"{_TESTS}::test_race_of_cold_data"
-_REWRITE, _ACTION = "storage/cold/rewrite.py", "storage/engine/actions/compress.py"
+_REWRITE, _ACTION = "storage/cold/compress.py", "storage/cold/actions/compress.py"
 BUGS = (
     Bug(
         "the compressed form is put whatever is there by then",
-        "storage/stores/s3_rewriter.py",
+        "storage/cold/s3/replace.py",
         'conditions={"IfMatch": seen.info.etag},',
         "conditions={},",
         f"{_RACE}[minio-overwritten just before the write]",
@@ -24,7 +24,7 @@ BUGS = (
     ),
     Bug(
         "what is brought back is put whatever is there by then",
-        "storage/stores/s3_mover.py",
+        "storage/cold/s3/transition.py",
         'done = {"MultipartUpload": {"Parts": parts}, "IfMatch": seen.info.etag}',
         'done = {"MultipartUpload": {"Parts": parts}}',
         f"{_RACE}[minio-overwritten just before it is back]",
@@ -54,7 +54,7 @@ BUGS = (
     ),
     Bug(
         "two at once look into the ledger before either has entered",
-        "storage/stores/pg_cold.py",
+        "storage/cold/postgres.py",
         '            self._sql.rows_in(session, "alone_in_the_ledger", bucket=self._bucket)\n',
         "",
         "tests/contract/test_cold_log.py::test_two_at_once_enter_the_same_once",
@@ -68,7 +68,7 @@ BUGS = (
     ),
     Bug(
         "a small form that a killed night left is too small to be looked at",
-        "storage/policies/cold.py",
+        "storage/cold/policy.py",
         " and not _begun(item):",
         ":",
         f"{_POINT}[written-minio]",
@@ -89,7 +89,7 @@ BUGS = (
     ),
     Bug(
         "that an original is being put back is not noted before",
-        "storage/cold/uncompress.py",
+        "storage/cold/decompress.py",
         "lambda seen, coding: noted.append(_note_begun(stores, seen, coding))",
         "lambda seen, coding: None",
         f"{_POINT}[restored-minio]",
@@ -103,14 +103,14 @@ BUGS = (
     ),
     Bug(
         "moved though it could not be compressed before",
-        "storage/engine/actions/transition.py",
+        "storage/cold/actions/transition.py",
         "elif action.compress_first and not (",
         "elif action.compress_first and action is None and not (",
         "tests/unit/test_after_a_fault.py::test_what_could_not_be_compressed_tonight_is_not_moved_tonight",
     ),
     Bug(
         "an object that somebody deleted fails the check of the night",
-        "storage/engine/actions/transition.py",
+        "storage/cold/actions/transition.py",
         "            return True  # deleted since",
         "            return False",
         "tests/unit/test_tiering.py::test_an_object_that_goes_meanwhile_is_no_failure",

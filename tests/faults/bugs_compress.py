@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults.bugs import Bug
 
 _COLD, _UNIT = "storage/cold", "tests/unit"
-_ACTION, _FAKE = "storage/engine/actions/compress.py", "storage/testing/rewriter.py"
+_ACTION, _FAKE = "storage/cold/actions/compress.py", "storage/testing/rewriter.py"
 _ERRS = f"{_UNIT}/test_erring_compressors.py::test_a_compressor_that_takes_other_bytes_is_caught"
 _LIES = f"{_UNIT}/test_reading.py::test_metadata_that_lies_is_found_out"
 
@@ -82,7 +82,7 @@ BUGS = (
     ),
     Bug(
         "headers are forgotten",
-        "storage/backup_model.py",
+        "storage/backup/model.py",
         "return replace(self, content_encoding=content_encoding, metadata=metadata)",
         "return Attributes(self.content_type, content_encoding, metadata)",
         f"{_UNIT}/test_rewrite.py::test_an_object_shrinks_and_reads_as_before",

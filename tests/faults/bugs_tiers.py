@@ -6,9 +6,9 @@ from tests.faults.bugs import Bug
 
 _UNIT, _TIERING = "tests/unit/test_tiering.py", "storage/cold/tiering.py"
 _WAY, _BACK = "tests/unit/test_tiers_on_their_way.py", "tests/unit/test_returning.py"
-_LOG, _RETURNING = "storage/cold/tier_log.py", "storage/cold/returning.py"
+_LOG, _RETURNING = "storage/cold/journal.py", "storage/cold/restore.py"
 _CONTRACT, _MOVER = "tests/contract/test_mover.py", "storage/testing/mover.py"
-_S3 = "storage/stores/s3_mover.py"
+_S3 = "storage/cold/s3/transition.py"
 BUGS = (
     Bug(
         "an object is moved whatever it has become",
@@ -112,7 +112,7 @@ BUGS = (
     ),
     Bug(
         "a pinned job's objects are moved",
-        "storage/engine/actions/transition.py",
+        "storage/cold/actions/transition.py",
         "elif pinned:",
         "elif pinned and not action.owner:",
         f"{_UNIT}::test_what_is_needed_again_stays",

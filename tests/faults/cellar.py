@@ -21,16 +21,17 @@ from minio.commonconfig import CopySource
 
 from devstack.objectstore import ObjectStore
 from devstack.postgres import Postgres
-from storage import commands, connect
-from storage.backup_model import Attributes
-from storage.clock import utcnow
-from storage.cold import reading
-from storage.cold_model import TIER_TAG, Details, Memory, coding_of, without_coding
-from storage.errors import StorageError
+from storage import connect
+from storage.cli.installation import probe_now
+from storage.cold import decompressing_reader
+from storage.cold.model import Details, Memory, coding_of, without_coding
+from storage.core.clock import utcnow
+from storage.core.errors import StorageError
+from storage.core.model import Attributes, ObjectKey
+from storage.core.tiers import TIER_TAG
+from storage.installation import Installation
 from storage.lifecycle.document import read as rules_of
-from storage.model import ObjectKey
-from storage.ports import Stores
-from storage.stores.s3_lifecycle import S3Lifecycle
+from storage.lifecycle.s3 import S3Lifecycle
 from tests import tiering
 from tests.faults.ground import Ground, ground
 from tests.faults.place import Place, make_place, servers
@@ -105,7 +106,7 @@ class Cellar:
     rules: tuple[bytes, ...] = ()
 
     @property
-    def stores(self) -> Stores:
+    def stores(self) -> Installation:
         return self.ground.stores
 
     @property
@@ -209,7 +210,7 @@ class Cellar:
     def wrong(self, key: ObjectKey) -> Iterator[str]:
         """What of it is not as its owner wrote it."""
         try:
-            data = b"".join(reading.read(self.stores.rewriter, key))
+            data = b"".join(decompressing_reader.read(self.stores.rewriter, key))
         except StorageError as error:
             yield f"{key} cannot be read: {error}"
             return
@@ -281,7 +282,7 @@ def make_cellar(store: ObjectStore, database: Postgres, home: Path, number: int 
     settings, kind = make_place(store, database, home, number)
     tiers = "cold=COLD" if kind == "minio" else "cold=GLACIER_IR"
     settings = replace(settings, cold_rules=RULES, tiers=tiers)
-    commands.probe_now(settings)
+    probe_now(settings)
     return settings, kind
 
 

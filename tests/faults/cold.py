@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from storage.errors import ActionsFailed
+from storage.core.errors import ActionsFailed
 from tests.faults import crew, struck
 from tests.faults.cellar import Cellar, open_cellar
 from tests.faults.cold_acts import Act, At

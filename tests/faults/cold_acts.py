@@ -7,31 +7,32 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from storage import commands_cold, connect
-from storage.clock import utcnow
-from storage.cold import returning, tiering
-from storage.cold.tier_log import memory_of
-from storage.cold_model import Saving, class_of, coding_of
-from storage.engine.apply import apply
+from storage import connect
+from storage.cli import cold as commands_cold
+from storage.cold import restore, tiering
+from storage.cold.journal import memory_of
+from storage.cold.model import Saving, class_of, coding_of
+from storage.cold.policy import ColdObjects
+from storage.cold.s3.replace import S3Rewriter
+from storage.core.clock import utcnow
+from storage.core.errors import ActionsFailed
+from storage.core.model import JobId, ObjectKey
 from storage.engine.job import MaintenanceJob
 from storage.engine.sweep import plan
-from storage.errors import ActionsFailed
+from storage.installation import Installation
 from storage.lifecycle import apply as lifecycle_apply
 from storage.lifecycle.apply import Lifecycle
 from storage.lifecycle.document import read
-from storage.model import JobId, ObjectKey
-from storage.policies.cold import ColdObjects
-from storage.ports import Stores
-from storage.stores.pg_lifecycle import PostgresVersions
-from storage.stores.postgres import connect as connect_engine
-from storage.stores.s3 import S3Bucket
-from storage.stores.s3_lifecycle import S3Lifecycle
-from storage.stores.s3_rewriter import S3Rewriter
+from storage.lifecycle.postgres import PostgresVersions
+from storage.lifecycle.s3 import S3Lifecycle
+from storage.stores.postgres.connection import connect as connect_engine
+from storage.stores.s3.bucket import S3Bucket
 from tests import tiering as remote
 from tests.faults.cellar import JOB, Cellar, Thing
 from tests.faults.effects import Injector
 from tests.faults.scenarios import job
 from tests.faults.transports import http_client, watch_sql
+from tests.support.runs import apply
 
 SMALLEST_PART = 5 << 20  # bytes; S3 takes no smaller one but the last
 
@@ -40,7 +41,7 @@ SMALLEST_PART = 5 << 20  # bytes; S3 takes no smaller one but the last
 class At:
     """Where an act is done: in a child, with watched stores, as the run of that name."""
 
-    stores: Stores
+    stores: Installation
     injector: Injector
     cellar: Cellar
     run: str
@@ -196,7 +197,7 @@ def taken(cellar: Cellar) -> None:
 # --- by hand ---------------------------------------------------------------------------------------
 def bring_back(at: At) -> None:
     """As ``storage tier restore``."""
-    done = [found for _, found in returning.bring_back(list(at.cellar.things), at.stores, at.run)]
+    done = [found for _, found in restore.bring_back(list(at.cellar.things), at.stores, at.run)]
     if failed := [one.detail for one in done if one.status == "failed"]:
         raise ActionsFailed(len(failed), len(done), failed[0])
 
@@ -245,7 +246,8 @@ def lifecycle(at: At) -> None:
     engine = connect_engine(settings.database_url)
     watch_sql(at.injector, engine)
     rules = S3Lifecycle(connect.endpoint(settings), at.stores.objects.bucket, http=http_client(at.injector))
-    site = Lifecycle(stores=at.stores, rules=rules, versions=PostgresVersions(engine, rules.bucket))
+    versions = PostgresVersions(engine, rules.bucket)
+    site = Lifecycle(stores=at.stores, tiers=settings.cold_site, rules=rules, versions=versions)
     lifecycle_apply.apply(site, lifecycle_apply.plan(site), "the campaign")
     engine.dispose()
 

@@ -16,18 +16,19 @@ import urllib3
 import zstandard
 
 from storage import connect
-from storage.clock import utcnow
-from storage.cold import reading, returning, tiering
-from storage.cold_model import TIER_TAG
-from storage.engine.apply import apply
+from storage.cold import decompressing_reader, restore, tiering
+from storage.core.clock import utcnow
+from storage.core.errors import JobBusy, ObjectMissing
+from storage.core.model import ObjectKey
+from storage.core.tiers import TIER_TAG
 from storage.engine.sweep import plan
-from storage.errors import JobBusy, ObjectMissing
-from storage.model import ObjectKey
+from storage.installation import open_installation
 from tests.faults.arena import Arena, Race, Report
 from tests.faults.cellar import DRESSED, FILM, LARGE, TEXT, Cellar, Thing
 from tests.faults.cold_acts import job_of as job
 from tests.faults.cold_acts import send
 from tests.faults.cold_table import ACTS
+from tests.support.runs import apply
 
 DELAY = 0.03  # seconds, before each request that changes an object
 WRITES = {"PUT BUCKET/processed": 2 * DELAY}
@@ -44,7 +45,7 @@ def _write(arena: Arena, key: str, data: bytes) -> None:
 
 
 def _reads(cellar: Cellar, key: ObjectKey) -> bytes:
-    return b"".join(reading.read(cellar.stores.rewriter, key))
+    return b"".join(decompressing_reader.read(cellar.stores.rewriter, key))
 
 
 # --- overwritten -----------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ def overwritten_just_before_it_is_back(arena: Arena, report: Report, number: int
     cellar, new = _laid(arena, TEXT), f"new {number}\n".encode() * 300
     send(cellar)
     _written_first(arena, f"POST BUCKET/{TEXT.key}?uploadId", TEXT.key, new)
-    [(_, found)] = returning.bring_back([TEXT.key], arena.stores, f"round{number}")
+    [(_, found)] = restore.bring_back([TEXT.key], arena.stores, f"round{number}")
     report.won += found.status == "failed"
     report.violations += _only_new(cellar, TEXT.key, new)
 
@@ -156,7 +157,9 @@ def streamed_while_replaced(arena: Arena, report: Report, number: int) -> None:
     got: dict[str, bytes] = {}
 
     def by_the_read_api() -> None:
-        got["the read API"] = b"".join(map(_slowly, reading.read(cellar.stores.rewriter, LONG.key)))
+        got["the read API"] = b"".join(
+            map(_slowly, decompressing_reader.read(cellar.stores.rewriter, LONG.key))
+        )
 
     def by_a_link() -> None:
         encoding, got["a link"] = _fetched(arena, cellar)
@@ -210,7 +213,7 @@ def two_nights(steps: tuple[str, ...], act: str) -> Race:
 
 def _twin(arena: Arena, steps: tuple[str, ...], name: str, wait: float) -> None:
     time.sleep(wait)
-    with connect.stores(arena.ground.settings) as stores:
+    with open_installation(arena.ground.settings) as stores:
         run = plan(job(*steps), stores, utcnow(), run_id=f"cold_storage-{name}")
         for _ in range(TURNS):
             try:

@@ -17,9 +17,9 @@ from botocore.exceptions import ClientError
 from sqlalchemy.engine import make_url
 
 from storage import connect
-from storage.clock import utcnow
-from storage.ports import Stores
-from storage.settings import Settings
+from storage.core.clock import utcnow
+from storage.core.settings import Settings
+from storage.installation import Installation, open_installation
 
 AHEAD = timedelta(seconds=50)  # as-of lies so far ahead: a thing made now is as old as that
 OLD = timedelta(seconds=30)  # and older than this, so it goes; what is dated an hour ahead is young
@@ -83,7 +83,7 @@ class Ground:
     kind: str
     boto: Any
     database: Any
-    stores: Stores
+    stores: Installation
     uploads: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -229,5 +229,5 @@ def ground(settings: Settings, kind: str) -> Iterator[Ground]:
         database = psycopg2.connect(**url)
         database.autocommit = True
         stack.callback(database.close)
-        stores = stack.enter_context(connect.stores(settings))
+        stores = stack.enter_context(open_installation(settings))
         yield Ground(settings, kind, boto, database, stores)

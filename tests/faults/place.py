@@ -12,7 +12,7 @@ from pathlib import Path
 from devstack import minio_build, objectstore, postgres
 from devstack.stack import server_folder
 from storage import connect
-from storage.settings import Settings
+from storage.core.settings import Settings
 from tests.conftest import new_place, without_backups
 
 Place = tuple[Settings, str]  # and the kind of its object store

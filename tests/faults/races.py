@@ -14,13 +14,13 @@ import psycopg2
 from sqlalchemy.engine import make_url
 
 from storage import connect
-from storage.engine.apply import apply
+from storage.cleanup.temp import TempFiles, TempObjects
+from storage.core.errors import JobBusy
 from storage.engine.undo import undo
-from storage.errors import JobBusy
-from storage.policies.temp import TempFiles, TempObjects
 from tests.faults.arena import RECHECK, Arena, Race, Report
 from tests.faults.ground import OLD, Ground, Row, World, body
 from tests.faults.scenarios import DAY, FAILED, TEMP_FILES, job
+from tests.support.runs import apply
 
 DELAY = 0.03  # seconds, before each second look
 _FAILED = World(

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from storage import catalog
-from storage.engine.apply import apply
+from storage.cleanup.temp import EndedTempFiles, EndedTempObjects, TempFiles, TempObjects
+from storage.cleanup.uploads import OrphanUploads, StaleUploads
 from storage.engine.job import MaintenanceJob
+from storage.engine.policy import Policy
 from storage.engine.sweep import plan
 from storage.engine.undo import undo
-from storage.policies.base import Policy
-from storage.policies.temp import EndedTempFiles, EndedTempObjects, TempFiles, TempObjects
-from storage.policies.uploads import OrphanUploads, StaleUploads
-from storage.ports import Stores
+from storage.installation import Installation
 from tests.faults.ground import OLD, Ground, Row, World, as_of
+from tests.support.runs import apply
 
 DAY = timedelta(days=1)
-Act = Callable[[Stores, str], None]
+Act = Callable[[Installation, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ def job(name: str, policy: Callable[[], Policy] | None = None) -> MaintenanceJob
 def runs(one: MaintenanceJob) -> Act:
     """Plan and apply under a given run id, as Airflow's tasks do: repeated, the plan is found, not made."""
 
-    def act(stores: Stores, run_id: str) -> None:
+    def act(stores: Installation, run_id: str) -> None:
         planned = plan(one, stores, as_of(), run_id=f"{one.name}-{run_id}")
         apply(planned.id, stores)
 
@@ -139,7 +139,7 @@ def _condemn_two(ground: Ground) -> None:
         act(ground.stores, "setup")
 
 
-def _undo(stores: Stores, run_id: str) -> None:
+def _undo(stores: Installation, run_id: str) -> None:
     for name in ("cleanup_failed_jobs-setup", "cleanup_temp_files-setup"):
         undo(name, stores)
 

@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from storage import connect
-from storage.errors import JobBusy, StorageError
-from storage.ports import Stores
-from storage.settings import Settings
-from storage.stores.postgres import connect as connect_engine
+from storage.core.errors import JobBusy, StorageError
+from storage.core.settings import Settings
+from storage.installation import Installation, open_installation
+from storage.stores.postgres.connection import connect as connect_engine
 from tests.faults.effects import Around, Effect, Fault, Injector, nothing
 from tests.faults.fork import HUNG, Say, forked
 from tests.faults.transports import http_client, hurry, watch_boto, watch_sql
@@ -74,13 +73,13 @@ def _ended(does: Does, injector: Injector) -> tuple[str, bool]:
 
 
 @contextmanager
-def watched(injector: Injector, settings: Settings) -> Iterator[Stores]:
+def watched(injector: Injector, settings: Settings) -> Iterator[Installation]:
     """The product's stores, each request, statement and commit of theirs an effect."""
     hurry()
     watch_boto(injector)
     engine = connect_engine(settings.database_url)
     watch_sql(injector, engine)
-    with connect.stores(settings, engine=engine, http=http_client(injector)) as stores:
+    with open_installation(settings, engine=engine, http=http_client(injector)) as stores:
         yield stores
 
 

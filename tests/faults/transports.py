@@ -24,21 +24,15 @@ from botocore.exceptions import ConnectionClosedError
 from botocore.httpsession import URLLib3Session
 from sqlalchemy import Engine, event
 
-from storage.backups import restore as restoring
-from storage.backups import swap as swapping
+from storage.backup.postgres import amcheck, copy_rows, dump, fingerprint, temporary_server
+from storage.backup.postgres import child_process as programs
+from storage.backup.postgres import swap as pg_swap
+from storage.backup.restore import database as restoring
+from storage.backup.restore import swap as swapping
 from storage.engine import plan
-from storage.stores import child as programs
-from storage.stores import (
-    files,
-    pg_carry,
-    pg_content,
-    pg_dump,
-    pg_proof,
-    pg_scratch,
-    pg_swap,
-    s3_client,
-)
-from storage.stores.postgres import connect as connect_engine
+from storage.stores import files
+from storage.stores.postgres.connection import connect as connect_engine
+from storage.stores.s3 import client as s3_client
 from tests.faults.effects import Injector, Kind, Mode, Wrapped
 
 SLOW_DOWN = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>injected</Message></Error>'
@@ -146,18 +140,18 @@ def watch_programs(injector: Injector) -> None:
         _watch_commit(injector, engine)
         return engine
 
-    for module in (pg_dump, pg_scratch, pg_proof):
+    for module in (dump, temporary_server, amcheck):
         module.spawn = spawned  # type: ignore[attr-defined]
-    for module in (pg_content, pg_proof, pg_carry, pg_swap, restoring, swapping):
+    for module in (fingerprint, amcheck, copy_rows, pg_swap, restoring, swapping):
         module.connect = opened  # type: ignore[attr-defined]
-    session = pg_scratch._session
+    session = temporary_server._session
 
     def watched(url: str) -> Any:
         made = session(url)
         made.cursor_factory = watched_cursor
         return made
 
-    pg_scratch._session = watched
+    temporary_server._session = watched
 
 
 class _Cursor(psycopg2.extensions.cursor):

@@ -6,13 +6,13 @@ import io
 from contextlib import suppress
 
 from storage import connect
-from storage.engine.apply import apply
-from storage.errors import ActionsFailed
-from storage.stores.probe import probe
+from storage.core.errors import ActionsFailed
+from storage.stores.s3.probe import probe
 from tests.faults.arena import Arena, Report
 from tests.faults.effects import Kind
 from tests.faults.ground import World
 from tests.faults.races import TEMP, TEMP_JOB
+from tests.support.runs import apply
 
 NEW = b"written between the second look and the delete"
 

@@ -18,15 +18,16 @@ from sqlalchemy.engine import make_url
 
 from devstack.objectstore import ObjectStore
 from storage import connect
-from storage.backup_model import Backup, BackupId
-from storage.backups import fetch
-from storage.backups import manifest as manifests
-from storage.backups.database import backup_database
-from storage.backups.prove import prove
-from storage.backups.site import Site
-from storage.engine import guard
-from storage.errors import StorageError
-from storage.settings import Settings
+from storage.backup import download
+from storage.backup import manifest as manifests
+from storage.backup.connect import backup_bucket, open_context
+from storage.backup.context import Site
+from storage.backup.database import backup_database
+from storage.backup.model import Backup, BackupId
+from storage.backup.prove import prove
+from storage.core.errors import StorageError
+from storage.core.settings import Settings
+from storage.installation import open_installation
 from tests.faults.machine import Machine, machine
 from tests.faults.place import make_place
 
@@ -68,7 +69,7 @@ class Yard:
     # --- laying --------------------------------------------------------------------------------
     def found(self) -> None:
         """Make what every trial begins with: rows, documents, and one proven backup."""
-        with connect.site(self.settings) as site:
+        with open_context(self.settings) as site:
             self._rows(site)
             self.old = tuple(_aged(site, prove(site, backup_database(site).id)) for _ in range(4))[:2]
             for _ in range(2):
@@ -99,8 +100,8 @@ class Yard:
             words = (sql.Identifier(one) for one in (self.live, self.template, owner))
             cursor.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(*words))
             cursor.execute("CHECKPOINT")  # else, measured on 15, a crash sets the copied sequences back
-        with connect.stores(self.settings) as stores:
-            stores.control.write("identity", guard.identity(stores))  # a copy is another database
+        with open_installation(self.settings) as stores:
+            stores.control.write("identity", stores.identity())  # a copy is another database
         bucket = self.settings.backup_bucket
         there = set(self.stored())
         for key in there - self.objects.keys():
@@ -145,13 +146,13 @@ class Yard:
 
     def always(self) -> Iterator[str]:
         """Violations of what holds at every instant, however a run is interrupted."""
-        vault = connect.vault(self.settings)
+        vault = backup_bucket(self.settings)
         rows = self.catalogue()
         for key in [key for key in self.stored() if key.endswith("/manifest.json")]:
             id = BackupId(key.split("/")[1])
             try:
                 manifest, sha256 = manifests.read(id, vault)
-                fetch.verify(manifest, vault)
+                download.verify(manifest, vault)
             except StorageError as error:
                 yield f"a manifest without its data: {key}: {error}"
                 continue

@@ -9,12 +9,13 @@ from datetime import timedelta
 import pytest
 
 from devstack.objectstore import ObjectStore
-from storage import commands, connect
-from storage.clock import utcnow
+from storage import connect
+from storage.cli.installation import probe_now
+from storage.core.clock import utcnow
+from storage.core.model import BucketName
+from storage.installation import Installation, open_installation
 from storage.lifecycle.document import read
-from storage.model import BucketName
-from storage.ports import Stores
-from storage.stores.s3_lifecycle import S3Lifecycle
+from storage.lifecycle.s3 import S3Lifecycle
 from tests.conftest import Place
 from tests.integration.operators import OPERATORS
 from tests.integration.person import Person, environment
@@ -39,7 +40,7 @@ def storage(person: Person, place: Place) -> Person:
 def filled(place: Place, add_job: Callable[..., None]) -> Place:
     """A completed job's objects, with all that an object can carry; the endpoint was probed."""
     fill(place, add_job)
-    commands.probe_now(place.settings)
+    probe_now(place.settings)
     return place
 
 
@@ -51,11 +52,11 @@ def remote(filled: Place, cold_store: ObjectStore) -> Place:
 
 
 @pytest.fixture
-def stores(place: Place, add_job: Callable[..., None]) -> Iterator[Stores]:
+def stores(place: Place, add_job: Callable[..., None]) -> Iterator[Installation]:
     """The place, probed, with one completed job."""
     add_job(JOB, "completed", utcnow() - timedelta(days=200))
-    commands.probe_now(place.settings)
-    with connect.stores(place.settings) as opened:
+    probe_now(place.settings)
+    with open_installation(place.settings) as opened:
         yield opened
 
 

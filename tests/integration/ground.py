@@ -16,11 +16,12 @@ from sqlalchemy.engine import make_url
 
 from devstack.postgres import Postgres
 from storage import connect
-from storage.backup_model import BackupId
-from storage.backups import fetch
-from storage.backups import manifest as manifests
-from storage.backups.site import Site, as_recorded
-from storage.settings import Settings
+from storage.backup import download
+from storage.backup import manifest as manifests
+from storage.backup.context import Site, as_recorded
+from storage.backup.model import BackupId
+from storage.core.settings import Settings
+from storage.installation import open_installation
 from tests.conftest import PASSWORD, Place
 
 NOON = datetime(2026, 3, 8, 12, tzinfo=UTC)
@@ -28,7 +29,7 @@ NOON = datetime(2026, 3, 8, 12, tzinfo=UTC)
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Site]:
-    with connect.stores(settings) as stores:
+    with open_installation(settings) as stores:
         yield Site(stores=stores, settings=settings)
 
 
@@ -162,4 +163,4 @@ def verified(site: Site, id: BackupId) -> None:
     """What ``storage backup verify`` does."""
     manifest, sha256 = manifests.read(id, site.stores.vault)
     as_recorded(site, id, sha256)
-    fetch.verify(manifest, site.stores.vault)
+    download.verify(manifest, site.stores.vault)

@@ -14,10 +14,11 @@ from sqlalchemy.engine import make_url
 
 from devstack.postgres import Postgres
 from storage import connect
-from storage.backups.database import backup_database
-from storage.backups.site import Site
-from storage.backups.swap import Swapped, swap
-from storage.stores import pg_scratch
+from storage.backup.context import Site
+from storage.backup.database import backup_database
+from storage.backup.postgres import temporary_server
+from storage.backup.restore.swap import Swapped, swap
+from storage.installation import open_installation
 from tests.conftest import PASSWORD, Place
 
 ROLE = "keeper"
@@ -30,7 +31,7 @@ def live(site: Site) -> str:
 
 
 def beside(site: Site, name: str) -> str:
-    return pg_scratch.beside(site.settings.database_url, name)
+    return temporary_server.beside(site.settings.database_url, name)
 
 
 def swapped(site: Site) -> Swapped:
@@ -83,7 +84,7 @@ def site_of(place: Place, url: str) -> Iterator[Site]:
     connect.set_up(settings, adopt=True)
     add_jobs(url, "key-a", 3)
     add_jobs(url, "key-b", 2)
-    with connect.stores(settings) as stores:
+    with open_installation(settings) as stores:
         yield Site(stores=stores, settings=settings)
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import psycopg2.extensions
 
-from storage import connect
-from storage.backup_model import BackupId
-from storage.backups.swap import swap
-from storage.settings import Settings
+from storage.backup.connect import open_context
+from storage.backup.model import BackupId
+from storage.backup.restore.swap import swap
+from storage.core.settings import Settings
 
 CALLS = {"execute", "copy_expert", "commit"}
 STAGES = ("_prepare", "liken", "exchange", "_bring_stragglers")
@@ -47,7 +47,7 @@ def _stage(frame: FrameType | None) -> str:
 
 def main(backup: str, name: str, point: str) -> None:
     counter = Counter(int(point))
-    with connect.site(Settings.from_env(os.environ)) as site:
+    with open_context(Settings.from_env(os.environ)) as site:
         sys.setprofile(counter)
         swap(site, BackupId(backup), typed=name, by="a person")
         sys.setprofile(None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from storage.lifecycle.document import OURS, read
-from storage.stores.s3_lifecycle import S3Lifecycle
+from storage.lifecycle.s3 import S3Lifecycle
 from tests.integration.person import Answer, Person
 
 ABORT, TIER, TEMP, FAILED = (

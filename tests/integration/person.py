@@ -17,13 +17,14 @@ import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import text
 
-from storage import __main__, catalog, connect
-from storage.clock import utcnow
+from storage import __main__, catalog
+from storage.core.clock import utcnow
+from storage.core.model import Run
+from storage.core.ports import Stores
+from storage.core.settings import Settings
 from storage.engine import sweep
-from storage.model import Run
-from storage.ports import Stores
-from storage.settings import Settings
-from storage.stores.postgres import connect as connect_engine
+from storage.installation import open_installation
+from storage.stores.postgres.connection import connect as connect_engine
 from tests.conftest import Place
 
 ROOT = Path(__file__).parents[2]
@@ -149,7 +150,7 @@ def put_if_taken(place: Place, key: str) -> bool:
 @contextmanager
 def ahead(place: Place) -> Iterator[tuple[Stores, datetime]]:
     """The stores, and an as-of by which what was made just now is old enough."""
-    with connect.stores(place.settings) as stores:
+    with open_installation(place.settings) as stores:
         yield stores, utcnow() + AHEAD
 
 

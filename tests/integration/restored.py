@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine
 
 from devstack.postgres import Postgres
-from storage.backups.site import Site
+from storage.backup.context import Site
 
 Keep = Callable[[], str]
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)

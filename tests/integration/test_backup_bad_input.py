@@ -16,13 +16,14 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from devstack.postgres import Postgres
-from storage.backup_errors import DumpFailed, EmptyDatabase, NoPostgresProgram, NoSuchBackup
-from storage.backup_model import BackupId
-from storage.backups.database import backup_database
-from storage.backups.prove import prove
-from storage.backups.site import Site
-from storage.errors import AccessDenied, BucketMissing, ConfigError, StorageError, Unreachable
-from storage.stores import pg_programs, s3
+from storage.backup.context import Site
+from storage.backup.database import backup_database
+from storage.backup.errors import DumpFailed, EmptyDatabase, NoPostgresProgram, NoSuchBackup
+from storage.backup.model import BackupId
+from storage.backup.postgres import programs
+from storage.backup.prove import prove
+from storage.core.errors import AccessDenied, BucketMissing, ConfigError, StorageError, Unreachable
+from storage.stores.s3 import bucket as s3
 from tests.conftest import Place
 from tests.integration.ground import Bucket, database, execute, fill, opened, session
 
@@ -62,8 +63,8 @@ def nothing_left(site: Site, place: Place, why: str) -> None:
 
 
 def test_no_programs_at_all(site: Site, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pg_programs, "PLACES", ())
-    monkeypatch.setattr(pg_programs, "_wheel", list)
+    monkeypatch.setattr(programs, "PLACES", ())
+    monkeypatch.setattr(programs, "_wheel", list)
     monkeypatch.setenv("PATH", os.devnull)
     monkeypatch.delenv("PG_BINDIR", raising=False)
     error = fails(

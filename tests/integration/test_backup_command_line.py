@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from devstack.postgres import Postgres
-from storage.backups.site import Site
+from storage.backup.context import Site
 from tests.conftest import Place
 from tests.integration.keeper import (
     ONE_STORE,

@@ -10,15 +10,15 @@ from typing import Any
 import pyrage
 import pytest
 
-from storage import connect
-from storage.backup_errors import BackupDamaged, NoSuchBackup
-from storage.backup_model import BackupId, Manifest
-from storage.backups import manifest as manifests
-from storage.backups.database import backup_database
-from storage.backups.prove import prove
-from storage.backups.rebuild import of_bucket
-from storage.backups.site import Site
-from storage.stores import s3
+from storage.backup import manifest as manifests
+from storage.backup.context import Site
+from storage.backup.database import backup_database
+from storage.backup.errors import BackupDamaged, NoSuchBackup
+from storage.backup.model import BackupId, Manifest
+from storage.backup.prove import prove
+from storage.backup.rebuild import of_bucket
+from storage.installation import open_installation
+from storage.stores.s3 import bucket as s3
 from tests.conftest import Place
 from tests.integration.ground import NOON, Bucket, fill, opened, sealed_to, verified
 
@@ -209,7 +209,7 @@ def test_a_certificate_counts_for_its_own_manifest_only(site: Site, bucket: Buck
 
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
 def test_two_backups_of_the_same_second_do_not_collide(place: Place) -> None:
-    with connect.stores(place.settings, clock=lambda: NOON) as stores:
+    with open_installation(place.settings, clock=lambda: NOON) as stores:
         site = Site(stores=stores, settings=place.settings)
         taken = [backup_database(site) for _ in range(3)]
         assert len({one.id for one in taken}) == 3

@@ -14,13 +14,13 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from storage import connect
-from storage.backup_errors import BackupDamaged
-from storage.backups import manifest as manifests
-from storage.backups.database import backup_database
-from storage.backups.prove import prove
-from storage.backups.site import Site
-from storage.errors import JobBusy
+from storage.backup import manifest as manifests
+from storage.backup.context import Site
+from storage.backup.database import backup_database
+from storage.backup.errors import BackupDamaged
+from storage.backup.prove import prove
+from storage.core.errors import JobBusy
+from storage.installation import open_installation
 from tests.conftest import Place
 from tests.integration.ground import Bucket, execute, fill, session
 from tests.integration.person import ROOT, bare, environment
@@ -43,7 +43,7 @@ def peak():
 
 settings = Settings.from_env(os.environ)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))  # no file of it or its programs may grow
-with connect.stores(settings) as stores:
+with open_installation(settings) as stores:
     stores.vault.head("warm"), stores.vault.boto, stores.catalogue.all()
     before = peak()
     taken = backup_database(Site(stores=stores, settings=settings))
@@ -53,7 +53,7 @@ with connect.stores(settings) as stores:
 
 @pytest.fixture
 def site(place: Place) -> Iterator[Site]:
-    with connect.stores(place.settings) as stores:
+    with open_installation(place.settings) as stores:
         yield Site(stores=stores, settings=place.settings)
 
 

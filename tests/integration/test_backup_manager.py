@@ -11,10 +11,10 @@ from psycopg2 import sql
 from sqlalchemy.engine import make_url
 
 from devstack.postgres import Postgres
-from storage import connect
 from storage.backup import BackupManager
-from storage.backup_errors import NoSuchBackup
-from storage.errors import InvalidName
+from storage.backup.errors import NoSuchBackup
+from storage.core.errors import InvalidName
+from storage.installation import open_installation
 from tests.conftest import Place
 
 
@@ -76,5 +76,5 @@ def test_old_backups_go_by_the_rule(manager: BackupManager, place: Place) -> Non
         manager.backup_database()
     told = manager.cleanup_old_backups(days=30)
     assert told["done"] == 0
-    with connect.stores(place.settings) as stores:
+    with open_installation(place.settings) as stores:
         assert [one.state for one in stores.catalogue.all()] == ["proven", "proven"]

@@ -13,21 +13,21 @@ from typing import Any
 import pyrage
 import pytest
 
-from storage import connect
-from storage.backup_errors import BackupDamaged, ListingDeviates, NoKey, NotProven
-from storage.backup_model import Attributes, Backup, Manifest
-from storage.backups import manifest as manifests
-from storage.backups.documents import documents, put_back
-from storage.backups.fetch import pour
-from storage.backups.metadata import MOST, backup_minio_metadata
-from storage.backups.prove import prove
-from storage.backups.sealing import seal
-from storage.backups.site import Site
-from storage.clock import utcnow
-from storage.errors import StoreRefused
-from storage.model import JobId, ObjectKey
-from storage.stores.s3 import IDENTITY
-from storage.stores.s3_config import NAMES
+from storage.backup import manifest as manifests
+from storage.backup.context import Site
+from storage.backup.documents import documents, put_back
+from storage.backup.download import pour
+from storage.backup.encryption import seal
+from storage.backup.errors import BackupDamaged, ListingDeviates, NoKey, NotProven
+from storage.backup.metadata import MOST, backup_minio_metadata
+from storage.backup.model import Backup, Manifest
+from storage.backup.prove import prove
+from storage.core.clock import utcnow
+from storage.core.errors import StoreRefused
+from storage.core.model import Attributes, JobId, ObjectKey
+from storage.installation import open_installation
+from storage.stores.s3.bucket import IDENTITY
+from storage.stores.s3.config import NAMES
 from tests.conftest import Place
 from tests.integration.person import put_if_taken
 
@@ -52,7 +52,7 @@ HOSTILE = (
 
 @pytest.fixture
 def site(place: Place) -> Iterator[Site]:
-    with connect.stores(place.settings) as stores:
+    with open_installation(place.settings) as stores:
         yield Site(stores=stores, settings=place.settings)
 
 

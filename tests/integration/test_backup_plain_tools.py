@@ -16,12 +16,13 @@ from sqlalchemy.engine import make_url
 from devstack.errors import ProgramMissing
 from devstack.minio_build import cache_folder, find_go
 from devstack.postgres import Postgres
-from storage.backup_model import DatabaseFacts
-from storage.backups import manifest as manifests
-from storage.backups.database import backup_database
-from storage.backups.prove import differences
-from storage.backups.site import Site
-from storage.stores import pg_content, pg_programs
+from storage.backup import manifest as manifests
+from storage.backup.context import Site
+from storage.backup.database import backup_database
+from storage.backup.model import DatabaseFacts
+from storage.backup.postgres import fingerprint
+from storage.backup.postgres import programs as pg_programs
+from storage.backup.prove import differences
 from tests.conftest import Place, missing
 from tests.integration.ground import Bucket, database, execute, opened
 
@@ -135,7 +136,7 @@ def test_restored_as_a_stream(site: Site, desk: Desk, postgres_server: Postgres)
     assert desk.does(CHECK) == "dump.zst.age: OK\n"
     with database(postgres_server, "plain_stream") as url:
         desk.does(IN_ONE.replace("NEW", "plain_stream"))
-        assert differences(facts_of(site), pg_content.facts(url)) == []
+        assert differences(facts_of(site), fingerprint.facts(url)) == []
     roles = desk.does(ROLES)
     assert "CREATE ROLE maintainer" in roles
     assert "PASSWORD" not in roles
@@ -145,7 +146,7 @@ def test_restored_by_two_workers_from_a_file(site: Site, desk: Desk, postgres_se
     with database(postgres_server, "plain_file") as url:
         for command in LARGE:
             desk.does(command.replace("NEW", "plain_file"))
-        assert differences(facts_of(site), pg_content.facts(url)) == []
+        assert differences(facts_of(site), fingerprint.facts(url)) == []
 
 
 def test_the_tools_refuse_what_is_damaged(desk: Desk, postgres_server: Postgres) -> None:
@@ -156,4 +157,4 @@ def test_the_tools_refuse_what_is_damaged(desk: Desk, postgres_server: Postgres)
             (desk.folder / "dump.zst.age").write_bytes(broken)
             assert desk.run(CHECK).returncode
             assert desk.run(IN_ONE.replace("NEW", "plain_damaged")).returncode
-        assert pg_content.facts(url).tables == ()
+        assert fingerprint.facts(url).tables == ()

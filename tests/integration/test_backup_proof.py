@@ -13,14 +13,15 @@ import pyrage
 import pytest
 
 from devstack.postgres import Postgres
-from storage.backup_errors import BackupDamaged, NoKey, NotProven
-from storage.backup_model import Backup
-from storage.backups import manifest as manifests
-from storage.backups.database import backup_database
-from storage.backups.prove import prove
-from storage.backups.sealing import seal, unseal
-from storage.backups.site import Site
-from storage.stores import pg_content, pg_dump
+from storage.backup import manifest as manifests
+from storage.backup.context import Site
+from storage.backup.database import backup_database
+from storage.backup.encryption import seal, unseal
+from storage.backup.errors import BackupDamaged, NoKey, NotProven
+from storage.backup.model import Backup
+from storage.backup.postgres import dump as pg_dump
+from storage.backup.postgres import fingerprint
+from storage.backup.prove import prove
 from tests.conftest import Place
 from tests.integration.ground import Bucket, database, execute, opened, role, sealed_to, verified
 
@@ -35,7 +36,7 @@ def bucket(place: Place) -> Bucket:
 def sealed_dump(url: str) -> bytes:
     """A dump of the database as it is now, as a part holds it."""
     out = io.BytesIO()
-    with pg_content.snapshot(url) as (name, first, _), pg_dump.dump(url, first.major, name) as stream:
+    with fingerprint.snapshot(url) as (name, first, _), pg_dump.dump(url, first.major, name) as stream:
         seal(stream, out)
     return out.getvalue()
 

@@ -14,13 +14,14 @@ import pytest
 from devstack import postgres as servers
 from devstack.postgres import Postgres
 from devstack.stack import server_folder
-from storage.backup_errors import BackupDamaged, NoPostgresProgram
-from storage.backup_model import Backup, DatabaseFacts
-from storage.backups import manifest as manifests
-from storage.backups.database import backup_database
-from storage.backups.prove import prove
-from storage.backups.site import Site
-from storage.stores import pg_programs, pg_scratch
+from storage.backup import manifest as manifests
+from storage.backup.context import Site
+from storage.backup.database import backup_database
+from storage.backup.errors import BackupDamaged, NoPostgresProgram
+from storage.backup.model import Backup, DatabaseFacts
+from storage.backup.postgres import programs as pg_programs
+from storage.backup.postgres import temporary_server
+from storage.backup.prove import prove
 from tests.conftest import PASSWORD, Place
 from tests.integration.ground import Bucket, database, execute, role, site_on
 
@@ -191,11 +192,11 @@ def test_proof_beside_the_database_leaves_nothing(place: Place, postgres_server:
         site_on(replace(place, settings=settings), url) as site,
     ):
         execute(url, made)
-        execute(url, f"CREATE DATABASE {pg_scratch.scratch_name(url, 'old')}")
-        assert pg_scratch.leftovers(url) == [pg_scratch.scratch_name(url, "old")]
+        execute(url, f"CREATE DATABASE {temporary_server.scratch_name(url, 'old')}")
+        assert temporary_server.leftovers(url) == [temporary_server.scratch_name(url, "old")]
         _, proven = taken_and_proven(site)
         assert proven.certificate["restored_on"] == "a scratch database beside the pipeline's"
-        assert pg_scratch.leftovers(url) == []
+        assert temporary_server.leftovers(url) == []
 
 
 def test_a_throw_away_server_needs_its_programs(

@@ -13,15 +13,17 @@ import pytest
 from minio import MinioAdmin
 from minio.credentials import StaticProvider
 
-from storage import catalog, connect
-from storage.backup_errors import BackupDamaged
-from storage.backups import manifest as manifests
-from storage.backups.database import backup_database
-from storage.backups.prove import prove
+from storage import catalog
+from storage.backup import manifest as manifests
+from storage.backup.connect import backup_endpoint, open_context
+from storage.backup.database import backup_database
+from storage.backup.errors import BackupDamaged
+from storage.backup.prove import prove
+from storage.core.errors import AccessDenied
+from storage.core.model import DeleteTarget, ObjectKey
+from storage.core.settings import Settings
 from storage.engine import sweep
-from storage.errors import AccessDenied
-from storage.model import DeleteTarget, ObjectKey
-from storage.settings import Settings
+from storage.installation import open_installation
 from tests.conftest import Place
 
 POLICIES = Path(__file__).resolve().parents[2] / "docs" / "policies"
@@ -57,7 +59,7 @@ def keys(place: Place, tmp_path: Path) -> Iterator[Keys]:
 @ON_MINIO
 def test_the_writer_takes_and_proves_and_cannot_delete(place: Place, keys: Keys) -> None:
     settings = keys("backup-writer")
-    with connect.site(settings) as site:
+    with open_context(settings) as site:
         id = prove(site, backup_database(site).id).id
         key = ObjectKey(f"database/{id}/manifest.json")
         seen = site.stores.vault.head(key)
@@ -71,12 +73,12 @@ def test_the_writer_takes_and_proves_and_cannot_delete(place: Place, keys: Keys)
 
 @ON_MINIO
 def test_the_pruner_prunes_and_cannot_write(place: Place, keys: Keys) -> None:
-    with connect.site(place.settings) as site:
+    with open_context(place.settings) as site:
         all_of_them = [prove(site, backup_database(site).id) for _ in range(5)]
         for number, backup in enumerate(all_of_them[:2]):
             long_ago = backup.taken_at - timedelta(days=200, hours=number)
             site.stores.catalogue.save(replace(backup, taken_at=long_ago))
-    with connect.stores(keys("backup-pruner")) as stores:
+    with open_installation(keys("backup-pruner")) as stores:
         done = sweep.run(catalog.get("cleanup_old_backups"), stores, stores.clock())
         assert done.done.count == 1
         with pytest.raises(AccessDenied):
@@ -89,11 +91,11 @@ def test_an_overwritten_backup_is_found_and_its_old_version_is_there(place: Plac
     bucket = place.settings.backup_bucket
     place.boto.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     settings = keys("backup-writer")
-    with connect.site(settings) as site:
+    with open_context(settings) as site:
         id = prove(site, backup_database(site).id).id
         key = f"database/{id}/dump.zst"
         good = place.boto.get_object(Bucket=bucket, Key=key)
-        thief = connect.backup_endpoint(settings).boto()
+        thief = backup_endpoint(settings).boto()
         thief.put_object(Bucket=bucket, Key=key, Body=b"ransom")
         with pytest.raises(BackupDamaged, match="bytes, not"):
             prove(site, id)

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from storage import catalog, connect
-from storage.clock import utcnow
-from storage.errors import BucketMissing, InvalidName
-from storage.model import BucketName, Prefix
-from storage.stores.s3 import S3Bucket
+from storage.core.clock import utcnow
+from storage.core.errors import BucketMissing, InvalidName
+from storage.core.model import BucketName, Prefix
+from storage.stores.s3.bucket import S3Bucket
 from tests.conftest import Place, replace
 from tests.integration.person import (
     Answer,

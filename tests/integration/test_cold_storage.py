@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 
 from devstack.objectstore import ObjectStore
-from storage import catalog, commands, connect
-from storage.clock import utcnow
-from storage.cold import reading
+from storage import catalog
+from storage.cli.installation import probe_now
+from storage.cold import decompressing_reader
+from storage.core.clock import utcnow
+from storage.core.model import ObjectKey, Run
+from storage.core.settings import Settings
 from storage.engine import sweep
-from storage.model import ObjectKey, Run
-from storage.settings import Settings
+from storage.installation import open_installation
 from tests.conftest import Place
 from tests.integration.person import Person, environment
 from tests.tiering import held_by, install
@@ -53,7 +55,7 @@ class Night:
         return self.place.settings
 
     def run(self, **params: Any) -> Run:
-        with connect.stores(self.settings) as stores:
+        with open_installation(self.settings) as stores:
             return sweep.run(catalog.get("cold_storage"), stores, utcnow(), params)
 
     def listed(self) -> dict[str, tuple[int, str]]:
@@ -64,9 +66,11 @@ class Night:
 
     def originals(self) -> dict[str, str]:
         """SHA-256 of what the read API hands out for each key."""
-        with connect.stores(self.settings) as stores:
+        with open_installation(self.settings) as stores:
             return {
-                key: hashlib.sha256(b"".join(reading.read(stores.rewriter, ObjectKey(key)))).hexdigest()
+                key: hashlib.sha256(
+                    b"".join(decompressing_reader.read(stores.rewriter, ObjectKey(key)))
+                ).hexdigest()
                 for key in self.listed()
                 if key.startswith("processed/")
             }
@@ -86,7 +90,7 @@ def night(place: Place, request: pytest.FixtureRequest, add_job: Any) -> Night:
         second = request.getfixturevalue("cold_store")
         settings = replace(settings, tiers="cold=COLD")
         install(place.boto, settings.bucket)
-    commands.probe_now(settings)
+    probe_now(settings)
     return Night(replace(place, settings=settings), second)
 
 
@@ -108,7 +112,7 @@ def test_the_ledger_is_the_difference_of_two_listings(night: Night) -> None:
     before = night.listed()
     night.run()
     after = night.listed()
-    with connect.stores(night.settings) as stores:
+    with open_installation(night.settings) as stores:
         lines = {line.group: line for line in stores.cold.savings("class")}
         (by_key,) = [line for line in stores.cold.savings("api_key") if line.objects]
     difference = sum(before[key][0] - after[key][0] for key in before)
@@ -127,7 +131,7 @@ def test_the_second_night_has_nothing_to_do(night: Night) -> None:
     assert (again.planned.count, again.state) == (0, "verified")
     key = "processed/old/raw/video_original.mp4"
     night.place.put(key, SEED.randbytes(310_000))
-    with connect.stores(night.settings) as stores:
+    with open_installation(night.settings) as stores:
         planned = sweep.plan(catalog.get("cold_storage"), stores, utcnow())
     assert planned.planned.count == 2, "compress (to find that it does not shrink) and move"
 
@@ -148,7 +152,7 @@ def test_a_store_without_tiers_says_so_and_still_compresses(night: Night) -> Non
     done = night.run()
     assert (done.done.count, done.skipped.count) == (3, 2), "two are found not to shrink"
     assert {kind for _, kind in night.listed().values()} == {"STANDARD"}
-    with connect.stores(night.settings) as stores:
+    with open_installation(night.settings) as stores:
         told = sweep.explain([catalog.get("cold_storage")], stores, utcnow(), "old")
         reasons = {decided.reason for _, decided in told}
     assert any("no rule of the bucket moves there what is tagged tier=cold" in why for why in reasons)

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Engine
 
 from storage import catalog
-from storage.clock import utcnow
-from storage.stores.pg_runs import PostgresRuns
+from storage.core.clock import utcnow
+from storage.stores.postgres.runs import PostgresRuns
 from tests.conftest import Place
 from tests.integration.person import (
     Person,

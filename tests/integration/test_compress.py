@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from storage import connect
-from storage.clock import utcnow
-from storage.cold import codecs, rewrite
-from storage.cold_errors import CompressorErred
-from storage.cold_model import CODECS, CodecName
-from storage.model import Outcome
-from storage.ports import Stores
-from storage.stores.s3_rewriter import S3Rewriter
+from storage.cold import codecs
+from storage.cold import compress as rewrite
+from storage.cold.errors import CompressorErred
+from storage.cold.s3.replace import S3Rewriter
+from storage.core.clock import utcnow
+from storage.core.model import Outcome
+from storage.core.tiers import CODECS, CodecName
+from storage.installation import Installation, open_installation
 from tests.conftest import Place
 from tests.integration.transcript import JOB, KEY, SMALL, TEXT, action, apply, original, put
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.server
 
 
 @contextmanager
-def asked(stores: Stores) -> Iterator[Counter[str]]:
+def asked(stores: Installation) -> Iterator[Counter[str]]:
     """The requests for KEY that go over the wire meanwhile, by method; and the bytes it is read by."""
     count = Counter[str]()
     boto, http = stores.objects.boto, stores.objects._minio._http  # type: ignore[attr-defined]
@@ -62,7 +62,7 @@ def asked(stores: Stores) -> Iterator[Counter[str]]:
 
 
 # --- what is asked for --------------------------------------------------------------------------------
-def test_a_small_object_costs_three_requests(place: Place, stores: Stores) -> None:
+def test_a_small_object_costs_three_requests(place: Place, stores: Installation) -> None:
     one = action(stores, put(place, SMALL), SMALL)
     with asked(stores) as count:
         assert apply(stores, one) == [Outcome("done", bytes=len(SMALL))]
@@ -73,7 +73,7 @@ def test_a_small_object_costs_three_requests(place: Place, stores: Stores) -> No
     assert one.holds(stores)
 
 
-def test_media_are_read_by_three_samples_only(place: Place, stores: Stores) -> None:
+def test_media_are_read_by_three_samples_only(place: Place, stores: Installation) -> None:
     one = action(stores, put(place, NOISE), NOISE)
     with asked(stores) as count:
         assert apply(stores, one)[0].status == "skipped"
@@ -85,7 +85,7 @@ def test_media_are_read_by_three_samples_only(place: Place, stores: Stores) -> N
 # --- what stays, and what is entered ------------------------------------------------------------------
 @pytest.mark.parametrize("codec", CODECS)
 def test_everything_it_carries_stays_and_the_ledger_is_what_listings_show(
-    place: Place, stores: Stores, codec: CodecName
+    place: Place, stores: Installation, codec: CodecName
 ) -> None:
     words = {
         "ContentType": "application/json",
@@ -117,7 +117,7 @@ def test_a_version_left_behind_is_counted(place: Place, add_job: Callable[..., N
         Bucket=place.settings.bucket, VersioningConfiguration={"Status": "Enabled"}
     )
     add_job(JOB, "completed", utcnow() - timedelta(days=200))
-    with connect.stores(place.settings) as stores:
+    with open_installation(place.settings) as stores:
         apply(stores, action(stores, put(place, TEXT), TEXT))
         [line] = stores.cold.savings("class")
     pages = place.boto.get_paginator("list_object_versions").paginate(
@@ -133,16 +133,16 @@ def test_what_is_under_legal_hold_stays(place: Place) -> None:
     held = replace(place.settings, bucket=bucket)
     place.boto.put_object(Bucket=bucket, Key=KEY, Body=SMALL)
     place.boto.put_object_legal_hold(Bucket=bucket, Key=KEY, LegalHold={"Status": "ON"})
-    with connect.stores(held) as stores:
+    with open_installation(held) as stores:
         etag = stores.rewriter.details(KEY).info.etag
         made = rewrite.compress(stores.rewriter, KEY, len(SMALL), etag, "zstd")
     assert (made.status, made.why) == ("skipped", "it is under legal hold")
     place.boto.put_object_legal_hold(Bucket=bucket, Key=KEY, LegalHold={"Status": "OFF"})
-    with connect.stores(held) as stores:
+    with open_installation(held) as stores:
         assert rewrite.compress(stores.rewriter, KEY, len(SMALL), etag, "zstd").status == "done"
 
 
-def test_a_large_form_goes_in_parts_and_nothing_is_left_of_it(place: Place, stores: Stores) -> None:
+def test_a_large_form_goes_in_parts_and_nothing_is_left_of_it(place: Place, stores: Installation) -> None:
     """Parts of 5 MiB, the least that stores take, stand for those of 16 MiB."""
     data = b"".join(random.Random(n).randbytes(600) + bytes(424) for n in range(20 << 10))
     etag = put(place, data)
@@ -168,7 +168,7 @@ class _Blind:
 
 
 # --- others at work -----------------------------------------------------------------------------------
-def test_an_upload_beside_it_always_wins(place: Place, stores: Stores) -> None:
+def test_an_upload_beside_it_always_wins(place: Place, stores: Installation) -> None:
     """Whichever comes first: what is read in the end is the new one."""
     won = Counter[str]()
     for number in range(ROUNDS):
@@ -181,7 +181,7 @@ def test_an_upload_beside_it_always_wins(place: Place, stores: Stores) -> None:
     assert won["done"] + won["overtaken"] == ROUNDS
 
 
-def test_two_nights_at_once_compress_it_once(place: Place, stores: Stores) -> None:
+def test_two_nights_at_once_compress_it_once(place: Place, stores: Installation) -> None:
     for _ in range(ROUNDS):
         etag, found = put(place, TEXT), []
         twins = [
@@ -201,7 +201,7 @@ def test_two_nights_at_once_compress_it_once(place: Place, stores: Stores) -> No
         assert original(stores) == TEXT
 
 
-def test_a_download_under_way_is_whole(place: Place, stores: Stores) -> None:
+def test_a_download_under_way_is_whole(place: Place, stores: Installation) -> None:
     etag = put(place, TEXT)
     with stores.rewriter.open(KEY) as stream:
         first = stream.read(1000)

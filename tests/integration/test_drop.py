@@ -11,8 +11,8 @@ import psycopg2
 import pytest
 
 from devstack.postgres import Postgres
-from storage.backup_errors import RightsMissing
-from storage.stores import pg_scratch
+from storage.backup.errors import RightsMissing
+from storage.backup.postgres import temporary_server
 from tests.integration.keeper import databases, execute, kept_database
 
 # A vacuum that lasts for minutes: it rests after every page.
@@ -55,7 +55,7 @@ def test_autovacuum_is_sent_away(postgres_server: Postgres) -> None:
     with kept_database(postgres_server) as url:
         name = url.rpartition("/")[2]
         with busy_autovacuum(postgres_server, url, name):
-            pg_scratch.drop(pg_scratch.beside(url, "postgres"), name)
+            temporary_server.drop(temporary_server.beside(url, "postgres"), name)
         assert name not in databases(postgres_server)
 
 
@@ -63,7 +63,7 @@ def test_sessions_of_the_role_are_ended(postgres_server: Postgres) -> None:
     with kept_database(postgres_server) as url:
         name = url.rpartition("/")[2]
         session = psycopg2.connect(url.replace("+psycopg2", ""))
-        pg_scratch.drop(pg_scratch.beside(url, "postgres"), name)
+        temporary_server.drop(temporary_server.beside(url, "postgres"), name)
         assert name not in databases(postgres_server)
         with pytest.raises(psycopg2.OperationalError):
             session.cursor().execute("SELECT 1")
@@ -73,7 +73,7 @@ def test_a_session_of_a_superuser_is_in_the_way(postgres_server: Postgres) -> No
     with kept_database(postgres_server) as url:
         name = url.rpartition("/")[2]
         with postgres_server.connect(name), pytest.raises(RightsMissing, match="to terminate"):
-            pg_scratch.drop(pg_scratch.beside(url, "postgres"), name)
+            temporary_server.drop(temporary_server.beside(url, "postgres"), name)
         assert name in databases(postgres_server)
 
 
@@ -85,6 +85,6 @@ def test_a_session_that_goes_by_itself_is_waited_for(postgres_server: Postgres) 
             exporter.enter_context(postgres_server.connect(name))
             leaving = Timer(1, exporter.close)
             leaving.start()
-            pg_scratch.drop(pg_scratch.beside(url, "postgres"), name)
+            temporary_server.drop(temporary_server.beside(url, "postgres"), name)
             leaving.join()
         assert name not in databases(postgres_server)

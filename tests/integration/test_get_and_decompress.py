@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from storage.clock import utcnow
-from storage.cold_model import coding_of
-from storage.ports import Stores
+from storage.cold.model import coding_of
+from storage.core.clock import utcnow
+from storage.installation import Installation
 from tests.conftest import Place
 from tests.integration.person import Person, rows
 from tests.integration.transcript import JOB, KEY, SMALL, TEXT, action, apply, original, put
@@ -17,7 +17,7 @@ from tests.integration.transcript import JOB, KEY, SMALL, TEXT, action, apply, o
 pytestmark = pytest.mark.server
 
 
-def test_get_and_decompress(place: Place, stores: Stores, storage: Person, tmp_path: Path) -> None:
+def test_get_and_decompress(place: Place, stores: Installation, storage: Person, tmp_path: Path) -> None:
     etag = put(place, TEXT)
     apply(stores, action(stores, etag, TEXT))
     file = tmp_path / "out.json"
@@ -46,7 +46,7 @@ def test_get_and_decompress(place: Place, stores: Stores, storage: Person, tmp_p
     assert "Nothing of it is compressed" in storage("decompress", KEY, "--apply").out
 
 
-def test_what_is_typed_wrong(place: Place, stores: Stores, storage: Person, tmp_path: Path) -> None:
+def test_what_is_typed_wrong(place: Place, stores: Installation, storage: Person, tmp_path: Path) -> None:
     put(place, SMALL)
     wrong = {
         ("get", KEY, "--range", "5-1"): (2, "0-499"),
@@ -69,7 +69,7 @@ def test_what_is_typed_wrong(place: Place, stores: Stores, storage: Person, tmp_
 
 
 def test_damage_is_told_and_no_file_made(
-    place: Place, stores: Stores, storage: Person, tmp_path: Path
+    place: Place, stores: Installation, storage: Person, tmp_path: Path
 ) -> None:
     apply(stores, action(stores, put(place, TEXT), TEXT))
     told = place.boto.get_object(Bucket=place.settings.bucket, Key=KEY)
@@ -82,7 +82,7 @@ def test_damage_is_told_and_no_file_made(
     assert storage("decompress", KEY, "--apply").code == 1
 
 
-def test_a_pause_stops_the_way_back(place: Place, stores: Stores, storage: Person) -> None:
+def test_a_pause_stops_the_way_back(place: Place, stores: Installation, storage: Person) -> None:
     apply(stores, action(stores, put(place, TEXT), TEXT))
     assert storage("pause", "--reason", "a test").code == 0
     assert storage("decompress", KEY, "--apply").code == 5

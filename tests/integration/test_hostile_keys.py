@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from storage.clock import utcnow
+from storage.core.clock import utcnow
 from tests.conftest import Place
 from tests.integration.person import Person, keys, put_if_taken, run_ahead
 

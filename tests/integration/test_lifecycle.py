@@ -15,7 +15,7 @@ from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
 from storage import connect
 from storage.lifecycle import configure_lifecycle_policies
 from storage.lifecycle.document import OURS
-from storage.stores.s3_lifecycle import S3Lifecycle
+from storage.lifecycle.s3 import S3Lifecycle
 from tests.conftest import Place
 from tests.integration.operators import ABORT, FAILED, TEMP, TIER, approved, ours, theirs
 from tests.integration.person import Answer, Person, environment, keys, put_aged

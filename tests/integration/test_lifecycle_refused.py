@@ -8,7 +8,7 @@ import pytest
 from minio import MinioAdmin
 from minio.credentials.providers import StaticProvider
 
-from storage.stores.s3_lifecycle import S3Lifecycle
+from storage.lifecycle.s3 import S3Lifecycle
 from tests.conftest import Place
 from tests.integration.operators import OPERATORS, ours, theirs
 from tests.integration.person import Person, environment

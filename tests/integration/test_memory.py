@@ -17,7 +17,7 @@ import json, re, shutil, sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from storage import catalog
-from storage.engine.plan import read
+from tests.support.runs import read
 from storage.engine.sweep import plan
 from storage.model import ObjectInfo, ObjectKey
 from storage.testing import MemoryFiles, MemoryObjects, memory_stores

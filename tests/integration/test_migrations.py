@@ -18,10 +18,10 @@ from sqlalchemy.exc import DBAPIError
 
 from devstack.postgres import Postgres
 from storage import connect as connect_stores
-from storage.errors import PipelineTableWrong, Refused, SchemaChanged, StorageError
-from storage.stores.pg_migrate import migrate, pending
-from storage.stores.postgres import connect
-from storage.stores.sqlfiles import folder
+from storage.core.errors import PipelineTableWrong, Refused, SchemaChanged, StorageError
+from storage.stores.postgres.connection import connect
+from storage.stores.postgres.migrate import migrate, pending
+from storage.stores.postgres.sqlfiles import folder
 from tests.conftest import PASSWORD, Place, replace
 from tests.integration.person import run_ahead
 

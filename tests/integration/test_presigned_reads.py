@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from storage import connect
-from storage.cold import codecs, reading, rewrite
-from storage.cold_model import CODECS, CodecName
-from storage.model import ObjectKey
+from storage.cold import codecs, decompressing_reader
+from storage.cold import compress as rewrite
+from storage.core.model import ObjectKey
+from storage.core.tiers import CODECS, CodecName
+from storage.installation import open_installation
 from tests.conftest import Place
 
 PAGE = Path(__file__).parents[2] / "docs" / "reading-compressed-objects.md"
@@ -86,10 +87,10 @@ def compressed(place: Place, codec: CodecName) -> tuple[str, bytes]:
     """A presigned URL of an object that was compressed, and the bytes that are stored."""
     key = ObjectKey("processed/job-1/transcription/said.txt")
     told = place.boto.put_object(Bucket=place.settings.bucket, Key=key, Body=TEXT, ContentType="text/plain")
-    with connect.stores(place.settings) as stores:
+    with open_installation(place.settings) as stores:
         made = rewrite.compress(stores.rewriter, key, len(TEXT), told["ETag"].strip('"'), codec)
         assert made.status == "done", made
-        assert b"".join(reading.read(stores.rewriter, key)) == TEXT
+        assert b"".join(decompressing_reader.read(stores.rewriter, key)) == TEXT
         with stores.rewriter.open(key) as stream:
             return presigned(place, key), stream.read()
 

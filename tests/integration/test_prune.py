@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from storage import catalog, connect
-from storage.backup_model import MANIFEST, Backup, BackupId, BackupState, folder
-from storage.engine.apply import apply
+from storage import catalog
+from storage.backup.model import MANIFEST, Backup, BackupId, BackupState, folder
+from storage.core.errors import Refused
+from storage.core.model import ObjectKey
 from storage.engine.sweep import explain, plan, run
-from storage.errors import Refused
-from storage.model import ObjectKey
-from storage.ports import Stores
+from storage.installation import Installation, open_installation
 from tests.conftest import Place
+from tests.support.runs import apply
 
 JOB = catalog.get("cleanup_old_backups")
 DAY = timedelta(days=1)
@@ -23,15 +23,15 @@ WEDNESDAY = datetime(2023, 6, 14, 3, tzinfo=UTC)
 
 
 @pytest.fixture
-def stores(place: Place) -> Iterator[Stores]:
-    with connect.stores(place.settings) as opened:
+def stores(place: Place) -> Iterator[Installation]:
+    with open_installation(place.settings) as opened:
         yield opened
 
 
 class Vault:
     """The backup bucket, written to as backups write to it."""
 
-    def __init__(self, place: Place, stores: Stores) -> None:
+    def __init__(self, place: Place, stores: Installation) -> None:
         self.boto, self.bucket, self.stores = place.boto, place.settings.backup_bucket, stores
         self.now: datetime = stores.clock()
 
@@ -69,7 +69,7 @@ class Vault:
 
 
 @pytest.fixture
-def vault(place: Place, stores: Stores) -> Vault:
+def vault(place: Place, stores: Installation) -> Vault:
     return Vault(place, stores)
 
 
@@ -90,7 +90,7 @@ def fill(vault: Vault) -> tuple[list[Backup], list[Backup]]:
 
 @pytest.mark.parametrize("versioned", [False, True], ids=["plain", "versioned"])
 def test_old_backups_go_for_good_and_nothing_else_does(
-    vault: Vault, stores: Stores, place: Place, versioned: bool
+    vault: Vault, stores: Installation, place: Place, versioned: bool
 ) -> None:
     if versioned:
         keep_versions(place.boto, vault.bucket)
@@ -126,7 +126,7 @@ def test_old_backups_go_for_good_and_nothing_else_does(
     assert not {one for one in told if one.startswith(gone)}
 
 
-def test_a_later_run_finishes_what_was_killed_half_way(vault: Vault, stores: Stores) -> None:
+def test_a_later_run_finishes_what_was_killed_half_way(vault: Vault, stores: Installation) -> None:
     """As a kill leaves it: the row expired, the manifest gone, parts and an upload still there."""
     _, goes = fill(vault)
     first = goes[0]
@@ -139,7 +139,7 @@ def test_a_later_run_finishes_what_was_killed_half_way(vault: Vault, stores: Sto
     assert plan(JOB, stores, stores.clock()).planned.count == 0
 
 
-def test_pinned_after_the_plan_it_stays(vault: Vault, stores: Stores) -> None:
+def test_pinned_after_the_plan_it_stays(vault: Vault, stores: Installation) -> None:
     _, goes = fill(vault)
     planned = plan(JOB, stores, stores.clock())
     stores.catalogue.pin(goes[0].id, "for the auditors")
@@ -153,7 +153,7 @@ def test_pinned_after_the_plan_it_stays(vault: Vault, stores: Stores) -> None:
     }
 
 
-def test_without_a_fresh_proven_one_nothing_goes(vault: Vault, stores: Stores) -> None:
+def test_without_a_fresh_proven_one_nothing_goes(vault: Vault, stores: Installation) -> None:
     for days in (2, 60, 61, 62, 63):
         vault.add(vault.now - days * DAY)
     before = vault.versions()

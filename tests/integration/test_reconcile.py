@@ -13,14 +13,16 @@ import pytest
 from sqlalchemy import Engine, text
 
 from devstack.postgres import Postgres
-from storage import catalog, connect
-from storage.backup_errors import NotAdopted
-from storage.backups.reconcile import Unreconciled, close, decide, pending
-from storage.backups.site import Site
+from storage import catalog
+from storage.backup.context import Site
+from storage.backup.errors import NotAdopted
+from storage.backup.postgres import reconcile as pg_reconcile
+from storage.backup.restore.reconcile import Unreconciled, close, decide, pending
+from storage.core.errors import JobBusy, Paused, Refused
+from storage.core.model import JobId
 from storage.engine.sweep import run
-from storage.errors import JobBusy, Paused, Refused
-from storage.model import JobId
-from storage.stores import pg_reconcile
+from storage.installation import open_installation
+from storage.stores.postgres import verdicts
 from tests.conftest import Place
 from tests.integration.restored import DAY, SECOND, Keep, begin, copies, gone
 
@@ -48,7 +50,7 @@ def keep(engine: Engine, postgres_server: Postgres) -> Iterator[Keep]:
 
 @pytest.fixture
 def site(place: Place) -> Iterator[Site]:
-    with connect.stores(place.settings) as stores:
+    with open_installation(place.settings) as stores:
         yield Site(stores=stores, settings=place.settings)
 
 
@@ -188,7 +190,7 @@ def test_closed_it_condemns_the_condemned_and_keeps_the_adopted(restored: Site, 
 def test_an_adopted_orphan_is_kept_for_good(restored: Site, place: Place, sql: Sql) -> None:
     decide(restored, listed(restored), "adopt", "eva")
     close(restored, "eva")
-    with connect.stores(place.settings, lambda: restored.stores.clock()) as stores:
+    with open_installation(place.settings, lambda: restored.stores.clock()) as stores:
         rule = catalog.get("cleanup_orphan_uploads").rule({"days_old": 1})
         later = stores.clock() + 100 * DAY
         reasons = {one.key: one.reason for one in rule.plan(rule.select(stores, later), later)}
@@ -200,7 +202,7 @@ def test_an_interrupted_decision_is_repeated(
 ) -> None:
     """Killed after the rows and before the verdicts: nothing is judged, and a repetition ends it."""
     with monkeypatch.context() as patch:
-        patch.setattr(pg_reconcile.PostgresVerdicts, "record", _killed)
+        patch.setattr(verdicts.PostgresVerdicts, "record", _killed)
         with pytest.raises(KeyboardInterrupt):
             decide(restored, ["new", "lost"], "adopt", "eva")
     halfway = rows(sql)
@@ -218,7 +220,7 @@ def test_two_at_once(restored: Site, place: Place, sql: Sql, now: datetime) -> N
     """One decides, the others are told to wait; and without the lock their rows come once, too."""
 
     def judge(number: int) -> int:
-        with connect.stores(place.settings) as stores, suppress(JobBusy):
+        with open_installation(place.settings) as stores, suppress(JobBusy):
             return decide(Site(stores=stores, settings=place.settings), ["new", "lost"], "adopt", "eva")
         return 0
 

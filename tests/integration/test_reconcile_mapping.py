@@ -12,12 +12,13 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
 from devstack.postgres import Postgres
-from storage import connect
-from storage.backups.reconcile import decide, pending
-from storage.backups.site import Site
-from storage.errors import PipelineTableWrong
-from storage.stores.pg_migrate import migrate
-from storage.stores.sqlfiles import folder
+from storage.backup.context import Site
+from storage.backup.restore.reconcile import decide, pending
+from storage.core.errors import PipelineTableWrong
+from storage.installation import open_installation
+from storage.stores.postgres import connection
+from storage.stores.postgres.migrate import migrate
+from storage.stores.postgres.sqlfiles import folder
 from tests.conftest import Place
 from tests.integration.restored import Keep, begin, copies
 
@@ -53,7 +54,7 @@ def keep(engine: Engine, postgres_server: Postgres) -> Iterator[Keep]:
 
 @pytest.fixture
 def site(place: Place) -> Iterator[Site]:
-    with connect.stores(place.settings) as stores:
+    with open_installation(place.settings) as stores:
         yield Site(stores=stores, settings=place.settings)
 
 
@@ -90,7 +91,8 @@ def test_a_table_under_other_names(other: Site, engine: Engine, place: Place) ->
     found = [(one.owner, one.row) for one in pending(other)]
     assert found == [("1", "older"), ("2", "missing"), ("3", "missing")]
     assert decide(other, ["1", "2", "3"], "adopt", "eva") == 3
-    theirs = connect.connect(make_url(place.settings.database_url).set(database=kept).render_as_string(False))
+    url = make_url(place.settings.database_url).set(database=kept)
+    theirs = connection.connect(url.render_as_string(False))
     with theirs.connect() as session, engine.connect() as live:
         wanted = session.exec_driver_sql('SELECT * FROM "Video %%s:jobs" ORDER BY 1').all()
         there = live.exec_driver_sql('SELECT * FROM "Video %%s:jobs" ORDER BY 1').all()

@@ -11,7 +11,12 @@ import pytest
 
 from devstack.postgres import Postgres
 from storage import connect
-from storage.backup_errors import (
+from storage.backup import manifest as manifests
+from storage.backup.connect import backup_bucket
+from storage.backup.context import Site
+from storage.backup.database import backup_database
+from storage.backup.encryption import identities
+from storage.backup.errors import (
     BackupDamaged,
     NoKey,
     NoSuchBackup,
@@ -20,16 +25,14 @@ from storage.backup_errors import (
     TargetInUse,
     TargetLeft,
 )
-from storage.backups import manifest as manifests
-from storage.backups import selective
-from storage.backups.database import backup_database
-from storage.backups.prove import differences
-from storage.backups.restore import globals_sql, restore
-from storage.backups.sealing import identities
-from storage.backups.site import Site
+from storage.backup.postgres import fingerprint, swap, temporary_server
+from storage.backup.prove import differences
+from storage.backup.restore import selective
+from storage.backup.restore.database import globals_sql, restore
+from storage.core.errors import InvalidName, JobBusy, Paused, UsageError
+from storage.core.ports import ObjectStore
 from storage.engine import guard
-from storage.errors import InvalidName, JobBusy, Paused, UsageError
-from storage.stores import pg_content, pg_scratch, pg_swap
+from storage.installation import open_installation
 from tests.conftest import PASSWORD, Place
 from tests.integration.keeper import (
     ONE_STORE,
@@ -54,11 +57,11 @@ def test_into_a_new_database(site: Site, postgres_server: Postgres) -> None:
     id = backup_database(site).id
     add_jobs(site.settings.database_url, "later", 5)
     told: list[tuple[str, int]] = []
-    made = restore(site.settings, connect.vault(site.settings), id, progress=lambda *one: told.append(one))
+    made = restore(site.settings, backup_bucket(site.settings), id, progress=lambda *one: told.append(one))
     assert made.database == f"restored_{id.replace('-', '_').lower()}"
     assert (count(made.url), count(site.settings.database_url)) == (5, 10)
     manifest, _ = manifests.read(id, site.stores.vault)
-    assert differences(manifest.database, pg_content.facts(made.url)) == []
+    assert differences(manifest.database, fingerprint.facts(made.url)) == []
     assert made.rows == manifest.database.rows
     assert PASSWORD not in repr(made)
     with pytest.raises(TargetInUse, match="it is not empty"):
@@ -93,7 +96,7 @@ def test_into_a_named_database(site: Site, postgres_server: Postgres) -> None:
 @pytest.mark.parametrize("what", ["TABLE x ()", "SEQUENCE s", "VIEW v AS SELECT 1"])
 def test_never_into_one_that_holds_anything(site: Site, what: str) -> None:
     id, name = backup_database(site).id, f"{live(site)}_full"
-    url = pg_scratch.beside(site.settings.database_url, name)
+    url = temporary_server.beside(site.settings.database_url, name)
     execute(site.settings.database_url, f"CREATE DATABASE {name}")
     execute(url, "CREATE SCHEMA odd", f"CREATE {what.replace(' ', ' odd.', 1)}")
     with pytest.raises(TargetInUse, match="it is not empty: it has 1 tables"):
@@ -119,12 +122,12 @@ def test_after_a_disaster_the_live_name_is_made_anew_and_shut(site: Site, postgr
     id = backup_database(site).id
     with postgres_server.connect() as session, session.cursor() as cursor:
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    vault = connect.vault(site.settings)
+    vault = backup_bucket(site.settings)
     made = restore(site.settings, vault, id, into=name, typed=name)
     assert (made.database, count(url)) == (name, 5)
     assert execute(url, "SELECT state, note FROM maintenance.tombstones") == [("undone", "restored")]
     connect.set_up(site.settings)
-    with connect.stores(site.settings) as stores:
+    with open_installation(site.settings) as stores:
         with pytest.raises(Paused, match="restored from backup"):
             guard.world(stores, stores.clock())
         stores.control.write("paused", None)
@@ -158,9 +161,9 @@ def test_what_fails_leaves_no_database(site: Site, place: Place, postgres_server
 def test_what_a_killed_restore_left_is_made_anew(site: Site) -> None:
     id = backup_database(site).id
     url, name = site.settings.database_url, f"restored_{id.replace('-', '_').lower()}"
-    execute(url, f"CREATE DATABASE {name}", f"COMMENT ON DATABASE {name} IS '{pg_swap.UNFINISHED}'")
-    execute(pg_scratch.beside(url, name), "CREATE TABLE jobs (half int)")
-    with pg_swap.desk(url, name), pytest.raises(JobBusy, match=name):
+    execute(url, f"CREATE DATABASE {name}", f"COMMENT ON DATABASE {name} IS '{swap.UNFINISHED}'")
+    execute(temporary_server.beside(url, name), "CREATE TABLE jobs (half int)")
+    with swap.desk(url, name), pytest.raises(JobBusy, match=name):
         restore(site.settings, site.stores.vault, id)
     assert count(restore(site.settings, site.stores.vault, id).url) == 5
 
@@ -182,12 +185,12 @@ def test_what_is_wrong_is_said_before_anything_is_made(
     assert databases(postgres_server) == before
 
 
-def _of_version(site: Site, place: Place, id: manifests.BackupId, version: str) -> connect.ObjectStore:
+def _of_version(site: Site, place: Place, id: manifests.BackupId, version: str) -> ObjectStore:
     manifest, _ = manifests.read(id, site.stores.vault)
     edited = replace(manifest, facts=replace(manifest.database, version=version))
     body = manifests.encode(edited)
     place.boto.put_object(Bucket=place.settings.backup_bucket, Key=manifest.key, Body=body)
-    return connect.vault(site.settings)
+    return backup_bucket(site.settings)
 
 
 @ONE_STORE

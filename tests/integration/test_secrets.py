@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from storage.clock import utcnow
+from storage.core.clock import utcnow
 from tests.conftest import Place
 from tests.integration.person import ROOT, Answer, bare, environment, rows, run_ahead, shell
 

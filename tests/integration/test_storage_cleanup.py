@@ -14,8 +14,8 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 
 from storage.cleanup import StorageCleanup
-from storage.clock import utcnow
-from storage.errors import NotApproved, Refused, UsageError
+from storage.core.clock import utcnow
+from storage.core.errors import NotApproved, Refused, UsageError
 from tests.conftest import Place, replace
 from tests.integration.person import everything, keys, rows, run_ahead
 

@@ -17,19 +17,20 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from devstack.postgres import Postgres
-from storage.backup_errors import BackupDamaged, RightsMissing
-from storage.backups import manifest as manifests
-from storage.backups.database import backup_database
-from storage.backups.prove import prove
-from storage.backups.site import Site
-from storage.backups.swap import swap, undo_swap
+from storage.backup import manifest as manifests
+from storage.backup.context import Site
+from storage.backup.database import backup_database
+from storage.backup.errors import BackupDamaged, RightsMissing
+from storage.backup.postgres import swap as pg_swap
+from storage.backup.postgres import temporary_server
+from storage.backup.prove import prove
+from storage.backup.restore.swap import swap, undo_swap
+from storage.core.errors import JobBusy, Paused, Refused, UsageError
+from storage.core.model import Run
 from storage.engine import guard
-from storage.errors import JobBusy, Paused, Refused, UsageError
-from storage.model import Run
-from storage.stores import pg_scratch, pg_swap
-from storage.stores.pg_migrate import migrate, pending
-from storage.stores.postgres import connect as connect_engine
-from storage.stores.sqlfiles import folder
+from storage.stores.postgres.connection import connect as connect_engine
+from storage.stores.postgres.migrate import migrate, pending
+from storage.stores.postgres.sqlfiles import folder
 from tests.conftest import Place
 from tests.integration.keeper import (
     ONE_STORE,
@@ -93,7 +94,7 @@ def test_what_the_platform_knew_comes_along(site: Site) -> None:
         "INSERT INTO maintenance.uploads (upload_id, bucket, key) VALUES ('u', 'b', E'a\\tb\\\\')",
     )  # fmt: skip
     proven = prove(site, id)
-    site.stores.runs.audit("a-test", "run-new", {"said": 'a\t"b"\\'})
+    site.stores.audit.record("a-test", "run-new", {"said": 'a\t"b"\\'})
     trail = "SELECT event, run_id, detail, at, actor FROM maintenance.audit ORDER BY at, event"
     before = execute(url, trail)
     swap(site, id, typed=live(site), by="a person")
@@ -106,7 +107,7 @@ def test_what_the_platform_knew_comes_along(site: Site) -> None:
     assert [row for row in after if row in before] == before
     assert [row[0] for row in after if row not in before] == ["swap"]
     assert execute(url, "SELECT count(*) - count(DISTINCT id) FROM maintenance.audit") == [(0,)]
-    site.stores.runs.audit("one-more", "", {})
+    site.stores.audit.record("one-more", "", {})
     assert execute(url, "SELECT key, state, note FROM maintenance.tombstones") == [
         ("a", "undone", "restored")
     ]
@@ -287,10 +288,10 @@ def test_a_long_name_still_fits(place: Place, postgres_server: Postgres) -> None
     long = "é" * 31
     with kept_database(postgres_server) as url:
         execute(
-            pg_scratch.beside(url, "postgres"),
+            temporary_server.beside(url, "postgres"),
             f'ALTER DATABASE "{make_url(url).database}" RENAME TO "{long}"',
         )
-        with site_of(place, pg_scratch.beside(url, long)) as site:
+        with site_of(place, temporary_server.beside(url, long)) as site:
             done = swapped(site)
             assert len(done.kept.encode()) <= 63
             assert done.kept in databases(postgres_server)

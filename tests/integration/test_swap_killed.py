@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from devstack.postgres import Postgres
-from storage.backups.database import backup_database
-from storage.backups.site import Site
-from storage.backups.swap import swap, undo_swap
+from storage.backup.context import Site
+from storage.backup.database import backup_database
+from storage.backup.restore.swap import swap, undo_swap
 from tests.conftest import Place
 from tests.integration.keeper import (
     ONE_STORE,

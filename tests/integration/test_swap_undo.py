@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from devstack.postgres import Postgres
-from storage.backup_errors import DatabaseBusy
-from storage.backups.database import backup_database
-from storage.backups.site import Site
-from storage.backups.swap import drop_kept, swap, undo_swap
+from storage.backup.context import Site
+from storage.backup.database import backup_database
+from storage.backup.errors import DatabaseBusy
+from storage.backup.postgres import swap as pg_swap
+from storage.backup.restore.swap import drop_kept, swap, undo_swap
+from storage.core.errors import Paused, Refused
 from storage.engine import guard
-from storage.errors import Paused, Refused
-from storage.stores import pg_swap
 from tests.conftest import Place
 from tests.integration.keeper import (
     ONE_STORE,
@@ -43,7 +43,7 @@ def test_back_again(site: Site) -> None:
     url = site.settings.database_url
     done = swapped(site)
     assert count(url) == 5
-    site.stores.runs.audit("meanwhile", "", {})
+    site.stores.audit.record("meanwhile", "", {})
     undone = undo_swap(site, typed=live(site), by="another person")
     assert (count(url), count(beside(site, undone.kept))) == (9, 5)
     guard.world(site.stores, site.stores.clock())

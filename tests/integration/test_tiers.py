@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from devstack.objectstore import ObjectStore
-from storage import connect
-from storage.clock import utcnow
 from storage.cold import tiering
-from storage.cold.tier_log import Move
-from storage.cold_model import TierPlace
-from storage.model import ObjectKey
+from storage.cold.journal import Move
+from storage.cold.model import TierPlace
+from storage.core.clock import utcnow
+from storage.core.model import ObjectKey
+from storage.installation import open_installation
 from tests.conftest import Place
 from tests.integration.person import Person
 from tests.integration.tiered import (
@@ -64,7 +64,7 @@ def test_a_jobs_objects_go_to_a_storage_class_and_come_back(person: Person, fill
 @CLASSES
 def test_a_transition_is_one_copy_request(filled: Place) -> None:
     asked: Counter[str] = Counter()
-    with connect.stores(filled.settings) as stores:
+    with open_installation(filled.settings) as stores:
         stores.objects.boto.meta.events.register(  # type: ignore[attr-defined]
             "before-call.s3", lambda model, **_: asked.update([model.name])
         )
@@ -146,7 +146,7 @@ def test_deleted_or_overwritten_while_they_move_nothing_is_lost(
         elif number % 3 == 1:
             remote.boto.delete_object(Bucket=bucket, Key=keys[number])
 
-    with connect.stores(remote.settings) as stores, ThreadPoolExecutor(8) as pool:
+    with open_installation(remote.settings) as stores, ThreadPoolExecutor(8) as pool:
         movers = [pool.submit(tiering.move, moves, stores, f"run-{twin}") for twin in range(2)]
         list(pool.map(write, range(len(keys))))
         for mover in movers:

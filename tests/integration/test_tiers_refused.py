@@ -10,9 +10,11 @@ from minio import MinioAdmin
 from minio.credentials import StaticProvider
 
 from devstack.objectstore import ObjectStore
-from storage import commands, connect
-from storage.clock import utcnow
+from storage import connect
+from storage.cli.installation import probe_now
 from storage.cold import tiering
+from storage.core.clock import utcnow
+from storage.installation import open_installation
 from tests.conftest import Place, needed, new_place, replace, without_backups
 from tests.integration.deaf import deaf
 from tests.integration.person import Person
@@ -48,7 +50,7 @@ def ignoring(
 
 
 def test_a_store_that_ignores_classes_silently_has_no_tiers(person: Person, ignoring: Place) -> None:
-    commands.probe_now(ignoring.settings)
+    probe_now(ignoring.settings)
     for tiers in ("", "cold=GLACIER_IR"):
         storage = sit(person, ignoring, tiers=tiers)
         assert "none: " in storage("tier", "status").out
@@ -59,7 +61,7 @@ def test_a_store_that_ignores_classes_silently_has_no_tiers(person: Person, igno
 
 def test_a_store_that_ceases_to_keep_classes_is_found_out_by_a_look(person: Person, ignoring: Place) -> None:
     """The probe of another day says it did: the HEAD after the copy is believed, not the answer."""
-    with connect.stores(ignoring.settings) as stores:
+    with open_installation(ignoring.settings) as stores:
         known = replace(stores.control.capabilities(), storage_classes=("STANDARD", "GLACIER_IR"))
         stores.control.save_capabilities(known)
     storage = sit(person, ignoring)
@@ -158,6 +160,6 @@ def test_a_missing_permission_is_named_and_leaves_nothing_behind(
     answer = storage("tier", "set", JOB, "cold", "--apply")
     assert (answer.code, "AccessDenied" in answer.err) == (6, True), answer
     assert set(classes(remote).values()) == {"STANDARD"}
-    with connect.stores(remote.settings) as stores:
+    with open_installation(remote.settings) as stores:
         assert tiering.follow_up(stores, utcnow()).forgotten == 3
         assert list(stores.cold.moving()) == []

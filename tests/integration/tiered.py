@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from storage.clock import utcnow
+from storage.core.clock import utcnow
 from tests.conftest import Place
 from tests.integration.person import Answer, Person, environment
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from storage.clock import utcnow
-from storage.cold import reading
-from storage.cold_model import CodecName
-from storage.engine.actions import CompressObject, Work
-from storage.model import JobId, ObjectKey, Outcome
-from storage.ports import Stores
+from storage.cold import decompressing_reader
+from storage.cold.actions.compress import CompressObject
+from storage.core.clock import utcnow
+from storage.core.model import JobId, ObjectKey, Outcome
+from storage.core.tiers import CodecName
+from storage.engine.actions import Work
+from storage.installation import Installation
 from tests.conftest import Place
 
 JOB = "job-1"
@@ -23,7 +24,7 @@ def put(place: Place, data: bytes, key: str = KEY, **words: Any) -> str:
     return str(told["ETag"]).strip('"')
 
 
-def action(stores: Stores, etag: str, data: bytes, codec: CodecName = "zstd") -> CompressObject:
+def action(stores: Installation, etag: str, data: bytes, codec: CodecName = "zstd") -> CompressObject:
     row = stores.jobs.get([JobId(JOB)])[JobId(JOB)]
     return CompressObject(
         key=KEY,
@@ -39,9 +40,9 @@ def action(stores: Stores, etag: str, data: bytes, codec: CodecName = "zstd") ->
     )
 
 
-def apply(stores: Stores, *batch: CompressObject) -> list[Outcome]:
+def apply(stores: Installation, *batch: CompressObject) -> list[Outcome]:
     return CompressObject.apply(batch, Work(stores, "run-1", "cold"))
 
 
-def original(stores: Stores) -> bytes:
-    return b"".join(reading.read(stores.rewriter, KEY))
+def original(stores: Installation) -> bytes:
+    return b"".join(decompressing_reader.read(stores.rewriter, KEY))

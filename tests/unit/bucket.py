@@ -6,12 +6,12 @@ import io
 import json
 from typing import Any
 
-from storage.backup_model import Backup, Manifest, MetadataFacts, Part
-from storage.backups import manifest as manifests
-from storage.backups.sealing import unseal
-from storage.backups.site import Site
-from storage.model import DeleteTarget
-from storage.settings import Settings
+from storage.backup import manifest as manifests
+from storage.backup.context import Site
+from storage.backup.encryption import unseal
+from storage.backup.model import Backup, Manifest, MetadataFacts, Part
+from storage.core.model import DeleteTarget
+from storage.core.settings import Settings
 from tests.unit.world import DAY, World
 
 SETTINGS = Settings(endpoint_url="http://s3.example", access_key="key", secret_key="secret", database_url="")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from storage.cold import reading
-from storage.cold_model import Memory, Saving
-from storage.engine.actions import CompressObject, Work
-from storage.model import Job, JobId, ObjectKey, Outcome
+from storage.cold import decompressing_reader
+from storage.cold.actions.compress import CompressObject
+from storage.cold.model import Memory, Saving
+from storage.core.model import Job, JobId, ObjectKey, Outcome
+from storage.engine.actions import Work
 from storage.testing import MemoryCold, MemoryRewriter
 from tests.unit.place import KEY, SMALL
 from tests.unit.world import DAY, Killed, World
@@ -61,7 +62,7 @@ def stored(world: World, key: str = KEY) -> bytes:
 
 
 def original(world: World, key: str = KEY) -> bytes:
-    return b"".join(reading.read(world.stores.rewriter, ObjectKey(key)))
+    return b"".join(decompressing_reader.read(world.stores.rewriter, ObjectKey(key)))
 
 
 class Ends:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
-from storage.capabilities import Capabilities
-from storage.cold_model import CLASSES, ColdSite, Rule
+from storage.core.capabilities import Capabilities
+from storage.core.tiers import CLASSES, ColdSite, Rule
 from storage.lifecycle.apply import Lifecycle, apply, plan
 from storage.lifecycle.document import OURS, read
 from storage.lifecycle.lint import lint
@@ -36,14 +35,18 @@ class Ground:
 
     def __init__(self, dialect: Dialect = "ministack", *, site: ColdSite | None = None, **store: Any) -> None:
         self.world = World()
-        stores = replace(self.world.stores, site=site or ColdSite())
+        stores = self.world.stores
         stores.control.save_capabilities(
             Capabilities(server="x", storage_classes=("STANDARD", "GLACIER", "STANDARD_IA"))
         )
         self.rules, self.versions = MemoryBucketRules(dialect, **store), MemoryVersions()
         self.pauses: list[float] = []
         self.site = Lifecycle(
-            stores=stores, rules=self.rules, versions=self.versions, pause=self.pauses.append
+            stores=stores,
+            tiers=site or ColdSite(),
+            rules=self.rules,
+            versions=self.versions,
+            pause=self.pauses.append,
         )
         self.put(OPERATORS)
 

@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from storage.backup_model import Attributes
-from storage.cold import rewrite
-from storage.cold_model import CodecName
-from storage.model import ObjectKey
+from storage.cold import compress as rewrite
+from storage.core.model import Attributes, ObjectKey
+from storage.core.tiers import CodecName
 from storage.testing import MemoryObjects, MemoryRewriter
 
 KEY = ObjectKey("processed/job-1/transcription/transcript.dat")  # its name does not say that it is text

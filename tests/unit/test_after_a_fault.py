@@ -6,14 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from storage.capabilities import Capabilities
-from storage.cold_model import Memory, class_of
-from storage.engine.actions import CompressObject, TransitionObject, Work, compress
-from storage.errors import Unreachable
+from storage.cold.actions import compress
+from storage.cold.actions.compress import CompressObject
+from storage.cold.actions.transition import TransitionObject
+from storage.cold.model import Memory, class_of
+from storage.cold.policy import TINY
+from storage.core.capabilities import Capabilities
+from storage.core.errors import Unreachable
+from storage.core.model import JobId, ObjectKey
+from storage.engine.actions import Work
 from storage.lifecycle.apply import apply, plan
 from storage.lifecycle.errors import LifecycleNotRestored
-from storage.model import JobId, ObjectKey
-from storage.policies.cold import TINY
 from storage.testing import MemoryRewriter
 from tests.unit.compressing import action, ledger, log
 from tests.unit.compressing import apply as apply_batch

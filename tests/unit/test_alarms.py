@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from storage.backup_errors import BackupAlarm
-from storage.backup_model import Backup
-from storage.backups.alarms import alarms, check
+from storage.backup.alarms import alarms, check
+from storage.backup.errors import BackupAlarm
+from storage.backup.model import Backup
 from tests.unit.vault import NOW, backup
 from tests.unit.world import DAY, HOUR, World
 

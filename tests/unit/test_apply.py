@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from storage.engine.actions import CompressObject
-from storage.engine.actions.recheck import just_before, look_again
-from storage.engine.apply import apply, cut
-from storage.errors import (
+from storage.cold.actions.compress import CompressObject
+from storage.core.errors import (
     ActionsFailed,
     JobBusy,
     LockLost,
@@ -16,7 +14,10 @@ from storage.errors import (
     TransientFault,
     VerificationFailed,
 )
-from storage.model import Totals
+from storage.core.model import Totals
+from storage.engine.actions.recheck import just_before, look_again
+from storage.engine.apply import cut
+from tests.support.runs import apply
 from tests.unit.world import DAY, HOUR, NOW, World
 
 TEMP = "cleanup_temp_objects"

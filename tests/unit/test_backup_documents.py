@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
-from storage.backup_model import Attributes
-from storage.backups import metadata
-from storage.backups.documents import documents, put_back
-from storage.backups.metadata import MOST, backup_minio_metadata
-from storage.backups.prove import prove
-from storage.backups.site import Site
-from storage.errors import StoreRefused
-from storage.model import DeleteTarget, JobId, ObjectInfo, ObjectKey, Prefix
+from storage.backup import metadata
+from storage.backup.context import Site
+from storage.backup.documents import documents, put_back
+from storage.backup.metadata import MOST, backup_minio_metadata
+from storage.backup.prove import prove
+from storage.core.errors import StoreRefused
+from storage.core.model import Attributes, DeleteTarget, JobId, ObjectInfo, ObjectKey, Prefix
 from storage.testing import MemoryObjects, memory_stores
 from tests.unit.bucket import SETTINGS, fill, lose, read, site_of
 from tests.unit.world import DAY, World

@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 
-from storage.backup_errors import ListingDeviates
-from storage.backup_model import Attributes, Document
-from storage.backups import metadata
-from storage.backups.documents import documents
-from storage.backups.metadata import MOST, backup_minio_metadata
-from storage.backups.prove import prove
-from storage.backups.site import Site
-from storage.errors import TransientFault
-from storage.model import ObjectInfo, ObjectKey, Prefix
+from storage.backup import metadata
+from storage.backup.context import Site
+from storage.backup.documents import documents
+from storage.backup.errors import ListingDeviates
+from storage.backup.metadata import MOST, backup_minio_metadata
+from storage.backup.prove import prove
+from storage.core.errors import TransientFault
+from storage.core.model import Attributes, Document, ObjectInfo, ObjectKey, Prefix
 from storage.testing import MemoryObjects, memory_stores
 from tests.unit.bucket import SETTINGS, facts, fill, lose, part_lines, read, site_of
 from tests.unit.world import DAY, NOW, World

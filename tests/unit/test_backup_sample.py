@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from storage.backup_errors import BackupDamaged, NotProven
-from storage.backup_model import Backup
-from storage.backups import manifest as manifests
-from storage.backups import sample
-from storage.backups.metadata import backup_minio_metadata
-from storage.backups.prove import prove
-from storage.backups.sealing import seal
-from storage.backups.site import Site
-from storage.errors import Refused, StorageError
-from storage.model import ObjectInfo, ObjectKey
+from storage.backup import manifest as manifests
+from storage.backup import metadata_check
+from storage.backup.context import Site
+from storage.backup.encryption import seal
+from storage.backup.errors import BackupDamaged, NotProven
+from storage.backup.metadata import backup_minio_metadata
+from storage.backup.model import Backup
+from storage.backup.prove import prove
+from storage.core.errors import Refused, StorageError
+from storage.core.model import ObjectInfo, ObjectKey
 from storage.testing import MemoryObjects
 from tests.unit.bucket import Lines, fill, lose, part_lines, read, site_of
 from tests.unit.world import DAY, NOW, World
@@ -149,7 +149,7 @@ def test_every_object_may_be_drawn() -> None:
     drawn: list[ObjectInfo] = []
     for _ in range(100):
         one: list[ObjectInfo] = []
-        assert list(sample._drawing(iter(every), one)) == every
+        assert list(metadata_check._drawing(iter(every), one)) == every
         assert len(set(one)) == 100
         drawn += one
     assert 970 < sum(info.size for info in drawn) / len(drawn) < 1030

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.cold import codecs
-from storage.cold_model import CODECS, CodecName
-from storage.cold_rules import LEVELS
+from storage.core.cold_settings import LEVELS
+from storage.core.tiers import CODECS, CodecName
 
 TEXT = b"".join(b'{"start": %d.%03d, "text": "and then"}\n' % (n, n % 997) for n in range(40_000))
 CONTENT = {

@@ -7,11 +7,11 @@ from collections import Counter
 
 import pytest
 
-from storage.capabilities import Capabilities
-from storage.cold.pretest import SAMPLE
-from storage.engine.actions import CompressObject
-from storage.engine.apply import apply
+from storage.cold.actions.compress import CompressObject
+from storage.cold.compressibility import SAMPLE
+from storage.core.capabilities import Capabilities
 from storage.testing import MemoryMover, MemoryRewriter
+from tests.support.runs import apply
 from tests.unit.world import DAY, NOW, World
 
 NOISE = random.Random(7).randbytes(5 * SAMPLE)
@@ -46,7 +46,9 @@ def test_planning_a_night_is_one_listing(cold: World) -> None:
 def test_a_text_is_three_requests_and_a_film_two_samples(
     cold: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage.engine.apply._verify", lambda run, stores: None)  # looks are counted below
+    monkeypatch.setattr(
+        "storage.engine.apply._verify", lambda job, run, stores: None
+    )  # looks are counted below
     planned = cold.plan("cold_storage")
     cold.count_from_here()
     assert apply(planned.id, cold.stores).done.count == TEXTS

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.cold_errors import ColdSettingWrong
-from storage.cold_model import CLASSES, Attributes, Coding, ObjectKey, Rule, class_of, codec_for, coding_of
-from storage.cold_rules import site
-from storage.errors import EXIT_USAGE
+from storage.cold.model import Attributes, Coding, ObjectKey, class_of, codec_for, coding_of
+from storage.core.cold_settings import site
+from storage.core.errors import EXIT_USAGE, ColdSettingWrong
+from storage.core.tiers import CLASSES, Rule
 
 DAY = timedelta(days=1)
 

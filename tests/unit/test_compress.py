@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from storage.backup_model import Attributes
-from storage.cold.uncompress import BY_HAND, uncompress
-from storage.cold_model import Coding, Memory, Saving
-from storage.engine.actions import VERBS, compress, decode, encode
-from storage.errors import Paused, Unreachable
-from storage.model import JobId, Outcome
+from storage.cold.actions import compress
+from storage.cold.decompress import BY_HAND, uncompress
+from storage.cold.model import Coding, Memory, Saving
+from storage.core.errors import Paused, Unreachable
+from storage.core.model import Attributes, JobId, Outcome
+from storage.engine.actions import decode, encode
+from tests.support.runs import VERBS
 from tests.unit.compressing import FOLDER, Ends, action, apply, ledger, log, original, rewriter, stored
 from tests.unit.place import KEY, NOISE, SMALL, TEXT
 from tests.unit.world import DAY, Killed, World

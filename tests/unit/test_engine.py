@@ -7,10 +7,10 @@ import gzip
 import pytest
 
 from storage import catalog
-from storage.engine.apply import apply
+from storage.core.errors import NoSuchRun, NotApproved, PlanChanged, UsageError
+from storage.core.model import ObjectKey, Prefix, Totals
 from storage.engine.sweep import explain, plan, run
-from storage.errors import NoSuchRun, NotApproved, PlanChanged, UsageError
-from storage.model import ObjectKey, Prefix, Totals
+from tests.support.runs import apply
 from tests.unit.world import DAY, HOUR, NOW, World
 
 TEMP = "cleanup_temp_objects"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from storage.cold import codecs
-from storage.cold_errors import CompressorErred
-from storage.cold_model import CODECS, CodecName
+from storage.cold.errors import CompressorErred
+from storage.core.tiers import CODECS, CodecName
 from tests.unit.place import SMALL, TEXT, Place
 
 

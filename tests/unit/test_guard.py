@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 import pytest
 
 from storage import catalog
-from storage.backup_model import Backup, BackupId
+from storage.backup.model import Backup, BackupId
+from storage.core.errors import Paused, Refused
+from storage.core.model import ObjectInfo, Prefix, Totals
+from storage.core.ports import Stores
+from storage.engine import apply as engine
 from storage.engine.actions import Action, DeleteObject, Keep
-from storage.engine.apply import apply
 from storage.engine.sweep import plan
-from storage.errors import Paused, Refused
-from storage.model import ObjectInfo, Prefix, Totals
-from storage.ports import Stores
+from tests.support.runs import apply
 from tests.unit.world import DAY, HOUR, MINUTE, NOW, SECOND, World
 
 TEMP = "cleanup_temp_objects"
@@ -170,18 +171,18 @@ class Rogue:
 @pytest.mark.parametrize("prefix", ["backups/", "models/", "audit/", "plans/"])
 def test_protected_prefix_is_refused(prefix: str, world: World) -> None:
     world.put(f"{prefix}x", 9 * DAY)
-    rogue = replace(catalog.get("reap"), name="rogue", policy=lambda: Rogue(prefix))
+    rogue = replace(catalog.get("reap"), name="rogue", policy=lambda: Rogue(prefix), verbs=(DeleteObject,))
     with pytest.raises(Refused, match=f"{prefix}x is protected"):
         plan(rogue, world.stores, NOW, run_id="r")
     with pytest.raises(Refused):
-        apply("r", world.stores, approve="", by="ann")
+        engine.apply(rogue, "r", world.stores, approve="", by="ann")
     assert world.keys() == [f"{prefix}x"]
 
 
 @pytest.mark.parametrize("prefix", ["backups2/", "model/", "x/plans/"])
 def test_near_misses_of_a_protected_prefix_are_not(prefix: str, world: World) -> None:
     world.put(f"{prefix}x", 9 * DAY)
-    rogue = replace(catalog.get("reap"), name="rogue", policy=lambda: Rogue(prefix))
+    rogue = replace(catalog.get("reap"), name="rogue", policy=lambda: Rogue(prefix), verbs=(DeleteObject,))
     assert plan(rogue, world.stores, NOW).state == "planned"
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from storage.engine.apply import apply
-from storage.errors import ActionsFailed
-from storage.model import JobId, ObjectKey, Totals
+from storage.core.errors import ActionsFailed
+from storage.core.model import JobId, ObjectKey, Totals
+from tests.support.runs import apply
 from tests.unit.world import DAY, NOW, SECOND, World
 
 

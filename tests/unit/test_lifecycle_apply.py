@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 
-from storage.cold_model import CLASSES, ColdSite, Rule
-from storage.errors import Paused, PlanChanged
+from storage.core.errors import Paused, PlanChanged
+from storage.core.tiers import CLASSES, ColdSite, Rule
 from storage.lifecycle.apply import apply, effect, plan, rollback
 from storage.lifecycle.document import read
 from storage.lifecycle.errors import (
@@ -115,7 +115,7 @@ def refuse(made: Plan, ground: Ground) -> None:
 def test_what_the_linter_refuses_is_not_put(ground: Ground) -> None:
     refuse(plan(ground.site, ["archive-old-jobs"]), ground)  # C4, with the default rules
     early = ColdSite(rules=dict.fromkeys(CLASSES, Rule(compress=None)))
-    site = replace(ground.site, stores=replace(ground.site.stores, site=early))
+    site = replace(ground.site, tiers=early)
     assert plan(site, ["archive-old-jobs"]).findings == ()
     ground.put(b"<Rule><ID>all</ID><Status>Enabled</Status><Expiration><Days>30</Days></Expiration></Rule>")
     (finding,) = plan(site, ["archive-old-jobs"]).findings  # C3, by somebody else's rule

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storage.core.model import ObjectInfo, ObjectKey, Totals, UploadInfo
 from storage.lifecycle.document import OURS
 from storage.lifecycle.plan import effects, table
 from storage.lifecycle.rules import Act, due
-from storage.model import ObjectInfo, ObjectKey, Totals, UploadInfo
 from tests.unit.lifecycle import BY_NAME, ours
 from tests.unit.world import DAY
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from storage.errors import AccessDenied, JobBusy, Unreachable
+from storage.core.errors import AccessDenied, JobBusy, Unreachable
 from storage.lifecycle.apply import Lifecycle, apply, plan
 from storage.lifecycle.errors import LifecycleNotRestored
 from storage.testing.lifecycle import MemoryVersions

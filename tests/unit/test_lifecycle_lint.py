@@ -11,13 +11,13 @@ from minio.lifecycleconfig import Expiration, LifecycleConfig
 from minio.lifecycleconfig import Rule as VendorRule
 from minio.xml import marshal
 
-from storage.capabilities import Capabilities
-from storage.cold_model import CLASSES, ColdSite, Rule
+from storage.core.capabilities import Capabilities
+from storage.core.model import PROTECTED_PREFIXES
+from storage.core.tiers import CLASSES, ColdSite, Rule
 from storage.lifecycle.document import OURS
 from storage.lifecycle.lint import Finding, lint
 from storage.lifecycle.rules import Act, LifecycleRule
 from storage.lifecycle.xml import render
-from storage.model import PROTECTED_PREFIXES
 from tests.unit.lifecycle import AWS, BY_NAME, EARLY, MINIO, ours, said
 from tests.unit.world import DAY
 

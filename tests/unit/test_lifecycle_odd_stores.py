@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from storage.cold_model import ColdSite
-from storage.errors import StoreRefused
+from storage.core.errors import StoreRefused
+from storage.core.tiers import ColdSite
 from storage.lifecycle.apply import apply, plan
 from storage.lifecycle.document import read
 from storage.lifecycle.errors import LifecycleNotHeld, LifecycleNotRestored
@@ -33,7 +33,7 @@ def test_a_tier_nobody_registered_is_left_out() -> None:
     done = ground.apply("delete-temp-files")
     assert done.changed == (TEMP,)
     assert "InvalidStorageClass" in done.left_out[TIER].why
-    other = replace(ground.site, stores=replace(ground.site.stores, site=ColdSite(tiers={"cold": "OTHER"})))
+    other = replace(ground.site, tiers=ColdSite(tiers={"cold": "OTHER"}))
     assert [one.id for one in plan(other).changes] == [TIER]
 
 
@@ -41,7 +41,7 @@ def test_what_is_refused_does_not_lose_what_was_there() -> None:
     """A change that the store refuses leaves our old rule, and the one that is to go goes last."""
     ground = Ground("minio", site=TIERED, tiers=("COLD",))
     ground.apply("delete-temp-files")
-    moved = replace(ground.site, stores=replace(ground.site.stores, site=ColdSite(tiers={"cold": "GONE"})))
+    moved = replace(ground.site, tiers=ColdSite(tiers={"cold": "GONE"}))
     seen: list[list[str]] = []
     ground.rules.traffic.before = lambda name: seen.append(ground.ids) if name == "put" else None
     made = plan(moved, drop=["delete-temp-files"])

@@ -13,8 +13,8 @@ from minio.lifecycleconfig import Expiration, LifecycleConfig
 from minio.lifecycleconfig import Rule as VendorRule
 from minio.xml import marshal, unmarshal
 
-from storage.capabilities import Capabilities
-from storage.cold_model import ColdSite
+from storage.core.capabilities import Capabilities
+from storage.core.tiers import ColdSite
 from storage.lifecycle.document import OURS, Configuration, read
 from storage.lifecycle.lint import bypassing
 from storage.lifecycle.plan import difference, foreign

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.backup_errors import BackupDamaged, NoSuchBackup
-from storage.backup_model import (
+from storage.backup import manifest as manifests
+from storage.backup.errors import BackupDamaged, NoSuchBackup
+from storage.backup.model import (
     BackupId,
     DatabaseFacts,
     Manifest,
@@ -23,9 +24,8 @@ from storage.backup_model import (
     TableFact,
     folder,
 )
-from storage.backups import manifest as manifests
-from storage.errors import PreconditionFailed, StorageError
-from storage.model import ObjectKey
+from storage.core.errors import PreconditionFailed, StorageError
+from storage.core.model import ObjectKey
 from storage.testing import MemoryObjects
 
 NOON = datetime(2026, 3, 8, 12, 0, 0, 1, tzinfo=UTC)

@@ -9,28 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.engine.actions import (
-    VERBS,
-    AbortUpload,
-    Action,
-    CompressObject,
-    CondemnFile,
-    CondemnJob,
-    CondemnObject,
-    DeleteObject,
-    FailJob,
-    FollowObject,
-    PruneBackup,
-    ReapFile,
-    ReapJob,
-    ReapObject,
-    RemoveFolder,
-    TransitionObject,
-    decode,
-    encode,
-)
-from storage.errors import InvalidName
-from storage.model import (
+from storage.backup.actions import PruneBackup
+from storage.cold.actions.compress import CompressObject
+from storage.cold.actions.follow import FollowObject
+from storage.cold.actions.transition import TransitionObject
+from storage.core.errors import InvalidName
+from storage.core.model import (
     BucketName,
     JobId,
     ObjectKey,
@@ -41,6 +25,22 @@ from storage.model import (
     path_text,
     printable,
 )
+from storage.engine.actions import (
+    AbortUpload,
+    Action,
+    CondemnFile,
+    CondemnJob,
+    CondemnObject,
+    DeleteObject,
+    FailJob,
+    ReapFile,
+    ReapJob,
+    ReapObject,
+    RemoveFolder,
+    decode,
+    encode,
+)
+from tests.support.runs import VERBS
 
 T = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 KEY = 'temp/it\'s "é" 😀\n%2F+&<>/e\u0301 \x7f'

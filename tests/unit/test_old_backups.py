@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from storage.backup_model import Backup, folder
-from storage.engine.actions import Keep, PruneBackup
-from storage.errors import Refused
-from storage.policies.retention import OldBackups, Rule, Shelf
+from storage.backup.actions import PruneBackup
+from storage.backup.model import Backup, folder
+from storage.backup.policy import OldBackups, Rule, Shelf
+from storage.core.errors import Refused
+from storage.engine.actions import Keep
 from tests.unit.vault import NOW, backup
 from tests.unit.world import DAY, HOUR, World
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from storage import catalog
-from storage.engine.apply import apply
+from storage.core.errors import Refused, StoreRefused, TempFolderUnsafe
+from storage.core.model import DeleteTarget, Failure, ObjectKey
 from storage.engine.sweep import plan
 from storage.engine.undo import undo
-from storage.errors import Refused, StoreRefused, TempFolderUnsafe
-from storage.model import DeleteTarget, Failure, ObjectKey
-from storage.stores.s3 import _chunks
-from storage.stores.s3_client import pool
+from storage.stores.s3.bucket import _chunks
+from storage.stores.s3.client import pool
+from tests.support.runs import apply
 from tests.unit.world import DAY, HOUR, MINUTE, NOW, World
 
 ORPHANS, FAILED = "cleanup_orphan_uploads", "cleanup_failed_jobs"

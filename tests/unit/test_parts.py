@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from storage.engine.parts import FEWEST, MOST, Part, carry_out_part, count, end, start
-from storage.errors import ActionsFailed, JobBusy, Refused, TransientFault
-from storage.model import Run, Totals
+from storage.core.errors import ActionsFailed, JobBusy, Refused, TransientFault
+from storage.core.model import Run, Totals
+from storage.engine.parts import FEWEST, MOST, Part, count, start
+from tests.support.runs import carry_out_part, end
 from tests.unit.world import DAY, MINUTE, World
 
 TEMP = "cleanup_temp_objects"

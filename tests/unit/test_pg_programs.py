@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from storage.backup_errors import NoPostgresProgram
-from storage.stores import pg_programs
-from storage.stores.child import PIPE, spawn, widen
+from storage.backup.errors import NoPostgresProgram
+from storage.backup.postgres import programs as pg_programs
+from storage.backup.postgres.child_process import PIPE, spawn, widen
 
 
 @pytest.fixture

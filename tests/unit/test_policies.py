@@ -6,6 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from storage.cleanup.failed_jobs import FailedJobs, StuckJobs
+from storage.cleanup.reap import Reap
+from storage.cleanup.uploads import OrphanUploads, StaleUploads
+from storage.core.model import JobId, ObjectKey, Tombstone
 from storage.engine.actions import (
     AbortUpload,
     Action,
@@ -17,11 +21,7 @@ from storage.engine.actions import (
     ReapJob,
     ReapObject,
 )
-from storage.model import JobId, ObjectKey, Tombstone
-from storage.policies.base import Policy, span
-from storage.policies.jobs import FailedJobs, StuckJobs
-from storage.policies.reap import Reap
-from storage.policies.uploads import OrphanUploads, StaleUploads
+from storage.engine.policy import Policy, span
 from tests.unit.world import DAY, HOUR, MINUTE, NOW, SECOND, World
 
 WEEK = FailedJobs(older_than=7 * DAY)

@@ -7,12 +7,16 @@ from datetime import timedelta
 
 import pytest
 
-from storage.capabilities import Capabilities
-from storage.cold_model import CLASSES, ColdSite, Memory, Rule, class_of
-from storage.engine.actions import Action, CompressObject, FollowObject, Keep, TransitionObject
-from storage.model import JobId, ObjectKey, Prefix
-from storage.policies.cold import ColdObjects
-from storage.ports import Stores
+from storage.cold.actions.compress import CompressObject
+from storage.cold.actions.follow import FollowObject
+from storage.cold.actions.transition import TransitionObject
+from storage.cold.model import Memory, class_of
+from storage.cold.policy import ColdObjects
+from storage.core.capabilities import Capabilities
+from storage.core.model import JobId, ObjectKey, Prefix
+from storage.core.tiers import CLASSES, ColdSite, Rule
+from storage.engine.actions import Action, Keep
+from storage.testing import MemoryStores
 from tests.unit.world import DAY, NOW, World
 
 TEXT = "transcription/transcript.json"
@@ -32,7 +36,7 @@ def cold(world: World) -> World:
 
 
 def decide(
-    world: World, rule: ColdObjects | None = None, stores: Stores | None = None
+    world: World, rule: ColdObjects | None = None, stores: MemoryStores | None = None
 ) -> list[Action | Keep]:
     rule, stores = rule or ColdObjects(), stores or world.stores
     return list(rule.plan(rule.select(stores, world.time), world.time))
@@ -43,7 +47,7 @@ def told(decided: list[Action | Keep]) -> list[tuple[str, str]]:
     return [(one.key.split("/", 2)[-1], one.reason if isinstance(one, Keep) else one.verb) for one in decided]
 
 
-def with_rules(world: World, **rules: Rule) -> Stores:
+def with_rules(world: World, **rules: Rule) -> MemoryStores:
     site = ColdSite(rules={**dict.fromkeys(CLASSES, Rule()), **rules})
     return replace(world.stores, site=site)
 

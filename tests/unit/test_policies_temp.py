@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from storage.cleanup.temp import EndedTempFiles, EndedTempObjects, TempFiles, TempObjects
+from storage.core.errors import TempFolderUnsafe
 from storage.engine.actions import Action, CondemnFile, DeleteObject, Keep, RemoveFolder
-from storage.errors import TempFolderUnsafe
-from storage.policies.base import Policy
-from storage.policies.temp import EndedTempFiles, EndedTempObjects, TempFiles, TempObjects
+from storage.engine.policy import Policy
 from tests.unit.world import DAY, HOUR, MINUTE, NOW, SECOND, World
 
 OBJECTS = TempObjects(older_than=DAY)

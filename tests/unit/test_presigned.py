@@ -7,11 +7,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from storage import connect
-from storage.errors import ConfigError, InvalidName, UsageError
-from storage.model import ObjectKey
+from storage import presigned
+from storage.core.errors import ConfigError, InvalidName, UsageError
+from storage.core.model import ObjectKey
+from storage.core.settings import Settings
 from storage.presigned import FILES, PresignedURLGenerator
-from storage.settings import Settings
 
 NOWHERE = "http://files.invalid:9"  # nothing answers there: a request would fail
 
@@ -23,7 +23,7 @@ def noted() -> list[ObjectKey]:
 
 @pytest.fixture
 def links(noted: list[ObjectKey]) -> PresignedURLGenerator:
-    return connect.links(settings(NOWHERE), noted.append)
+    return presigned.links(settings(NOWHERE), noted.append)
 
 
 def settings(public: str) -> Settings:
@@ -65,8 +65,8 @@ def test_what_is_not_there_to_be_had(links: PresignedURLGenerator, noted: list[O
 @pytest.mark.parametrize("url", ["files.example.org", "ftp://x", "https://x/folder"])
 def test_an_address_that_nobody_can_open(url: str) -> None:
     with pytest.raises(ConfigError, match="STORAGE_PUBLIC_ENDPOINT_URL"):
-        connect.links(settings(url))
+        presigned.links(settings(url))
 
 
 def test_without_a_public_address_it_is_the_store_s_own() -> None:
-    assert "store.invalid:9" in connect.links(settings("")).url(ObjectKey("k"))
+    assert "store.invalid:9" in presigned.links(settings("")).url(ObjectKey("k"))

@@ -6,7 +6,16 @@ import os
 
 import pytest
 
-from storage.cold.pretest import GLANCE, LEAST_SAVING, SAMPLE, WHOLE, settled, spots, why_not, why_not_kept
+from storage.cold.compressibility import (
+    GLANCE,
+    LEAST_SAVING,
+    SAMPLE,
+    WHOLE,
+    settled,
+    spots,
+    why_not,
+    why_not_kept,
+)
 
 TEXT = b"".join(b"%d: and so on, and so on\n" % n for n in range(10_000))[:SAMPLE]
 NOISE = os.urandom(SAMPLE)

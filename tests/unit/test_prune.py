@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from storage.backup_model import MANIFEST, Backup, folder
-from storage.engine.actions import VERBS, PruneBackup, Work, decode, encode
-from storage.engine.apply import apply
-from storage.errors import ActionsFailed, InvalidName, Refused, VerificationFailed
-from storage.model import Run, Totals
+from storage.backup.actions import PruneBackup
+from storage.backup.model import MANIFEST, Backup, folder
+from storage.core.errors import ActionsFailed, InvalidName, Refused, VerificationFailed
+from storage.core.model import Run, Totals
+from storage.engine.actions import Work, decode, encode
+from tests.support.runs import VERBS, apply
 from tests.unit.vault import Shelf, doomed
 from tests.unit.world import DAY, Killed, World
 

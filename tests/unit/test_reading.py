@@ -15,12 +15,13 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.backup_model import Attributes
-from storage.cold import codecs, reading, rewrite
-from storage.cold_errors import ContentDamaged
-from storage.cold_model import CODECS, CodecName, Coding
-from storage.errors import ObjectMissing, PreconditionFailed, UsageError
-from storage.model import ObjectKey
+from storage.cold import codecs, decompressing_reader
+from storage.cold import compress as rewrite
+from storage.cold.errors import ContentDamaged
+from storage.cold.model import Coding
+from storage.core.errors import ObjectMissing, PreconditionFailed, UsageError
+from storage.core.model import Attributes, ObjectKey
+from storage.core.tiers import CODECS, CodecName
 from tests.unit.place import KEY, SMALL, TEXT, Place, before
 
 #: What may take the place of a codec: nothing of ours, or a codec's name.
@@ -35,7 +36,7 @@ def stored(place: Place, data: bytes, form: CodecName | None) -> None:
 
 
 def read(place: Place, start: int = 0, length: int | None = None) -> bytes:
-    return b"".join(reading.read(place.rewriter, KEY, start, length))
+    return b"".join(decompressing_reader.read(place.rewriter, KEY, start, length))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -75,7 +76,7 @@ def test_a_range_of_a_plain_object_is_asked_for_as_such(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored(place, TEXT, None)
-    monkeypatch.setattr(reading, "AT_ONCE", 1000)
+    monkeypatch.setattr(decompressing_reader, "AT_ONCE", 1000)
     assert read(place, 100, 2500) == TEXT[100:2600]
     assert place.asked() == {"head": 1, "get": 3}
 
@@ -96,7 +97,7 @@ def test_a_range_at_the_beginning_is_not_read_to_the_end(place: Place, codec: Co
                 yield chunk
 
         pieces = codecs.unpacked(codec, chunks())  # type: ignore[arg-type]
-        assert b"".join(reading._cut(pieces, 10, 500)) == data[10:500]
+        assert b"".join(decompressing_reader._cut(pieces, 10, 500)) == data[10:500]
     assert read_at < len(form) / 2 and seen.info.size == len(form)
 
 
@@ -106,7 +107,7 @@ def test_nothing_below_nothing(place: Place) -> None:
         with pytest.raises(UsageError):
             read(place, start, length)
     with pytest.raises(ObjectMissing):
-        b"".join(reading.read(place.rewriter, ObjectKey("none")))
+        b"".join(decompressing_reader.read(place.rewriter, ObjectKey("none")))
 
 
 def test_what_another_program_encoded_comes_as_it_is_stored(place: Place) -> None:
@@ -124,7 +125,7 @@ def test_an_object_compressed_while_it_is_read_is_read_on(
 ) -> None:
     """Its ranges come from the plain one first, and from the compressed one then."""
     stored(place, TEXT, None)
-    monkeypatch.setattr(reading, "AT_ONCE", 100_000)
+    monkeypatch.setattr(decompressing_reader, "AT_ONCE", 100_000)
     etag = place.rewriter.details(KEY).info.etag
     before(place, "get", number, lambda: rewrite.compress(place.rewriter, KEY, len(TEXT), etag, form))
     assert read(place, 1, 300_000) == TEXT[1:300_001]
@@ -138,9 +139,9 @@ def test_an_object_decompressed_while_it_is_read_is_read_on(place: Place) -> Non
 
 def test_an_object_written_anew_is_not_read_on(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     stored(place, TEXT, None)
-    monkeypatch.setattr(reading, "AT_ONCE", 100_000)
+    monkeypatch.setattr(decompressing_reader, "AT_ONCE", 100_000)
     before(place, "get", 2, lambda: place.objects.put(KEY, TEXT + b"!"))
-    pieces = reading.read(place.rewriter, KEY, 1, 300_000)
+    pieces = decompressing_reader.read(place.rewriter, KEY, 1, 300_000)
     assert next(pieces) == TEXT[1:100_001]
     with pytest.raises(PreconditionFailed):
         next(pieces)
@@ -162,7 +163,7 @@ def test_an_object_that_never_rests_is_given_up(place: Place) -> None:
     place.objects.traffic.before = turn
     with pytest.raises(PreconditionFailed):
         read(place)
-    assert turns["get"] == reading.TRIES
+    assert turns["get"] == decompressing_reader.TRIES
 
 
 # --- lies -------------------------------------------------------------------------------------------
@@ -199,7 +200,7 @@ def test_metadata_that_lies_is_found_out(place: Place, codec: CodecName, name: s
     lie(place, form, LIES[name](coding))
     got = b""
     with pytest.raises(ContentDamaged):
-        for piece in reading.read(place.rewriter, KEY):
+        for piece in decompressing_reader.read(place.rewriter, KEY):
             got += piece
     assert len(got) < len(TEXT), "the last bytes are held back until all was right"
 
@@ -253,11 +254,11 @@ def test_a_bomb_is_never_unpacked_further_than_it_declares(
     monkeypatch.setattr(codecs, "unpacked", counted)
     got = 0
     with pytest.raises(ContentDamaged):
-        for piece in reading.read(place.rewriter, KEY):
+        for piece in decompressing_reader.read(place.rewriter, KEY):
             got += len(piece)
     assert got <= size
     assert made <= size + codecs.PIECE
-    if size > reading.MOST_RATIO * len(form):
+    if size > decompressing_reader.MOST_RATIO * len(form):
         assert made == 0
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from storage.engine.apply import apply
+from storage.core.errors import ActionsFailed, NoSuchRun, TransientFault
+from storage.core.model import DeleteTarget, JobId, ObjectKey, Run
 from storage.engine.undo import undo
-from storage.errors import ActionsFailed, NoSuchRun, TransientFault
-from storage.model import DeleteTarget, JobId, ObjectKey, Run
+from tests.support.runs import apply
 from tests.unit.world import DAY, HOUR, SECOND, World
 
 OWN = ["processed/j/a.mp4", "temp/j/a.ts", "uploads/j/in.mp4"]

@@ -6,9 +6,10 @@ from math import ceil
 
 import pytest
 
-from storage.engine.apply import SAMPLE, apply
-from storage.model import DeleteTarget, Prefix
+from storage.core.model import DeleteTarget, Prefix
+from storage.engine.apply import SAMPLE
 from storage.testing import MemoryObjects
+from tests.support.runs import apply
 from tests.unit.wire import Wire, bucket
 from tests.unit.world import DAY, NOW, World
 

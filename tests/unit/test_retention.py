@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.backup_model import KINDS, Backup, BackupId, BackupKind, BackupState
-from storage.errors import Refused
-from storage.policies.retention import FRESH, SETTLED, Rule, decide
+from storage.backup.model import KINDS, Backup, BackupId, BackupKind, BackupState
+from storage.backup.policy import FRESH, SETTLED, Rule, decide
+from storage.core.errors import Refused
 from tests.unit.vault import NOW, backup
 from tests.unit.world import DAY, HOUR, MINUTE, SECOND
 

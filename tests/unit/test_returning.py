@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from storage.backup_model import Attributes
-from storage.cold import returning
-from storage.cold_model import ColdSite, Price
-from storage.model import Outcome
+from storage.cold import restore
+from storage.core.model import Attributes, Outcome
+from storage.core.tiers import ColdSite, Price
 from tests.unit.tiers import BYTES, KEY, Tiers
 from tests.unit.world import DAY, NOW
 
@@ -17,7 +16,7 @@ BOTH = pytest.mark.parametrize(("how", "target"), [("tag", "COLD"), ("class", "G
 
 
 def back(tiers: Tiers) -> Outcome:
-    ((_, found),) = returning.bring_back([KEY], tiers.stores, "by hand")
+    ((_, found),) = restore.bring_back([KEY], tiers.stores, "by hand")
     return found
 
 
@@ -92,15 +91,15 @@ def test_leaving_early_costs(tiers: Tiers) -> None:
     site = ColdSite(tiers={"cold": "COLD"}, prices={"cold": Price(0.3, 90 * DAY)}, currency="EUR")
     tiers.stores = replace(tiers.stores, site=site)
     tiers.apply(tiers.action())
-    (stay,) = returning.stays([tiers.info], tiers.stores, NOW + 30 * DAY)
+    (stay,) = restore.stays([tiers.info], tiers.stores, NOW + 30 * DAY)
     assert (stay.tier, stay.since, stay.minimum, stay.size) == ("cold", NOW, 90 * DAY, len(BYTES))
     assert stay.early == pytest.approx(len(BYTES) / (1 << 30) * 0.6)
-    (stay,) = returning.stays([tiers.info], tiers.stores, NOW + 90 * DAY)
+    (stay,) = restore.stays([tiers.info], tiers.stores, NOW + 90 * DAY)
     assert stay.early == 0
     tiers.log.memories.clear()  # nobody remembers since when: the most that it can be
-    (stay,) = returning.stays([tiers.info], tiers.stores, NOW + 90 * DAY)
+    (stay,) = restore.stays([tiers.info], tiers.stores, NOW + 90 * DAY)
     assert (stay.since, stay.early) == (None, pytest.approx(len(BYTES) / (1 << 30) * 0.9))
 
 
 def test_what_is_hot_does_not_come_back(tiers: Tiers) -> None:
-    assert list(returning.stays([tiers.info], tiers.stores, NOW)) == []
+    assert list(restore.stays([tiers.info], tiers.stores, NOW)) == []

@@ -7,11 +7,12 @@ import random
 
 import pytest
 
-from storage.backup_model import Attributes
-from storage.cold import pretest, reading, rewrite
-from storage.cold_errors import ContentDamaged
-from storage.cold_model import CODECS, CodecName, Coding
-from storage.model import ObjectKey
+from storage.cold import compress as rewrite
+from storage.cold import compressibility, decompressing_reader
+from storage.cold.errors import ContentDamaged
+from storage.cold.model import Coding
+from storage.core.model import Attributes, ObjectKey
+from storage.core.tiers import CODECS, CodecName
 from tests.unit.place import CARRIED, KEY, NOISE, SMALL, TEXT, Place, before
 
 
@@ -28,7 +29,7 @@ def test_an_object_shrinks_and_reads_as_before(place: Place, codec: CodecName, d
     assert (carried.content_type, carried.headers) == (CARRIED.content_type, CARRIED.headers)
     assert carried.metadata.items() > CARRIED.metadata.items()
     assert carried.content_encoding == codec
-    assert b"".join(reading.read(place.rewriter, KEY)) == data
+    assert b"".join(decompressing_reader.read(place.rewriter, KEY)) == data
 
 
 def test_a_small_object_costs_one_get_one_put_one_head(place: Place) -> None:
@@ -99,7 +100,7 @@ def test_what_does_not_shrink_stays(place: Place, data: bytes, why: str) -> None
 def test_what_only_looks_compressible_stays(place: Place) -> None:
     """The samples are text and what is between them is not: found out when all of it was packed."""
     data = bytearray(random.Random(1).randbytes(40 << 20))
-    for start, length in pretest.spots(len(data)):
+    for start, length in compressibility.spots(len(data)):
         data[start : start + length] = TEXT[:length]
     made = place.compress(bytes(data), place.put(bytes(data)))
     stays(place, bytes(data), made, "5%")

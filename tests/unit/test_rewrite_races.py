@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from storage.cold import rewrite
-from storage.cold_model import coding_of
-from storage.errors import PreconditionFailed, StorageError, Unreachable
+from storage.cold import compress as rewrite
+from storage.cold.model import coding_of
+from storage.core.errors import PreconditionFailed, StorageError, Unreachable
 from tests.unit.place import KEY, SMALL, TEXT, Place, before
 
 

@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from storage.cold_model import ColdSite, Price, SavingsLine
-from storage.model import Totals
-from storage.savings import GIB, early_deletion, money, total
+from storage.cold.model import SavingsLine
+from storage.cold.savings import GIB, early_deletion, money, total
+from storage.core.model import Totals
+from storage.core.tiers import ColdSite, Price
 
 DAY = timedelta(days=1)
 SITE = ColdSite(prices={"hot": Price(0.02), "cold": Price(0.005, 90 * DAY)}, currency="EUR")

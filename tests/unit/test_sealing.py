@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.backup_errors import BackupDamaged, NoKey
-from storage.backups.sealing import CHUNK, identities, recipients, seal, unseal
-from storage.errors import ConfigError
+from storage.backup.encryption import CHUNK, identities, recipients, seal, unseal
+from storage.backup.errors import BackupDamaged, NoKey
+from storage.core.errors import ConfigError
 
 KEY, OTHER = pyrage.x25519.Identity.generate(), pyrage.x25519.Identity.generate()
 TO = (KEY.to_public(),)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from storage.errors import ConfigError, StorageError
-from storage.settings import Settings
-from storage.stores.postgres import connect
+from storage.core.errors import ConfigError, StorageError
+from storage.core.settings import Settings
+from storage.stores.postgres.connection import connect
 
 OWN = {
     "STORAGE_ENDPOINT_URL": "http://store:9000",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from storage.engine.apply import apply
+from storage.core.errors import TransientFault
+from storage.core.model import Run, Totals
 from storage.engine.undo import undo
-from storage.errors import TransientFault
-from storage.model import Run, Totals
+from tests.support.runs import apply
 from tests.unit.world import DAY, HOUR, NOW, World
 
 FILES = "cleanup_temp_files"

@@ -6,8 +6,8 @@ import hashlib
 
 import pytest
 
-from storage.errors import ObjectMissing, StoreRefused
-from storage.model import DeleteTarget, ObjectKey, Prefix
+from storage.core.errors import ObjectMissing, StoreRefused
+from storage.core.model import DeleteTarget, ObjectKey, Prefix
 from storage.testing import MemoryObjects
 from tests.unit.world import DAY, NOW
 

@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from storage.backup_model import Attributes
 from storage.cold import tiering
-from storage.cold_model import Coding, Memory
-from storage.model import ObjectKey, Outcome, Run
+from storage.cold.model import Coding, Memory
+from storage.core.model import Attributes, ObjectKey, Outcome, Run
 from tests.unit.tiers import BYTES, KEY, Tiers
 from tests.unit.world import DAY, HOUR, NOW
 

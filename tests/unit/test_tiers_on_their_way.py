@@ -8,8 +8,10 @@ from datetime import timedelta
 import pytest
 
 from storage.cold import tiering
-from storage.cold_model import ColdSite, Memory
-from storage.engine.actions import VERBS, decode, encode
+from storage.cold.model import Memory
+from storage.core.tiers import ColdSite
+from storage.engine.actions import decode, encode
+from tests.support.runs import VERBS
 from tests.unit.tiers import BYTES, KEY, Tiers
 from tests.unit.world import DAY, NOW
 

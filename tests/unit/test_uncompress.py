@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from storage import commands_cold
-from storage.cold.uncompress import BY_HAND, uncompress, unfinished
+from storage.cli import cold as commands_cold
+from storage.cold.decompress import BY_HAND, uncompress, unfinished
 from tests.unit.compressing import Ends, action, apply, ledger, log, original, stored
 from tests.unit.place import KEY, SMALL, TEXT
 from tests.unit.world import Killed, World

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from storage import catalog
-from storage.backups import reconcile
-from storage.backups.reconcile import Unreconciled, close, decide, pending
-from storage.backups.site import Site
+from storage.backup.context import Site
+from storage.backup.restore import reconcile
+from storage.backup.restore.reconcile import Unreconciled, close, decide, pending
+from storage.core.errors import ConfigError, JobBusy, Refused, UsageError
+from storage.core.model import JobId, ObjectInfo, ObjectKey, Prefix
+from storage.core.settings import Settings
 from storage.engine.actions import CondemnObject, Keep
-from storage.engine.apply import apply
-from storage.errors import ConfigError, JobBusy, Refused, UsageError
-from storage.model import JobId, ObjectInfo, ObjectKey, Prefix
-from storage.ports import Stores
-from storage.settings import Settings
+from storage.testing import MemoryStores
+from tests.support.runs import apply
 from tests.unit.world import DAY, HOUR, MINUTE, NOW, SECOND, World
 
 TAKEN, RESTORED = NOW - DAY, NOW - HOUR
@@ -39,7 +39,7 @@ def epoch(restored_at: datetime) -> str:
     return json.dumps(told | {"restored_at": restored_at.isoformat()})
 
 
-def site(stores: Stores) -> Site:
+def site(stores: MemoryStores) -> Site:
     settings = Settings(
         endpoint_url="http://127.0.0.1:9",
         access_key="a",

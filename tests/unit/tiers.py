@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
-from storage.cold_model import Memory
-from storage.engine.actions import TransitionObject, Work
-from storage.model import ObjectInfo, ObjectKey, Outcome
+from storage.cold.actions.transition import TransitionObject
+from storage.cold.model import Memory
+from storage.core.model import ObjectInfo, ObjectKey, Outcome
+from storage.engine.actions import Work
 from storage.testing import MemoryCold, MemoryMover
 from tests.unit.world import DAY, World
 

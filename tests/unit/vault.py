@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from storage.backup_model import MANIFEST, Backup, BackupId, BackupKind, BackupState, folder
+from storage.backup.model import MANIFEST, Backup, BackupId, BackupKind, BackupState, folder
 from storage.testing import MemoryObjects
 from tests.unit.world import DAY, HOUR, World
 

@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 
 import urllib3
 
-from storage.model import BucketName, DeleteTarget, ObjectInfo, ObjectKey, Prefix
-from storage.stores.s3 import S3Bucket
-from storage.stores.s3_client import Endpoint
+from storage.core.model import BucketName, DeleteTarget, ObjectInfo, ObjectKey, Prefix
+from storage.stores.s3.bucket import S3Bucket
+from storage.stores.s3.client import Endpoint
 from storage.testing import MemoryObjects
 
 SPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"

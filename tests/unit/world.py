@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from storage import catalog
-from storage.engine.apply import apply
+from storage.core.model import Job, Run, Tombstone
 from storage.engine.sweep import plan
-from storage.model import Job, Run, Tombstone
 from storage.testing import Database, MemoryFiles, MemoryObjects, memory_stores
+from tests.support.runs import apply
 
 NOW = datetime(2026, 3, 8, 2, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from storage import catalog, connect
-from storage.__main__ import main
-from storage.clock import utcnow
+from storage.backup.postgres import programs
+from storage.cli.parser import main
 from storage.cold import tiering
-from storage.engine import apply as applying
-from storage.engine import guard, sweep
-from storage.settings import Settings
-from storage.stores import pg_programs
+from storage.core.clock import utcnow
+from storage.core.settings import Settings
+from storage.engine import sweep
+from storage.installation import open_installation
+from tests.support.runs import apply
 
 AHEAD = timedelta(seconds=50)  # clocks may differ by as much: a file made just now is as old as that
 HALF_A_MINUTE = {"hours_old": 1 / 120}  # the least age that jobs on temp files accept
@@ -28,7 +29,7 @@ def temp_files_run(settings: Settings, *, only_plan: bool = False) -> str:
 
     The age of a file is its change time, which no program can set back.
     """
-    with connect.stores(settings) as stores:
+    with open_installation(settings) as stores:
         does = sweep.plan if only_plan else sweep.run
         job = catalog.get("cleanup_temp_files")
         return does(job, stores, utcnow() + AHEAD, HALF_A_MINUTE, requested_by="maintainer").id
@@ -36,41 +37,41 @@ def temp_files_run(settings: Settings, *, only_plan: bool = False) -> str:
 
 def apply_until(settings: Settings, run_id: str, die: Callable[[], object], point: str) -> None:
     """Apply a run and call ``die`` after its first batch, or instead of its first delete."""
-    with connect.stores(settings) as stores:
+    with open_installation(settings) as stores:
         if point == "delete":
             stores.objects.delete = lambda targets: die()  # type: ignore[method-assign,assignment,return-value]
-            applying.apply(run_id, stores)
+            apply(run_id, stores)
         else:
-            applying.apply(run_id, stores, progress=lambda stage, count: die())
+            apply(run_id, stores, progress=lambda stage, count: die())
 
 
 def approve(settings: Settings, run_id: str, sha256: str) -> None:
     """Approve a plan without applying it, as the approval task in Airflow does."""
-    with connect.stores(settings) as stores:
+    with open_installation(settings) as stores:
         stores.runs.approve(run_id, sha256, "an operator")
 
 
 def identity(settings: Settings) -> str:
     """Return what the guard compares: the bucket's mark and the identity of the database."""
-    with connect.stores(settings) as stores:
-        return guard.identity(stores)
+    with open_installation(settings) as stores:
+        return stores.identity()
 
 
 def control(settings: Settings, name: str, value: str) -> None:
     """Write a control row."""
-    with connect.stores(settings) as stores:
+    with open_installation(settings) as stores:
         stores.control.write(name, value)
 
 
 def temp_root(settings: Settings) -> str:
     """Return the temp folder's path as tombstones carry it."""
-    with connect.stores(settings) as stores:
+    with open_installation(settings) as stores:
         return stores.files.root
 
 
 def journal_upload(settings: Settings, key: str, upload_id: str) -> None:
     """Enter an upload into the journal, as the pipeline reports it."""
-    with connect.stores(settings) as stores:
+    with open_installation(settings) as stores:
         stores.uploads.record(key, upload_id)  # type: ignore[arg-type]
 
 
@@ -81,7 +82,7 @@ def client(settings: Settings) -> Any:
 
 def program(name: str, major: int) -> Path:
     """Return one of PostgreSQL's own programs of that version."""
-    return pg_programs.client(name, major)
+    return programs.client(name, major)
 
 
 __all__ = ["Settings", "main", "tiering"]

@@ -8,19 +8,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 
-from storage.model import Job, JobId, Outcome, Tombstone, TombstoneKind
-from storage.ports import Stores
+from storage.core.model import Job, JobId, Outcome, Tombstone, TombstoneKind
+from storage.core.ports import EngineStores
 
 Touches = Literal["object", "file", "job", "backup"]
+S = TypeVar("S", bound=EngineStores)
+S_co = TypeVar("S_co", bound=EngineStores, covariant=True)
+S_contra = TypeVar("S_contra", bound=EngineStores, contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Work(Generic[S_co]):
     """Where and for whom a batch is applied."""
 
-    stores: Stores
+    stores: S_co
     run_id: str
     job: str
 
@@ -32,7 +35,7 @@ class BatchSize(NamedTuple):
     bytes: int = sys.maxsize
 
 
-class Action(Protocol):
+class Action(Protocol[S_contra]):
     """Frozen data. ``key`` names the thing, ``size`` is what it occupies, ``reason`` is for the operator."""
 
     verb: ClassVar[str]
@@ -47,11 +50,11 @@ class Action(Protocol):
     def reason(self) -> str: ...
 
     @classmethod
-    def apply(cls, batch: Sequence[Self], work: Work) -> list[Outcome]:
+    def apply(cls, batch: Sequence[Self], work: Work[S_contra]) -> list[Outcome]:
         """Act on the batch; one outcome an action, in order. Raises only what stops the whole batch."""
         ...
 
-    def holds(self, stores: Stores) -> bool:
+    def holds(self, stores: S_contra) -> bool:
         """Whether the act stands, by a fresh look."""
         ...
 
@@ -65,7 +68,7 @@ class Keep:
     reason: str
 
 
-def encode(action: Action) -> str:
+def encode(action: Action[Any]) -> str:
     """One line of a plan file: canonical JSON, ASCII only, times as ISO 8601."""
     values: dict[str, Any] = {"verb": action.verb}
     for field in fields(action):  # type: ignore[arg-type]
@@ -74,7 +77,7 @@ def encode(action: Action) -> str:
     return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
 
-def decode(line: str | bytes, verbs: Mapping[str, type[Action]]) -> Action:
+def decode(line: str | bytes, verbs: Mapping[str, type[Action[S]]]) -> Action[S]:
     """The exact inverse of :func:`encode`."""
     values = json.loads(line)
     verb = verbs[values.pop("verb")]
@@ -85,7 +88,7 @@ def decode(line: str | bytes, verbs: Mapping[str, type[Action]]) -> Action:
 
 
 @cache
-def _times(verb: type[Action]) -> tuple[str, ...]:
+def _times(verb: type[Action[Any]]) -> tuple[str, ...]:
     """The fields that are instants; a plan has a million lines and few verbs."""
     return tuple(field.name for field in fields(verb) if "datetime" in str(field.type))  # type: ignore[arg-type]
 
@@ -106,7 +109,12 @@ class Condemning(Protocol):
 
 
 def tombstone(
-    action: Condemning, work: Work, kind: TombstoneKind, place: str, seen: str, held_at: str = ""
+    action: Condemning,
+    work: Work[EngineStores],
+    kind: TombstoneKind,
+    place: str,
+    seen: str,
+    held_at: str = "",
 ) -> Tombstone:
     """The tombstone an action writes; its number is the database's."""
     owner: str | None = getattr(action, "owner", None)

@@ -9,10 +9,10 @@ from datetime import datetime
 from functools import partial
 from typing import ClassVar
 
+from storage.core.errors import FileFault, FileGone, FileInTheWay
+from storage.core.model import CONDEMNED, JobId, LocalFile, Outcome, Tombstone
+from storage.core.ports import FileStore, Stores
 from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner, tombstone
-from storage.errors import FileFault, FileGone, FileInTheWay
-from storage.model import CONDEMNED, JobId, LocalFile, Outcome, Tombstone
-from storage.ports import FileStore, Stores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class CondemnFile:
     owner_updated_at: datetime | None = None
 
     @classmethod
-    def apply(cls, batch: Sequence[CondemnFile], work: Work) -> list[Outcome]:
+    def apply(cls, batch: Sequence[CondemnFile], work: Work[Stores]) -> list[Outcome]:
         work.stores.files.check()
         stones = work.stores.tombstones
         jobs = work.stores.jobs.get({JobId(action.owner) for action in batch if action.owner})
@@ -55,7 +55,7 @@ class CondemnFile:
             for action in batch
         ]
 
-    def _changed(self, work: Work) -> str | None:
+    def _changed(self, work: Work[Stores]) -> str | None:
         files = work.stores.files
         now = files.look(self.key)
         if now is None:
@@ -64,7 +64,7 @@ class CondemnFile:
             return "written to since the plan"
         return files.busy(self.key)
 
-    def _move(self, work: Work) -> Outcome:
+    def _move(self, work: Work[Stores]) -> Outcome:
         files, aside = work.stores.files, held_at(work.run_id, self.key)
         if files.look(aside) is None:
             files.move(self.key, aside)
@@ -77,7 +77,7 @@ class CondemnFile:
         why = "opened while it was moved aside"
         return Outcome("skipped", f"{why}; put back", self.size) if back else _stranded(why, aside, self.size)
 
-    def _stone(self, work: Work) -> Tombstone:
+    def _stone(self, work: Work[Stores]) -> Tombstone:
         aside = held_at(work.run_id, self.key)
         return tombstone(self, work, "file", work.stores.files.root, f"{self.mtime_ns} {self.inode}", aside)
 
@@ -101,7 +101,7 @@ class RemoveFolder:
     size: int = 0
 
     @classmethod
-    def apply(cls, batch: Sequence[RemoveFolder], work: Work) -> list[Outcome]:
+    def apply(cls, batch: Sequence[RemoveFolder], work: Work[Stores]) -> list[Outcome]:
         work.stores.files.check()
         jobs = work.stores.jobs.get({JobId(action.owner) for action in batch if action.owner})
         outcomes = []
@@ -134,7 +134,7 @@ class ReapFile:
     reason: str
 
     @classmethod
-    def apply(cls, batch: Sequence[ReapFile], work: Work) -> list[Outcome]:
+    def apply(cls, batch: Sequence[ReapFile], work: Work[Stores]) -> list[Outcome]:
         work.stores.files.check()  # an empty mount point is no reason to call a file reaped
         begun = work.stores.tombstones.begin([action.stone for action in batch])
         ends: dict[tuple[str, str], list[int]] = {}

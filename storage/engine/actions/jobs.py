@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar
 
+from storage.core.model import Job, JobId, Outcome, Tombstone, jobs_of
+from storage.core.ports import EngineStores, Stores
 from storage.engine.actions.base import BatchSize, Touches, Work, tombstone
-from storage.model import Job, JobId, Outcome, Tombstone, jobs_of
-from storage.ports import Stores
 
 TIMEOUT_MESSAGE = "Job timeout - stuck in processing"
 
@@ -29,13 +29,13 @@ class FailJob:
     size: int = 0
 
     @classmethod
-    def apply(cls, batch: Sequence[FailJob], work: Work) -> list[Outcome]:
+    def apply(cls, batch: Sequence[FailJob], work: Work[EngineStores]) -> list[Outcome]:
         seen = [Job(JobId(action.key), action.status, action.updated_at) for action in batch]
         turned = work.stores.jobs.fail(seen, TIMEOUT_MESSAGE)
         moved_on = Outcome("skipped", "the job has moved on since the plan")
         return [Outcome("done") if action.key in turned else moved_on for action in batch]
 
-    def holds(self, stores: Stores) -> bool:
+    def holds(self, stores: EngineStores) -> bool:
         row = stores.jobs.get([JobId(self.key)]).get(JobId(self.key))
         return row is None or (row.status, row.updated_at) != (self.status, self.updated_at)
 
@@ -56,7 +56,7 @@ class CondemnJob:
     size: int = 0
 
     @classmethod
-    def apply(cls, batch: Sequence[CondemnJob], work: Work) -> list[Outcome]:
+    def apply(cls, batch: Sequence[CondemnJob], work: Work[Stores]) -> list[Outcome]:
         refused = work.stores.tombstones.condemn([_stone(action, work) for action in batch])
         return [
             Outcome("skipped", refused[action.key]) if action.key in refused else Outcome("done")
@@ -82,12 +82,12 @@ class ReapJob:
     size: int = 0
 
     @classmethod
-    def apply(cls, batch: Sequence[ReapJob], work: Work) -> list[Outcome]:
+    def apply(cls, batch: Sequence[ReapJob], work: Work[Stores]) -> list[Outcome]:
         begun = work.stores.tombstones.begin([action.stone for action in batch])
         return [cls._claim(begun.get(action.stone), work) for action in batch]
 
     @staticmethod
-    def _claim(stone: Tombstone | None, work: Work) -> Outcome:
+    def _claim(stone: Tombstone | None, work: Work[Stores]) -> Outcome:
         if stone is None:
             return Outcome("skipped", "no longer condemned")
         if work.stores.tombstones.claim_job(stone, work.run_id):
@@ -100,6 +100,6 @@ class ReapJob:
         return row is None or (row.status, row.updated_at) != ("failed", self.updated_at)
 
 
-def _stone(action: CondemnJob, work: Work) -> Tombstone:
+def _stone(action: CondemnJob, work: Work[Stores]) -> Tombstone:
     stone = tombstone(action, work, "job", jobs_of(work.stores.objects.bucket), action.updated_at.isoformat())
     return replace(stone, owner=JobId(action.key), owner_updated_at=action.updated_at)

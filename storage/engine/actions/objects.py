@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
+from storage.core.errors import StoreRefused
+from storage.core.model import DeleteTarget, JobId, ObjectInfo, ObjectKey, Outcome, Tombstone
+from storage.core.ports import EngineStores, Stores
 from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner, tombstone
-from storage.engine.actions.recheck import look_again
-from storage.errors import StoreRefused
-from storage.model import DeleteTarget, JobId, ObjectInfo, ObjectKey, Outcome, Tombstone
-from storage.ports import Stores
+from storage.engine.actions.recheck import look_again, referred
 
 OVERTAKEN = "PreconditionFailed"  # a store that honours the etag of a bulk delete says so by this code
 
@@ -33,7 +33,7 @@ class DeleteObject:
     owner_updated_at: datetime | None = None
 
     @classmethod
-    def apply(cls, batch: Sequence[DeleteObject], work: Work) -> list[Outcome]:
+    def apply(cls, batch: Sequence[DeleteObject], work: Work[EngineStores]) -> list[Outcome]:
         now = look_again(work.stores.objects, (action.key for action in batch))
         jobs = work.stores.jobs.get({JobId(action.owner) for action in batch if action.owner})
         barred = {
@@ -41,10 +41,11 @@ class DeleteObject:
             for action in batch
             if (why := changed_owner(action.owner, action.owner_updated_at, jobs) or _changed(action, now))
         }
+        barred |= referred(work.stores, [action.key for action in batch if action.key not in barred])
         failed = _delete(work, [info for key, info in now.items() if info and key not in barred])
         return [_outcome(action, barred, failed) for action in batch]
 
-    def holds(self, stores: Stores) -> bool:
+    def holds(self, stores: EngineStores) -> bool:
         return _changed(self, {self.key: stores.objects.head(ObjectKey(self.key))}) is not None
 
 
@@ -68,7 +69,7 @@ class CondemnObject:
     goes_with_job: bool = False
 
     @classmethod
-    def apply(cls, batch: Sequence[CondemnObject], work: Work) -> list[Outcome]:
+    def apply(cls, batch: Sequence[CondemnObject], work: Work[Stores]) -> list[Outcome]:
         refused = work.stores.tombstones.condemn([_stone(action, work) for action in batch])
         return [_outcome(action, refused, {}) for action in batch]
 
@@ -95,7 +96,7 @@ class ReapObject:
     goes_with_job: bool = False
 
     @classmethod
-    def apply(cls, batch: Sequence[ReapObject], work: Work) -> list[Outcome]:
+    def apply(cls, batch: Sequence[ReapObject], work: Work[Stores]) -> list[Outcome]:
         stones = work.stores.tombstones
         begun = stones.begin([action.stone for action in batch])
         open_now = [action for action in batch if action.stone in begun]
@@ -140,13 +141,10 @@ def _spared(batch: Sequence[ReapObject], now: dict[str, ObjectInfo | None], stor
             why = changed_owner(action.owner, action.owner_updated_at, jobs)
         if why or (now[action.key] and (why := _changed(action, now))):
             spared[action.key] = why
-    rest = [action.key for action in batch if action.key not in spared]
-    for key in stores.jobs.referenced(rest):
-        spared[key] = "a job's row names it as an output"
-    return spared
+    return spared | referred(stores, [action.key for action in batch if action.key not in spared])
 
 
-def _delete(work: Work, objects: Sequence[ObjectInfo]) -> dict[str, str]:
+def _delete(work: Work[EngineStores], objects: Sequence[ObjectInfo]) -> dict[str, str]:
     """Delete exactly these; {key: why} of what the store would not delete."""
     if not objects:
         return {}
@@ -157,7 +155,7 @@ def _delete(work: Work, objects: Sequence[ObjectInfo]) -> dict[str, str]:
     return failed
 
 
-def _stone(action: CondemnObject, work: Work) -> Tombstone:
+def _stone(action: CondemnObject, work: Work[Stores]) -> Tombstone:
     seen = f"{action.etag} {action.last_modified.isoformat()}"
     return tombstone(action, work, "object", work.stores.objects.bucket, seen)
 

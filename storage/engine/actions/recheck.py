@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 
-from storage.model import ObjectInfo, ObjectKey, Prefix
-from storage.ports import ObjectStore
+from storage.core.model import ObjectInfo, ObjectKey, Prefix
+from storage.core.ports import EngineStores, ObjectStore
 
 HEAD_THREADS = 16
 DENSE = 0.2  # a listing goes on while at least this share of a page is in the plan
@@ -40,6 +40,11 @@ def _listed(store: ObjectStore, folder: Prefix, keys: Sequence[str]) -> dict[str
         if not page.more or page.objects[-1].key >= keys[-1] or len(hits) < DENSE * len(page.objects):
             return found
         cursor = page.objects[-1].key
+
+
+def referred(stores: EngineStores, keys: Sequence[str]) -> dict[str, str]:
+    """Those of the keys that something still refers to, each with the reason why it is kept."""
+    return {key: f"still referred to by {who}" for key, who in stores.references.of(keys).items()}
 
 
 def just_before(key: str) -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
+from storage.core.model import ObjectKey, Outcome
+from storage.core.ports import Stores
 from storage.engine.actions.base import BatchSize, Touches, Work
-from storage.model import ObjectKey, Outcome
-from storage.ports import Stores
 
 TRIES = 3  # a part in flight may land after an abort: S3 says to abort until the upload is gone
 
@@ -29,7 +29,7 @@ class AbortUpload:
     reason: str
 
     @classmethod
-    def apply(cls, batch: Sequence[AbortUpload], work: Work) -> list[Outcome]:
+    def apply(cls, batch: Sequence[AbortUpload], work: Work[Stores]) -> list[Outcome]:
         beats = work.stores.uploads.heartbeats([action.upload_id for action in batch])
         return [action._abort(beats.get(action.upload_id), work.stores) for action in batch]
 

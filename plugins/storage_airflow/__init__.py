@@ -1,0 +1,1 @@
+"""The only package that knows Airflow and the storage package: it translates, and only translates."""

@@ -1,0 +1,112 @@
+"""The three tasks of a maintenance job: plan, approve, apply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import TriggerRule, get_current_context, task, task_group
+
+from storage import catalog
+from storage_airflow.approval import approval
+from storage_airflow.connections import opened
+from storage_airflow.runtime import as_of, cancellable, only_plans
+
+if TYPE_CHECKING:
+    from storage.core.model import Run
+    from storage.installation import Installation
+
+
+def maintain(name: str, **fields: str) -> Any:
+    """The three tasks of a maintenance job: plan, approve, apply.
+
+    ``fields`` says which form field each of its parameters is read from: ``hours_old="temp_hours_old"``.
+    """
+    pool = f"storage_{catalog.get(name).resource}"
+
+    @task_group(group_id=name, tooltip=catalog.get(name).title)
+    def job() -> None:
+        @task(pool=pool)
+        def plan() -> dict[str, Any]:
+            return plan_of(name, fields)
+
+        @task(pool=pool, trigger_rule=TriggerRule.NONE_FAILED)
+        def apply(planned: dict[str, Any]) -> dict[str, Any]:
+            return _apply(planned)
+
+        planned = plan()
+        planned >> approval(name) >> apply(planned)
+
+    return job()
+
+
+def plan_of(name: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    """Plan the job with the form's values; the plan's head, which is all that travels between tasks."""
+    from storage.cli import output
+    from storage.engine import sweep
+    from storage.engine.plan import read
+
+    context = get_current_context()
+    values = {own: context["params"][field] for own, field in fields.items()}
+    dag_run = context["dag_run"]
+    job = catalog.get(name)
+    with cancellable(), opened() as stores:
+        run = sweep.plan(
+            job,
+            stores,
+            as_of(dag_run, stores.clock()),
+            values,
+            run_id=_run_id(f"{name}-{dag_run.run_id}", stores),
+            requested_by=f"{dag_run.dag_id}, {dag_run.run_type.value} run",
+        )
+        output.show_run(run)
+        output.show_actions(read(run, stores.plans, job.by_verb))
+    return _head(run, only_plans(context["params"].get("dry_run"), dag_run.run_type))
+
+
+def _run_id(first: str, stores: Installation) -> str:
+    """The run's id; a new one when the task was cleared after its first plan had been carried out."""
+    names = (first, *(f"{first}-{number}" for number in range(2, 100)))
+    return next(
+        n for n in names if not (run := stores.runs.get(n)) or run.state not in ("verified", "failed")
+    )
+
+
+def _head(run: Run, dry: bool) -> dict[str, Any]:
+    explained = (
+        f"**{run.message or 'No limit tripped.'}**\n\n{run.planned.count:,} actions on "
+        f"{run.planned.bytes:,} bytes, of {run.considered.count:,} considered.\n\n"
+        f"Plan `{run.plan_uri}`, SHA-256 `{run.plan_sha256}`. "
+        f"Read it with `storage runs {run.id}`. Unanswered for 20 hours it is rejected."
+    )
+    return {
+        "run": run.id,
+        "state": run.state,
+        "dry_run": dry,
+        "sha256": run.plan_sha256,
+        "uri": run.plan_uri,
+        "considered": run.considered.count,
+        "planned": run.planned.count,
+        "planned_bytes": run.planned.bytes,
+        "explained": explained,
+    }
+
+
+def _apply(planned: Mapping[str, Any]) -> dict[str, Any]:
+    from storage.cli import output
+    from storage.engine.apply import apply
+    from storage.engine.report import result
+
+    if planned["dry_run"]:
+        return only_head(planned)
+    with cancellable(), opened() as stores:
+        job = catalog.of_run(planned["run"], stores)
+        run = apply(job, planned["run"], stores)
+        output.show_run(run, stores.runs.details(run.id))
+        return result(job, run, stores)
+
+
+def only_head(planned: Mapping[str, Any]) -> dict[str, Any]:
+    """What a dry run returns: its plan's head."""
+    print(f"Dry run: {planned['planned']:,} actions planned, none done. {planned['uri']}")
+    return dict(planned)

@@ -1,0 +1,23 @@
+"""The probe of the connections' endpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from storage_airflow.connections import settings
+from storage_airflow.runtime import cancellable
+
+
+def probe() -> dict[str, Any]:
+    """What the endpoint of the connections really does, stored; the test of both connections from the UI."""
+    from dataclasses import asdict
+
+    from storage.cli import output
+    from storage.cli.installation import probe_now
+
+    with cancellable():
+        found, why = probe_now(settings())
+    output.show_facts("What this endpoint does", output.capability_facts(found))
+    if why:
+        print(f"Temp folder: {why}")
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(found).items()}

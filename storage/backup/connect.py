@@ -1,0 +1,82 @@
+"""Settings to the stores of backups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypedDict
+
+from sqlalchemy import Engine
+
+from storage import connect
+from storage.backup.context import Site
+from storage.backup.ports import BackupStores, Catalogue
+from storage.backup.postgres.catalogue import PostgresCatalogue
+from storage.core.clock import utcnow
+from storage.core.model import BucketName
+from storage.core.ports import ObjectStore, Stores
+from storage.core.records import UploadJournal
+from storage.core.settings import Settings
+from storage.stores.postgres.tombstones import PostgresUploads
+from storage.stores.s3.bucket import S3Bucket
+from storage.stores.s3.client import Endpoint
+
+
+class Members(TypedDict):
+    """The members that :class:`BackupStores` adds to the shared stores."""
+
+    vault: ObjectStore
+    catalogue: Catalogue
+    vault_uploads: UploadJournal
+
+
+def backup_endpoint(settings: Settings) -> Endpoint:
+    """The endpoint and keys of backups: another store or other keys, where these are set."""
+    own = connect.endpoint(settings)
+    return replace(
+        own,
+        url=settings.backup_endpoint_url or own.url,
+        access_key=settings.backup_access_key or own.access_key,
+        secret_key=settings.backup_secret_key or own.secret_key,
+    )
+
+
+def backup_bucket(settings: Settings) -> ObjectStore:
+    """The backup bucket by the store's credentials alone: what is left when the database is gone."""
+    return S3Bucket(backup_endpoint(settings), BucketName(settings.backup_bucket))
+
+
+def members(settings: Settings, shared: Stores, engine: Engine, http: Any = None) -> Members:
+    """The stores of backups beside the shared ones, on an open database.
+
+    The probe saw the endpoint of objects; another one is not trusted with conditions.
+    """
+    name, own = BucketName(settings.backup_bucket), not settings.backup_endpoint_url
+    uploads = PostgresUploads(engine, name)
+    bucket = S3Bucket(
+        backup_endpoint(settings),
+        name,
+        creates=lambda: own and shared.control.capabilities().conditional_put is True,
+        uploads=uploads,
+        http=http,
+    )
+    return Members(vault=bucket, catalogue=PostgresCatalogue(engine), vault_uploads=uploads)
+
+
+@contextmanager
+def open_stores(
+    settings: Settings, clock: Callable[[], datetime] = utcnow, *, engine: Engine | None = None
+) -> Iterator[BackupStores]:
+    """The stores that backups work on."""
+    with connect.database(settings, engine) as connected:
+        shared = connect.shared(settings, clock, connected)
+        yield BackupStores(**vars(shared), **members(settings, shared, connected))
+
+
+@contextmanager
+def open_context(settings: Settings) -> Iterator[Site]:
+    """The installation as backups see it."""
+    with open_stores(settings) as stores:
+        yield Site(stores=stores, settings=settings)

@@ -1,0 +1,115 @@
+"""What a backup works with, and how it is entered into the catalogue."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+from storage.backup import manifest as manifests
+from storage.backup.encryption import Sink, recipients
+from storage.backup.errors import BackupDamaged
+from storage.backup.model import Backup, BackupId, BackupKind, Manifest, Part, folder
+from storage.backup.ports import BackupStores
+from storage.core.errors import StorageError
+from storage.core.model import ObjectKey
+from storage.core.settings import Settings
+
+Progress = Callable[[str, int], None]
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """An installation as backups see it: its stores, and the settings the programs need."""
+
+    stores: BackupStores
+    settings: Settings
+
+    def new_id(self) -> BackupId:
+        return BackupId(f"{self.stores.clock():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}")
+
+
+@contextmanager
+def entered(site: Site, kind: BackupKind, id: BackupId) -> Iterator[None]:
+    """Enter a backup as running; whatever ends it early leaves it failed, with why.
+
+    The lock of its kind is held, so any other one that says it runs was killed: it is closed. What it had
+    begun to upload goes with the next ``cleanup_old_backups``.
+    """
+    stores = site.stores
+    with stores.runs.lock(f"backup_{kind}"):
+        for left in stores.catalogue.all(kind):
+            stores.catalogue.move(left.id, ["running"], "failed", "interrupted")
+        stores.catalogue.save(Backup(id=id, kind=kind, state="running", taken_at=stores.clock()))
+        try:
+            yield
+        except BaseException as error:  # also a cancel: the record must not say that it still runs
+            with suppress(StorageError):
+                stores.catalogue.move(id, ["running"], "failed", str(error) or type(error).__name__)
+            raise
+
+
+@contextmanager
+def part(site: Site, kind: BackupKind, id: BackupId, name: str, size_hint: int = 0) -> Iterator[PartWriter]:
+    """A sink for one part; its ``part`` is known once the block has ended."""
+    suffix = ".zst.age" if recipients(site.settings.backup_recipients) else ".zst"
+    key = ObjectKey(f"{folder(kind, id)}{name}{suffix}")
+    with site.stores.vault.writer(key, size_hint) as sink:
+        holder = PartWriter(sink)
+        yield holder
+    holder.part = Part(name, key, sink.size, sink.sha256)
+
+
+class PartWriter:
+    """Where a part is written to, and what it then is."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.part: Part
+
+
+def finish(site: Site, manifest: Manifest, items: int) -> Backup:
+    """Write the manifest, then turn the row to complete."""
+    stores = site.stores
+    previous = next((b for b in stores.catalogue.all(manifest.kind) if b.manifest_sha256), None)
+    chained = replace(manifest, previous=previous.manifest_sha256 if previous else "")
+    backup = Backup(
+        id=manifest.id,
+        kind=manifest.kind,
+        state="complete",
+        taken_at=manifest.facts.taken_at,
+        size=manifest.size,
+        items=items,
+        manifest_sha256=manifests.write(chained, stores.vault),
+        finished_at=stores.clock(),
+    )
+    stores.catalogue.save(backup)
+    stores.audit.record(
+        "backup", "", {"id": backup.id, "kind": backup.kind, "sha256": backup.manifest_sha256}
+    )
+    return backup
+
+
+class Told:
+    """A stream that reports how many MiB were read of it."""
+
+    def __init__(self, source: BinaryIO, progress: Progress | None) -> None:
+        self._source, self._progress, self._read, self._told = source, progress, 0, 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._source.read(size)
+        self._read += len(data)
+        if self._progress and self._read // MIB > self._told:
+            self._told = self._read // MIB
+            self._progress("MiB dumped", self._told)
+        return data
+
+
+def as_recorded(site: Site, id: BackupId, sha256: str) -> None:
+    """The bucket's manifest must be the one the catalogue recorded when it was written."""
+    known = site.stores.catalogue.get(id)
+    if known and known.manifest_sha256 not in ("", sha256):
+        raise BackupDamaged("its manifest is not the one that was written: the SHA-256 differs")

@@ -1,0 +1,108 @@
+"""What a metadata backup holds, read back: its lines, the documents among them, and one job's put back."""
+
+from __future__ import annotations
+
+import base64
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal, TypeVar, cast
+
+import pyrage
+
+from storage.backup import manifest as manifests
+from storage.backup.context import Site, as_recorded
+from storage.backup.download import pour
+from storage.backup.encryption import identities
+from storage.backup.errors import BackupDamaged
+from storage.backup.model import BackupId, Manifest
+from storage.core.errors import InvalidName, PreconditionFailed, StoreRefused
+from storage.core.model import Attributes, Document, JobId, ObjectKey, Prefix, printable
+from storage.core.ports import ObjectStore
+
+Keys = Sequence[pyrage.x25519.Identity]
+Noun = TypeVar("Noun")
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """What became of one document. ``kept``: another object lies there; ``equal``: the same one does."""
+
+    key: ObjectKey
+    result: Literal["created", "replaced", "kept", "equal", "refused"]
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.result:9}{printable(self.key)}{f' ({self.why})' if self.why else ''}"
+
+
+def documents(
+    manifest: Manifest, vault: ObjectStore, keys: Keys, prefix: Prefix | None = None
+) -> Iterator[Document]:
+    """The documents in key order, or those under ``prefix``, streamed. Raises BackupDamaged or NoKey."""
+    for document in lines(manifest, "documents", vault, keys, _document):
+        if prefix is None or document.key.startswith(prefix):
+            yield document
+        elif document.key > prefix:
+            return  # what follows is greater still
+
+
+def lines(
+    manifest: Manifest, kind: str, vault: ObjectStore, keys: Keys, make: Callable[[dict[str, Any]], Noun]
+) -> Iterator[Noun]:
+    """What ``make`` makes of each line of the parts ``kind-*``. Disk: two files of the part being read."""
+    for part in manifest.parts:
+        if not part.name.startswith(f"{kind}-"):
+            continue
+        with tempfile.TemporaryFile(prefix="storage-lines-") as file:
+            pour(part, vault, cast(BinaryIO, file), keys)
+            file.seek(0)
+            for number, line in enumerate(file, 1):
+                yield made(f"line {number} of its part {part.name}", line, make)
+
+
+def made(what: str, text: bytes, make: Callable[[dict[str, Any]], Noun]) -> Noun:
+    """What ``make`` makes of a JSON text. Raises BackupDamaged where it is not well-formed."""
+    try:
+        return make(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidName) as error:
+        raise BackupDamaged(f"{what} is not well-formed ({error})") from error
+
+
+def _document(values: dict[str, Any]) -> Document:
+    body = base64.b64decode(values["body"], validate=True)
+    if len(body) != values["size"]:
+        raise ValueError(f"{len(body)} bytes, not {values['size']}")
+    attributes = Attributes(values["content_type"], values["content_encoding"], values["metadata"])
+    return Document(ObjectKey(values["key"]), values["etag"], values["md5"], attributes, body)
+
+
+def put_back(site: Site, id: BackupId, job: JobId, *, overwrite: bool = False) -> list[PutBack]:
+    """Create a job's metadata.json anew where it is missing; with ``overwrite`` also in place of another.
+
+    What became of each document of the job. Raises NoSuchBackup, BackupDamaged, NoKey or what the store
+    raises.
+    """
+    stores = site.stores
+    manifest, sha256 = manifests.read(id, stores.vault)
+    as_recorded(site, id, sha256)
+    keys = identities(site.settings.backup_identity_file)
+    stores.audit.record("put-back", "", {"id": id, "job": job, "overwrite": overwrite})
+    found = documents(manifest, stores.vault, keys, Prefix(f"processed/{job}/"))
+    return [_put(stores.objects, document, overwrite) for document in found]
+
+
+def _put(objects: ObjectStore, document: Document, overwrite: bool) -> PutBack:
+    key, there = document.key, objects.head(document.key)
+    if there and (there.etag, there.size) == (document.etag, len(document.body)):
+        return PutBack(key, "equal")
+    if there and not overwrite:
+        return PutBack(key, "kept")
+    try:
+        objects.create(key, document.body, document.attributes, over=overwrite)
+    except PreconditionFailed:
+        return PutBack(key, "kept")
+    except StoreRefused as error:
+        return PutBack(key, "refused", str(error))
+    return PutBack(key, "replaced" if there else "created")

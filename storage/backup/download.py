@@ -1,0 +1,69 @@
+"""Getting a backup back: its parts as files whose hash is the manifest's, opened as streams."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+import pyrage
+
+from storage.backup.encryption import CHUNK, Sink, unseal
+from storage.backup.errors import BackupDamaged
+from storage.backup.model import Manifest, Part
+from storage.core.errors import ObjectMissing
+from storage.core.ports import ObjectStore
+
+
+@contextmanager
+def fetched(part: Part, vault: ObjectStore) -> Iterator[BinaryIO]:
+    """The part's stored bytes in a file without a name, every byte checked before one is used.
+
+    Disk: the size of the part. Raises BackupDamaged when it is missing or not what the manifest says.
+    """
+    with tempfile.TemporaryFile(prefix="storage-part-") as file:
+        check(part, vault, file)
+        file.seek(0)
+        yield cast(BinaryIO, file)
+
+
+def check(part: Part, vault: ObjectStore, into: Sink | None = None) -> None:
+    """Read the part whole and compare it with the manifest; copy it to ``into`` where that is given."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with vault.open(part.key) as stream:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+                if into:
+                    into.write(chunk)
+    except ObjectMissing as error:
+        raise BackupDamaged(f"its part {part.name} is missing") from error
+    if size != part.size:
+        raise BackupDamaged(f"its part {part.name} has {size:,} bytes, not {part.size:,}")
+    if digest.hexdigest() != part.sha256:
+        raise BackupDamaged(f"its part {part.name} is not what was written: the SHA-256 differs")
+
+
+def pour(part: Part, vault: ObjectStore, sink: Sink, keys: Sequence[pyrage.x25519.Identity]) -> None:
+    """Write the part's plain bytes to ``sink``, after all of it was fetched and checked."""
+    with fetched(part, vault) as file:
+        unseal(file, sink, keys)
+
+
+def verify(manifest: Manifest, vault: ObjectStore) -> None:
+    """Read every part and compare it with the manifest. Raises BackupDamaged."""
+    for part in manifest.parts:
+        check(part, vault)
+
+
+class Nowhere:
+    """Takes what is only read to see that it can be."""
+
+    def write(self, data: bytes, /) -> int:
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""

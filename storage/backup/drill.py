@@ -1,0 +1,71 @@
+"""The disaster drill: from the bucket and its keys alone to a working database on an empty server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from storage.backup import manifest as manifests
+from storage.backup.download import verify
+from storage.backup.encryption import identities
+from storage.backup.errors import BackupDamaged, NoSuchBackup, NotProven
+from storage.backup.load import load
+from storage.backup.model import Backup, Manifest
+from storage.backup.postgres import fingerprint, temporary_server
+from storage.backup.prove import differences
+from storage.backup.rebuild import of_bucket
+from storage.core.ports import ObjectStore
+from storage.core.settings import Settings
+
+
+def newest(vault: ObjectStore) -> Backup:
+    """The newest proven backup of the database, as the bucket alone tells. Raises NoSuchBackup."""
+    for backup in _proven(vault):
+        return backup
+    raise NoSuchBackup("of the database that is proven")
+
+
+def _proven(vault: ObjectStore) -> Iterator[Backup]:
+    return (one for one in of_bucket(vault) if one.kind == "database" and one.state == "proven")
+
+
+def drill(settings: Settings, vault: ObjectStore) -> dict[str, Any]:
+    """Bring the newest proven backup that still is whole to life on a throw-away server; what it took.
+
+    Nothing is left of it. ``damaged`` names newer ones that could not be used.
+    """
+    began, damaged = time.monotonic(), list[str]()
+    for backup in _proven(vault):
+        try:
+            return _brought_back(settings, vault, backup, began) | {"damaged": damaged}
+        except BackupDamaged:
+            damaged.append(str(backup.id))
+    raise NoSuchBackup("of the database that is proven and whole")
+
+
+def _brought_back(settings: Settings, vault: ObjectStore, backup: Backup, began: float) -> dict[str, Any]:
+    manifest, _ = manifests.read(backup.id, vault)
+    verify(manifest, vault)  # before a server is started for it
+    keys = identities(settings.backup_identity_file)
+    with temporary_server.server(manifest.database.major) as server:
+        started = time.monotonic()
+        with temporary_server.database(server, "drill", manifest.database.locale) as url:
+            load(manifest, vault, url, keys)
+            loaded = time.monotonic()
+            found = fingerprint.facts(url)
+    if wrong := differences(manifest.database, found):
+        raise NotProven(wrong[0])
+    return _told(manifest, began, started, loaded)
+
+
+def _told(manifest: Manifest, began: float, started: float, loaded: float) -> dict[str, Any]:
+    return {
+        "backup": manifest.id,
+        "taken_at": manifest.facts.taken_at.isoformat(),
+        "tables": len(manifest.database.tables),
+        "rows": manifest.database.rows,
+        "seconds_to_find_and_start": round(started - began, 2),
+        "seconds_to_restore": round(loaded - started, 2),
+        "seconds_in_all": round(time.monotonic() - began, 2),
+    }

@@ -1,0 +1,156 @@
+"""Manifests: what a backup consists of, as canonical JSON that carries its own hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from storage.backup.errors import BackupDamaged, NoSuchBackup
+from storage.backup.model import (
+    KINDS,
+    MANIFEST,
+    BackupId,
+    BackupKind,
+    DatabaseFacts,
+    Manifest,
+    MetadataFacts,
+    Part,
+    SequenceFact,
+    TableFact,
+    folder,
+)
+from storage.core.errors import InvalidName, ObjectMissing, StorageError
+from storage.core.model import ObjectKey, Prefix
+from storage.core.ports import ObjectStore
+
+FORMAT = 1
+_UNREADABLE = (InvalidName, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
+MOST = 64 << 20  # bytes of a manifest that are read: a hundred thousand tables
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Canonical JSON; ``sha256`` is of everything else in it, so an edited manifest shows."""
+    values = {"format": FORMAT, **asdict(manifest)}
+    return _canonical(values | {"sha256": _digest(values)})
+
+
+def decode(data: bytes) -> Manifest:
+    """The inverse of :func:`encode`. Raises BackupDamaged for what is not exactly as it was written."""
+    try:
+        values = json.loads(data)
+        written = _canonical(values)
+        told = values.pop("sha256")
+        if told != _digest(values) or written != data:
+            raise BackupDamaged("its manifest was edited")
+        if values.pop("format") != FORMAT:
+            raise BackupDamaged("its manifest is of another format; use the release that wrote it")
+        return _manifest(values)
+    except _UNREADABLE as error:
+        raise BackupDamaged(f"its manifest cannot be read ({error})") from error
+
+
+def _canonical(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), default=datetime.isoformat).encode()
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_canonical(values)).hexdigest()
+
+
+def _manifest(values: dict[str, Any]) -> Manifest:
+    facts, id = values["facts"], BackupId(values["id"])
+    return Manifest(
+        id=id,
+        kind=values["kind"],
+        parts=tuple(_part(one, folder(values["kind"], id)) for one in values["parts"]),
+        facts=_database(facts) if values["kind"] == "database" else _metadata(facts),
+        recipients=tuple(values["recipients"]),
+        tools=values["tools"],
+        previous=values["previous"],
+    )
+
+
+def _part(values: dict[str, Any], place: Prefix) -> Part:
+    part = Part(**_counted(values, "size") | {"key": ObjectKey(values["key"])})
+    if not part.key.startswith(place):  # or a forged manifest could have another backup's parts pruned
+        raise BackupDamaged(f"its manifest names {part.key}, which is not a part of it")
+    return part
+
+
+def _counted(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The values, of which those named are whole numbers."""
+    return values | {name: int(values[name]) for name in names}
+
+
+def _instant(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(f"{text} has no time zone")
+    return found
+
+
+def _database(facts: dict[str, Any]) -> DatabaseFacts:
+    return DatabaseFacts(
+        **_counted(facts, "bytes")
+        | {
+            "taken_at": _instant(facts["taken_at"]),
+            "locale": tuple(facts["locale"]),
+            "extensions": tuple(facts["extensions"]),
+            "tables": tuple(TableFact(**_counted(one, "rows")) for one in facts["tables"]),
+            "sequences": tuple(SequenceFact(**_counted(one, "value", "step")) for one in facts["sequences"]),
+            "large_objects": TableFact(**_counted(facts["large_objects"], "rows")),
+        }
+    )
+
+
+def _metadata(facts: dict[str, Any]) -> MetadataFacts:
+    times = {name: _instant(facts[name]) for name in ("taken_at", "ended_at", "store_time")}
+    by_prefix = {name: tuple(pair) for name, pair in facts["by_prefix"].items()}
+    counted = _counted(facts, "objects", "bytes", "documents")
+    return MetadataFacts(**counted | times | {"by_prefix": by_prefix})
+
+
+def write(manifest: Manifest, vault: ObjectStore) -> str:
+    """Put it beside its parts; the SHA-256 of its bytes."""
+    data = encode(manifest)
+    vault.create(manifest.key, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def read(id: BackupId, vault: ObjectStore) -> tuple[Manifest, str]:
+    """The manifest of a backup and its SHA-256. Raises NoSuchBackup or BackupDamaged."""
+    for kind in KINDS:
+        key = ObjectKey(f"{kind}/{id}/{MANIFEST}")
+        if vault.head(key) is not None:
+            return _fetch(key, kind, id, vault)
+    raise NoSuchBackup(id)
+
+
+def _fetch(key: ObjectKey, kind: BackupKind, id: BackupId, vault: ObjectStore) -> tuple[Manifest, str]:
+    with vault.open(key) as file:
+        data = file.read(MOST)
+    manifest = decode(data)
+    if (manifest.kind, manifest.id) != (kind, id):
+        raise BackupDamaged(f"the manifest at {key} is that of {manifest.kind} {manifest.id}")
+    return manifest, hashlib.sha256(data).hexdigest()
+
+
+def scan(vault: ObjectStore, kind: BackupKind) -> Iterator[tuple[BackupId, Manifest | StorageError, str]]:
+    """Every backup of a kind that the bucket holds: its manifest and the hash, or why it cannot be read."""
+    for info in vault.scan(Prefix(f"{kind}/")):
+        within, _, name = info.key.removeprefix(f"{kind}/").partition("/")
+        if name != MANIFEST:
+            continue
+        try:
+            id = BackupId(within)
+        except StorageError:
+            continue  # not ours
+        try:
+            manifest, sha256 = _fetch(info.key, kind, id, vault)
+            yield id, manifest, sha256
+        except (BackupDamaged, ObjectMissing) as error:  # what is only out of reach now is no damage
+            yield id, error, ""

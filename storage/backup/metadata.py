@@ -1,0 +1,263 @@
+"""Backing up what a bucket holds beside its media: an inventory of every object, the jobs' metadata.json
+documents and the bucket's configuration. One listing pass, streamed. A key is JSON text and never a path.
+
+Parts, each JSON Lines in key order: ``objects-00001`` and on, at most LINES objects a part; the documents
+met in it are ``documents-00001`` and on. ``configuration`` is one JSON object.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from itertools import chain
+from typing import Any, TypeVar
+
+from storage.backup import manifest as manifests
+from storage.backup.context import Progress, Site, entered, finish, part
+from storage.backup.encryption import recipients, seal
+from storage.backup.errors import BackupDamaged, ListingDeviates, NoSuchBackup
+from storage.backup.model import Backup, BackupId, Manifest, MetadataFacts, Part
+from storage.core.errors import ObjectMissing, TransientFault
+from storage.core.model import Document, ObjectInfo, Prefix, owner_of
+from storage.core.ports import ObjectStore
+
+LINES, DOCUMENTS = 100_000, 10_000  # of one part; with so many documents it ends early
+MOST = 16 << 20  # bytes of a document that are backed up
+THREADS, AHEAD, HELD = 16, 32, 64 << 20  # requests at once, results waiting, bytes of them
+DEVIATION, FROM = 0.2, 100  # of the objects outside temp/, and how many there must have been
+NAMED = 100  # documents left out that the manifest names
+PREFIXES = 1000  # prefixes the manifest counts by themselves
+PROCESSED, TEMP = Prefix("processed/"), Prefix("temp/")
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def backup_minio_metadata(
+    site: Site, *, details: bool = False, accept: bool = False, progress: Progress | None = None
+) -> Backup:
+    """Take a backup of the bucket's metadata; complete, and not yet proven.
+
+    ``details`` adds content type, user metadata and tags of every object, by two requests each. Raises
+    ListingDeviates, unless ``accept``, or what store and database raise; the row then says failed, and no
+    manifest exists.
+    """
+    id, objects, tally = site.new_id(), site.stores.objects, Tally()
+    with entered(site, "metadata", id):
+        began, store_time = site.stores.clock(), objects.server_time()
+        completed = site.stores.jobs.counts().get("completed", 0)
+        parts = (_configuration(site, id), *_contents(site, id, tally, details, progress))
+        facts = MetadataFacts(
+            bucket=objects.bucket,
+            identity=objects.identity(),
+            taken_at=began,
+            ended_at=site.stores.clock(),
+            store_time=store_time,
+            missing_documents=max(0, completed - tally.completed),
+            **tally.facts(),
+        )
+        if not accept:
+            _compare(site, facts)
+        to = tuple(str(one) for one in recipients(site.settings.backup_recipients))
+        manifest = Manifest(id=id, kind="metadata", parts=parts, facts=facts, recipients=to)
+        return finish(site, manifest, facts.objects)
+
+
+class Tally:
+    """What has been met so far: of the objects, and of the documents among them."""
+
+    def __init__(self) -> None:
+        self.objects = self.bytes = self.documents = self.left_out = self.completed = 0
+        self.first_key = self.last_key = ""
+        self.by_prefix: dict[str, tuple[int, int]] = {}
+        self.left_out_why: dict[str, str] = {}
+
+    def add(self, info: ObjectInfo) -> None:
+        self.first_key, self.last_key = self.first_key or info.key, info.key
+        self.objects, self.bytes = self.objects + 1, self.bytes + info.size
+        head, slash, _ = info.key.partition("/")
+        name = head + slash if slash else ""
+        if name not in self.by_prefix and len(self.by_prefix) >= PREFIXES and name != TEMP:
+            name = "others"
+        count, size = self.by_prefix.get(name, (0, 0))
+        self.by_prefix[name] = (count + 1, size + info.size)
+
+    def leave_out(self, info: ObjectInfo, why: str) -> None:
+        self.left_out += 1
+        if self.left_out <= NAMED:
+            self.left_out_why[info.key] = why
+
+    def facts(self) -> dict[str, Any]:
+        """As the arguments of MetadataFacts."""
+        return {name: value for name, value in vars(self).items() if name != "completed"}
+
+
+def _contents(
+    site: Site, id: BackupId, tally: Tally, details: bool, progress: Progress | None
+) -> Iterator[Part]:
+    """The parts of the inventory, each followed by the documents that were met in it."""
+    store = site.stores.objects
+    listing = _in_order(store.inventory())
+    for number, first in enumerate(listing, 1):
+        met: list[ObjectInfo] = []
+        chunk = _chunk(chain([first], listing), met, tally, progress)
+        lines = ahead(lambda info: _described(store, info), chunk) if details else map(_line, chunk)
+        yield _part(site, id, f"objects-{number:05}", lines)
+        if met:
+            yield _part(site, id, f"documents-{number:05}", _documents(store, met, tally))
+            tally.completed += _completed(site, met)
+
+
+def _in_order(listing: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
+    last = ""
+    for info in listing:
+        if info.key <= last:
+            raise TransientFault("The listing", f"{info.key!r} comes after {last!r}")
+        last = info.key
+        yield info
+
+
+def _chunk(
+    listing: Iterable[ObjectInfo], met: list[ObjectInfo], tally: Tally, progress: Progress | None
+) -> Iterator[ObjectInfo]:
+    """The objects of one part; ``met`` gathers the documents among them."""
+    for count, info in enumerate(listing, 1):
+        tally.add(info)
+        if info.key.startswith(PROCESSED) and info.key.endswith("/metadata.json"):
+            met.append(info)
+        if progress and tally.objects % 1000 == 0:
+            progress("objects listed", tally.objects)
+        yield info
+        if count == LINES or len(met) == DOCUMENTS:
+            return
+
+
+def _line(info: ObjectInfo, **more: Any) -> bytes:
+    values = {
+        "key": info.key,
+        "size": info.size,
+        "etag": info.etag,
+        "class": info.storage_class,
+        "last_modified": info.last_modified.isoformat(),
+    }
+    return _json(values | more)
+
+
+def _described(store: ObjectStore, info: ObjectInfo) -> bytes:
+    try:
+        found, tags = store.attributes(info.key)
+    except ObjectMissing:
+        return _line(info)  # it went between listing and asking
+    return _line(info, content_type=found.content_type, metadata=dict(found.metadata), tags=tags)
+
+
+def _documents(store: ObjectStore, met: Sequence[ObjectInfo], tally: Tally) -> Iterator[bytes]:
+    fetched = ahead(lambda info: _fetched(store, info), met, lambda info: min(info.size, MOST))
+    for info, found in zip(met, fetched, strict=True):
+        if isinstance(found, Document):
+            tally.documents += 1
+            yield _document_line(found)
+        else:
+            tally.leave_out(info, found)
+
+
+def _fetched(store: ObjectStore, info: ObjectInfo) -> Document | str:
+    """The document, or why it cannot be had."""
+    try:
+        found = store.document(info.key, MOST) if info.size <= MOST else None
+    except ObjectMissing:
+        return "gone since it was listed"
+    return found or f"over {MOST >> 20} MiB"
+
+
+def _document_line(document: Document) -> bytes:
+    carried = document.attributes
+    return _json(
+        {
+            "key": document.key,
+            "etag": document.etag,
+            "md5": document.md5,
+            "size": len(document.body),
+            "content_type": carried.content_type,
+            "content_encoding": carried.content_encoding,
+            "metadata": dict(carried.metadata),
+            "body": base64.b64encode(document.body).decode(),
+        }
+    )
+
+
+def _completed(site: Site, met: Sequence[ObjectInfo]) -> int:
+    """How many completed jobs have their document among these."""
+    owners = ((owner_of(info.key, PROCESSED), info.key) for info in met)
+    ids = [id for id, key in owners if id and key == f"{PROCESSED}{id}/metadata.json"]
+    pages = (ids[start : start + 1000] for start in range(0, len(ids), 1000))
+    jobs = (job for page in pages for job in site.stores.jobs.get(page).values())
+    return sum(job.status == "completed" for job in jobs)
+
+
+def _configuration(site: Site, id: BackupId) -> Part:
+    return _part(site, id, "configuration", iter([_json(site.stores.objects.configuration())]))
+
+
+def _part(site: Site, id: BackupId, name: str, lines: Iterator[bytes]) -> Part:
+    with part(site, "metadata", id, name) as writer:
+        seal(_Stream(lines), writer.sink, recipients(site.settings.backup_recipients))
+    return writer.part
+
+
+def _json(values: Mapping[str, Any]) -> bytes:
+    """One line, in ASCII: what a key may hold, a line feed too, is escaped."""
+    return json.dumps(values, separators=(",", ":"), default=str).encode() + b"\n"
+
+
+class _Stream:
+    """Lines as a stream to read from."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines, self._held = lines, bytearray()
+
+    def read(self, size: int = -1) -> bytes:
+        while (size < 0 or len(self._held) < size) and (line := next(self._lines, None)) is not None:
+            self._held += line
+        end = len(self._held) if size < 0 else size
+        data = bytes(memoryview(self._held)[:end])
+        del self._held[:end]
+        return data
+
+
+def ahead(
+    work: Callable[[Item], Result], items: Iterable[Item], cost: Callable[[Item], int] = lambda item: 0
+) -> Iterator[Result]:
+    """``work`` of each item, in their order, by THREADS; no more than AHEAD of them wait, costing HELD."""
+    waiting: deque[tuple[int, Future[Result]]] = deque()
+    held = 0
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            for item in items:
+                while waiting and (len(waiting) >= AHEAD or held + cost(item) > HELD):
+                    freed, done = waiting.popleft()
+                    held -= freed
+                    yield done.result()
+                held += cost(item)
+                waiting.append((cost(item), pool.submit(work, item)))
+            while waiting:
+                yield waiting.popleft()[1].result()
+        finally:
+            for _, late in waiting:
+                late.cancel()
+
+
+def _compare(site: Site, facts: MetadataFacts) -> None:
+    """Raises ListingDeviates where the bucket is far from what the newest backup of it found."""
+    for backup in site.stores.catalogue.all("metadata"):
+        if backup.state not in ("complete", "proven"):
+            continue
+        with suppress(NoSuchBackup, BackupDamaged):  # then the one before it is the measure
+            before = manifests.read(backup.id, site.stores.vault)[0].metadata.lasting
+            if before >= FROM and abs(facts.lasting - before) > DEVIATION * before:
+                raise ListingDeviates(facts.lasting, backup.id, before)
+            return

@@ -1,0 +1,133 @@
+"""Proof of a metadata backup: read again, counted, and compared with a sample of the real objects."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from storage.backup.context import Site
+from storage.backup.documents import Keys, documents, lines, made
+from storage.backup.download import pour
+from storage.backup.encryption import identities
+from storage.backup.errors import BackupDamaged, NotProven
+from storage.backup.metadata import TEMP, Tally, ahead
+from storage.backup.model import Manifest, MetadataFacts
+from storage.core.errors import Refused
+from storage.core.model import Document, ObjectInfo, ObjectKey, printable
+from storage.core.ports import ObjectStore
+
+SAMPLE, ENOUGH = 100, 20  # objects that are compared; from how many on the share of those gone tells
+
+
+def proof(site: Site, manifest: Manifest) -> dict[str, Any]:
+    """What a certificate says of it. Raises BackupDamaged, NotProven or NoKey."""
+    vault, keys = site.stores.vault, identities(site.settings.backup_identity_file)
+    facts, tally, drawn = manifest.metadata, Tally(), list[ObjectInfo]()
+    for info in _drawing(lines(manifest, "objects", vault, keys, _info), drawn):
+        if tally.objects and info.key <= tally.last_key:
+            raise BackupDamaged(f"its inventory is out of order at {printable(info.key)}")
+        tally.add(info)
+    for document in _in_order(documents(manifest, vault, keys)):
+        _check(document)
+        tally.documents += 1
+    _same(tally, facts)
+    return {
+        "bucket": facts.bucket,
+        "objects": facts.objects,
+        "bytes": facts.bytes,
+        "documents": facts.documents,
+        "missing_documents": facts.missing_documents,
+        "left_out": facts.left_out,
+        "configuration": _configuration(manifest, vault, keys),
+        "sample": _compared(site.stores.objects, drawn, facts.store_time),
+    }
+
+
+def _info(values: dict[str, Any]) -> ObjectInfo:
+    key, size, etag = values["key"], values["size"], values["etag"]
+    if not (isinstance(key, str) and isinstance(etag, str) and type(size) is int and size >= 0):
+        raise ValueError("its key, size or etag")
+    return ObjectInfo(
+        ObjectKey(key), size, datetime.fromisoformat(values["last_modified"]), etag, values["class"]
+    )
+
+
+def _drawing(entries: Iterator[ObjectInfo], drawn: list[ObjectInfo]) -> Iterator[ObjectInfo]:
+    """The entries; meanwhile ``drawn`` becomes a sample in which each is as likely as any other."""
+    for number, entry in enumerate(entries):
+        if len(drawn) < SAMPLE:
+            drawn.append(entry)
+        elif (place := random.randint(0, number)) < SAMPLE:
+            drawn[place] = entry
+        yield entry
+
+
+def _in_order(found: Iterator[Document]) -> Iterator[Document]:
+    last = ""
+    for document in found:
+        if document.key <= last:
+            raise BackupDamaged(f"its documents are out of order at {printable(document.key)}")
+        last = document.key
+        yield document
+
+
+def _check(document: Document) -> None:
+    if document.md5 and hashlib.md5(document.body, usedforsecurity=False).hexdigest() != document.etag:
+        raise NotProven(f"the MD5 of {printable(document.key)} is not the etag it was fetched with")
+
+
+def _same(tally: Tally, facts: MetadataFacts) -> None:
+    """Raises BackupDamaged where the parts hold other things than the facts say."""
+    for name in ("objects", "bytes", "documents", "first_key", "last_key", "by_prefix"):
+        wanted, found = getattr(facts, name), getattr(tally, name)
+        if wanted != found:
+            raise BackupDamaged(f"by its parts {name} is {found!r}, by its manifest {wanted!r}")
+
+
+def _configuration(manifest: Manifest, vault: ObjectStore, keys: Keys) -> dict[str, str]:
+    """Of each setting whether it is set, none, or one the store does not tell."""
+    sink = io.BytesIO()
+    pour(manifest.part("configuration"), vault, sink, keys)
+    told = made("its configuration", sink.getvalue(), lambda values: dict(values.items()))
+    return {name: _state(value) for name, value in told.items()}
+
+
+def _state(value: Any) -> str:
+    if isinstance(value, dict) and "unsupported" in value:
+        return f"unsupported ({value['unsupported']})"
+    return "none" if value is None else "set"
+
+
+def _compared(objects: ObjectStore, drawn: list[ObjectInfo], begun: datetime) -> dict[str, int]:
+    """How many of the sample are as they were, written since, or gone."""
+    now = ahead(lambda entry: objects.head(entry.key), drawn)
+    found = [(entry, _verdict(entry, seen, begun)) for entry, seen in zip(drawn, now, strict=True)]
+    lasting = [verdict for entry, verdict in found if not entry.key.startswith(TEMP)]
+    gone = lasting.count("gone")
+    if len(lasting) >= ENOUGH and gone * 2 > len(lasting):
+        raise Refused(
+            "sample",
+            f"{gone} of {len(lasting)} sampled objects outside temp/ are not in the bucket any more. The "
+            "backup is whole, and may be what is left of them: find them, then prove it again.",
+        )
+    counts = Counter(verdict for _, verdict in found)
+    return {"objects": len(found), **{name: counts[name] for name in ("equal", "written_since", "gone")}}
+
+
+def _verdict(entry: ObjectInfo, now: ObjectInfo | None, begun: datetime) -> str:
+    """All times are the store's, to the second, so no clocks are compared. Raises NotProven."""
+    if now is None:
+        return "gone"
+    if (now.etag, now.size) == (entry.etag, entry.size):
+        return "equal"
+    if now.last_modified >= begun:
+        return "written_since"
+    raise NotProven(
+        f"{printable(entry.key)} has {entry.size:,} bytes and etag {entry.etag} in the backup, in the bucket "
+        f"{now.size:,} and {now.etag}, and was not written since"
+    )

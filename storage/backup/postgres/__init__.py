@@ -1,0 +1,1 @@
+"""PostgreSQL as backups use it: dumps, temporary servers, comparing and exchanging databases."""

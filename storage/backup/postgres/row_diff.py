@@ -1,0 +1,130 @@
+"""The rows of one owner, in the live database and in a restored one: compared, and the missing put back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+
+from psycopg2 import sql
+from sqlalchemy import Connection
+
+from storage.backup.postgres.copy_rows import common, ferry, listed, run, statements
+from storage.core.errors import PipelineTableWrong
+from storage.stores.postgres.sqlfiles import folder
+
+OF_KEY, OF_JOB = "api_key", "job_id"  # columns that say whose a row is
+KEYS, KEY = "public.api_keys", "key_hash"  # the table of the keys themselves
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """The backup's rows of a table beside the live ones, by primary key as text.
+
+    ``missing``: the live table lacks them; ``changed``: it has them otherwise, and keeps its own;
+    ``inserted``: how many of the missing were put back. A table without a key has whole rows for it.
+    """
+
+    table: str
+    missing: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    same: int = 0
+    inserted: int = 0
+
+
+def of_owner(live: Connection, api_key: str, job: str) -> dict[str, sql.Composable]:
+    """The live tables that hold rows of the key or the job, parents first, each with its condition."""
+    jobs, id = _jobs(live)
+    chosen = {}
+    for row in statements(live).rows_in(live, "tables_with", columns=[OF_KEY, OF_JOB, id, KEY]):
+        if where := _condition(row["name"], set(row["columns"]), (jobs, id), api_key, job):
+            chosen[row["name"]] = where
+    return _parents_first(live, chosen)
+
+
+def _jobs(live: Connection) -> tuple[str, str]:
+    """The pipeline's table of jobs and the column of their ids, as sql/mapping.sql names them."""
+    mapping = (folder() / "mapping.sql").read_text()
+    table = re.search(r"^FROM (\S+);", mapping, re.MULTILINE)
+    id = re.search(r"^\s+\"?(\w+)\"?(?:::text)? AS id,?$", mapping, re.MULTILINE)
+    found = table and statements(live).rows_in(live, "named", name=table[1])
+    if not found or not id:
+        raise PipelineTableWrong("sql/mapping.sql does not say `COLUMN AS id` of one table that is there")
+    return found[0]["name"], id[1]
+
+
+def _condition(
+    table: str, columns: set[str], jobs: tuple[str, str], api_key: str, job: str
+) -> sql.Composable | None:
+    """Which rows of a table are the key's or the job's; None where none can be."""
+    if job:
+        column = jobs[1] if table == jobs[0] else OF_JOB
+        return _equals(column, job) if column in columns else None
+    if OF_KEY in columns:
+        return _equals(OF_KEY, api_key)
+    if table == KEYS and KEY in columns:
+        return _equals(KEY, api_key)
+    if OF_JOB in columns:
+        return sql.SQL("{}::text IN (SELECT {}::text FROM {} WHERE {})").format(
+            sql.Identifier(OF_JOB), sql.Identifier(jobs[1]), sql.SQL(jobs[0]), _equals(OF_KEY, api_key)
+        )
+    return None
+
+
+def _equals(column: str, value: str) -> sql.Composable:
+    return sql.SQL("{}::text = {}").format(sql.Identifier(column), sql.Literal(value))
+
+
+def _parents_first(live: Connection, chosen: dict[str, sql.Composable]) -> dict[str, sql.Composable]:
+    """In the order the foreign keys ask for; where they go in a circle, as it was."""
+    order: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(chosen, ()))
+    for row in statements(live).rows_in(live, "parents"):
+        if {row["child"], row["parent"]} <= chosen.keys():
+            order.add(row["child"], row["parent"])
+    try:
+        return {name: chosen[name] for name in order.static_order()}
+    except CycleError:
+        return chosen
+
+
+def compare(
+    restored: Connection, live: Connection, tables: Mapping[str, sql.Composable], *, apply: bool
+) -> list[Compared]:
+    """Compare table by table; with ``apply`` insert what is missing, all in the live one's transaction."""
+    return [_compared(restored, live, table, where, apply) for table, where in tables.items()]
+
+
+def _compared(
+    restored: Connection, live: Connection, table: str, where: sql.Composable, apply: bool
+) -> Compared:
+    names = common(restored, live, table)
+    key = [row["name"] for row in statements(live).rows_in(live, "primary_key", name=table)]
+    words: dict[str, sql.Composable] = {
+        "table": sql.SQL(table),
+        "temp": ferry(restored, live, table, names, where),
+        "names": listed(names),
+        "key": listed(key or names, "one"),
+        "theirs": listed(names, "other"),
+        "ours": listed(names, "one"),
+    }
+    by_key = sql.SQL("({}) = ({})").format(listed(key, "other"), listed(key, "one"))
+    words["joined"] = by_key if key else sql.SQL("ROW ({theirs})::text = ROW ({ours})::text").format(**words)
+    told = run(live, _COMPARE, **words)
+    inserted = run(live, _INSERT, **words) if apply else []
+    return Compared(
+        table=table,
+        missing=tuple(row[0] for row in told if row[1] == "missing"),
+        changed=tuple(row[0] for row in told if row[1] == "changed"),
+        same=sum(row[1] == "same" for row in told),
+        inserted=len(inserted),
+    )
+
+
+_COMPARE = """
+SELECT concat_ws(', ', {key}), CASE WHEN other.ctid IS NULL THEN 'missing'
+    WHEN ROW ({theirs})::text = ROW ({ours})::text THEN 'same' ELSE 'changed' END
+FROM {temp} AS one LEFT JOIN {table} AS other ON {joined} ORDER BY 1"""
+_INSERT = """
+INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM {temp} AS one
+WHERE NOT EXISTS (SELECT FROM {table} AS other WHERE {joined}) ON CONFLICT DO NOTHING RETURNING 1"""

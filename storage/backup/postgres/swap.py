@@ -1,0 +1,261 @@
+"""Databases as things on a server: looked at, made, emptied of sessions, renamed.
+
+Everything is done from a session in another database of the server, which holds a lock on the name it works
+for. A database says by its comment what it is to us (a ``mark``); one without it is somebody's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg2
+from psycopg2 import sql
+from sqlalchemy import Connection, Engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+
+from storage.backup.errors import DatabaseBusy, RightsMissing, ServerTooOld
+from storage.backup.postgres import temporary_server
+from storage.core.errors import InvalidName, JobBusy, StorageError, UsageError
+from storage.stores.postgres.connection import Statements, connect, translated
+
+DESKS = ("postgres", "template1")
+LONGEST = 63  # bytes of a name; PostgreSQL cuts what is longer, silently
+MARK = "transcode-flow storage: "
+UNFINISHED = f"{MARK}a restore that has not ended"
+KEPT = f"{MARK}kept until "
+_RENAME, _COMMENT = "ALTER DATABASE {} RENAME TO {}", "COMMENT ON DATABASE {} IS {}"
+TRIES = 5  # of a rename: each waits 5 s for the sessions that were told to end
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A session in another database than those it works on, in autocommit."""
+
+    engine: Engine
+    session: Connection
+    sql: Statements
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """A database of the server. ``sessions``: in words, who is connected; ``relations``: what it holds."""
+
+    name: str
+    mark: str
+    template: bool
+    ours: bool
+    sessions: tuple[str, ...]
+    relations: int = 0
+
+
+def name_of(url: str) -> str:
+    return str(make_url(url).database)
+
+
+def fit_name(name: str) -> str:
+    """The name, if a database can bear it whole. Raises InvalidName."""
+    if "\0" in name or not 0 < len(name.encode()) <= LONGEST:
+        raise InvalidName(name, "database name", f"it must have 1 to {LONGEST} bytes")
+    return name
+
+
+def derived(name: str, word: str, digits: str) -> str:
+    """``NAME_WORD_DIGITS``, with the name cut so that the whole fits."""
+    tail = f"_{word}_{digits}"
+    return name.encode()[: LONGEST - len(tail)].decode(errors="ignore") + tail
+
+
+@contextmanager
+def desk(url: str, name: str) -> Iterator[Desk]:
+    """A desk on the server of ``url``, with the lock on working for the database ``name`` held.
+
+    Raises JobBusy while another process holds it; it goes with its process.
+    """
+    engine, session = _reached(url, name)
+    try:
+        made = Desk(engine, session, Statements(engine, "swap"))
+        if not _rows(made, "lock", name=name)[0]["held"]:
+            raise JobBusy(f"a restore of the database {name!r}")
+        yield made
+    finally:
+        with suppress(DBAPIError):  # of a server that went away: what that stopped was told already
+            session.close()
+        engine.dispose()
+
+
+def _reached(url: str, name: str) -> tuple[Engine, Connection]:
+    """A session in the first of the databases every server has that there is, and that is not ``name``."""
+    errors = []
+    for place in (one for one in DESKS if one != name):
+        engine = connect(temporary_server.beside(url, place))
+        try:
+            with translated():
+                return engine, engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        except StorageError as error:
+            engine.dispose()
+            errors.append(error)
+    raise errors[0]
+
+
+def check_server(desk: Desk, major: int) -> None:
+    """Raises ServerTooOld for a backup of a newer version."""
+    row = _rows(desk, "server")[0]
+    if row["major"] < major:
+        raise ServerTooOld(major, row["major"])
+
+
+def look(desk: Desk, url: str, name: str) -> Database | None:
+    """The database of that name; None for none."""
+    rows = _rows(desk, "database", name=name)
+    if not rows:
+        return None
+    sessions = tuple(f"{one.program} as {one.role}" for one in _sessions(desk, name))
+    found = Database(**rows[0], sessions=sessions)
+    closed = sessions or found.template or found.mark == UNFINISHED  # which a half done DROP leaves invalid
+    return found if closed else _opened(found, temporary_server.beside(url, name))
+
+
+def _opened(found: Database, url: str) -> Database:
+    engine = connect(url)
+    try:
+        count = Statements(engine, "swap").rows("relations")[0]["count"]
+        return Database(**vars(found) | {"relations": count})
+    finally:
+        engine.dispose()
+
+
+@dataclass(frozen=True)
+class _Session:
+    program: str
+    role: str
+    endable: bool
+
+
+def _sessions(desk: Desk, name: str) -> list[_Session]:
+    return [_Session(**row) for row in _rows(desk, "sessions", name=name)]
+
+
+def make(desk: Desk, name: str, locale: Sequence[str]) -> None:
+    """Make an empty database, marked as unfinished."""
+    here = desk.engine.url.render_as_string(hide_password=False)
+    temporary_server.create(here, name, locale)
+    mark(desk, name, UNFINISHED)
+
+
+def mark(desk: Desk, name: str, words: str) -> None:
+    with translated():
+        _do(desk.session, _COMMENT, sql.Identifier(name), sql.Literal(words))
+
+
+def remove(desk: Desk, name: str, *, force: bool = False) -> None:
+    """Drop a database. Raises DatabaseBusy when somebody works in it, unless their sessions may be ended."""
+    if force:
+        return temporary_server.drop(desk.engine.url.render_as_string(hide_password=False), name)
+    with translated():
+        try:
+            _do(desk.session, "DROP DATABASE IF EXISTS {}", sql.Identifier(name))
+        except _InUse as error:
+            raise DatabaseBusy(name, error) from error
+
+
+def check_swap(desk: Desk, live: str) -> None:
+    """Raises RightsMissing where the role could not put another database in the place of ``live``."""
+    there = _rows(desk, "database", name=live)
+    if not there:
+        raise UsageError(f"There is no database {live!r} to take the place of; restore into it (--into).")
+    strange = [one["role"] for one in _rows(desk, "strange_roles", name=live)]
+    if not _rows(desk, "server")[0]["creates"]:
+        raise RightsMissing("the role may not make or rename databases")
+    if not there[0]["ours"]:
+        raise RightsMissing(f"the database {live!r} is another role's, and cannot be renamed")
+    if strange:
+        raise RightsMissing(f"what {', '.join(strange)} own in {live!r} could not be given back to them")
+    _check_sessions(desk, live)
+
+
+def _check_sessions(desk: Desk, live: str) -> None:
+    for one in _sessions(desk, live):
+        if not one.endable:
+            raise RightsMissing(f"the session of {one.program} as {one.role} cannot be ended")
+
+
+def liken(desk: Desk, new: str, live: str) -> None:
+    """Give ``new`` what no dump holds: owner, grants, limit and settings of the database itself."""
+    with translated(), desk.engine.begin() as session:
+        for row in desk.sql.rows_in(session, "liken", new=new, live=live):
+            _do(session, "{}", sql.SQL(row["statement"]))
+
+
+def exchange(desk: Desk, live: str, new: str, kept: str, until: datetime) -> None:
+    """End all sessions of both databases; then ``live`` is named ``kept``, and ``new`` is named ``live``.
+
+    One transaction, and nothing before it that would have to be undone: a kill at any point leaves ``live``
+    whole and open to all. The first rename holds the name against new sessions until the end. Raises
+    DatabaseBusy where sessions do not end.
+    """
+    why = ""
+    for _ in range(TRIES):
+        try:
+            with translated():
+                return _exchange(desk, live, new, kept, until)
+        except _InUse as error:
+            why = str(error)
+    raise DatabaseBusy(live, why)
+
+
+class _InUse(Exception):
+    """Sessions are in the way."""
+
+
+def _exchange(desk: Desk, live: str, new: str, kept: str, until: datetime) -> None:
+    _check_sessions(desk, live)
+    words = _rows(desk, "database", name=live)[0]["mark"]
+    with desk.engine.begin() as session:
+        desk.sql.rows_in(session, "end_sessions", names=[live, new])
+        _do(session, _RENAME, sql.Identifier(live), sql.Identifier(kept))
+        _do(session, _RENAME, sql.Identifier(new), sql.Identifier(live))
+        _do(session, _COMMENT, sql.Identifier(kept), sql.Literal(f"{KEPT}{until.isoformat()}"))
+        _do(session, _COMMENT, sql.Identifier(live), sql.Literal("" if words.startswith(MARK) else words))
+
+
+def kept(desk: Desk, live: str) -> dict[str, datetime]:
+    """The databases that were ``live`` before, and until when each is kept."""
+    ours = {_stem(live, word) for word in ("before", "undone")}
+    return {
+        row["name"]: datetime.fromisoformat(row["mark"].removeprefix(KEPT))
+        for row in _rows(desk, "marked", mark=KEPT)
+        if row["name"][:-8] in ours
+    }
+
+
+def leftovers(desk: Desk, live: str) -> list[str]:
+    """Databases of swaps that were killed, whose lock is ours now."""
+    rows = _rows(desk, "marked", mark=UNFINISHED)
+    return [row["name"] for row in rows if row["name"][:-8] == _stem(live, "restored")]
+
+
+def _stem(live: str, word: str) -> str:
+    return derived(live, word, "0" * 8)[:-8]
+
+
+def _rows(desk: Desk, statement: str, **values: object) -> list[Mapping[str, Any]]:
+    with translated():
+        return desk.sql.rows_in(desk.session, statement, **values)
+
+
+def _do(session: Connection, statement: str, *words: sql.Composable) -> None:
+    """Run a statement on the driver itself, where '%' in a name means itself."""
+    cursor = session.connection.cursor()
+    try:
+        cursor.execute(sql.SQL(statement).format(*words))
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise RightsMissing(temporary_server.said(error)) from error
+    except psycopg2.errors.ObjectInUse as error:
+        raise _InUse(temporary_server.said(error)) from error
+    finally:
+        cursor.close()

@@ -1,0 +1,265 @@
+"""A place to restore into: a scratch database on a server that runs, or a whole server for one use."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg2
+from psycopg2 import sql
+from sqlalchemy.engine import URL, make_url
+
+from storage.backup.errors import DatabaseBusy, RightsMissing, ScratchFault, TargetInUse
+from storage.backup.postgres import programs
+from storage.backup.postgres.child_process import spawn
+from storage.core.errors import StorageError
+from storage.stores.postgres.connection import translated
+
+FOLDER = "storage-scratch-"
+READY = 60.0  # seconds until a server must answer
+TRIES = 5  # to drop a database that is in use: each waits 5 s
+_END_SESSIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usesysid IS NOT NULL"
+)
+#: A throw-away server: no durability, room for the locks of a restore of many tables in one transaction.
+SETTINGS = (
+    "fsync=off", "full_page_writes=off", "synchronous_commit=off", "wal_level=minimal", "max_wal_senders=0",
+    "autovacuum=off", "max_locks_per_transaction=1024", "max_wal_size=4GB", "maintenance_work_mem=256MB",
+    "unix_socket_directories=", "listen_addresses=127.0.0.1", "timezone=UTC", "log_timezone=UTC",
+)  # fmt: skip
+
+
+@contextmanager
+def machine_faults() -> Iterator[None]:
+    """What this machine refuses, such as room on its disk, is no fault of what is restored."""
+    try:
+        yield
+    except OSError as error:
+        raise ScratchFault(str(error)) from error
+
+
+@contextmanager
+def server(major: int, place: Path | None = None) -> Iterator[str]:
+    """The URL of a new, empty server of that major version, which is gone when the block ends.
+
+    Also when this process is killed: the server goes with it, and its folder by the next call.
+    """
+    parent = place or Path(tempfile.gettempdir())
+    _sweep(parent)
+    account, home = programs.account(), Path(tempfile.mkdtemp(prefix=FOLDER, dir=parent))
+    lock = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        home.chmod(0o711)
+        bindir = programs.reachable(programs.server(major), account, home)
+        with _running(bindir, _initialised(bindir, home, account), account) as url:
+            yield url
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+        os.close(lock)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the folders of killed processes: nobody holds their lock."""
+    for home in parent.glob(f"{FOLDER}*"):
+        with suppress(OSError):
+            lock = os.open(home / "lock", os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(home, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+def _initialised(bindir: Path, home: Path, account: str | None) -> tuple[Path, str]:
+    """A data folder, and the superuser's password."""
+    data, secret, password = home / "data", home / "password", secrets.token_urlsafe(24)
+    data.mkdir(mode=0o700)
+    secret.touch(mode=0o600, exist_ok=False)
+    secret.write_text(password)
+    if account:
+        shutil.chown(data, account)
+        shutil.chown(secret, account)
+    argv = [bindir / "initdb", "-D", data, "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={secret}"]
+    done = subprocess.run(
+        [*map(str, argv), "--encoding=UTF8", "--locale=C", "--no-sync"], cwd=data, capture_output=True,
+        text=True, timeout=120, check=False, **programs.as_account(account),
+    )  # fmt: skip
+    secret.unlink()
+    if done.returncode:
+        raise ScratchFault(f"initdb failed: {(done.stderr or done.stdout).strip()[-1000:]}")
+    return data, password
+
+
+@contextmanager
+def _running(bindir: Path, made: tuple[Path, str], account: str | None) -> Iterator[str]:
+    data, password = made
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = [part for setting in (*SETTINGS, f"port={port}") for part in ("-c", setting)]
+    log = data.parent / "log"
+    with log.open("wb") as out:
+        child = spawn(
+            [bindir / "postgres", "-D", data, *options], death=signal.SIGQUIT, account=account, cwd=data,
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+        )  # fmt: skip
+    url = URL.create(
+        "postgresql+psycopg2", "postgres", password, "127.0.0.1", port, "postgres"
+    ).render_as_string(hide_password=False)
+    try:
+        _await(url, child, log)
+        yield url
+    finally:
+        child.send_signal(signal.SIGQUIT)
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _await(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + READY
+    while time.monotonic() < end:
+        if child.poll() is not None:
+            break
+        with suppress(psycopg2.OperationalError):
+            _session(url).close()
+            return
+        time.sleep(0.05)
+    raise ScratchFault(f"the throw-away server does not start: {log.read_text(errors='replace')[-1000:]}")
+
+
+@contextmanager
+def database(url: str, name: str, locale: Sequence[str]) -> Iterator[str]:
+    """The URL of a new, empty database ``name`` on the server of ``url``, dropped when the block ends.
+
+    When the block raises, that is what is told, even where the server cannot drop: see :func:`leftovers`.
+    """
+    create(url, name, locale)
+    try:
+        yield beside(url, name)
+    except BaseException:
+        with suppress(StorageError):
+            drop(url, name)
+        raise
+    drop(url, name)
+
+
+def beside(url: str, name: str) -> str:
+    """The URL of another database on the same server."""
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def create(url: str, name: str, locale: Sequence[str]) -> None:
+    """Make an empty database with that encoding, collation and character type.
+
+    A server that lacks the locale gets C: the rows are the same, only their order in indexes is not.
+    """
+    encoding, collate, ctype = locale
+    made = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}")
+    with administering(url) as cursor:
+        try:
+            cursor.execute(made.format(*_words(name, encoding, collate, ctype)))
+        except psycopg2.errors.DuplicateDatabase as error:
+            raise TargetInUse(name, "there is one of that name") from error
+        except psycopg2.errors.InsufficientPrivilege as error:
+            raise RightsMissing(error.diag.message_primary) from error
+        except (psycopg2.errors.WrongObjectType, psycopg2.errors.InvalidParameterValue):
+            cursor.execute(made.format(*_words(name, encoding, "C", "C")))
+
+
+def _words(name: str, *rest: str) -> tuple[sql.Composable, ...]:
+    return sql.Identifier(name), *(sql.Literal(one) for one in rest)
+
+
+def drop(url: str, name: str) -> None:
+    """Drop a database, whoever works in it. Raises RightsMissing, or DatabaseBusy where sessions do not end.
+
+    Not WITH (FORCE): that asks for rights over autovacuum too, which no role but a superuser has. A plain
+    DROP sends autovacuum away, and waits 5 s for the sessions that were told to end.
+    """
+    with administering(url) as cursor:
+        for left in reversed(range(TRIES)):
+            denied = _end_sessions(cursor, name)
+            try:
+                cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
+                return
+            except psycopg2.errors.InsufficientPrivilege as error:
+                raise RightsMissing(said(error)) from error
+            except psycopg2.errors.ObjectInUse as error:
+                if denied:
+                    raise RightsMissing(denied) from error
+                if not left:
+                    raise DatabaseBusy(name, said(error)) from error
+
+
+def _end_sessions(cursor: psycopg2.extensions.cursor, name: str) -> str:
+    """What the server says of sessions that this role may not end; they may go by themselves."""
+    try:
+        cursor.execute(_END_SESSIONS, (name,))
+    except psycopg2.errors.InsufficientPrivilege as error:
+        return said(error)
+    return ""
+
+
+def said(error: psycopg2.Error) -> str:
+    """PostgreSQL's own words."""
+    return ": ".join(one for one in (error.diag.message_primary, error.diag.message_detail) if one)
+
+
+def scratch_name(url: str, word: str) -> str:
+    """The name of a scratch database; what begins like it belongs to this site, and to no other."""
+    site = hashlib.sha256(str(make_url(url).database).encode()).hexdigest()[:8]
+    return f"storage_scratch_{site}_{word}"
+
+
+def leftovers(url: str) -> list[str]:
+    """The site's scratch databases on its server: under the lock of proving, those of killed processes."""
+    with administering(url) as cursor:
+        cursor.execute(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND pg_has_role(datdba, 'USAGE')",
+            (scratch_name(url, ""),),
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+@contextmanager
+def administering(url: str) -> Iterator[psycopg2.extensions.cursor]:
+    """An autocommit session for statements on databases themselves."""
+    with translated():
+        session = _session(url)
+    try:
+        with translated(), session.cursor() as cursor:
+            yield cursor
+    finally:
+        session.close()
+
+
+def _session(url: str) -> psycopg2.extensions.connection:
+    parts = make_url(url)
+    words = parts.translate_connect_args(username="user", database="dbname") | dict(parts.query)
+    session: psycopg2.extensions.connection = psycopg2.connect(
+        **words, connect_timeout=10, application_name="storage-maintenance"
+    )
+    session.autocommit = True
+    return session
+
+
+def extensions(url: str) -> set[str]:
+    """The extensions the server could make."""
+    with administering(url) as cursor:
+        cursor.execute("SELECT name FROM pg_available_extensions")
+        return {row[0] for row in cursor.fetchall()}

@@ -1,0 +1,202 @@
+"""Proof: a backup counts once it was fetched, checked, opened and restored, and found equal."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from storage.backup import manifest as manifests
+from storage.backup import metadata_check
+from storage.backup.context import Site, as_recorded
+from storage.backup.download import Nowhere, pour
+from storage.backup.encryption import identities
+from storage.backup.errors import BackupDamaged, NoPostgresProgram, NoSuchBackup, NotProven, ScratchFault
+from storage.backup.load import load
+from storage.backup.model import Backup, BackupId, DatabaseFacts, Manifest, folder
+from storage.backup.postgres import amcheck as pg_proof
+from storage.backup.postgres import fingerprint, programs, temporary_server
+from storage.core.errors import NoRoom, TransientFault, Unreachable
+from storage.core.model import ObjectKey
+from storage.stores.postgres.connection import DATABASE
+
+Certificate = dict[str, Any]
+
+
+def prove(site: Site, id: BackupId) -> Backup:
+    """Prove one backup, and say so in the catalogue and by a certificate beside the manifest.
+
+    Raises NoSuchBackup; BackupDamaged or NotProven, and the row turns to failed; NoKey, ScratchFault or
+    NoPostgresProgram where the proof could not be tried, and the row stays as it is.
+    """
+    stores = site.stores
+    with stores.runs.lock("prove") as still_locked:
+        try:
+            manifest, sha256 = _read(site, id)
+            as_recorded(site, id, sha256)
+            certificate = _certificate(site, manifest, sha256)
+        except (BackupDamaged, NotProven) as error:
+            stores.catalogue.move(id, ["complete", "proven", "failed"], "failed", str(error))
+            stores.audit.record("not-proven", "", {"id": id, "why": str(error)})
+            raise
+        still_locked()  # else it may have been pruned meanwhile
+        at = datetime.fromisoformat(certificate["proven_at"])
+        key = ObjectKey(f"{folder(manifest.kind, id)}certificate-{at:%Y%m%dT%H%M%S.%fZ}.json")
+        stores.vault.create(key, json.dumps(certificate, indent=1).encode())
+        return _enter(site, manifest, sha256, certificate)
+
+
+def _read(site: Site, id: BackupId) -> tuple[Manifest, str]:
+    """The manifest and its hash; one that the catalogue counts and the bucket has lost is damaged."""
+    try:
+        return manifests.read(id, site.stores.vault)
+    except NoSuchBackup:
+        known = site.stores.catalogue.get(id)
+        if known and known.state in ("complete", "proven"):
+            raise BackupDamaged("its manifest is missing") from None
+        raise
+
+
+def _certificate(site: Site, manifest: Manifest, sha256: str) -> Certificate:
+    began = time.monotonic()
+    found = _restored(site, manifest) if manifest.kind == "database" else metadata_check.proof(site, manifest)
+    now = site.stores.clock()
+    return {
+        "backup": manifest.id,
+        "kind": manifest.kind,
+        "manifest_sha256": sha256,
+        "taken_at": manifest.facts.taken_at.isoformat(),
+        "proven_at": now.isoformat(),
+        "seconds_to_prove": round(time.monotonic() - began, 2),
+        "age_seconds": round((now - manifest.facts.taken_at).total_seconds()),
+        **found,
+    }
+
+
+def _enter(site: Site, manifest: Manifest, sha256: str, certificate: Certificate) -> Backup:
+    stores = site.stores
+    known = stores.catalogue.get(manifest.id) or entry(manifest, sha256)
+    proven = replace(known, state="proven", proven_at=stores.clock(), certificate=certificate, message="")
+    stores.catalogue.save(proven)
+    stores.audit.record("proven", "", {"id": manifest.id, "sha256": sha256})
+    return proven
+
+
+def entry(manifest: Manifest, sha256: str) -> Backup:
+    """The catalogue's row of a backup, as far as its manifest tells."""
+    facts = manifest.facts
+    items = facts.rows if isinstance(facts, DatabaseFacts) else facts.objects
+    return Backup(
+        id=manifest.id,
+        kind=manifest.kind,
+        state="complete",
+        taken_at=facts.taken_at,
+        size=manifest.size,
+        items=items,
+        manifest_sha256=sha256,
+    )
+
+
+def _restored(site: Site, manifest: Manifest) -> Certificate:
+    keys, expected = identities(site.settings.backup_identity_file), manifest.database
+    with scratch(site, manifest) as (where, url):
+        began = time.monotonic()
+        pour(manifest.part("globals"), site.stores.vault, Nowhere(), keys)
+        lacking = load(manifest, site.stores.vault, url, keys)
+        restored = time.monotonic()
+        found = fingerprint.facts(url)
+        if wrong := differences(expected, found):
+            raise NotProven(f"{len(wrong)} differences to what was dumped; the first: {wrong[0]}")
+        sound, said = pg_proof.amcheck(url, expected.major)
+        if not sound:
+            raise NotProven(f"pg_amcheck: {said}")
+        answers = pg_proof.questions(url)
+        if bad := {name: rows for name, rows in answers.items() if rows}:
+            name = next(iter(bad))
+            raise NotProven(f"sql/proof/{name}.sql found {bad[name][0]}")
+    return {
+        "restored_on": where,
+        "seconds_to_restore": round(restored - began, 2),
+        "seconds_to_compare": round(time.monotonic() - restored, 2),
+        "tables": [[t.name, t.rows, t.hash, _hash_of(found, t.name)] for t in expected.tables],
+        "rows": expected.rows,
+        "large_objects": [expected.large_objects.rows, expected.large_objects.hash, found.large_objects.hash],
+        "sequences": len(expected.sequences),
+        "extensions_lacking": list(lacking),
+        "amcheck": said or "sound",
+        "questions": sorted(answers),
+    }
+
+
+def _hash_of(facts: DatabaseFacts, name: str) -> str:
+    return next(table.hash for table in facts.tables if table.name == name)
+
+
+def differences(expected: DatabaseFacts, found: DatabaseFacts) -> list[str]:
+    """What a restored database has otherwise than its dump's snapshot had, each as a sentence."""
+    wrong = []
+    there = {table.name: table for table in (*found.tables, found.large_objects)}
+    wanted = {table.name: table for table in (*expected.tables, expected.large_objects)}
+    for name in sorted(wanted.keys() | there.keys()):
+        one, other = wanted.get(name), there.get(name)
+        if one is None or other is None:
+            wrong.append(f"{name} is {'missing' if one else 'in addition'}")
+        elif one.rows != other.rows:
+            wrong.append(f"{name} has {other.rows:,} rows, not {one.rows:,}")
+        elif one.hash != other.hash:
+            wrong.append(f"{name} has {one.rows:,} rows, but other content")
+    stood = {sequence.name: sequence for sequence in found.sequences}
+    for sequence in expected.sequences:
+        now = stood.get(sequence.name)
+        if now is None or (now.value - sequence.value) * sequence.step < 0:
+            wrong.append(f"sequence {sequence.name} is {'behind' if now else 'missing'}")
+    return wrong
+
+
+@contextmanager
+def scratch(site: Site, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """An empty database to restore into, and in words where it is: on a throw-away server, or beside ours.
+
+    Raises ScratchFault where the machine that it is on fails, or ours does.
+    """
+    facts, own = manifest.database, site.settings.database_url
+    name = temporary_server.scratch_name(own, manifest.id.replace("-", "_").lower())
+    with temporary_server.machine_faults():
+        if _throw_away(site, facts.major):
+            with _apart(facts.major) as server:
+                temporary_server.create(server, name, facts.locale)
+                yield f"a throw-away server of version {facts.major}", temporary_server.beside(server, name)
+            return
+        for left in temporary_server.leftovers(own):
+            temporary_server.drop(own, left)
+        with temporary_server.database(own, name, facts.locale) as url:
+            yield "a scratch database beside the pipeline's", url
+
+
+@contextmanager
+def _apart(major: int) -> Iterator[str]:
+    """A throw-away server, which nothing but the proof works on: that it fails is its machine's fault."""
+    with temporary_server.server(major) as url:
+        try:
+            yield url
+        except (NoRoom, TransientFault, Unreachable) as error:
+            if error.args[0] == DATABASE:  # it is not the object store's
+                raise ScratchFault(str(error.args[1])) from error
+            raise
+
+
+def _throw_away(site: Site, major: int) -> bool:
+    wanted = site.settings.proof_server
+    if wanted == "same":
+        return False
+    try:
+        programs.server(major)
+    except NoPostgresProgram:
+        if wanted == "throwaway":
+            raise
+        return False
+    return True

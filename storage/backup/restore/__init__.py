@@ -1,0 +1,1 @@
+"""Restoring: beside the live database, in its place, in part; and reconciling afterwards."""

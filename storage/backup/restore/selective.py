@@ -1,0 +1,116 @@
+"""A part of a backup: some tables into a database beside, or one owner's lost rows back into the live one."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from storage.backup.context import Site
+from storage.backup.errors import NotProven, TargetInUse
+from storage.backup.load import Wanted, load
+from storage.backup.model import BackupId, DatabaseFacts, TableFact
+from storage.backup.postgres import copy_rows, fingerprint, row_diff, swap, temporary_server
+from storage.backup.postgres.row_diff import Compared
+from storage.backup.prove import differences
+from storage.backup.restore.database import Restored, known, target
+from storage.core.errors import UsageError
+
+#: The whole schema without keys, indexes and triggers; then the rows of the chosen tables.
+SECTIONS = ("--section=pre-data", "--section=data")
+_DATA = re.compile(r"^\d+; \d+ \d+ (TABLE DATA|BLOBS?|BLOB METADATA|SEQUENCE SET|MATERIALIZED VIEW DATA) ")
+
+
+def restore_tables(site: Site, id: BackupId, tables: Sequence[str], *, into: str = "") -> Restored:
+    """Restore the rows of some tables into a new database, which stays for a person to look into.
+
+    ``tables``: ``schema.table``, or ``table`` where one schema only has it. The others are there and empty;
+    keys and indexes are not. Raises UsageError for a table the backup has not.
+    """
+    manifest, keys = known(site, id)
+    chosen = [_resolved(manifest.database, name) for name in tables]
+    name = swap.fit_name(into or f"tables_{id.replace('-', '_').lower()}")
+    began, url = time.monotonic(), site.settings.database_url
+    with swap.desk(url, name) as desk:
+        there = swap.look(desk, url, name)
+        if there and there.mark != swap.UNFINISHED:
+            raise TargetInUse(name, "there is one of that name")
+        with target(site.settings, desk, manifest, name) as to:
+            lacking = load(manifest, site.stores.vault, to.url, keys, SECTIONS, wanted=_rows_of(chosen))
+            _check(manifest.database, chosen, to.url)
+        swap.mark(desk, name, f"{swap.MARK}tables of {id}")
+    rows = sum(table.rows for table in chosen)
+    took = time.monotonic() - began
+    return Restored(database=name, url=to.url, seconds=took, rows=rows, lacking=lacking)
+
+
+def restore_rows(
+    site: Site, id: BackupId, *, api_key: str = "", job: str = "", apply: bool = False
+) -> list[Compared]:
+    """Compare one key's or one job's rows with the live ones, table by table; with ``apply`` insert what is
+    missing, in one transaction. No live row is ever changed.
+
+    Looked at are the pipeline's jobs, every table with a column ``api_key`` or ``job_id``, and the keys.
+    """
+    if bool(api_key) == bool(job):
+        raise UsageError("Name either an api_key or a job whose rows to restore.")
+    manifest, keys = known(site, id)
+    facts, url = manifest.database, site.settings.database_url
+    scratch = temporary_server.scratch_name(url, f"rows_{id[-8:]}")
+    with copy_rows.opened(url) as live:
+        wanted = row_diff.of_owner(live, api_key, job)
+    tables = [table for table in facts.tables if table.name in wanted]
+    with site.stores.runs.lock("prove"):  # who holds it owns the scratch databases of the server
+        for left in temporary_server.leftovers(url):
+            temporary_server.drop(url, left)
+        with temporary_server.database(url, scratch, facts.locale) as made:
+            load(manifest, site.stores.vault, made, keys, SECTIONS, wanted=_rows_of(tables))
+            _check(facts, tables, made)
+            order = {name: where for name, where in wanted.items() if name in {t.name for t in tables}}
+            with copy_rows.opened(made, snapshot=True) as restored, copy_rows.opened(url) as live:
+                found = row_diff.compare(restored, live, order, apply=apply)
+    if apply:
+        told = {one.table: one.inserted for one in found}
+        detail = {"backup": id, "of": f"job {job}" if job else "an api_key", "inserted": told}
+        site.stores.audit.record("restore-rows", "", detail)
+    return found
+
+
+def _resolved(facts: DatabaseFacts, name: str) -> TableFact:
+    """The table a person means."""
+    fit = [one for one in facts.tables if name in (one.name, one.name.replace('"', ""))]
+    fit = fit or [one for one in facts.tables if name in _names(one)[1:]]
+    if len(fit) != 1:
+        known = [one.name for one in fit] or difflib.get_close_matches(name, [t.name for t in facts.tables])
+        hint = f" Did you mean {' or '.join(known)}?" if known else ""
+        raise UsageError(f"The backup has {'no' if not fit else 'more than one'} table {name!r}.{hint}")
+    return fit[0]
+
+
+def _names(table: TableFact) -> tuple[str, str]:
+    """Schema and table, without the quotes they are written with where they need any."""
+    schema, name = re.findall(r'"(?:[^"]|"")*"|[^".]+', table.name)
+    return _plain(schema), _plain(name)
+
+
+def _plain(word: str) -> str:
+    return word[1:-1].replace('""', '"') if word.startswith('"') else word
+
+
+def _rows_of(tables: Sequence[TableFact]) -> Wanted:
+    """Of the table of contents: every definition, and the rows of these tables."""
+    lines = [f"TABLE DATA {schema} {name} " for schema, name in map(_names, tables)]
+    return lambda line: not _DATA.match(line) or any(one in line for one in lines)
+
+
+def _check(facts: DatabaseFacts, tables: Sequence[TableFact], url: str) -> None:
+    """Raises NotProven unless these tables are what the dump's snapshot held."""
+    names = {table.name for table in tables}
+    found = fingerprint.facts(url)
+    there = tuple(table for table in found.tables if table.name in names)
+    nothing = TableFact("large objects", 0, "0")
+    expected = replace(facts, tables=tuple(tables), sequences=(), large_objects=nothing)
+    if wrong := differences(expected, replace(found, tables=there, sequences=(), large_objects=nothing)):
+        raise NotProven(wrong[0])

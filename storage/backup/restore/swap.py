@@ -1,0 +1,234 @@
+"""Putting a backup in the place of the live database, and going back.
+
+The backup is restored beside the live database and made fit to take its place; then two renames in one
+transaction exchange them. Until those the live database is touched by a pause only. The old one is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from storage.backup.context import Progress, Site
+from storage.backup.load import load
+from storage.backup.model import BackupId, Manifest
+from storage.backup.postgres import copy_rows, temporary_server
+from storage.backup.postgres import swap as pg_swap
+from storage.backup.restore.database import check, epoch, known, migrated, shut, target
+from storage.core.errors import Refused, StorageError, UsageError
+from storage.engine import guard
+from storage.stores.postgres.connection import connect
+from storage.stores.postgres.jobs import PostgresJobs
+
+KEEP = timedelta(days=7)  # the database that was replaced
+GUARD = guard.BACKUP_GUARD
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swapped:
+    """What is live now, and as what the database before it is kept, until when."""
+
+    database: str
+    kept: str
+    until: datetime
+    seconds: float
+    backup: str = ""
+
+
+def swap(site: Site, id: BackupId, *, typed: str, by: str, progress: Progress | None = None) -> Swapped:
+    """Put the backup ``id`` in the place of the live database, whose name was ``typed``.
+
+    The new one is paused, and closed to destructive jobs until it was reconciled; it has the old one's newer
+    runs, backups and audit, and none of its tombstones. Raises UsageError, RightsMissing, DatabaseBusy, or
+    what a restore raises: the live database is the old one then.
+    """
+    live, began = _live(site, typed), time.monotonic()
+    manifest, keys = known(site, id)
+    url = site.settings.database_url
+    kept, beside = _free(live, "before"), pg_swap.derived(live, "restored", id[-8:])
+    with pg_swap.desk(url, live) as desk:
+        pg_swap.check_swap(desk, live)
+        _no_restore_open(url)
+        for left in pg_swap.leftovers(desk, live):
+            pg_swap.remove(desk, left, force=True)
+        with target(site.settings, desk, manifest, beside) as to:
+            lacking = load(manifest, site.stores.vault, to.url, keys, access=True, progress=progress)
+            check(manifest, to.url)
+            if lacking:
+                raise UsageError(
+                    f"The server lacks extensions of the backup: {', '.join(lacking)}. Add them."
+                )
+            with _paused(url, f"backup {id}, by {by}"):
+                until = _prepare(site, manifest, to.url, kept, by)
+                pg_swap.liken(desk, beside, live)
+                pg_swap.exchange(desk, live, beside, kept, until)
+        _bring_stragglers(url, kept)
+    took = time.monotonic() - began
+    return Swapped(database=live, kept=kept, until=until, seconds=took, backup=id)
+
+
+def undo_swap(site: Site, *, typed: str, by: str) -> Swapped:
+    """Put the kept database back in its place; the one that was live is kept in its turn.
+
+    It comes back as it was, but with the newer runs, backups and audit. Only where the pipeline has written
+    to the other one since, a restore epoch is opened in it: of those objects it does not know. Raises
+    UsageError where none is kept.
+    """
+    live, began = _live(site, typed), time.monotonic()
+    url, now = site.settings.database_url, site.stores.clock()
+    with pg_swap.desk(url, live) as desk:
+        back, since = _recorded(site, desk, live)
+        kept = _free(live, "undone")
+        with _paused(url, f"the one before it again, by {by}"):
+            _revive(url, back, since, kept, now, by)
+            pg_swap.exchange(desk, live, back, kept, now + KEEP)
+        _bring_stragglers(url, kept)
+    return Swapped(database=live, kept=kept, until=now + KEEP, seconds=time.monotonic() - began)
+
+
+def drop_kept(site: Site, as_of: datetime) -> list[str]:
+    """Drop the databases that were live before and whose time of being kept has passed; their names.
+
+    Raises Refused while none may go yet, or while the one to go is needed to reconcile; DatabaseBusy when
+    somebody works in it.
+    """
+    url = site.settings.database_url
+    live = pg_swap.name_of(url)
+    with pg_swap.desk(url, live) as desk:
+        all_kept = pg_swap.kept(desk, live)
+        due = [name for name, until in all_kept.items() if until <= as_of]
+        if all_kept and not due:
+            name, until = min(all_kept.items(), key=lambda one: one[1])
+            raise Refused("kept-database", f"{name} is kept until {until.isoformat()}.")
+        for name in due:
+            _check_reconciled(site, name)
+            pg_swap.remove(desk, name)
+            _forget(site, name)
+    return due
+
+
+def _live(site: Site, typed: str) -> str:
+    """The live database's name, if it was typed."""
+    live = pg_swap.name_of(site.settings.database_url)
+    if typed != live:
+        raise UsageError(f"To replace the live database type its name, {live!r}; {typed!r} was typed.")
+    return live
+
+
+def _free(live: str, word: str) -> str:
+    return pg_swap.derived(live, word, secrets.token_hex(4))
+
+
+def _kept(name: str, until: datetime, since: datetime) -> dict[str, str | None]:
+    """The switch that names the database before this one, not live ``since`` then by the server's clock."""
+    told = {"name": name, "until": until.isoformat(), "since": since.isoformat()}
+    return {"kept_database": json.dumps(told)}
+
+
+@contextmanager
+def _paused(url: str, why: str) -> Iterator[None]:
+    """Maintenance of the live database is paused in the block, and stays so unless the block fails.
+
+    Its own pause is told from anybody else's by its words, and lifted when the database comes back.
+    """
+    with copy_rows.opened(url) as session:
+        copy_rows.pause(session, why)
+    try:
+        yield
+    except BaseException:
+        with suppress(StorageError), copy_rows.opened(url) as session:
+            copy_rows.unpause(session)
+        raise
+
+
+def _prepare(site: Site, manifest: Manifest, new: str, kept: str, by: str) -> datetime:
+    """Make the restored database one that may go live; until when the other is kept.
+
+    One transaction, after all that takes long: the epoch begins with it, and the exchange follows at once.
+    """
+    migrated(new)
+    copy_rows.analyze(new)
+    url, now, identity = site.settings.database_url, site.stores.clock(), _identity(site, new)
+    with copy_rows.opened(url, snapshot=True) as source, copy_rows.opened(new) as session:
+        copy_rows.void(session)
+        copy_rows.carry(source, session, over=True)
+        switches = shut(epoch(manifest, now, kept), by) | {"identity": identity}
+        switches |= {GUARD: copy_rows.read_control(source, GUARD)}  # of today, not of the backup's day
+        copy_rows.control(session, switches | _kept(kept, now + KEEP, copy_rows.server_now(session)))
+        copy_rows.advance(source, session)
+        copy_rows.audit(session, "swap", {"backup": manifest.id, "by": by, "kept": kept})
+    return now + KEEP
+
+
+def _identity(site: Site, new: str) -> str:
+    """What :func:`storage.GONE.identity` says once the database of ``new`` is live."""
+    engine = connect(new)
+    try:
+        return f"{site.stores.objects.identity()} {PostgresJobs(engine).identity()}"
+    finally:
+        engine.dispose()
+
+
+def _no_restore_open(url: str) -> None:
+    """Raises Refused while one waits: a second would put the first one's original out of reach."""
+    with copy_rows.opened(url) as session:
+        if copy_rows.read_control(session, "restore_epoch"):
+            raise Refused("restore-epoch", "a restore waits. Run `storage reconcile`, or undo it (--undo).")
+
+
+def _bring_stragglers(url: str, kept: str) -> None:
+    """What was still written to the old database while it was being replaced.
+
+    The exchange is done: an error here must not look like one that may be repeated.
+    """
+    old = temporary_server.beside(url, kept)
+    with (
+        suppress(StorageError),
+        copy_rows.opened(old, snapshot=True) as source,
+        copy_rows.opened(url) as session,
+    ):
+        copy_rows.carry(source, session, over=False)
+        copy_rows.advance(source, session)
+
+
+def _recorded(site: Site, desk: pg_swap.Desk, live: str) -> tuple[str, datetime]:
+    """The kept database's name, and since when it is not live."""
+    url = site.settings.database_url
+    with copy_rows.opened(url) as session:
+        value = copy_rows.read_control(session, "kept_database")
+    told = json.loads(value) if value else {"name": ""}
+    if told["name"] not in pg_swap.kept(desk, live):
+        raise UsageError(f"No database that {live!r} has replaced is kept: there is nothing to go back to.")
+    return told["name"], datetime.fromisoformat(told["since"])
+
+
+def _revive(url: str, back: str, since: datetime, kept: str, now: datetime, by: str) -> None:
+    """Make the kept database one that may go live again, in one transaction."""
+    there = temporary_server.beside(url, back)
+    with copy_rows.opened(url, snapshot=True) as source, copy_rows.opened(there) as session:
+        copy_rows.carry(source, session, over=True)
+        copy_rows.unpause(session)
+        if copy_rows.written_since(source, since):
+            told = {"backup": "", "taken_at": since.isoformat(), "restored_at": now.isoformat(), "kept": kept}
+            copy_rows.void(session)
+            copy_rows.control(session, shut(told, by))
+        copy_rows.control(session, _kept(kept, now + KEEP, copy_rows.server_now(session)))
+        copy_rows.advance(source, session)
+        copy_rows.audit(session, "undo-swap", {"by": by, "kept": kept})
+
+
+def _check_reconciled(site: Site, name: str) -> None:
+    open_epoch = site.stores.control.read("restore_epoch")
+    if open_epoch and json.loads(open_epoch)["kept"] == name:
+        raise Refused("restore-epoch", f"{name} is needed until it was reconciled. Run `storage reconcile`.")
+
+
+def _forget(site: Site, name: str) -> None:
+    value = site.stores.control.read("kept_database")
+    if value and json.loads(value)["name"] == name:
+        site.stores.control.write("kept_database", None)

@@ -1,0 +1,68 @@
+"""What an operator condemned after a restore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
+
+from storage.backup.ports import BackupStores
+from storage.core.model import JOB_PREFIXES, JobId, ObjectInfo, Owned, Prefix, owner_of
+from storage.engine.actions import Action, Keep
+from storage.engine.policy import LOOK_UP, condemn, with_jobs
+
+NOTICE = timedelta(days=14)  # as orphans have it
+SKEW = timedelta(seconds=60)  # the store's clock may be so far from the one that dated the restore
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """An object of a condemned job; ``epoch`` is the restore after which the job was condemned."""
+
+    item: Owned
+    epoch: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class CondemnUnreconciled:
+    """Objects of jobs condemned after a restore that have no row: those there when the database was restored.
+
+    Nothing is condemned before the epoch is closed. What came later was judged by nobody, and stays.
+    """
+
+    notice: timedelta = NOTICE
+
+    def select(self, stores: BackupStores, as_of: datetime) -> Iterator[Doomed]:
+        verdicts = stores.verdicts.condemned()
+        while chunk := list(islice(verdicts, LOOK_UP)):
+            epochs = {verdict.owner: verdict.epoch for verdict in chunk}
+            for item in with_jobs(_objects(epochs, stores), _owner, stores, stores.tombstones):
+                assert item.owner
+                yield Doomed(item, epochs[item.owner])
+
+    def plan(self, items: Iterable[Doomed], as_of: datetime) -> Iterator[Action[BackupStores] | Keep]:
+        for doomed in items:
+            item, info = doomed.item, doomed.item.thing
+            assert isinstance(info, ObjectInfo)
+            if item.job:
+                yield Keep(info.key, info.size, f"job {item.owner} has a row ({item.job.status})")
+            elif item.condemned:
+                yield Keep(info.key, info.size, "already condemned")
+            elif info.last_modified > doomed.epoch + SKEW:
+                yield Keep(info.key, info.size, f"came after the restore of {doomed.epoch:%Y-%m-%d %H:%M}")
+            else:
+                why = f"job {item.owner} was condemned after the restore of {doomed.epoch:%Y-%m-%d %H:%M}"
+                act = condemn(info, as_of + self.notice, why, item.owner, None)
+                yield replace(act, notice_seconds=self.notice.total_seconds())
+
+
+def _objects(owners: Iterable[JobId], stores: BackupStores) -> Iterator[ObjectInfo]:
+    for owner in owners:
+        for prefix in JOB_PREFIXES:
+            yield from stores.objects.scan(Prefix(f"{prefix}{owner}/"))
+
+
+def _owner(info: ObjectInfo) -> JobId | None:
+    head, slash, _ = info.key.partition("/")
+    return owner_of(info.key, Prefix(head + slash))

@@ -1,0 +1,95 @@
+"""Failed jobs that are past their time, and jobs that got stuck."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+from storage.core.model import JOB_PREFIXES, Job, ObjectInfo, Prefix, jobs_of
+from storage.core.ports import Stores
+from storage.engine.actions import Action, CondemnJob, FailJob, Keep
+from storage.engine.policy import LOOK_UP, NOTICE, condemn, span
+
+NIGHT = timedelta(days=1)  # time until the next nightly run
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    """A failed job, whether it is condemned already, and its own objects, streamed."""
+
+    job: Job
+    condemned: bool
+    objects: Iterable[ObjectInfo]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedJobs:
+    """The objects of jobs that failed ``older_than`` ago.
+
+    Condemned by the last nightly run that leaves a full day's notice, gone ``older_than`` after the
+    failure. A retry until then wins.
+    """
+
+    older_than: timedelta
+
+    def select(self, stores: Stores, as_of: datetime) -> Iterator[FailedJob]:
+        lead = min(self.older_than, NOTICE + NIGHT)
+        stream = stores.jobs.failed_before(as_of - self.older_than + lead)
+        while chunk := list(islice(stream, LOOK_UP)):
+            condemned = stores.tombstones.open_keys(jobs_of(stores.objects.bucket), [job.id for job in chunk])
+            for job in chunk:
+                yield FailedJob(job, job.id in condemned, own_objects(job, stores))
+
+    def plan(self, items: Iterable[FailedJob], as_of: datetime) -> Iterator[Action[Stores] | Keep]:
+        """Objects before their jobs: a job that is condemned has all its objects condemned."""
+        jobs: list[CondemnJob] = []
+        for item in items:
+            job = item.job
+            if item.condemned:
+                yield Keep(job.id, 0, "already condemned")
+                continue
+            due = max(job.updated_at + self.older_than, as_of + NOTICE)
+            reason = f"job {job.id} failed {span(as_of - job.updated_at)} ago and was not retried"
+            notice = NOTICE.total_seconds()
+            jobs.append(
+                CondemnJob(
+                    key=job.id,
+                    updated_at=job.updated_at,
+                    delete_after=due,
+                    notice_seconds=notice,
+                    reason=reason,
+                )
+            )
+            for info in item.objects:
+                yield condemn(info, due, reason, job.id, job, with_job=True)
+            if len(jobs) >= CondemnJob.batch_size.actions:
+                yield from jobs
+                jobs.clear()
+        yield from jobs
+
+
+def own_objects(job: Job, stores: Stores) -> Iterator[ObjectInfo]:
+    """Exactly the job's own objects: what lies in the folders named after it."""
+    for prefix in JOB_PREFIXES:
+        yield from stores.objects.scan(Prefix(f"{prefix}{job.id}/"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StuckJobs:
+    """Jobs that have not ended and whose row has not moved for ``older_than`` become failed."""
+
+    older_than: timedelta
+
+    def select(self, stores: Stores, as_of: datetime) -> Iterator[Job]:
+        return stores.jobs.unended_before(as_of - self.older_than)
+
+    def plan(self, items: Iterable[Job], as_of: datetime) -> Iterator[Action[Stores] | Keep]:
+        for job in items:
+            yield FailJob(
+                key=job.id,
+                status=job.status,
+                updated_at=job.updated_at,
+                reason=f"{job.status} without a sign of life for {span(as_of - job.updated_at)}",
+            )

@@ -1,0 +1,203 @@
+"""What a transcode leaves behind: objects under ``temp/`` and files in the temp folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from storage.core.errors import InvalidName
+from storage.core.model import JobId, LocalFile, ObjectInfo, Owned, Prefix, owner_of, path_bytes
+from storage.core.ports import Stores
+from storage.engine.actions import Action, CondemnFile, DeleteObject, Keep, RemoveFolder
+from storage.engine.policy import span, with_jobs
+
+TEMP = Prefix("temp/")
+HOLD = timedelta(hours=1)  # a condemned file waits this long in .condemned/
+
+
+@dataclass(frozen=True, kw_only=True)
+class TempObjects:
+    """Objects under ``temp/`` untouched for ``older_than``; those of a job that has not ended stay."""
+
+    older_than: timedelta
+
+    def select(self, stores: Stores, as_of: datetime) -> Iterator[Owned]:
+        return with_jobs(stores.objects.scan(TEMP), lambda info: owner_of(info.key, TEMP), stores)
+
+    def plan(self, items: Iterable[Owned], as_of: datetime) -> Iterator[Action[Stores] | Keep]:
+        for item in items:
+            info = item.thing
+            assert isinstance(info, ObjectInfo)
+            if why := stays(item, info.last_modified, as_of, self.older_than):
+                yield Keep(info.key, info.size, why)
+            else:
+                yield DeleteObject(
+                    key=info.key,
+                    size=info.size,
+                    etag=info.etag,
+                    last_modified=info.last_modified,
+                    reason=f"untouched for {span(as_of - info.last_modified)}; {whose(item)}",
+                    owner=item.owner,
+                    owner_updated_at=item.job.updated_at if item.job else None,
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedTempObjects(TempObjects):
+    """Objects under ``temp/`` of jobs that ended within ``window``, soon after their job ended."""
+
+    window: timedelta
+
+    def select(self, stores: Stores, as_of: datetime) -> Iterator[Owned]:
+        for job in stores.jobs.ended_since(as_of - self.window):
+            for info in stores.objects.scan(Prefix(f"{TEMP}{job.id}/")):
+                yield Owned(info, job.id, job)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TempFiles:
+    """Files in the temp folder untouched for ``older_than`` and not open; folders once they are empty.
+
+    A folder named after a job that has not ended stays whole. A folder's own times never decide about
+    the files in it, for they do not move when a file inside is appended to.
+    """
+
+    older_than: timedelta
+    hold: timedelta = HOLD
+
+    def select(self, stores: Stores, as_of: datetime) -> Iterator[Owned]:
+        stores.files.check()
+        return with_jobs(stores.files.walk(), top_folder, stores)
+
+    def plan(self, items: Iterable[Owned], as_of: datetime) -> Iterator[Action[Stores] | Keep]:
+        tree, emptied = _Tree(), list[RemoveFolder]()
+        for item in items:
+            file = item.thing
+            assert isinstance(file, LocalFile)
+            if file.kind == "folder":
+                decided = self._folder(item, file, tree, as_of)
+                if isinstance(decided, Keep):
+                    yield decided
+                else:
+                    emptied.append(decided)
+                if (
+                    len(emptied) >= RemoveFolder.batch_size.actions
+                ):  # together, so that batches are not of one each
+                    yield from emptied
+                    emptied.clear()
+            elif why := stays(item, file.changed, as_of, self.older_than) or _unsafe(file):
+                tree.keep(file.path)
+                yield Keep(file.path, file.size, why)
+            else:
+                tree.go(file.path)
+                yield self._condemn(item, file, tree.freed(file), as_of)
+        yield from emptied
+
+    def _folder(self, item: Owned, folder: LocalFile, tree: _Tree, as_of: datetime) -> RemoveFolder | Keep:
+        if tree.kept(folder.path):
+            return Keep(folder.path, 0, "holds something that stays")
+        why = stays(item, folder.changed, as_of, self.older_than)
+        if why and (item.job and not item.job.ended or not tree.emptied(folder.path)):
+            tree.keep(folder.path)
+            return Keep(folder.path, 0, why)
+        tree.go(folder.path)
+        return RemoveFolder(
+            key=folder.path,
+            reason="nothing in it stays",
+            owner=item.owner,
+            owner_updated_at=item.job.updated_at if item.job else None,
+        )
+
+    def _condemn(self, item: Owned, file: LocalFile, freed: int, as_of: datetime) -> CondemnFile:
+        return CondemnFile(
+            key=file.path,
+            size=freed,
+            mtime_ns=file.mtime_ns,
+            ctime_ns=file.ctime_ns,
+            inode=file.inode,
+            delete_after=as_of + self.hold,
+            notice_seconds=self.hold.total_seconds(),
+            reason=f"untouched for {span(as_of - file.changed)}; {whose(item)}",
+            owner=item.owner,
+            owner_updated_at=item.job.updated_at if item.job else None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedTempFiles(TempFiles):
+    """Files of jobs that ended within ``window``, soon after their job ended."""
+
+    window: timedelta
+
+    def select(self, stores: Stores, as_of: datetime) -> Iterator[Owned]:
+        for item in super().select(stores, as_of):
+            if item.job and item.job.ended and item.job.updated_at >= as_of - self.window:
+                yield item
+
+
+def stays(item: Owned, changed: datetime, as_of: datetime, older_than: timedelta) -> str | None:
+    """Why a temp thing stays; None when it may go. Only the job's state and the thing's own age decide."""
+    if item.job and not item.job.ended:
+        return f"job {item.job.id} has not ended ({item.job.status})"
+    if changed > as_of - older_than:
+        return f"touched {span(as_of - changed)} ago; goes once untouched for {span(older_than)}"
+    return None
+
+
+def whose(item: Owned) -> str:
+    if item.job:
+        return f"job {item.job.id} is {item.job.status}"
+    return f"no job {item.owner}" if item.owner else "of no job"
+
+
+def top_folder(file: LocalFile) -> JobId | None:
+    """The job a temp file belongs to: the name of its topmost folder."""
+    head, slash, _ = file.path.partition("/")
+    if not slash and file.kind != "folder":
+        return None
+    try:
+        return JobId(path_bytes(head).decode())
+    except (InvalidName, UnicodeDecodeError):
+        return None
+
+
+def _unsafe(file: LocalFile) -> str | None:
+    return "neither a file nor a link (socket, pipe or device)" if file.kind == "other" else None
+
+
+@dataclass
+class _Tree:
+    """What is known of the folders passed so far; a folder is asked about after all it holds."""
+
+    stay: set[str] = field(default_factory=set)
+    empty: set[str] = field(default_factory=set)
+    inodes: dict[int, int] = field(default_factory=dict)
+
+    def keep(self, path: str) -> None:
+        self.stay.update(_parents(path))
+
+    def go(self, path: str) -> None:
+        self.empty.update(_parents(path)[:1])
+
+    def kept(self, folder: str) -> bool:
+        held = folder in self.stay
+        self.stay.discard(folder)
+        return held
+
+    def emptied(self, folder: str) -> bool:
+        done = folder in self.empty
+        self.empty.discard(folder)
+        return done
+
+    def freed(self, file: LocalFile) -> int:
+        """Bytes that go with this name: those of a hard-linked file count once, with its last name."""
+        if file.links == 1:
+            return file.size
+        self.inodes[file.inode] = self.inodes.get(file.inode, 0) + 1
+        return file.size if self.inodes[file.inode] == file.links else 0
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[:depth]) for depth in range(len(parts), 0, -1)]

@@ -1,0 +1,225 @@
+"""What ``storage backup`` does."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import Any
+
+from storage import catalog
+from storage.backup import alarms, download, drill, rebuild
+from storage.backup import manifest as manifests
+from storage.backup.connect import backup_bucket, open_context
+from storage.backup.context import Progress, Site, as_recorded
+from storage.backup.database import backup_database
+from storage.backup.errors import NoSuchBackup
+from storage.backup.metadata import backup_minio_metadata
+from storage.backup.model import KINDS, Backup, BackupId, BackupKind
+from storage.backup.prove import prove
+from storage.cli import output, output_backup
+from storage.cli.common import (
+    add_group,
+    add_verb,
+    of_bucket,
+    params,
+    say,
+    settings,
+    show_run,
+    store_only,
+    who,
+)
+from storage.core.errors import UsageError
+from storage.engine import guard, sweep
+from storage.installation import open_installation
+
+
+def add_parser(verbs: Any) -> None:
+    """``storage backup VERB``."""
+    inner = add_group(verbs, "backup", "take, prove, list and prune backups")
+
+    def verb(name: str, help: str, does: object, *, backup: bool = False) -> ArgumentParser:
+        one = add_verb(inner, name, help, does)
+        if backup:
+            one.add_argument("backup", metavar="BACKUP", help="its id, or latest")
+        return one
+
+    one = verb("run", "take a backup and prove it by restoring it", run)
+    one.add_argument("kind", nargs="?", choices=("database", "metadata", "all"), default="all")
+    one.add_argument("--no-proof", action="store_true", help="only take it: it does not count until proven")
+    one.add_argument("--accept", action="store_true", help="accept a listing far off the last one")
+    one.add_argument("--details", action="store_true", help="also each object's metadata and tags (slow)")
+    one = verb("list", "the backups there are", listing)
+    one.add_argument("--from-bucket", action="store_true", help="ask the bucket; needs no database")
+    one.add_argument("--all", action="store_true", help="also expired ones")
+    verb("show", "what a backup consists of (needs no database)", show, backup=True)
+    verb("verify", "read every byte again and compare hashes", verify, backup=True)
+    verb("prove", "restore it into a scratch database and compare", prove_one, backup=True)
+    one = verb("prune", "show what the retention rule lets go; --act deletes it", prune)
+    one.add_argument("--act", action="store_true", help="delete it")
+    one.add_argument("--param", action="append", metavar="NAME=NUMBER", help="such as days_old=60")
+    one = verb("pin", "keep a backup for ever", pin, backup=True)
+    one.add_argument("--reason", default="")
+    one.set_defaults(pinned=True)
+    one = verb("unpin", "let the retention rule decide on it again", pin, backup=True)
+    one.set_defaults(pinned=False)
+    verb("check", "red when no fresh proven backup exists, or one is far off", check)
+    about = "enter into the catalogue what only the bucket knows"
+    one = verb("rebuild", about, rebuild_catalogue)
+    one.add_argument("--accept", action="store_true", help="though the bucket has lost more than half")
+    verb("drill", "bring the newest one to life on an empty server, timed", drilled)
+    one = verb("guard", "whether files are given up only with a fresh backup", guarding)
+    one.add_argument("state", choices=("on", "off"))
+
+
+def run(args: Namespace) -> int:
+    """Take the backups asked for and prove each; red at the first that cannot be."""
+    kinds: Sequence[BackupKind] = KINDS if args.kind == "all" else (args.kind,)
+    done = []
+    with open_context(settings()) as site, output.progress(args.json) as progress:
+        for kind in kinds:
+            taken = take(site, kind, accept=args.accept, details=args.details, progress=progress)
+            done.append(taken if args.no_proof else prove(site, taken.id))
+    _show(done, args.json)
+    return 0
+
+
+def take(
+    site: Site,
+    kind: BackupKind,
+    *,
+    accept: bool = False,
+    details: bool = False,
+    progress: Progress | None = None,
+) -> Backup:
+    if kind == "database":
+        return backup_database(site, progress)
+    return backup_minio_metadata(site, details=details, accept=accept, progress=progress)
+
+
+def listing(args: Namespace) -> int:
+    """The catalogue; or what the bucket alone tells, for which no database is needed."""
+    if args.from_bucket:
+        _show(rebuild.of_bucket(backup_bucket(store_only())), args.json)
+        return 0
+    with open_context(settings()) as site:
+        _show([b for b in site.stores.catalogue.all() if args.all or b.state != "expired"], args.json)
+    return 0
+
+
+def show(args: Namespace) -> int:
+    vault = backup_bucket(store_only())
+    backup = of_bucket(vault, args.backup)
+    manifest, sha256 = manifests.read(backup.id, vault)
+    if args.json:
+        output.emit_json({"backup": backup, "manifest": manifest, "manifest_sha256": sha256})
+    else:
+        output_backup.show_backup(backup, manifest)
+    return 0
+
+
+def verify(args: Namespace) -> int:
+    """Read every part again and compare it with the manifest: quick, and no proof."""
+    with open_context(settings()) as site:
+        id = _id(site, args.backup)
+        manifest, sha256 = manifests.read(id, site.stores.vault)
+        as_recorded(site, id, sha256)
+        download.verify(manifest, site.stores.vault)
+    say(
+        args,
+        {"backup": id, "parts": len(manifest.parts), "bytes": manifest.size},
+        "Every byte is as written.",
+    )
+    return 0
+
+
+def prove_one(args: Namespace) -> int:
+    with open_context(settings()) as site:
+        proven = prove(site, _id(site, args.backup))
+    if args.json:
+        output.emit_json(proven.certificate)
+    else:
+        output_backup.show_certificate(proven.certificate)
+    return 0
+
+
+def prune(args: Namespace) -> int:
+    with open_installation(settings()) as stores, output.progress(args.json) as progress:
+        job = catalog.get("cleanup_old_backups")
+        does = sweep.run if args.act else sweep.plan
+        done = does(job, stores, stores.clock(), params(args), requested_by=who(), progress=progress)
+        show_run(done, stores, args.json, with_actions=not args.act)
+    return 0
+
+
+def pin(args: Namespace) -> int:
+    with open_context(settings()) as site:
+        id = _id(site, args.backup)
+        reason = (args.reason or f"by {who()}") if args.pinned else ""
+        if (row := site.stores.catalogue.get(id)) and row.state == "expired":
+            raise UsageError(f"{id} is expired: what it held is gone, and no pin brings it back.")
+        if not site.stores.catalogue.pin(id, reason):
+            raise NoSuchBackup(id)
+        site.stores.audit.record("pin" if args.pinned else "unpin", "", {"id": id, "by": who()})
+    say(
+        args,
+        {"backup": id, "pinned": reason},
+        f"Kept for ever: {id}" if args.pinned else f"No longer pinned: {id}",
+    )
+    return 0
+
+
+def check(args: Namespace) -> int:
+    with open_installation(settings()) as stores:
+        alarms.check(stores)
+    say(args, {"alarms": []}, "All is well: each kind was proven within 26 h.")
+    return 0
+
+
+def rebuild_catalogue(args: Namespace) -> int:
+    with open_installation(settings()) as stores:
+        entered, lost = rebuild.rebuild(stores, accept=args.accept)
+    told = {"entered": [one.id for one in entered], "lost": [one.id for one in lost]}
+    say(args, told, f"{len(entered)} entered from the bucket, {len(lost)} lost by it (now failed).")
+    return 0
+
+
+def guarding(args: Namespace) -> int:
+    """Whether files are given up only with a fresh proven backup."""
+    with open_installation(settings()) as stores:
+        stores.control.write(guard.BACKUP_GUARD, None if args.state == "on" else "off")
+        stores.audit.record("backup-guard", "", {"state": args.state, "by": who()})
+    say(args, {"guard_fresh_backup": args.state}, f"Guard fresh-backup: {args.state}")
+    return 0
+
+
+def drilled(args: Namespace) -> int:
+    chosen = store_only()
+    told = drill.drill(chosen, backup_bucket(chosen))
+    say(args, told, f"Back to life in {told['seconds_in_all']} s: {told['rows']:,} rows of {told['backup']}.")
+    return 0
+
+
+def _id(site: Site, word: str) -> BackupId:
+    """A backup's id; ``latest`` is the newest whole one of the database."""
+    if word != "latest":
+        return BackupId(word)
+    for backup in site.stores.catalogue.all("database"):
+        if backup.state in ("complete", "proven"):
+            return backup.id
+    raise NoSuchBackup("latest")
+
+
+def of_catalogue(site: Site, word: str) -> Backup:
+    """The backup of that id; ``latest`` is the newest proven one of the database. Raises NoSuchBackup."""
+    stores = site.stores.catalogue
+    found = stores.newest_proven("database") if word == "latest" else stores.get(BackupId(word))
+    if found is None:
+        raise NoSuchBackup(word)
+    return found
+
+
+def _show(backups: Sequence[Backup], as_json: bool) -> None:
+    if as_json:
+        output.emit_json(backups)
+    else:
+        output_backup.show_backups(backups)

@@ -1,0 +1,117 @@
+"""Commands on the installation as a whole: ``storage probe status pause resume migrate``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from storage import catalog, connect
+from storage.backup.model import KINDS
+from storage.cli import output
+from storage.cli.common import add_verb, settings, who
+from storage.core.capabilities import Capabilities
+from storage.core.model import BucketName
+from storage.core.settings import Settings
+from storage.engine import guard
+from storage.installation import Installation, open_installation
+from storage.stores.files import TempFolder
+from storage.stores.s3 import probe as probing
+from storage.stores.s3.bucket import S3Bucket
+
+
+def add_parser(verbs: Any) -> None:
+    add_verb(verbs, "probe", "find out what the endpoint really does", probe)
+    add_verb(verbs, "status", "what is condemned, paused, guarded, and how the last runs went", status)
+    one = add_verb(verbs, "pause", "stop all maintenance before its next batch", pause)
+    one.add_argument("--reason")
+    add_verb(verbs, "resume", "lift a pause", resume)
+    one = add_verb(verbs, "migrate", "make or update the schema and know this bucket and database", migrate)
+    one.add_argument("--adopt", action="store_true", help="accept another bucket or database than before")
+
+
+def probe(args: Namespace) -> int:
+    found, why = probe_now(settings())
+    if args.json:
+        output.emit_json(found)
+    else:
+        output.show_facts("What this endpoint does", output.capability_facts(found))
+        if why:
+            output.err.print(f"[yellow]Temp folder:[/] {why}", soft_wrap=True)
+    return 0
+
+
+def probe_now(chosen: Settings) -> tuple[Capabilities, str]:
+    """Probe the endpoint and the temp folder and store what was found; why leases cannot be had, if so."""
+    with open_installation(chosen) as stores:
+        server, folder = connect.endpoint(chosen), stores.files
+        assert isinstance(folder, TempFolder)
+        leases, why = probing.leases(folder)
+        plans = S3Bucket(server, BucketName(chosen.maintenance_bucket))
+        found = probing.probe(plans, S3Bucket(server, BucketName(chosen.bucket)), leases)
+        stores.control.save_capabilities(found)
+        stores.audit.record("probe", "", {"server": found.server})
+    return found, why
+
+
+def status(args: Namespace) -> int:
+    with open_installation(settings()) as stores:
+        facts = _status(stores)
+    if args.json:
+        output.emit_json(facts)
+    else:
+        output.show_facts(
+            "Storage maintenance", ((name.replace("_", " "), str(v)) for name, v in facts.items())
+        )
+    return 0
+
+
+def _status(stores: Installation) -> dict[str, Any]:
+    last = {run.job: run for run in reversed(stores.runs.latest(limit=200))}
+    proven = {kind: stores.catalogue.newest_proven(kind) for kind in KINDS}
+    facts: dict[str, Any] = {
+        "paused": stores.control.paused() or "no",
+        "guard_fresh_backup": stores.control.read(guard.BACKUP_GUARD) or "on",
+        "restore_epoch": stores.control.read("restore_epoch") or "none",
+        "server": stores.control.capabilities().server or "not probed: run `storage probe`",
+    }
+    for of, backup in proven.items():
+        facts[f"proven_{of}"] = (
+            f"{backup.id}, taken {backup.taken_at:%Y-%m-%d %H:%M} UTC" if backup else "none"
+        )
+    for status_, count in sorted(stores.jobs.counts().items()):
+        facts[f"jobs_{status_}"] = f"{count:,}"
+    for kind, total in stores.tombstones.open().items():
+        facts[f"condemned_{kind}s"] = f"{total.count:,} ({output.size(total.bytes)})"
+    for job in catalog.JOBS:
+        run_ = last.get(job)
+        facts[f"last_{job}"] = f"{run_.state}, {run_.done.count:,} done, {run_.id}" if run_ else "never"
+    return facts
+
+
+def pause(args: Namespace) -> int:
+    with open_installation(settings()) as stores:
+        stores.control.write("paused", args.reason or f"by {who()}")
+        stores.audit.record("pause", "", {"by": who(), "reason": args.reason or ""})
+        if args.json:
+            output.emit_json({"paused": stores.control.paused()})
+    output.err.print("Paused: no batch starts until `storage resume`.")
+    return 0
+
+
+def resume(args: Namespace) -> int:
+    with open_installation(settings()) as stores:
+        stores.control.write("paused", None)
+        stores.audit.record("resume", "", {"by": who()})
+        if args.json:
+            output.emit_json({"paused": stores.control.paused()})
+    output.err.print("Resumed.")
+    return 0
+
+
+def migrate(args: Namespace) -> int:
+    done = connect.set_up(settings(), adopt=args.adopt)
+    if args.json:
+        output.emit_json({"done": done})
+    else:
+        output.out.print("\n".join(f"made {one}" for one in done) or "Nothing to do.")
+    return 0

@@ -1,0 +1,194 @@
+"""What ``storage restore`` and ``storage reconcile`` do."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from storage import connect
+from storage.backup import documents, rebuild
+from storage.backup import manifest as manifests
+from storage.backup.connect import backup_bucket, open_context
+from storage.backup.context import Site, as_recorded
+from storage.backup.encryption import identities
+from storage.backup.model import BackupId
+from storage.backup.restore import database as restore
+from storage.backup.restore import reconcile, selective, swap
+from storage.cli import output, output_backup
+from storage.cli.common import add_verb, of_bucket, say, settings, store_only, who
+from storage.core.errors import SchemaMissing, Unreachable, UsageError
+from storage.core.model import JobId
+from storage.core.ports import ObjectStore
+from storage.core.records import Ruling
+from storage.core.settings import Settings
+from storage.installation import open_installation
+
+
+def add_parser(verbs: Any) -> None:
+    about = "bring a backup back: beside the live database, or in its place"
+    one = add_verb(verbs, "restore", about, run)
+    one.add_argument("backup", nargs="?", metavar="BACKUP", help="its id, or latest (the newest proven)")
+    one.add_argument("--into", default="", metavar="NAME", help="a database that is new or empty")
+    one.add_argument(
+        "--confirm", default="", metavar="NAME", help="for --into, --live, --undo: the name again"
+    )
+    one.add_argument("--live", action="store_true", help="take the live one's place; the old one is kept")
+    one.add_argument("--undo", action="store_true", help="put the database back that --live replaced")
+    one.add_argument("--drop-kept", action="store_true", help="drop kept databases whose 7 days are over")
+    one.add_argument("--tables", default="", metavar="T,T", help="only these tables, into a new database")
+    one.add_argument("--api-key", default="", metavar="KEY", help="compare one key's rows (-: from stdin)")
+    one.add_argument("--job", default="", metavar="JOB", help="the same for a job, or its metadata.json")
+    one.add_argument("--apply", action="store_true", help="put back what is missing of --api-key or --job")
+    one.add_argument("--roles", action="store_true", help="print the server's roles as SQL")
+    about = "after a restore: judge what is newer than the backup"
+    one = add_verb(verbs, "reconcile", about, reconciled)
+    one.add_argument("--adopt", nargs="+", default=[], metavar="JOB", help="keep its files (all: every one)")
+    one.add_argument("--condemn", nargs="+", default=[], metavar="JOB", help="let its files go (or all)")
+    one.add_argument("--close", action="store_true", help="all is judged: maintenance goes on")
+
+
+def run(args: Namespace) -> int:
+    """One way of restoring: exactly one of the options that choose it may be given."""
+    ways = {
+        "--undo": (args.undo, _undo),
+        "--live": (args.live, _live),
+        "--drop-kept": (args.drop_kept, _drop_kept),
+        "--tables": (args.tables, _tables),
+        "--api-key": (args.api_key, _rows),
+        "--job": (args.job, _rows),
+        "--roles": (args.roles, _roles),
+    }
+    chosen = [name for name, (given, _) in ways.items() if given]
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(chosen)} are different ways to restore; give one of them.")
+    if not args.backup and not (args.undo or args.drop_kept):
+        raise UsageError("Name a backup (`storage backup list`), or latest.")
+    does = ways[chosen[0]][1] if chosen else _beside
+    return does(args)
+
+
+def _beside(args: Namespace) -> int:
+    """Into a new or an empty database; needs only the store, and a server to restore on."""
+    chosen = settings()
+    vault = backup_bucket(chosen)
+    id = _id(vault, args.backup)
+    _check_recorded(chosen, id)
+    with output.progress(args.json) as progress:
+        made = restore.restore(chosen, vault, id, into=args.into, typed=args.confirm, progress=progress)
+    told = {"database": made.database, "rows": made.rows, "seconds": made.seconds, "lacking": made.lacking}
+    words = f"Restored into {made.database} in {made.seconds:.1f} s: {made.rows:,} rows, equal to the dump."
+    if made.database == connect.database_name(chosen):
+        connect.set_up(chosen)
+        with open_installation(chosen) as stores:
+            rebuild.rebuild(stores, accept=True)  # the catalogue is of another day, the bucket is of today
+        words += " Maintenance is paused. Next: `storage reconcile`."
+    say(args, told, words)
+    return 0
+
+
+def _check_recorded(settings: Settings, id: BackupId) -> None:
+    """Where there still is a catalogue, the manifest is the one it recorded."""
+    with suppress(Unreachable, SchemaMissing), open_context(settings) as site:
+        _, sha256 = manifests.read(id, site.stores.vault)
+        as_recorded(site, id, sha256)
+
+
+def _live(args: Namespace) -> int:
+    with open_context(settings()) as site:
+        id = _id(site.stores.vault, args.backup)
+        done = swap.swap(site, id, typed=args.confirm, by=who())
+    words = (
+        f"{done.database} is now the backup's; the old one is kept as {done.kept} for 7 days. Maintenance is "
+        "paused. Next: `storage reconcile`. To go back: `storage restore --undo --confirm NAME`."
+    )
+    say(args, {"database": done.database, "kept": done.kept}, words)
+    return 0
+
+
+def _undo(args: Namespace) -> int:
+    with open_context(settings()) as site:
+        done = swap.undo_swap(site, typed=args.confirm, by=who())
+    words = f"{done.database} is the old one again; the restored one is kept as {done.kept}."
+    say(args, {"database": done.database, "kept": done.kept}, words)
+    return 0
+
+
+def _drop_kept(args: Namespace) -> int:
+    with open_context(settings()) as site:
+        dropped = swap.drop_kept(site, site.stores.clock())
+    say(args, {"dropped": dropped}, f"Dropped: {', '.join(dropped) or 'none'}.")
+    return 0
+
+
+def _tables(args: Namespace) -> int:
+    with open_context(settings()) as site:
+        id = _id(site.stores.vault, args.backup)
+        made = selective.restore_tables(site, id, args.tables.split(","), into=args.into)
+    say(args, {"database": made.database}, f"The tables are in the database {made.database}.")
+    return 0
+
+
+def _rows(args: Namespace) -> int:
+    """The rows of one api_key or job; of a metadata backup a job's metadata.json."""
+    if args.api_key == "-":
+        args.api_key = sys.stdin.readline().strip()
+    with open_context(settings()) as site:
+        id = _id(site.stores.vault, args.backup)
+        manifest, _ = manifests.read(id, site.stores.vault)
+        if manifest.kind == "metadata":
+            return _documents(args, site, id)
+        found = selective.restore_rows(site, id, api_key=args.api_key, job=args.job, apply=args.apply)
+    if args.json:
+        output.emit_json(found)
+    else:
+        output_backup.show_rows(found, args.apply)
+    return 0
+
+
+def _documents(args: Namespace, site: Site, id: BackupId) -> int:
+    if not args.job or not args.apply:
+        raise UsageError("A metadata backup puts one job's documents back: give --job JOB --apply.")
+    told = documents.put_back(site, id, JobId(args.job))
+    lines = "\n".join(map(str, told)) or f"The backup has no documents of job {args.job}."
+    say(args, {"documents": told}, lines)
+    return 0
+
+
+def _roles(args: Namespace) -> int:
+    chosen = store_only()
+    vault = backup_bucket(chosen)
+    manifest, _ = manifests.read(_id(vault, args.backup), vault)
+    sys.stdout.write(restore.globals_sql(vault, manifest, identities(chosen.backup_identity_file)))
+    return 0
+
+
+def _id(vault: ObjectStore, word: str) -> BackupId:
+    return of_bucket(vault, word).id if word == "latest" else BackupId(word)
+
+
+def reconciled(args: Namespace) -> int:
+    """Show what is to be judged, judge it, or close the epoch."""
+    with open_context(settings()) as site:
+        _judge(site, "adopt", args.adopt)
+        _judge(site, "condemn", args.condemn)
+        if args.close:
+            reconcile.close(site, who())
+            say(args, {"closed": True}, "Reconciled: maintenance goes on.")
+            return 0
+        waiting = list(reconcile.pending(site))
+    if args.json:
+        output.emit_json(waiting)
+    else:
+        output_backup.show_unreconciled(waiting)
+    return 0
+
+
+def _judge(site: Site, verdict: Ruling, owners: Sequence[str]) -> None:
+    if owners == ["all"]:
+        owners = [one.owner for one in reconcile.pending(site) if one.verdict is None]
+    if owners:
+        count = reconcile.decide(site, owners, verdict, who())
+        output.err.print(f"{verdict}: {count:,} jobs")

@@ -1,0 +1,194 @@
+"""The verb on objects that shrink: compress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import ClassVar
+
+from storage.cold import compress as rewrite
+from storage.cold import decompressing_reader
+from storage.cold.errors import CompressorErred, ContentDamaged
+from storage.cold.model import Details, Memory, Saving, coding_of
+from storage.cold.ports import ColdStores
+from storage.core.errors import ObjectMissing, Paused, PreconditionFailed, StorageError, Unreachable
+from storage.core.model import Job, JobId, ObjectKey, Outcome
+from storage.core.tiers import ARCHIVED, CodecName, ObjectClass
+from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner
+
+AGAIN = 32 << 20  # bytes worked on after which jobs and switch are looked at again
+NOTICED = 4 << 10  # bytes; what has as many is looked at every night until something is remembered of it
+READ_BACK = 256 << 20  # stored bytes; what is larger was proven before it was written, and is not read again
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What a batch found, to be remembered together."""
+
+    memories: list[Memory] = field(default_factory=list)
+    savings: list[Saving] = field(default_factory=list)
+
+    def write(self, stores: ColdStores) -> None:
+        """Into the ledger first: what is remembered as compressed is never looked at again."""
+        if self.savings:
+            stores.cold.enter(self.savings)
+        if self.memories:
+            stores.cold.remember(self.memories)
+
+
+class _Looks:
+    """The kill switch and the rows of a batch's jobs, as they were a moment ago."""
+
+    def __init__(self, batch: Sequence[CompressObject], work: Work[ColdStores]) -> None:
+        self._owners = sorted({JobId(action.owner) for action in batch if action.owner})
+        self._work, self._left = work, 0
+        self._jobs: dict[JobId, Job] = {}
+
+    def before(self, action: CompressObject) -> dict[JobId, Job]:
+        """The rows, not older than so many bytes of work. Raises Paused."""
+        if self._left <= 0:
+            if why := self._work.stores.control.paused():
+                raise Paused(why)
+            self._jobs = self._work.stores.jobs.get(self._owners) if self._owners else {}
+            self._left = AGAIN
+        self._left -= action.size
+        return self._jobs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompressObject:
+    """Replace one object by its compressed form, if it still is the one that was seen and shrinks enough.
+
+    What an earlier, killed run did with it is found and entered; nothing is done or counted twice.
+    """
+
+    verb: ClassVar[str] = "compress"
+    touches: ClassVar[Touches] = "object"
+    batch_size: ClassVar[BatchSize] = BatchSize(16, 16 << 20)  # large ones side by side
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+    codec: CodecName
+    level: int | None
+    object_class: ObjectClass
+    reason: str
+    owner: str | None = None
+    owner_updated_at: datetime | None = None
+
+    @classmethod
+    def apply(cls, batch: Sequence[CompressObject], work: Work[ColdStores]) -> list[Outcome]:
+        known = work.stores.cold.recall([action.key for action in batch])
+        findings, looks = _Findings(), _Looks(batch, work)
+        try:
+            return [
+                action._apply(work, looks.before(action), known.get(action.key), findings) for action in batch
+            ]
+        finally:
+            findings.write(work.stores)  # also of what was done before a pause or a fault
+
+    def _apply(
+        self, work: Work[ColdStores], jobs: Mapping[JobId, Job], known: Memory | None, findings: _Findings
+    ) -> Outcome:
+        if why := changed_owner(self.owner, self.owner_updated_at, jobs):
+            return Outcome("skipped", why, self.size)
+        try:
+            made = rewrite.compress(
+                work.stores.rewriter,
+                ObjectKey(self.key),
+                self.size,
+                self.etag,
+                self.codec,
+                self.level,
+                lambda size: self._note_begun(size, work.stores, known),
+            )
+        except Unreachable:
+            raise
+        except StorageError as error:
+            return Outcome("failed", str(error), self.size)
+        return self._found(made, work, known, findings)
+
+    def _found(
+        self, made: rewrite.Rewritten, work: Work[ColdStores], known: Memory | None, findings: _Findings
+    ) -> Outcome:
+        if made.status == "overtaken":
+            return Outcome("skipped", made.why, self.size)
+        memory = self._remembered(known, made)
+        if made.status == "skipped":
+            findings.memories.append(
+                replace(memory, etag=self.etag, size=self.size, coding="skipped", skipped=made.why)
+            )
+            return Outcome("failed" if made.damaged else "skipped", made.why, self.size)
+        assert made.after and made.coding
+        now, saving = made.after.info, self._saving(made, work)
+        findings.savings.append(saving)  # never remembered without it: nobody would look again
+        findings.memories.append(
+            replace(memory, etag=now.etag, size=now.size, coding="compressed", skipped="")
+        )
+        return Outcome("done", bytes=self.size)
+
+    def _remembered(self, known: Memory | None, made: rewrite.Rewritten) -> Memory:
+        """What is remembered so far, where it is of these bytes; where they are sent to stays remembered."""
+        same = {self.etag, made.after.info.etag if made.after else ""}
+        if known and known.etag in same:
+            return known
+        return self._begun
+
+    def _note_begun(self, size: int, stores: ColdStores, known: Memory | None) -> None:
+        """Killed after the write, it may have left a form so small that no night would look at it again."""
+        if size >= NOTICED:
+            return
+        if known is None or (known.etag != self.etag and not known.tier_state):
+            stores.cold.remember([self._begun])
+
+    @property
+    def _begun(self) -> Memory:
+        return Memory(
+            key=ObjectKey(self.key),
+            etag=self.etag,
+            size=self.size,
+            object_class=self.object_class,
+            owner=self._owner,
+        )
+
+    @property
+    def _owner(self) -> JobId | None:
+        return JobId(self.owner) if self.owner else None
+
+    def _saving(self, made: rewrite.Rewritten, work: Work[ColdStores]) -> Saving:
+        assert made.after and made.coding
+        return Saving(
+            run_id=work.run_id,
+            key=ObjectKey(self.key),
+            object_class=self.object_class,
+            owner=self._owner,
+            kind="compress",
+            etag=made.after.info.etag,
+            before=made.coding.size,
+            after=made.after.info.size,
+            left_behind=made.coding.size if work.stores.rewriter.versioned() else 0,
+            codec=made.coding.codec,
+        )
+
+    def holds(self, stores: ColdStores) -> bool:
+        """Whether its original bytes come out of what is there; another object in its place is not ours."""
+        key = ObjectKey(self.key)
+        try:
+            now = stores.rewriter.details(key)
+            coding = coding_of(key, now.attributes)
+            if coding is None:
+                return now.info.etag != self.etag
+            if _readable(now):
+                decompressing_reader.check(stores.rewriter, now, coding)
+        except (ObjectMissing, PreconditionFailed):
+            return True  # deleted or written anew since
+        except (ContentDamaged, CompressorErred):
+            return False
+        return True
+
+
+def _readable(now: Details) -> bool:
+    """Whether reading it back is possible and no burden."""
+    return now.info.size <= READ_BACK and now.info.storage_class not in ARCHIVED

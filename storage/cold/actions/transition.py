@@ -1,0 +1,107 @@
+"""The verb that moves an object to a colder tier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from storage.cold import tiering
+from storage.cold.errors import ContentDamaged
+from storage.cold.journal import Move
+from storage.cold.model import Details, TierPlace, coding_of
+from storage.cold.ports import ColdStores
+from storage.core.errors import ObjectMissing
+from storage.core.model import JobId, ObjectKey, Outcome
+from storage.core.tiers import TIER_TAG, ObjectClass, Tier
+from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransitionObject:
+    """Move one object to a tier, if it is the one that was seen, or what we have since made of it.
+
+    ``how`` and ``target`` are the tier's place when it was planned. ``compress_first``: the same plan
+    compresses it before; where that failed it waits, for nothing is read back from the cold for that.
+    """
+
+    verb: ClassVar[str] = "transition"
+    touches: ClassVar[Touches] = "object"
+    batch_size: ClassVar[BatchSize] = BatchSize(100)
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+    object_class: ObjectClass
+    tier: Tier
+    how: Literal["class", "tag"]
+    target: str
+    reason: str
+    owner: str | None = None
+    owner_updated_at: datetime | None = None
+    compress_first: bool = False
+
+    @classmethod
+    def apply(cls, batch: Sequence[TransitionObject], work: Work[ColdStores]) -> list[Outcome]:
+        barred = _barred(batch, work)
+        moves = [action.move for action in batch if action.key not in barred]
+        moved = dict(
+            zip((one.key for one in moves), tiering.move(moves, work.stores, work.run_id), strict=True)
+        )
+        return [_outcome(action, barred, moved) for action in batch]
+
+    @property
+    def move(self) -> Move:
+        return Move(ObjectKey(self.key), self.etag, TierPlace(self.tier, self.how, self.target))
+
+    def holds(self, stores: ColdStores) -> bool:
+        """It is in its tier, or tagged for the rule that moves it; what took its place is not ours."""
+        key = ObjectKey(self.key)
+        try:
+            if self._there(stores.mover.details(key)):
+                return True
+            tagged = self.how == "tag" and stores.mover.tags(key).get(TIER_TAG) == self.tier
+            return tagged or self._there(stores.mover.details(key))  # written anew between the two looks
+        except ObjectMissing:
+            return True  # deleted since
+        except ContentDamaged:
+            return False
+
+    def _there(self, now: Details) -> bool:
+        """In its tier, or no longer the object that was meant."""
+        coding = coding_of(now.info.key, now.attributes)
+        meant = self.etag in (now.info.etag, coding.etag if coding else "")
+        return now.info.storage_class == self.target or not meant
+
+
+def _barred(batch: Sequence[TransitionObject], work: Work[ColdStores]) -> dict[str, str]:
+    """Objects that stay after all, with why: their job moved on, was pinned, or they were read meanwhile."""
+    stores = work.stores
+    owners = {JobId(action.owner) for action in batch if action.owner}
+    jobs, pins = stores.jobs.get(owners), stores.cold.pins(owners)
+    run, reads = stores.runs.get(work.run_id), stores.cold.accessed([action.key for action in batch])
+    known = stores.cold.recall([action.key for action in batch if action.compress_first])
+    barred = {}
+    for action in batch:
+        pinned = pins.get(JobId(action.owner), "") if action.owner else ""
+        read_at = reads.get(action.key)
+        if why := changed_owner(action.owner, action.owner_updated_at, jobs):
+            barred[action.key] = why
+        elif pinned:
+            barred[action.key] = f"job {action.owner} was pinned: {pinned}"
+        elif action.compress_first and not (action.key in known and known[action.key].coding):
+            barred[action.key] = "it was to be compressed first, and that failed: it waits for the next night"
+        elif run and read_at and read_at > run.as_of:
+            barred[action.key] = f"it was read since it was planned ({read_at:%Y-%m-%d %H:%M} UTC)"
+    return barred
+
+
+def _outcome(
+    action: TransitionObject, barred: Mapping[str, str], moved: Mapping[ObjectKey, Outcome]
+) -> Outcome:
+    if action.key in barred:
+        return Outcome("skipped", barred[action.key], action.size)
+    found = moved[ObjectKey(action.key)]
+    return Outcome(found.status, found.detail, found.bytes or action.size)

@@ -1,0 +1,47 @@
+"""Settings to the stores of cold data."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from sqlalchemy import Engine
+
+from storage.cold.ports import ColdLog, Mover, Rewriter
+from storage.cold.postgres import PostgresCold
+from storage.cold.s3.replace import S3Rewriter
+from storage.cold.s3.transition import S3Mover
+from storage.core.capabilities import Capabilities
+from storage.core.ports import Stores
+from storage.core.settings import Settings
+from storage.core.tiers import ColdSite
+from storage.stores.s3.bucket import S3Bucket
+
+
+class Members(TypedDict):
+    """The members that :class:`storage.cold.ports.ColdStores` adds to the engine's stores."""
+
+    rewriter: Rewriter
+    mover: Mover
+    cold: ColdLog
+    site: ColdSite
+
+
+def members(settings: Settings, shared: Stores, engine: Engine) -> Members:
+    """The stores of cold data beside the shared ones, on an open database."""
+    objects, control = shared.objects, shared.control
+    assert isinstance(objects, S3Bucket)  # as connect made it
+    return Members(
+        rewriter=S3Rewriter(
+            objects,
+            conditional=lambda: _honours_if_match(control.capabilities()),
+            counts_tags=lambda: control.capabilities().counts_tags is True,
+            uploads=shared.uploads,
+        ),
+        mover=S3Mover(objects, control.capabilities, shared.uploads),
+        cold=PostgresCold(engine, objects.bucket),
+        site=settings.cold_site,
+    )
+
+
+def _honours_if_match(found: Capabilities) -> bool:
+    return found.conditional_put is True and found.conditional_complete is True

@@ -1,0 +1,250 @@
+"""What of completed jobs is compressed and moved to a colder tier: one rule for both, from one listing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+
+from storage.cold.actions.compress import CompressObject
+from storage.cold.actions.follow import FollowObject
+from storage.cold.actions.transition import TransitionObject
+from storage.cold.model import Memory, class_of, codec_for
+from storage.cold.ports import ColdStores
+from storage.cold.tier_targets import Places, places
+from storage.core.model import Job, ObjectInfo, Owned, Prefix, owner_of
+from storage.core.tiers import CLASSES, TIERS, ObjectClass, Rule, Tier
+from storage.engine.actions import Action, Keep
+from storage.engine.policy import LOOK_UP, span, with_jobs
+
+PROCESSED = Prefix("processed/")
+TINY = 1 << 10  # bytes; what is smaller saves nothing that anybody would notice
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An object of a job, with all that decides about it. ``places``: where the store has its tiers."""
+
+    thing: Owned
+    rule: Rule
+    object_class: ObjectClass
+    places: Places
+    memory: Memory | None = None
+    read_at: datetime | None = None
+    pinned: str = ""
+
+    @property
+    def info(self) -> ObjectInfo:
+        assert isinstance(self.thing.thing, ObjectInfo)
+        return self.thing.thing
+
+
+@dataclass
+class Budget:
+    """What may still be planned tonight. The first of all always may, or a large one would wait for ever."""
+
+    bytes: int
+    spent: int = 0
+
+    def take(self, size: int) -> bool:
+        fits = self.spent == 0 or self.spent + size <= self.bytes
+        self.spent += size if fits else 0
+        return fits
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColdObjects:
+    """Objects of completed jobs that nobody read for long: compressed first, then moved, each where its
+    class's rule says so. ``older_than`` keeps younger ones out whatever the rules say.
+    """
+
+    older_than: timedelta = timedelta()
+    classes: tuple[str, ...] = CLASSES
+    budget: int = 1 << 60
+    steps: tuple[str, ...] = ("compress", "transition")
+    prefixes: tuple[Prefix, ...] = field(default=(PROCESSED,))
+
+    def select(self, stores: ColdStores, as_of: datetime) -> Iterator[Candidate | Memory]:
+        """What earlier nights sent and did not see arrive, then the objects of one listing."""
+        if "transition" in self.steps:
+            yield from stores.cold.moving()
+        found = places(stores)
+        for prefix in self.prefixes:
+            things = with_jobs(
+                stores.objects.scan(prefix), lambda info: owner_of(info.key, PROCESSED), stores
+            )
+            while chunk := list(islice(things, LOOK_UP)):
+                yield from _candidates(chunk, stores, found)
+
+    def plan(
+        self, items: Iterable[Candidate | Memory], as_of: datetime
+    ) -> Iterator[Action[ColdStores] | Keep]:
+        """In chunks: first what is compressed, then what is moved: an object is smaller when it goes."""
+        budget, stream = Budget(self.budget), iter(items)
+        while chunk := list(islice(stream, LOOK_UP)):
+            moves: list[Action[ColdStores] | Keep] = []
+            for item in chunk:
+                if isinstance(item, Memory):
+                    yield _follow(item)
+                    continue
+                decided = list(self._decide(item, as_of, budget))
+                yield from (one for one in decided if not isinstance(one, TransitionObject))
+                moves += [one for one in decided if isinstance(one, TransitionObject)]
+            yield from moves
+
+    def _decide(
+        self, item: Candidate, as_of: datetime, budget: Budget
+    ) -> Iterator[Action[ColdStores] | Keep]:
+        """One or two actions, or one Keep."""
+        info = item.info
+        if why := self._left_alone(item):
+            yield Keep(info.key, info.size, why)
+            return
+        assert item.thing.job
+        idle = as_of - _last_use(item)
+        why_not_compressed = self._not_compressed(item, idle)
+        tier, why_not_moved = self._where(item, idle)
+        wanted = (not why_not_compressed) + (not why_not_moved)
+        if not wanted:
+            why = " and ".join(dict.fromkeys((why_not_compressed, why_not_moved)))
+            yield Keep(info.key, info.size, why)
+        elif not budget.take(info.size * wanted):
+            yield Keep(info.key, info.size, "the bytes allowed for one night are spent")
+        else:
+            if not why_not_compressed:
+                yield _compress(item, item.thing.job, idle)
+            if not why_not_moved:
+                first = not why_not_compressed
+                yield _transition(item, item.thing.job, tier, idle, compress_first=first)
+
+    def _left_alone(self, item: Candidate) -> str:
+        """Why neither rule looks at it; '' where they do."""
+        owner, job = item.thing.owner, item.thing.job
+        if owner is None:
+            return "belongs to no job"
+        if job is None:
+            return f"job {owner} has no row"
+        if job.status != "completed":
+            return f"job {owner} is {job.status}"
+        if item.pinned:
+            return f"job {owner} is pinned: {item.pinned}"
+        return "" if item.object_class in self.classes else f"{item.object_class} is not asked for"
+
+    def _not_compressed(self, item: Candidate, idle: timedelta) -> str:
+        """Why it is not compressed tonight; '' where it is."""
+        info, memory, age = item.info, item.memory, item.rule.compress
+        if "compress" not in self.steps:
+            return "compressing is not asked for"
+        if age is None:
+            return f"{item.object_class} is never compressed"
+        if idle < (least := max(age, self.older_than)):
+            return f"used {span(idle)} ago, compressed after {span(least)}"
+        if memory and memory.etag == info.etag and memory.coding:
+            return memory.skipped or "compressed already"
+        if info.size < TINY and not _begun(item):
+            return "too small to be compressed"
+        return "" if _tier(item) == "hot" else f"already {_tier(item)}, and not read back for that"
+
+    def _where(self, item: Candidate, idle: timedelta) -> tuple[Tier, str]:
+        """The tier it goes to, and why it does not go there tonight ('' where it does)."""
+        info, rule, memory = item.info, item.rule, item.memory
+        wanted = _wanted(rule, idle, self.older_than)
+        if "transition" not in self.steps:
+            return wanted, "moving is not asked for"
+        if wanted == "hot":
+            return wanted, f"used {span(idle)} ago, not yet moved"
+        if TIERS.index(_tier(item)) >= TIERS.index(wanted):
+            return wanted, f"{_tier(item)} already"
+        if wanted not in item.places.by_tier:
+            return wanted, item.places.why_not(wanted)
+        if memory and memory.etag == info.etag and memory.tier_state in ("asked", "stuck"):
+            return wanted, f"on its way to {memory.tier}"
+        return wanted, f"too small for {wanted}" if info.size < rule.smallest else ""
+
+
+def _follow(memory: Memory) -> FollowObject:
+    since = f"{memory.asked_at:%Y-%m-%d %H:%M} UTC" if memory.asked_at else "an earlier night"
+    return FollowObject(
+        key=memory.key, size=memory.size, tier=memory.tier, reason=f"asked to move to {memory.tier}, {since}"
+    )
+
+
+def _candidates(chunk: list[Owned], stores: ColdStores, found: Places) -> Iterator[Candidate]:
+    keys = [one.thing.key for one in chunk if isinstance(one.thing, ObjectInfo)]
+    memories, reads = stores.cold.recall(keys), stores.cold.accessed(keys)
+    pins = stores.cold.pins({one.owner for one in chunk if one.owner})
+    for one, key in zip(chunk, keys, strict=True):
+        kind = class_of(key)
+        yield Candidate(
+            thing=one,
+            rule=stores.site.rules[kind],
+            object_class=kind,
+            places=found,
+            memory=memories.get(key),
+            read_at=reads.get(key),
+            pinned=pins.get(one.owner, "") if one.owner else "",
+        )
+
+
+def _last_use(item: Candidate) -> datetime:
+    job = item.thing.job
+    assert job
+    ended = job.completed_at or job.updated_at
+    return max(ended, item.read_at) if item.read_at else ended
+
+
+def _begun(item: Candidate) -> bool:
+    """Whether a night began with another form of it and never said what came of that: perhaps this one."""
+    memory = item.memory
+    return memory is not None and not memory.coding and memory.etag != item.info.etag
+
+
+def _tier(item: Candidate) -> Tier:
+    """Where it is now, by the storage class the listing shows."""
+    return item.places.tier_of(item.info.storage_class)
+
+
+def _wanted(rule: Rule, idle: timedelta, older_than: timedelta) -> Tier:
+    ages: Mapping[Tier, timedelta | None] = {"cold": rule.cold, "warm": rule.warm}
+    for tier, age in ages.items():
+        if age is not None and idle >= max(age, older_than):
+            return tier
+    return "hot"
+
+
+def _compress(item: Candidate, job: Job, idle: timedelta) -> CompressObject:
+    info = item.info
+    return CompressObject(
+        key=info.key,
+        size=info.size,
+        etag=info.etag,
+        last_modified=info.last_modified,
+        codec=codec_for(info.key, item.rule),
+        level=item.rule.level,
+        object_class=item.object_class,
+        owner=job.id,
+        owner_updated_at=job.updated_at,
+        reason=f"{item.object_class} of a job completed and not read for {span(idle)}",
+    )
+
+
+def _transition(
+    item: Candidate, job: Job, tier: Tier, idle: timedelta, *, compress_first: bool
+) -> TransitionObject:
+    info, place = item.info, item.places.by_tier[tier]
+    return TransitionObject(
+        key=info.key,
+        size=info.size,
+        etag=info.etag,
+        last_modified=info.last_modified,
+        object_class=item.object_class,
+        tier=tier,
+        how=place.how,
+        target=place.target,
+        owner=job.id,
+        owner_updated_at=job.updated_at,
+        compress_first=compress_first,
+        reason=f"{item.object_class} of a job completed and not read for {span(idle)}",
+    )

@@ -1,0 +1,170 @@
+"""Objects brought back from a colder tier: what that would cost first, then, when it is wanted, the act."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
+
+from storage.cold.journal import memory_of
+from storage.cold.model import Details, Memory, Saving
+from storage.cold.ports import ColdStores, Mover
+from storage.cold.tier_targets import Places, places
+from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused
+from storage.core.model import ObjectInfo, ObjectKey, Outcome
+from storage.core.tiers import ARCHIVED, TIER_TAG, Price, Tier
+
+DAYS_READABLE = 7  # how long an archived object stays readable once it was asked back
+MONTH = timedelta(days=30)
+GIB = 1 << 30
+THREADS = 8
+CHUNK = 100
+_READY = 'ongoing-request="false"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stay:
+    """One object in a colder tier, or on its way there. ``since``: None where nobody remembers.
+
+    ``early``: what leaving before the least time costs, in the site's currency; with ``since`` unknown the
+    most that it can be.
+    """
+
+    key: ObjectKey
+    size: int
+    tier: Tier
+    storage_class: str
+    since: datetime | None
+    minimum: timedelta
+    early: float
+
+    @property
+    def archived(self) -> bool:
+        return self.storage_class in ARCHIVED
+
+
+def stays(objects: Iterable[ObjectInfo], stores: ColdStores, now: datetime) -> Iterator[Stay]:
+    """Those of the objects that are not hot, with what bringing them back costs. Changes nothing."""
+    found, stream = places(stores), iter(objects)
+    while chunk := list(islice(stream, 1000)):
+        known = stores.cold.recall([info.key for info in chunk])
+        for info in chunk:
+            if stay := _stay(info, known.get(info.key), found, stores, now):
+                yield stay
+
+
+def _stay(
+    info: ObjectInfo, known: Memory | None, found: Places, stores: ColdStores, now: datetime
+) -> Stay | None:
+    tier = found.tier_of(info.storage_class)
+    if tier == "hot" and known and known.tier_state:  # on its way; or back, and killed before that was noted
+        tier = known.tier
+    if tier == "hot":
+        return None
+    since = known.asked_at if known and known.etag == info.etag and known.tier == tier else None
+    price = stores.site.prices.get(tier, Price(0.0))
+    left = price.minimum - (now - since if since else timedelta())
+    hot = info.storage_class == "STANDARD"
+    early = 0.0 if hot else info.size / GIB * price.per_gib_month * max(left, timedelta()) / MONTH
+    return Stay(
+        key=info.key,
+        size=info.size,
+        tier=tier,
+        storage_class=info.storage_class,
+        since=since,
+        minimum=price.minimum,
+        early=early,
+    )
+
+
+def bring_back(
+    keys: Sequence[ObjectKey], stores: ColdStores, run_id: str
+) -> Iterator[tuple[ObjectKey, Outcome]]:
+    """Back to hot, a hundred at a time; done once a HEAD shows STANDARD and no tag that moves it off again.
+
+    An archived object is only asked for at first (skipped, with when to come again). They count as read now,
+    or the next night would send them back.
+    """
+    with ThreadPoolExecutor(THREADS) as pool:
+        for first in range(0, len(keys), CHUNK):
+            some = keys[first : first + CHUNK]
+            stores.cold.touch(some, stores.clock())
+            for key, found in zip(some, pool.map(partial(_back, stores.mover), some), strict=True):
+                if isinstance(found, Returned):
+                    _enter(found, stores, run_id)
+                yield key, Outcome(found.status, found.detail, found.bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Returned(Outcome):
+    """An object seen to be hot; ``copied``: it was not, until now."""
+
+    now: Details | None = None
+    copied: bool = False
+
+
+def _back(mover: Mover, key: ObjectKey) -> Outcome:
+    try:
+        seen = mover.details(key)
+        tags = {} if seen.tag_count == 0 else mover.tags(key)
+        tagged = tags.pop(TIER_TAG, None) is not None
+        kind = seen.info.storage_class
+        if kind in ARCHIVED and _READY not in seen.restore:
+            return _ask(mover, seen)
+        if kind != "STANDARD":
+            mover.copy_in_place(seen, "STANDARD", tags if tagged else None, guarded=True)
+        elif tagged:
+            mover.put_tags(key, tags)
+        return _looked_again(mover, seen, kind != "STANDARD")
+    except ObjectMissing:
+        return Outcome("failed", "there is no such object")
+    except PreconditionFailed:
+        return Outcome("failed", "it was written anew meanwhile: ask again")
+    except StoreRefused as error:
+        return Outcome("failed", str(error))
+
+
+def _ask(mover: Mover, seen: Details) -> Outcome:
+    if not seen.restore:
+        mover.ask_back(seen.info.key, DAYS_READABLE)
+    why = f"asked back from {seen.info.storage_class}: that takes hours, come again when it is back"
+    return Outcome("skipped", why, seen.info.size)
+
+
+def _looked_again(mover: Mover, before: Details, copied: bool) -> Outcome:
+    now = mover.details(before.info.key)
+    if now.info.storage_class != "STANDARD":
+        return Outcome("failed", f"it is in {now.info.storage_class} all the same: ask again", now.info.size)
+    return Returned("done", "hot" if copied else "hot already", now.info.size, now, copied)
+
+
+def _enter(found: Returned, stores: ColdStores, run_id: str) -> None:
+    """Into the ledger where it was elsewhere, by what was seen or is remembered; then it is hot."""
+    assert found.now
+    key = found.now.info.key
+    known = stores.cold.recall([key]).get(key)
+    made = memory_of(found.now, known)
+    if found.copied or (known and known.tier_state in ("held", "stuck")):
+        left = found.bytes if found.copied and stores.rewriter.versioned() else 0
+        saving = Saving(
+            run_id=run_id,
+            key=key,
+            object_class=made.object_class,
+            owner=made.owner,
+            kind="return",
+            etag=found.now.info.etag,
+            before=found.bytes,
+            after=found.now.info.size,
+            left_behind=left,
+        )
+        stores.cold.enter([saving])
+    stores.cold.remember([_hot(made, known)])
+
+
+def _hot(made: Memory, known: Memory | None) -> Memory:
+    """Hot again; the copy may have another etag, and what was found of its bytes still holds."""
+    coding = (known.coding, known.skipped) if known and known.size == made.size else (made.coding, "")
+    return replace(made, tier="hot", tier_state="", asked_at=None, coding=coding[0], skipped=coding[1])

@@ -1,0 +1,81 @@
+"""The four requests that replacing an object is made of, by the cheaper of two transports.
+
+minio-py's costs a third of the processor time that boto3 spends on a request. boto3 takes what the other
+cannot: keys that a general URL library would rewrite, and headers it has words for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any, BinaryIO, cast
+
+from storage.core.model import ObjectKey
+from storage.stores.s3.bucket import S3Bucket
+from storage.stores.s3.client import Raw, dotted
+
+Headers = Mapping[str, str]  # names in small letters
+_WHOLE = "Metadata", "Body", "Bucket", "Key"
+_HEADERS: Mapping[str, str] = {
+    "CacheControl": "Cache-Control",
+    "ContentDisposition": "Content-Disposition",
+    "ContentEncoding": "Content-Encoding",
+    "ContentLanguage": "Content-Language",
+    "ContentType": "Content-Type",
+    "IfMatch": "If-Match",
+    "StorageClass": "x-amz-storage-class",
+    "Tagging": "x-amz-tagging",
+}
+
+
+class Wire:
+    """One bucket. Vendor errors come through as they are; ``frugal`` False: all of it by boto3."""
+
+    def __init__(self, bucket: S3Bucket, *, frugal: bool = True) -> None:
+        self._bucket, self._frugal = bucket, frugal
+
+    def head(self, key: ObjectKey) -> Headers:
+        if self._by_boto(key):
+            return _told(self._bucket.boto.head_object(**self._place(key)))
+        return _lower(self._bucket.send("HEAD", key).headers)
+
+    @contextmanager
+    def get(self, key: ObjectKey, etag: str = "", span: str = "") -> Iterator[tuple[Headers, BinaryIO]]:
+        """Headers and raw bytes of the object, if it has that etag; ``span`` as a Range header has it."""
+        if self._by_boto(key):
+            words = {name: value for name, value in (("IfMatch", etag), ("Range", span)) if value}
+            told = self._bucket.boto.get_object(**self._place(key), **words)
+            with closing(told["Body"]) as body:
+                yield _told(told), body
+            return
+        asked = {name: value for name, value in (("If-Match", etag), ("Range", span)) if value}
+        answer = self._bucket.send("GET", key, headers=asked, preload_content=False)
+        try:
+            yield _lower(answer.headers), cast(BinaryIO, Raw(answer))
+        finally:
+            answer.close()
+            answer.release_conn()
+
+    def put(self, **words: Any) -> None:
+        """Write an object; the words are those of boto3's ``put_object``."""
+        key, body = ObjectKey(words["Key"]), words["Body"]
+        if self._by_boto(key) or not body or not words.keys() <= {*_HEADERS, *_WHOLE}:
+            self._bucket.boto.put_object(**words)
+            return
+        headers = {_HEADERS[name]: value for name, value in words.items() if name in _HEADERS}
+        headers |= {f"x-amz-meta-{name}": value for name, value in words.get("Metadata", {}).items()}
+        self._bucket.send("PUT", key, headers=headers, body=body)
+
+    def _by_boto(self, key: ObjectKey) -> bool:
+        return not self._frugal or dotted(key)
+
+    def _place(self, key: ObjectKey) -> dict[str, str]:
+        return {"Bucket": str(self._bucket.bucket), "Key": str(key)}
+
+
+def _told(answer: Mapping[str, Any]) -> Headers:
+    return _lower(cast(Headers, answer["ResponseMetadata"]["HTTPHeaders"]))
+
+
+def _lower(headers: Headers) -> Headers:
+    return {name.lower(): value for name, value in headers.items()}

@@ -1,0 +1,58 @@
+"""What cold storage saved: bytes that were measured, and money where prices are set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from storage.cold.model import SavingsLine, TierState
+from storage.core.model import Totals
+from storage.core.tiers import ColdSite, Price, Tier
+
+GIB = 1 << 30
+MONTH = timedelta(days=30)
+Tiers = Mapping[tuple[Tier, TierState], Totals]
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """What is spent less in a month, in the currency of the settings."""
+
+    compressed: float
+    moved: float
+
+    @property
+    def month(self) -> float:
+        return self.compressed + self.moved
+
+
+def total(lines: Sequence[SavingsLine]) -> SavingsLine:
+    """The sum of all groups."""
+    return SavingsLine(
+        "all",
+        sum(line.objects for line in lines),
+        sum(line.before for line in lines),
+        sum(line.after for line in lines),
+        sum(line.left_behind for line in lines),
+        sum(line.skipped for line in lines),
+        sum(line.skipped_bytes for line in lines),
+    )
+
+
+def money(lines: Sequence[SavingsLine], tiers: Tiers, site: ColdSite) -> Money | None:
+    """Saved bytes at the price of hot, and moved ones at the difference; None without a price of hot."""
+    hot = site.prices.get("hot")
+    if hot is None:
+        return None
+    moved = 0.0
+    for (tier, state), held in tiers.items():
+        if state == "held" and tier in site.prices:
+            moved += held.bytes / GIB * (hot.per_gib_month - site.prices[tier].per_gib_month)
+    return Money(total(lines).saved / GIB * hot.per_gib_month, moved)
+
+
+def early_deletion(size: int, held_for: timedelta, price: Price) -> float:
+    """What leaving a tier costs before its least time is over: the rest is billed all the same."""
+    left = max(timedelta(), price.minimum - held_for)
+    return size / GIB * price.per_gib_month * (left / MONTH)

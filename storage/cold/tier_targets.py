@@ -1,0 +1,60 @@
+"""Where a store has its tiers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from storage.cold.model import TierPlace
+from storage.cold.ports import ColdStores
+from storage.core.tiers import CLASSES_OF, Tier
+
+HOT = ("", "STANDARD", "REDUCED_REDUNDANCY")
+WARM = ("STANDARD_IA", "ONEZONE_IA")  # any other class that is none of ours is taken for cold
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The tiers there are, and why the others are not."""
+
+    by_tier: Mapping[Tier, TierPlace]
+    missing: Mapping[Tier, str] = field(default_factory=dict)
+
+    def why_not(self, tier: Tier) -> str:
+        return self.missing.get(tier, f"this store has no tier {tier}")
+
+    def tier_of(self, storage_class: str) -> Tier:
+        """Where an object is, by the storage class it shows."""
+        ours = {place.target: tier for tier, place in self.by_tier.items()}
+        if storage_class in ours:
+            return ours[storage_class]
+        return "hot" if storage_class in HOT else "warm" if storage_class in WARM else "cold"
+
+
+def places(stores: ColdStores) -> Places:
+    """What is set, checked against what the probe and the bucket's rules show; else what is found there."""
+    classes, rules = stores.control.capabilities().storage_classes, stores.mover.rules()
+    found: dict[Tier, TierPlace] = {}
+    missing: dict[Tier, str] = {}
+    for tier, usual in CLASSES_OF.items():
+        name = stores.site.tiers.get(tier, "")
+        kept = next((one for one in ((name,) if name else usual) if one in classes), "")
+        moved_to = rules.get(tier, "")
+        if kept:
+            found[tier] = TierPlace(tier, "class", kept)
+        elif moved_to and name in ("", moved_to):
+            found[tier] = TierPlace(tier, "tag", moved_to)
+        else:
+            missing[tier] = _why_not(tier, name)
+    return Places(found, missing)
+
+
+def _why_not(tier: Tier, name: str) -> str:
+    if not name:
+        return f"this store has no tier {tier}: no storage class for it held, and STORAGE_TIERS names none"
+    case = "; such names are upper case" if name != name.upper() else ""
+    return (
+        f"the tier {tier} is set to {name}, which is no storage class that held (`storage probe`), and no "
+        f"rule of the bucket moves there what is tagged tier={tier} (`storage lifecycle apply` installs it)"
+        f"{case}"
+    )

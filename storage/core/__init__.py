@@ -1,0 +1,1 @@
+"""Values, errors, settings and protocols that everything else is made of."""

@@ -1,0 +1,206 @@
+"""What can go wrong, as classes.
+
+A class's docstring is its message template, filled with the arguments it is raised with; the class
+knows its exit code, whether trying again can help, and what the operator does next.
+"""
+
+from __future__ import annotations
+
+EXIT_FAILED, EXIT_USAGE, EXIT_REFUSED, EXIT_WAITS, EXIT_PAUSED, EXIT_UNREACHABLE = 1, 2, 3, 4, 5, 6
+
+
+class StorageError(Exception):
+    """{0}"""
+
+    exit_code = EXIT_FAILED
+    transient = False
+    next_step = ""
+
+    def __str__(self) -> str:
+        template = type(self).__doc__ or "{0}"
+        text = template.format(*self.args) if self.args else template
+        return f"{text} {self.next_step}".rstrip()
+
+
+# --- usage: what was asked cannot be right -------------------------------------------------------
+class ConfigError(StorageError):
+    """{0}"""
+
+    exit_code = EXIT_USAGE
+
+
+class UsageError(StorageError):
+    """{0}"""
+
+    exit_code = EXIT_USAGE
+
+
+class UnknownJob(UsageError):
+    """There is no maintenance job named {0!r}."""
+
+    next_step = "`storage jobs` lists them."
+
+
+class NoSuchRun(UsageError):
+    """There is no run {0!r}."""
+
+    next_step = "`storage runs` lists the latest."
+
+
+class InvalidName(UsageError):
+    """{0!r} cannot be a {1}: {2}."""
+
+
+class SchemaMissing(ConfigError):
+    """The database has no maintenance schema, or an older one ({0})."""
+
+    next_step = "Run `storage migrate`."
+
+
+class SchemaChanged(ConfigError):
+    """Migration {0} was edited after it had been applied here."""
+
+    next_step = "Restore the file; put changes into a new migration."
+
+
+class PipelineTableWrong(ConfigError):
+    """The pipeline's table cannot be mapped: {0}."""
+
+    next_step = "Edit sql/mapping.sql so that it names your columns, then run `storage migrate`."
+
+
+# --- refused: nobody can approve it away ---------------------------------------------------------
+class Refused(StorageError):
+    """Refused by {0}: {1}"""
+
+    exit_code = EXIT_REFUSED
+
+
+class PlanChanged(StorageError):
+    """The plan at {0} is not the one that was made: its SHA-256 is {1}, not {2}. Nothing was done."""
+
+    exit_code = EXIT_REFUSED
+    next_step = "Plan again; an approval holds for one plan only."
+
+
+class NotApproved(StorageError):
+    """The plan of run {0} tripped a limit and waits for approval: {1}"""
+
+    exit_code = EXIT_WAITS
+    next_step = "Read it (`storage runs RUN`), then `storage apply PLAN --approve SHA` or approve in Airflow."
+
+
+class Paused(StorageError):
+    """Maintenance is paused: {0}"""
+
+    exit_code = EXIT_PAUSED
+    next_step = "`storage resume` lifts it; finished batches stay finished."
+
+
+# --- the world ------------------------------------------------------------------------------------
+class Unreachable(StorageError):
+    """{0} does not answer: {1}"""
+
+    exit_code = EXIT_UNREACHABLE
+    transient = True
+    next_step = "Check the address, the network and that the server runs; nothing was changed meanwhile."
+
+
+class AccessDenied(StorageError):
+    """{0} refused the credentials: {1}"""
+
+    exit_code = EXIT_UNREACHABLE
+    next_step = "Check the access key or password and what its policy allows."
+
+
+class TransientFault(StorageError):
+    """{0} failed in passing: {1}"""
+
+    transient = True
+
+
+class NoRoom(StorageError):
+    """{0} has no room left: {1}"""
+
+    next_step = "Make room where it keeps its data, then run it again."
+
+
+class BucketMissing(StorageError):
+    """There is no bucket {0!r}."""
+
+    exit_code = EXIT_UNREACHABLE
+    next_step = "Create it, or set STORAGE_BUCKET or STORAGE_MAINTENANCE_BUCKET."
+
+
+class ObjectMissing(StorageError):
+    """There is no object {0!r}."""
+
+
+class PreconditionFailed(StorageError):
+    """{0!r} is not in the state it was expected in."""
+
+
+class StoreRefused(StorageError):
+    """The object store refused {0!r}: {1}"""
+
+
+class TempFolderUnsafe(Refused):
+    """Refused by temp-folder: {0}"""
+
+
+class FileGone(StorageError):
+    """There is no file {0!r} in the temp folder."""
+
+
+class FileInTheWay(StorageError):
+    """Something else lies at {0!r} in the temp folder."""
+
+
+class FileFault(StorageError):
+    """The temp folder refused {0!r}: {1}"""
+
+
+class MachineFault(StorageError):
+    """This machine failed: {0}."""
+
+    next_step = "Check its disk and memory; finished batches stay finished, run it again."
+
+
+class JobBusy(StorageError):
+    """Another process is applying {0} right now."""
+
+    transient = True
+    next_step = "Wait for it to end, or see `storage runs`."
+
+
+class LockLost(StorageError):
+    """The lock of {0} was lost with its database connection."""
+
+    transient = True
+    next_step = "Run it again; finished batches are not repeated."
+
+
+# --- the run --------------------------------------------------------------------------------------
+class TooManyFailures(StorageError):
+    """Stopped after {0} failures ({1} actions tried); the first: {2}"""
+
+    next_step = "Finished batches stay finished; mend the cause and run again."
+
+
+class ActionsFailed(StorageError):
+    """{0} of {1} actions failed; the first: {2}"""
+
+    next_step = "See `storage runs RUN`; a later run takes them up again."
+
+
+class VerificationFailed(StorageError):
+    """Looking again, {0} of {1} checked actions do not hold; the first: {2}"""
+
+    next_step = "See `storage runs RUN`; do not trust this run's numbers until it is explained."
+
+
+class ColdSettingWrong(StorageError):
+    """{0}: {1}."""
+
+    exit_code = EXIT_USAGE
+    next_step = "Mend it, or unset it for the defaults. See README, Cold data."

@@ -1,0 +1,145 @@
+"""What an installation sets, read once from the environment (or from Airflow's connections)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from urllib.parse import urlsplit
+
+from storage.core import cold_settings as cold_rules
+from storage.core.errors import ConfigError
+from storage.core.model import BucketName
+from storage.core.tiers import ColdSite
+
+#: Names of the sibling systems' documents that mean the same as ours. A value that differs is an error.
+ALIASES = {
+    "endpoint_url": ("MINIO_ENDPOINT",),
+    "access_key": ("MINIO_ACCESS_KEY",),
+    "secret_key": ("MINIO_SECRET_KEY",),
+    "region": ("MINIO_REGION",),
+    "bucket": ("MINIO_BUCKET", "MINIO_DEFAULT_BUCKET"),
+}
+#: Names any AWS program reads: used when nothing else is set, never a contradiction.
+FALLBACKS = {
+    "endpoint_url": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    "access_key": ("AWS_ACCESS_KEY_ID",),
+    "secret_key": ("AWS_SECRET_ACCESS_KEY",),
+    "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+    "bucket": ("AWS_S3_BUCKET_NAME",),
+}
+REQUIRED = ("endpoint_url", "access_key", "secret_key", "database_url")
+BACKENDS = ("minio", "s3", "aws")
+PROOF_SERVERS = ("auto", "same", "throwaway")
+_OTHERS = {
+    "STORAGE_BACKEND",
+    "STORAGE_CLEANUP_SCHEDULE",
+    "STORAGE_REAP_SCHEDULE",
+    "STORAGE_TEMP_SCHEDULE",
+    "STORAGE_PROBE_SCHEDULE",
+    "STORAGE_BACKUP_SCHEDULE",
+    "STORAGE_DRILL_SCHEDULE",
+    "STORAGE_COLD_SCHEDULE",
+    "STORAGE_DRIFT_SCHEDULE",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where everything is. Secrets never show in a repr."""
+
+    endpoint_url: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    database_url: str = field(repr=False)
+    public_endpoint_url: str = ""
+    region: str = "us-east-1"
+    bucket: str = "videos"
+    backup_bucket: str = "backups"
+    maintenance_bucket: str = "maintenance"
+    temp_dir: str = "/data/temp"
+    backup_endpoint_url: str = ""
+    backup_access_key: str = ""
+    backup_secret_key: str = field(default="", repr=False)
+    backup_recipients: str = ""
+    backup_identity_file: str = ""
+    proof_server: str = "auto"
+    cold_rules: str = ""
+    tiers: str = ""
+    prices: str = ""
+
+    def __post_init__(self) -> None:
+        buckets = (self.bucket, self.backup_bucket, self.maintenance_bucket)
+        for name in buckets:
+            BucketName(name)
+        if len(set(buckets)) < 3:
+            raise ConfigError(
+                "STORAGE_BUCKET, STORAGE_BACKUP_BUCKET and STORAGE_MAINTENANCE_BUCKET must differ, not "
+                f"{', '.join(buckets)}: plans and backups must not lie where maintenance deletes."
+            )
+
+        if bool(self.backup_access_key) != bool(self.backup_secret_key):
+            raise ConfigError("Set both STORAGE_BACKUP_ACCESS_KEY and STORAGE_BACKUP_SECRET_KEY, or neither.")
+        if self.backup_endpoint_url and not self.backup_access_key:
+            raise ConfigError("STORAGE_BACKUP_ENDPOINT_URL needs STORAGE_BACKUP_ACCESS_KEY and _SECRET_KEY.")
+        if self.proof_server not in PROOF_SERVERS:
+            raise ConfigError(
+                f"STORAGE_PROOF_SERVER is {self.proof_server!r}; it may be {', '.join(PROOF_SERVERS)}."
+            )
+
+        _ = self.cold_site
+
+    @property
+    def cold_site(self) -> ColdSite:
+        """What is set for cold data."""
+        return cold_rules.site(self.cold_rules, self.tiers, self.prices)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str], without: Sequence[str] = ()) -> Settings:
+        """Raises ConfigError for what is unknown, contradictory, or missing; ``without`` may be missing."""
+        _refuse_unknown(env)
+        env = {**env, "MINIO_ENDPOINT": _minio_endpoint(env)}
+        values = {one.name: _value(one.name, env) for one in fields(cls)}
+        needed = [name for name in REQUIRED if name not in without]
+        missing = [f"STORAGE_{name.upper()}" for name in needed if not values[name]]
+        if missing:
+            raise ConfigError(f"Not set: {', '.join(missing)}. See README, Configuration.")
+        return cls(**dict.fromkeys(without, "") | {name: value for name, value in values.items() if value})
+
+
+def _value(name: str, env: Mapping[str, str]) -> str:
+    own = f"STORAGE_{name.upper()}"
+    given = {key: env[key] for key in (own, *ALIASES.get(name, ())) if env.get(key)}
+    if len(set(given.values())) > 1:
+        raise ConfigError(f"{' and '.join(given)} are both set, and differ. Keep one of them.")
+    if given:
+        return next(iter(given.values()))
+    return next((env[key] for key in FALLBACKS.get(name, ()) if env.get(key)), "")
+
+
+def _minio_endpoint(env: Mapping[str, str]) -> str:
+    """MINIO_ENDPOINT is host:port; MINIO_SECURE says whether TLS is spoken."""
+    host, secure = env.get("MINIO_ENDPOINT", ""), (env.get("MINIO_SECURE") or "false").lower()
+    if secure not in ("true", "false", "1", "0"):
+        raise ConfigError(f"MINIO_SECURE is {secure!r}; it may be true or false.")
+    scheme = urlsplit(host).scheme
+    if (
+        scheme in ("http", "https")
+        and env.get("MINIO_SECURE")
+        and (scheme == "https") != (secure in ("true", "1"))
+    ):
+        raise ConfigError(f"MINIO_ENDPOINT speaks {scheme}, and MINIO_SECURE is {secure}. Keep one of them.")
+    if not host or scheme in ("http", "https"):
+        return host
+    return f"{'https' if secure in ('true', '1') else 'http'}://{host}"
+
+
+def _refuse_unknown(env: Mapping[str, str]) -> None:
+    known = {f"STORAGE_{one.name.upper()}" for one in fields(Settings)} | _OTHERS
+    for name in sorted(env):
+        if name.startswith("STORAGE_") and name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise ConfigError(f"{name} is no setting of this platform.{hint}")
+    if (env.get("STORAGE_BACKEND") or "minio") not in BACKENDS:
+        raise ConfigError(f"STORAGE_BACKEND is {env['STORAGE_BACKEND']!r}; it may be {', '.join(BACKENDS)}.")

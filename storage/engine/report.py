@@ -1,0 +1,36 @@
+"""A run as plain values: its own record, and the result keys of the pipeline's documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from storage.core.model import Run, Totals
+from storage.engine.actions.base import S
+from storage.engine.apply import done_by_verb
+from storage.engine.guard import GIB
+from storage.engine.job import MaintenanceJob
+
+
+def result(job: MaintenanceJob[S], run: Run, stores: S) -> dict[str, Any]:
+    """A run as plain numbers: its own record, and the documents' keys for what it did."""
+    done = done_by_verb(job, run, stores)
+    told: dict[str, Any] = {"run": run.id, "job": run.job, "state": run.state, "as_of": run.as_of.isoformat()}
+    for name in ("considered", "planned", "done", "skipped", "failed"):
+        total: Totals = getattr(run, name)
+        told |= {name: total.count, f"{name}_bytes": total.bytes}
+    return told | _document_keys(done)
+
+
+def _document_keys(done: Mapping[str, Totals]) -> dict[str, Any]:
+    freed = sum(
+        done.get(verb, Totals()).bytes for verb in ("delete", "reap", "condemn-file", "unlink", "abort")
+    )
+    return {
+        "deleted_folders": done.get("remove-folder", Totals()).count,
+        "freed_bytes": freed,
+        "freed_gb": round(freed / GIB, 2),
+        "deleted_jobs": done.get("clean-job", Totals()).count,
+        "condemned_jobs": done.get("condemn-job", Totals()).count,
+        "marked_as_failed": done.get("fail", Totals()).count,
+    }

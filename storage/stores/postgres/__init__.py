@@ -1,0 +1,1 @@
+"""The PostgreSQL adapters that more than one capability uses."""

@@ -1,0 +1,133 @@
+"""PostgreSQL: connection, vendor errors turned into ours, and statements by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from storage.core.errors import (
+    AccessDenied,
+    ConfigError,
+    NoRoom,
+    SchemaMissing,
+    StorageError,
+    TransientFault,
+    Unreachable,
+)
+from storage.stores.postgres.sqlfiles import queries
+
+DATABASE = "The database"  # the party that errors name
+CONNECT_TIMEOUT = 10  # seconds
+STATEMENT_TIMEOUT = "10min"
+_LOCK_NOT_AVAILABLE = "55P03"
+_TRANSIENT = {
+    "40001",
+    "40P01",
+    "55P03",
+    "57014",
+    "57P01",
+    "57P02",
+    "57P03",
+    "53300",
+    "08006",
+    "08003",
+    "08001",
+}
+_FULL = {"53100", "53200", "53400"}
+_MISSING = {"42P01", "3F000", "42703", "42883"}
+_DENIED = {"28P01", "28000", "42501"}
+
+
+def connect(url: str) -> Engine:
+    """An engine with a small pool. Opens no connection yet. Raises ConfigError for an unfit URL."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise ConfigError(
+            "STORAGE_DATABASE_URL is not a database URL (postgresql://user:password@host/name)."
+        ) from error
+    if parsed.get_backend_name() != "postgresql":
+        raise ConfigError(
+            f"STORAGE_DATABASE_URL is for {parsed.get_backend_name()}; the platform needs PostgreSQL."
+        )
+    options = f"-c statement_timeout={STATEMENT_TIMEOUT} -c timezone=UTC"
+    return create_engine(
+        parsed.set(drivername="postgresql+psycopg2"),
+        pool_size=6,
+        max_overflow=6,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT,
+            "application_name": "storage-maintenance",
+            "options": options,
+            "keepalives_idle": 30,
+        },
+    )
+
+
+class Statements:
+    """The named statements of one SQL file, each run in a transaction of its own unless given one."""
+
+    def __init__(self, engine: Engine, file: str) -> None:
+        self.engine = engine
+        self._text = {name: text(sql) for name, sql in queries(file).items()}
+
+    def rows(self, name: str, /, **values: Any) -> list[Mapping[str, Any]]:
+        with self.transaction() as connection:
+            return self.rows_in(connection, name, **values)
+
+    def rows_in(self, connection: Connection, name: str, /, **values: Any) -> list[Mapping[str, Any]]:
+        result = connection.execute(self._text[name], values)
+        return [dict(row) for row in result.mappings()] if result.returns_rows else []
+
+    def pages(
+        self, name: str, /, start: dict[str, Any], page: int, **values: Any
+    ) -> Iterator[Mapping[str, Any]]:
+        """Rows by keyset: ``start`` holds the parameters, ``last_*``, that each page moves on."""
+        while True:
+            rows = self.rows(name, **values, **start, page=page)
+            yield from rows
+            if len(rows) < page:
+                return
+            start = {key: rows[-1].get(key.removeprefix("last_"), start[key]) for key in start}
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        with translated(), self.engine.begin() as connection:
+            yield connection
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Vendor errors become ours: out of reach, denied, in passing, or a schema that is not there."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _ours(error.orig) from error
+    except psycopg2.Error as error:  # of a script that went to the driver itself
+        raise _ours(error) from error
+
+
+def _ours(error: BaseException | None) -> StorageError:
+    code = getattr(error, "pgcode", None)
+    lines = str(error).strip().splitlines()
+    said = lines[0] if lines else type(error).__name__
+    if code in _DENIED or "authentication failed" in said:
+        return AccessDenied(DATABASE, said)
+    if code in _MISSING:
+        return SchemaMissing(said)
+    if code == _LOCK_NOT_AVAILABLE:
+        return TransientFault(DATABASE, f"{said}: run it again when the table is free")
+    if code in _TRANSIENT:
+        return TransientFault(DATABASE, said)
+    if code in _FULL:
+        return NoRoom(DATABASE, said)
+    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+        return Unreachable(DATABASE, said)
+    return StorageError(f"The database refused a statement: {said}")

@@ -1,0 +1,65 @@
+"""The pipeline's jobs, read and changed through the view of ``sql/mapping.sql``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine
+
+from storage.core.model import Job, JobId
+from storage.stores.postgres.connection import Statements
+
+PAGE = 1000
+_BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
+
+
+class PostgresJobs:
+    """A :class:`storage.core.ports.JobStore` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._sql = Statements(engine, "jobs")
+
+    def now(self) -> datetime:
+        found: datetime = self._sql.rows("now")[0]["now"]
+        return found
+
+    def identity(self) -> str:
+        return str(self._sql.rows("identity")[0]["identity"])
+
+    def get(self, ids: Iterable[JobId]) -> dict[JobId, Job]:
+        wanted = [one for one in ids if "\0" not in one]
+        if not wanted:
+            return {}
+        return {job.id: job for job in map(_job, self._sql.rows("get", ids=wanted))}
+
+    def failed_before(self, instant: datetime) -> Iterator[Job]:
+        return self._stream("failed_before", instant)
+
+    def unended_before(self, instant: datetime) -> Iterator[Job]:
+        return self._stream("unended_before", instant)
+
+    def ended_since(self, instant: datetime) -> Iterator[Job]:
+        return self._stream("ended_since", instant)
+
+    def counts(self) -> dict[str, int]:
+        return {str(row["status"]): int(row["count"]) for row in self._sql.rows("counts")}
+
+    def fail(self, seen: Sequence[Job], message: str) -> set[JobId]:
+        rows = self._sql.rows(
+            "fail",
+            ids=[job.id for job in seen],
+            statuses=[job.status for job in seen],
+            seen_at=[job.updated_at for job in seen],
+            message=message,
+        )
+        return {JobId(row["id"]) for row in rows}
+
+    def _stream(self, name: str, instant: datetime) -> Iterator[Job]:
+        start = {"last_updated_at": _BEGINNING, "last_id": ""}
+        return map(_job, self._sql.pages(name, start=start, page=PAGE, instant=instant))
+
+
+def _job(row: Mapping[str, Any]) -> Job:
+    return Job(JobId(row["id"]), row["status"], row["updated_at"], row["completed_at"])

@@ -1,0 +1,145 @@
+"""Runs, batches, locks and switches, in the schema ``maintenance``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from storage.core.capabilities import Capabilities
+from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanChanged
+from storage.core.model import Outcome, Run, Totals
+from storage.stores.postgres.connection import Statements, translated
+
+_TOTALS = ("considered", "planned", "done", "skipped", "failed")
+
+
+class PostgresRuns:
+    """A :class:`storage.core.records.RunLog` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._sql = Statements(engine, "runs")
+
+    def save(self, run: Run) -> None:
+        values = {field.name: getattr(run, field.name) for field in fields(run) if field.name not in _TOTALS}
+        for name in _TOTALS:
+            total = getattr(run, name)
+            values |= {f"{name}_count": total.count, f"{name}_bytes": total.bytes}
+        self._sql.rows("save", **values | {"params": json.dumps(dict(run.params))})
+
+    def get(self, run_id: str) -> Run | None:
+        rows = self._sql.rows("get", id=run_id)
+        return _run(rows[0]) if rows else None
+
+    def latest(self, job: str | None = None, limit: int = 20, state: str | None = None) -> list[Run]:
+        return [_run(row) for row in self._sql.rows("latest", job=job, limit=limit, state=state)]
+
+    def approve(self, run_id: str, sha256: str, by: str) -> None:
+        with self._sql.transaction() as connection:
+            if not self._sql.rows_in(connection, "approve", id=run_id, sha256=sha256, by=by):
+                run = self.get(run_id)
+                if run is None:
+                    raise NoSuchRun(run_id)
+                raise PlanChanged(run.plan_uri or run_id, run.plan_sha256, sha256)
+            detail = json.dumps({"sha256": sha256, "by": by})
+            self._sql.rows_in(connection, "audit", event="approve", run_id=run_id, detail=detail)
+
+    @contextmanager
+    def lock(self, job: str, *, shared: bool = False) -> Iterator[Callable[[], None]]:
+        """A session-level advisory lock: the server frees it when this process dies."""
+        with translated(), self._sql.engine.connect() as connection:
+            if not self._sql.rows_in(connection, "try_lock", job=job, shared=shared)[0]["held"]:
+                raise JobBusy(job)
+            connection.commit()
+
+            def still_held() -> None:
+                try:
+                    connection.exec_driver_sql("SELECT 1")
+                    connection.commit()
+                except DBAPIError as error:
+                    raise LockLost(job) from error
+
+            try:
+                yield still_held
+            finally:
+                self._unlock(connection, job, shared)
+
+    def _unlock(self, connection: Connection, job: str, shared: bool) -> None:
+        """A session that is gone has freed it; that must not hide what ended the block."""
+        try:
+            if not connection.invalidated:
+                self._sql.rows_in(connection, "unlock", job=job, shared=shared)
+                connection.commit()
+        except DBAPIError:
+            connection.invalidate()
+
+    def finished(self, run_id: str) -> dict[int, tuple[int, ...]]:
+        return {row["number"]: tuple(row["not_done"]) for row in self._sql.rows("finished", run_id=run_id)}
+
+    def finish_batch(
+        self, run_id: str, number: int, outcomes: Sequence[Outcome], not_done: Sequence[int]
+    ) -> None:
+        values: dict[str, Any] = {}
+        for status in ("done", "skipped", "failed"):
+            mine = [outcome for outcome in outcomes if outcome.status == status]
+            values |= {f"{status}_count": len(mine), f"{status}_bytes": sum(o.bytes for o in mine)}
+        why = Counter((o.status, o.detail) for o in outcomes if o.status != "done")
+        details = json.dumps([[status, reason, count] for (status, reason), count in why.most_common(50)])
+        self._sql.rows(
+            "finish_batch", run_id=run_id, number=number, not_done=list(not_done), details=details, **values
+        )
+
+    def totals(self, run_id: str) -> tuple[Totals, Totals, Totals]:
+        row = self._sql.rows("totals", run_id=run_id)[0]
+        done, skipped, failed = (_total(row, name) for name in ("done", "skipped", "failed"))
+        return done, skipped, failed
+
+    def details(self, run_id: str) -> list[tuple[str, str, int]]:
+        return [(r["status"], r["reason"], r["count"]) for r in self._sql.rows("details", run_id=run_id)]
+
+
+class PostgresControl:
+    """A :class:`storage.core.records.Control` on PostgreSQL; capabilities are those of ``endpoint``."""
+
+    def __init__(self, engine: Engine, endpoint: str) -> None:
+        self._sql, self._endpoint = Statements(engine, "runs"), endpoint
+
+    def read(self, name: str) -> str | None:
+        rows = self._sql.rows("read", name=name)
+        return rows[0]["value"] if rows else None
+
+    def write(self, name: str, value: str | None) -> None:
+        if value is None:
+            self._sql.rows("erase", name=name)
+        else:
+            self._sql.rows("write", name=name, value=value)
+
+    def paused(self) -> str | None:
+        return self.read("paused")
+
+    def capabilities(self) -> Capabilities:
+        rows = self._sql.rows("capabilities", endpoint=self._endpoint)
+        found = rows[0]["found"] if rows else {}
+        known = {field.name for field in fields(Capabilities)}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in found.items() if k in known
+        }
+        return Capabilities(**values)
+
+    def save_capabilities(self, found: Capabilities) -> None:
+        self._sql.rows("save_capabilities", endpoint=self._endpoint, found=json.dumps(asdict(found)))
+
+
+def _total(row: Mapping[str, Any], name: str) -> Totals:
+    return Totals(row[f"{name}_count"], row[f"{name}_bytes"])
+
+
+def _run(row: Mapping[str, Any]) -> Run:
+    values = {field.name: row[field.name] for field in fields(Run) if field.name not in _TOTALS}
+    return Run(**values | {name: _total(row, name) for name in _TOTALS})

@@ -1,0 +1,290 @@
+"""One bucket of an S3 endpoint.
+
+minio-py does the ordinary, boto3 what it lacks (multipart administration, keys with dot segments,
+conditional writes); listing pages and bulk deletes are read and written by :mod:`storage.stores.s3.xml`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from minio import Minio
+
+from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused
+from storage.core.model import (
+    Attributes,
+    BucketName,
+    DeleteTarget,
+    Document,
+    Failure,
+    ObjectInfo,
+    ObjectKey,
+    Page,
+    Prefix,
+    UploadInfo,
+    UploadPart,
+)
+from storage.core.records import UploadJournal
+from storage.stores.s3 import config
+from storage.stores.s3.client import Endpoint, Raw, dotted, translated
+from storage.stores.s3.writer import MOST_PARTS, PART, StreamWriter, writing
+from storage.stores.s3.xml import Version, current, delete_body, failures, fits_xml, page, to_second, versions
+
+MOST = 1000  # entries of one DeleteObjects request
+IDENTITY = ObjectKey(".maintenance/bucket-id")
+
+
+class S3Bucket:
+    """A :class:`storage.core.ports.ObjectStore` on an S3 endpoint.
+
+    ``conditional`` tells whether the probe proved that a bulk delete honours the checked etag sent with it,
+    ``creates`` whether a put may be made to fail where there is an object. ``uploads`` is told of the
+    multipart uploads of :meth:`writer`.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        bucket: BucketName,
+        *,
+        conditional: Callable[[], bool] = bool,
+        creates: Callable[[], bool] = bool,
+        uploads: UploadJournal | None = None,
+        http: Any = None,
+    ) -> None:
+        self.endpoint, self.bucket, self._conditional = endpoint, bucket, conditional
+        self._creates, self._uploads = creates, uploads
+        self._minio: Minio = endpoint.minio(http)
+
+    @cached_property
+    def boto(self) -> Any:
+        return self.endpoint.boto()
+
+    @cached_property
+    def versioned(self) -> bool:
+        """Whether the bucket keeps versions; a delete that named none would then free nothing."""
+        with translated(self.bucket):
+            return self._minio.get_bucket_versioning(self.bucket).status in ("Enabled", "Suspended")
+
+    @cached_property
+    def _sends_etags(self) -> bool:
+        return self._conditional()
+
+    def scan(self, prefix: Prefix) -> Iterator[ObjectInfo]:
+        return self._scan(prefix)
+
+    def inventory(self) -> Iterator[ObjectInfo]:
+        return self._scan(cast(Prefix, ""))
+
+    def _scan(self, prefix: Prefix) -> Iterator[ObjectInfo]:
+        cursor = ""
+        while True:
+            found = self.page(prefix, cursor)
+            yield from found.objects
+            if not found.more or not found.objects:
+                return
+            cursor = found.objects[-1].key
+
+    def page(self, prefix: Prefix, start_after: str = "", limit: int = 1000) -> Page:
+        query = {"prefix": prefix, "encoding-type": "url", "max-keys": str(limit)}
+        if self.versioned:
+            return self._version_page(query | ({"key-marker": start_after} if start_after else {}))
+        query |= {"list-type": "2"} | ({"start-after": start_after} if start_after else {})
+        return page(self._call("GET", query=query))
+
+    def _version_page(self, query: dict[str, str]) -> Page:
+        """Versions until at least one object is whole: a key's versions may fill more than a page."""
+        entries: list[Version] = []
+        while True:
+            told = versions(self._call("GET", query=query | {"versions": ""}))
+            entries += told.entries
+            last = told.entries[-1].info.key if told.entries and told.markers else None
+            found = current(entry for entry in entries if entry.info.key != last)
+            if found or not told.markers:
+                return Page(tuple(found), bool(told.markers))
+            entries = [entry for entry in entries if entry.info.key == last]
+            query = query | told.markers
+
+    def head(self, key: ObjectKey) -> ObjectInfo | None:
+        if self.versioned:
+            found = self.page(cast(Prefix, key), limit=1000)
+            return next((info for info in found.objects if info.key == key), None)
+        try:
+            with translated(self.bucket, key):
+                return self._head(key)
+        except ObjectMissing:
+            return None
+
+    def _head(self, key: ObjectKey) -> ObjectInfo:
+        if dotted(key):
+            told = self.boto.head_object(Bucket=self.bucket, Key=key)
+            etag, kind = told["ETag"].strip('"'), told.get("StorageClass", "STANDARD")
+            return ObjectInfo(key, told["ContentLength"], told["LastModified"], etag, kind)
+        headers = self.send("HEAD", key).headers
+        etag, kind = headers.get("etag", "").strip('"'), headers.get("x-amz-storage-class") or "STANDARD"
+        when = to_second(parsedate_to_datetime(headers["last-modified"]))
+        return ObjectInfo(key, int(headers.get("content-length", 0)), when, etag, kind)
+
+    def delete(self, targets: Sequence[DeleteTarget]) -> list[Failure]:
+        """As the port says. Keys that no XML can carry go by requests of their own."""
+        carried = [target for target in targets if fits_xml(target.key)]
+        lone = [target for target in targets if not fits_xml(target.key)]
+        failed = [f for chunk in _chunks(carried) for f in self._bulk(chunk)]
+        return failed + [f for target in lone for f in self._delete_alone(target)]
+
+    def _delete_alone(self, target: DeleteTarget) -> Iterator[Failure]:
+        """One try, as for the bulk: the caller looks again before another."""
+        boto: Any = self.endpoint.boto(attempts=1)
+        place = {"Bucket": self.bucket, "Key": target.key}
+        condition = {"IfMatch": f'"{target.etag}"'} if self._sends_etags else {}
+        try:
+            with translated(self.bucket, target.key):
+                for version in target.versions:
+                    boto.delete_object(**place, VersionId=version)
+                if not target.versions:
+                    boto.delete_object(**place, **condition)
+        except (ObjectMissing, StoreRefused) as error:
+            if isinstance(error, StoreRefused):
+                yield Failure(target.key, "Refused", str(error))
+
+    def _bulk(self, targets: Sequence[DeleteTarget]) -> list[Failure]:
+        if not targets:
+            return []
+        body = delete_body(targets, self._sends_etags)
+        digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+        answer = self._call("POST", query={"delete": ""}, body=body, headers={"Content-MD5": digest})
+        return list(failures(answer))
+
+    def put_file(self, key: ObjectKey, path: Path) -> None:
+        with translated(self.bucket, key):
+            self._minio.fput_object(self.bucket, key, str(path))
+
+    def create(
+        self, key: ObjectKey, data: bytes, attributes: Attributes | None = None, *, over: bool = False
+    ) -> None:
+        words = config.put_words(key, attributes) if attributes else {}
+        words |= {"IfNoneMatch": "*"} if self._creates() and not over else {}
+        try:
+            with translated(self.bucket, key):
+                self.boto.put_object(Bucket=self.bucket, Key=key, Body=data, **words)
+        except PreconditionFailed:
+            with self.open(key) as file:  # an answer that was lost looks like this when it is asked again
+                if file.read(len(data) + 1) != data:
+                    raise
+
+    @contextmanager
+    def writer(self, key: ObjectKey, size_hint: int = 0) -> Iterator[StreamWriter]:
+        part_size = max(PART, -(-size_hint // MOST_PARTS))
+        uploads = self._uploads
+        with writing(
+            self.boto,
+            self.bucket,
+            key,
+            part_size=part_size,
+            begun=lambda upload_id: uploads.record(key, upload_id) if uploads else None,
+            ended=lambda upload_id: uploads.close(upload_id) if uploads else None,
+        ) as sink:
+            yield sink
+
+    @contextmanager
+    def open(self, key: ObjectKey) -> Iterator[BinaryIO]:
+        with translated(self.bucket, key):
+            if dotted(key):
+                yield self.boto.get_object(Bucket=self.bucket, Key=key)["Body"]
+                return
+            answer = self._minio.get_object(self.bucket, key)
+            try:
+                yield cast(BinaryIO, Raw(answer))
+            finally:
+                answer.close()
+                answer.release_conn()
+
+    def document(self, key: ObjectKey, most: int) -> Document | None:
+        return config.document(self.boto, self.bucket, key, most)
+
+    def attributes(self, key: ObjectKey) -> tuple[Attributes, dict[str, str]]:
+        return config.attributes(self.boto, self.bucket, key)
+
+    def configuration(self) -> dict[str, Any]:
+        return config.configuration(self.boto, self.bucket)
+
+    def uploads(self) -> Iterator[UploadInfo]:
+        """Unprefixed, for some stores show an upload under a prefix only by its exact key."""
+        with translated(self.bucket):
+            for told in self.boto.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
+                for one in told.get("Uploads", ()):
+                    yield UploadInfo(ObjectKey(one["Key"]), one["UploadId"], one["Initiated"])
+
+    def parts(self, key: ObjectKey, upload_id: str) -> list[UploadPart] | None:
+        place = {"Bucket": self.bucket, "Key": key, "UploadId": upload_id}
+        try:
+            with translated(self.bucket, key):
+                pages = self.boto.get_paginator("list_parts").paginate(**place)
+                found = [part for told in pages for part in told.get("Parts", ())]
+        except ObjectMissing:
+            return None
+        return [UploadPart(part["PartNumber"], part["Size"], part["LastModified"]) for part in found]
+
+    def abort(self, key: ObjectKey, upload_id: str) -> None:
+        with suppress(ObjectMissing), translated(self.bucket, key):
+            self.boto.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
+
+    def server_time(self) -> datetime:
+        with translated(self.bucket):
+            answer = self._minio._execute("HEAD", bucket_name=self.bucket)
+        return parsedate_to_datetime(answer.headers["date"]).astimezone(UTC)
+
+    def identity(self) -> str:
+        try:
+            with self.open(IDENTITY) as file:
+                return file.read(200).decode()
+        except ObjectMissing:
+            return ""
+
+    def adopt(self, identity: str) -> None:
+        with translated(self.bucket, IDENTITY):
+            self.boto.put_object(Bucket=self.bucket, Key=IDENTITY, Body=identity.encode())
+
+    def send(self, method: str, key: ObjectKey, **words: Any) -> Any:
+        """One request for an object by minio-py's transport, which signs it; its answer and its errors."""
+        return self._minio._execute(method, bucket_name=self.bucket, object_name=key, **words)
+
+    def _call(
+        self,
+        method: str,
+        *,
+        query: dict[str, str],
+        body: bytes | None = None,
+        headers: dict[str, Any] | None = None,
+    ) -> bytes:
+        with translated(self.bucket):
+            answer = self._minio._execute(
+                method, bucket_name=self.bucket, query_params=cast(Any, query), body=body, headers=headers
+            )
+            return bytes(answer.data)
+
+
+def _chunks(targets: Iterable[DeleteTarget]) -> Iterator[list[DeleteTarget]]:
+    """Targets in order, at most 1,000 entries together: each version is one, and a key may have thousands."""
+    chunk: list[DeleteTarget] = []
+    room = MOST
+    for target in targets:
+        for start in range(0, max(1, len(target.versions)), MOST):
+            part = replace(target, versions=target.versions[start : start + MOST])
+            need = max(1, len(part.versions))
+            if need > room:
+                yield chunk
+                chunk, room = [], MOST
+            chunk.append(part)
+            room -= need
+    if chunk:
+        yield chunk

@@ -1,0 +1,95 @@
+"""What a bucket is configured to do, and what an object carries beside its bytes. All of it by boto3."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from storage.core.errors import AccessDenied, BucketMissing, ObjectMissing, StoreRefused
+from storage.core.model import Attributes, Document, ObjectKey
+from storage.stores.s3.client import translated
+
+#: By name: boto3's method, the key of its answer (None: the answer itself), and the code that means none.
+_QUESTIONS = {
+    "cors": ("get_bucket_cors", "CORSRules", "NoSuchCORSConfiguration"),
+    "encryption": (
+        "get_bucket_encryption",
+        "ServerSideEncryptionConfiguration",
+        "ServerSideEncryptionConfigurationNotFoundError",
+    ),
+    "lifecycle": ("get_bucket_lifecycle_configuration", "Rules", "NoSuchLifecycleConfiguration"),
+    "notifications": ("get_bucket_notification_configuration", None, ""),
+    "policy": ("get_bucket_policy", "Policy", "NoSuchBucketPolicy"),
+    "tags": ("get_bucket_tagging", "TagSet", "NoSuchTagSet"),
+    "versioning": ("get_bucket_versioning", "Status", ""),
+}
+NAMES = tuple(_QUESTIONS)
+
+
+def configuration(boto: Any, bucket: str) -> dict[str, Any]:
+    """Each of NAMES as the store answers; None where none is set, {"unsupported": code} where it refuses."""
+    return {name: _answer(boto, bucket, *question) for name, question in _QUESTIONS.items()}
+
+
+def _answer(boto: Any, bucket: str, method: str, field: str | None, none: str) -> Any:
+    try:
+        with translated(bucket):
+            told = getattr(boto, method)(Bucket=bucket)
+    except BucketMissing:
+        raise
+    except (AccessDenied, ObjectMissing, StoreRefused) as error:
+        code = _code(error.__cause__)
+        return None if code == none else {"unsupported": code}
+    told.pop("ResponseMetadata", None)
+    return (told.get(field) if field else told) or None
+
+
+def _code(error: BaseException | None) -> str:
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def document(boto: Any, bucket: str, key: ObjectKey, most: int) -> Document | None:
+    """The object by one request; None for one of more than ``most`` bytes. Raises ObjectMissing."""
+    with translated(bucket, key):
+        told = boto.get_object(Bucket=bucket, Key=key)
+        with told["Body"] as stream:
+            if told["ContentLength"] > most:
+                return None
+            body = stream.read()
+    etag = told["ETag"].strip('"')
+    return Document(key, etag, _is_md5(etag, told), _attributes(told), body)
+
+
+def _is_md5(etag: str, told: Mapping[str, Any]) -> bool:
+    """An etag is no MD5 where the object came in parts or is encrypted with a key not the store's own."""
+    own_key = told.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in told
+    return own_key and re.fullmatch(r"[0-9a-f]{32}", etag) is not None
+
+
+def attributes(boto: Any, bucket: str, key: ObjectKey) -> tuple[Attributes, dict[str, str]]:
+    """What the object carries, and its tags: two requests. Raises ObjectMissing."""
+    with translated(bucket, key):
+        told = boto.head_object(Bucket=bucket, Key=key)
+        tags = boto.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+    return _attributes(told), {tag["Key"]: tag["Value"] for tag in tags}
+
+
+def _attributes(told: Mapping[str, Any]) -> Attributes:
+    return Attributes(
+        told.get("ContentType", ""), told.get("ContentEncoding", ""), dict(told.get("Metadata", {}))
+    )
+
+
+def put_words(key: ObjectKey, attributes: Attributes) -> dict[str, Any]:
+    """Those attributes as arguments of boto3's ``put_object``. Raises StoreRefused."""
+    if not all(f"{name}{value}".isascii() for name, value in attributes.metadata.items()):
+        raise StoreRefused(key, "its user metadata is not ASCII, and no header can carry it")
+    words = {
+        "ContentType": attributes.content_type,
+        "ContentEncoding": attributes.content_encoding,
+        "Metadata": dict(attributes.metadata),
+    }
+    return {name: value for name, value in words.items() if value}
