@@ -76,7 +76,7 @@ def show_run(run: Run, details: Sequence[tuple[str, str, int]] = ()) -> None:
         total: Totals = getattr(run, name)
         table.add_row(name, f"{total.count:,}", size(total.bytes))
     out.print(table)
-    out.print(f"run     {run.id}\nas of   {run.as_of.isoformat()}")
+    out.print(f"run     {run.id}\nbucket  {run.bucket or 'not recorded'}\nas of   {run.as_of.isoformat()}")
     if run.plan_uri:
         out.print(f"plan    {run.plan_uri}\nsha256  {run.plan_sha256}", soft_wrap=True)
     if run.approved_by:

@@ -260,12 +260,16 @@ RunState = Literal["planned", "refused", "waiting", "applying", "verified", "fai
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The record of one maintenance run (``maintenance.runs``)."""
+    """The record of one maintenance run (``maintenance.runs``).
+
+    ``bucket`` is the one that it works on, '' in runs that were recorded before version 0.2.0.
+    """
 
     id: str
     job: str
     as_of: datetime
     state: RunState
+    bucket: str = ""
     plan_uri: str = ""
     plan_sha256: str = ""
     considered: Totals = Totals()

@@ -83,7 +83,7 @@ def begin(run_id: str, stores: EngineStores) -> Run:
     run = load(run_id, stores)
     if run.state == "verified":
         return run
-    _may(run)
+    _may(run, stores)
     guard.world(stores, run.as_of)
     _close_interrupted(run, stores)
     run = replace(run, state="applying", message="")
@@ -105,7 +105,11 @@ def load(run_id: str, stores: EngineStores) -> Run:
     return run
 
 
-def _may(run: Run) -> None:
+def _may(run: Run, stores: EngineStores) -> None:
+    """Raise Refused or NotApproved unless the run may be carried out on these stores."""
+    if run.bucket not in ("", stores.objects.bucket):
+        why = f"run {run.id} was planned for the bucket {run.bucket}, and this is {stores.objects.bucket}"
+        raise Refused("bucket", f"{why}. Set STORAGE_BUCKET to it, or plan anew.")
     if run.state == "refused":
         raise Refused("guard", run.message)
     if run.state == "waiting" and run.approved_sha256 != run.plan_sha256:

@@ -47,7 +47,7 @@ def plan(
         return known
     now = stores.clock()
     run = Run(id=name, job=job.name, as_of=as_of, state="planned", params=values, started_at=now)
-    run = replace(run, requested_by=requested_by)
+    run = replace(run, bucket=stores.objects.bucket, requested_by=requested_by)
     try:
         run = _decide(job, stores, run, progress)
     except (Refused, Paused) as refusal:

@@ -160,7 +160,9 @@ class MemoryReferences:
                 for id, columns in self._db.columns.items()
                 if self._db.jobs[id].status != "cleaned_up"
             }
-        named = {row[column]: id for id, row in rows.items() for column in OUTPUTS if row.get(column)}
+        named: dict[str, JobId] = {}
+        for id in sorted(rows, reverse=True):  # of several jobs the first is named
+            named |= {rows[id][column]: id for column in OUTPUTS if rows[id].get(column)}
         return {key: f"job {named[key]}" for key in keys if key in named}
 
 

@@ -15,16 +15,20 @@ from sqlalchemy import Engine, text
 from storage.core.clock import utcnow
 from storage.core.model import BucketName
 from storage.core.ports import ObjectStore
+from storage.stores.postgres.audit import PostgresAudit
 from storage.stores.postgres.jobs import PostgresJobs
+from storage.stores.postgres.references import PostgresReferences
 from storage.stores.postgres.runs import PostgresControl, PostgresRuns
 from storage.stores.postgres.tombstones import PostgresTombstones, PostgresUploads
 from storage.stores.s3.bucket import S3Bucket
 from storage.stores.s3.client import Endpoint, translated
 from storage.testing import (
     Database,
+    MemoryAudit,
     MemoryControl,
     MemoryJobs,
     MemoryObjects,
+    MemoryReferences,
     MemoryRuns,
     MemoryTombstones,
     MemoryUploads,
@@ -105,6 +109,8 @@ def database(request: pytest.FixtureRequest) -> SimpleNamespace:
         return SimpleNamespace(
             jobs=MemoryJobs(tables),
             runs=MemoryRuns(tables),
+            audit=MemoryAudit(tables),
+            references=MemoryReferences(tables),
             control=MemoryControl(tables),
             tombstones=MemoryTombstones(tables),
             uploads=MemoryUploads(tables),
@@ -115,6 +121,8 @@ def database(request: pytest.FixtureRequest) -> SimpleNamespace:
     return SimpleNamespace(
         jobs=PostgresJobs(engine),
         runs=PostgresRuns(engine),
+        audit=PostgresAudit(engine),
+        references=PostgresReferences(engine),
         control=PostgresControl(engine, "http://127.0.0.1:9000"),
         tombstones=PostgresTombstones(engine),
         uploads=PostgresUploads(engine, BUCKET),

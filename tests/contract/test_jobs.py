@@ -111,41 +111,6 @@ def test_fail_twice_turns_once(database: Any) -> None:
     assert database.jobs.fail(seen, "x") == set()
 
 
-OUTPUTS = (
-    "output_360p_path",
-    "output_720p_path",
-    "output_audio_path",
-    "transcription_txt_path",
-    "transcription_srt_path",
-    "transcription_vtt_path",
-    "transcription_json_path",
-)
-
-
-@pytest.mark.parametrize("column", OUTPUTS)
-def test_referenced_by_any_output_column(column: str, database: Any) -> None:
-    database.add_job("a", "completed", T, **{column: "processed/a/out"})
-    keys = ["processed/a/out", "processed/a/out2", "processed/a/ou"]
-    assert database.jobs.referenced(keys) == {"processed/a/out"}
-
-
-@pytest.mark.parametrize(
-    "key", ["p/100%.mp4", "p/a_b.mp4", "p/it's.mp4", 'p/"q".mp4', "p/a\\b", "p/é:x", "p/{a,b}"]
-)
-def test_referenced_compares_keys_literally(key: str, database: Any) -> None:
-    database.add_job("a", "completed", T, output_360p_path=key)
-    assert database.jobs.referenced([key]) == {key}
-    look_alikes = ["p/100abc.mp4", "p/aXb.mp4", "p/its.mp4", "p/q.mp4", "p/ab", "p/e:x", "p/a"]
-    assert database.jobs.referenced(look_alikes) == set()
-
-
-def test_referenced_ignores_what_was_cleaned_up_and_asks_for_nothing(database: Any) -> None:
-    database.add_job("a", "cleaned_up", T, output_360p_path="p/a")
-    database.add_job("b", "failed", T, output_720p_path="p/b")
-    assert database.jobs.referenced(["p/a", "p/b"]) == {"p/b"}
-    assert database.jobs.referenced([]) == set()
-
-
 def test_now_is_the_clock_and_identity_stays(database: Any) -> None:
     assert abs(database.jobs.now() - utcnow()) < timedelta(minutes=1)
     assert database.jobs.now().utcoffset() is not None
