@@ -1,4 +1,4 @@
-"""A swap in a process of its own that is killed at a numbered point: ``python -m ... BACKUP NAME POINT``.
+"""A swap in a forked process that is killed at a numbered point.
 
 A point is an instant before or after a statement or a commit goes to the server, counted from when the
 restored database is being made fit to go live. With point 0 it lives, and says in which stage each lay.
@@ -18,7 +18,9 @@ from storage.backup.connect import open_context
 from storage.backup.model import BackupId
 from storage.backup.restore.swap import swap
 from storage.core.settings import Settings
+from tests.faults.fork import HUNG, Say, forked
 
+SECONDS = 120
 CALLS = {"execute", "copy_expert", "commit"}
 STAGES = ("_prepare", "liken", "exchange", "_bring_stragglers")
 DRIVER = (psycopg2.extensions.connection, psycopg2.extensions.cursor)
@@ -45,14 +47,18 @@ def _stage(frame: FrameType | None) -> str:
     return frame.f_code.co_name if frame else ""
 
 
-def main(backup: str, name: str, point: str) -> None:
-    counter = Counter(int(point))
-    with open_context(Settings.from_env(os.environ)) as site:
-        sys.setprofile(counter)
-        swap(site, BackupId(backup), typed=name, by="a person")
-        sys.setprofile(None)
-    print(" ".join(counter.passed))
+def killed_swap(settings: Settings, backup: BackupId, name: str, point: int) -> list[str]:
+    """Swap in a child; the stages of its points where it lived. It is killed where ``point`` is not 0."""
 
+    def work(say: Say) -> None:
+        counter = Counter(point)
+        with open_context(settings) as site:
+            sys.setprofile(counter)
+            swap(site, backup, typed=name, by="a person")
+            sys.setprofile(None)
+        say(" ".join(counter.passed).encode())
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    said, killed = forked(work, SECONDS)
+    assert killed == bool(point), (point, said)
+    assert not said.endswith(HUNG), point
+    return said.decode().split()

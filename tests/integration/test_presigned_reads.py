@@ -24,7 +24,7 @@ from tests.conftest import Place
 PAGE = Path(__file__).parents[2] / "docs" / "reading-compressed-objects.md"
 TEXT = b"".join(b"%06d: what was said, and then what was said\n" % n for n in range(8000))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE = 30  # seconds
+PATIENCE = 12  # seconds
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 Read = Callable[[str], bytes]
 

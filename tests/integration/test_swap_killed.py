@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -24,7 +20,7 @@ from tests.integration.keeper import (
     live,
     site_of,
 )
-from tests.integration.person import environment
+from tests.integration.killed_swap import killed_swap
 
 
 @pytest.fixture
@@ -40,11 +36,11 @@ def test_the_live_database_is_wholly_old_or_new(site: Site, postgres_server: Pos
     url, before = site.settings.database_url, databases(postgres_server)
     id = backup_database(site).id
     add_jobs(url, "later", 4)
-    stages = _swap_in_a_child(site, id, 0).split()
+    stages = killed_swap(site.settings, id, live(site), 0)
     undo_swap(site, typed=live(site), by="a person")
     found = []
     for point in _chosen(stages):
-        _swap_in_a_child(site, id, point)
+        killed_swap(site.settings, id, live(site), point)
         found.append(count(url))
         assert found[-1] in (9, 5), (point, stages[point - 1])
         assert bool(site.stores.control.read("restore_epoch")) == (found[-1] == 5)
@@ -67,11 +63,3 @@ def _chosen(stages: list[str]) -> list[int]:
         (some[0], some[len(some) // 2], some[-1]) for name, some in numbers.items() if name != "exchange"
     ]
     return sorted({*numbers["exchange"], *(n for some in others for n in some)})
-
-
-def _swap_in_a_child(site: Site, id: str, point: int) -> str:
-    argv = [sys.executable, "-m", "tests.integration.killed_swap", id, live(site), str(point)]
-    env = environment(site.settings) | {"PATH": os.environ["PATH"]}
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == (-signal.SIGKILL if point else 0), done.stderr
-    return done.stdout
