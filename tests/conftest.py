@@ -23,8 +23,8 @@ from storage import connect
 from storage.core.settings import Settings
 from storage.installation import open_installation
 from storage.stores.postgres.connection import connect as connect_engine
-from tests import servers, workers
 from tests.faults import draw
+from tests.support import servers, workers
 
 PASSWORD = servers.PASSWORD
 OWNED = pytest.StashKey[Path]()

@@ -14,14 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from devstack.objectstore import ObjectStore
-from tests.faults import backups, campaign, cellar, cold, cold_races, disk, seeded, window
-from tests.faults.arena import Race, Report, play
-from tests.faults.crew import Result, Trial
-from tests.faults.place import Place, places, servers
-from tests.faults.races import RACES
-from tests.faults.scenarios import ALL
+from tests.faults import disk, seeded
+from tests.faults.backup import acts
+from tests.faults.backup.environment import open_yard
+from tests.faults.cleanup import campaign, window
+from tests.faults.cleanup.races import RACES
+from tests.faults.cleanup.scenarios import ALL
+from tests.faults.cold import campaign as cold
+from tests.faults.cold import environment
+from tests.faults.cold import races as cold_races
+from tests.faults.race import Race, Report, play
+from tests.faults.servers import Place, places, servers
 from tests.faults.transports import warm
-from tests.faults.yard import open_yard
+from tests.faults.workers import Result, Trial
 
 Score = tuple[int, int]  # survived, of so many
 
@@ -108,16 +113,16 @@ def _backups(store: ObjectStore, home: Path, asked: argparse.Namespace) -> Score
     if why := disk.refused():
         print(f"no disk is filled, for there is no small one: {why}")
     yards = [partial(open_yard, store, home)] * asked.workers
-    todo = backups.trials(yards[0], backups.ACTS, asked.seed)[: asked.most]
+    todo = acts.trials(yards[0], acts.ACTS, asked.seed)[: asked.most]
     for name, count in Counter(trial.of for trial in todo).items():
         print(f"{name}: {count} trials")
-    return _survived("crash points of backups", backups.carry_out(yards, todo, asked.seconds), todo, asked)
+    return _survived("crash points of backups", acts.carry_out(yards, todo, asked.seconds), todo, asked)
 
 
 def _cold(asked: argparse.Namespace) -> Iterator[Score]:
     """On MinIO with a second one as its remote tier, and on ministack, which has storage classes."""
     for kind in dict.fromkeys((asked.store, "ministack")):
-        with cellar.cellars(kind, asked.workers) as here:
+        with environment.cellars(kind, asked.workers) as here:
             todo = cold.trials(here[0], asked.seed)
             for name, count in Counter(trial.of for trial in todo).items():
                 print(f"{name}: {count} trials")

@@ -15,9 +15,13 @@ from itertools import count
 from pathlib import Path
 
 from devstack.objectstore import ministack_program
-from tests import servers
-from tests.faults import bugs, bugs_backup, bugs_cold, bugs_compress, bugs_lifecycle, bugs_tiers
-from tests.faults.bugs import Bug
+from tests.faults.backup import bugs as bugs_backup
+from tests.faults.cleanup import bugs
+from tests.faults.cleanup.bugs import Bug
+from tests.faults.cold import bugs as bugs_cold
+from tests.faults.cold import bugs_compress, bugs_tiers
+from tests.faults.lifecycle import bugs as bugs_lifecycle
+from tests.support import servers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COPIED = ("storage", "sql", "tests", "devstack", "dags", "plugins", "pyproject.toml")

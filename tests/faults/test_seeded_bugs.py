@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults import draw, seeded
-from tests.faults.bugs import Bug
+from tests.faults.cleanup.bugs import Bug
 from tests.faults.seeded import BUGS, Copy
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]

@@ -17,11 +17,11 @@ from storage.installation import Installation, open_installation
 from storage.lifecycle.document import read
 from storage.lifecycle.s3 import S3Lifecycle
 from tests.conftest import Place
-from tests.integration.operators import OPERATORS
-from tests.integration.person import Person, environment
-from tests.integration.tiered import PRICES, fill
-from tests.integration.transcript import JOB
-from tests.tiering import TIER, install
+from tests.support.command_line import Person, environment
+from tests.support.operator_rules import OPERATORS
+from tests.support.remote_tier import TIER, install
+from tests.support.tiered_job import PRICES, fill
+from tests.support.transcript import JOB
 
 
 @pytest.fixture

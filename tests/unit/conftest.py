@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from storage.cold import tiering
-from tests.unit.lifecycle import Ground
-from tests.unit.place import Place
-from tests.unit.tiers import Tiers
-from tests.unit.world import World
+from tests.support.in_memory import World
+from tests.support.lifecycle_in_memory import Ground
+from tests.support.object_in_memory import Place
+from tests.support.tiers_in_memory import Tiers
 
 
 @pytest.fixture

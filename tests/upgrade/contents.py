@@ -11,8 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests import tiering
-from tests.integration.person import ROOT, bare, environment
+from tests.support import remote_tier
+from tests.support.command_line import ROOT, bare, environment
 from tests.upgrade import product
 from tests.upgrade.installation import Installation
 from tests.upgrade.stored import listing
@@ -46,7 +46,7 @@ def fill(on: Installation, key_file: Path) -> None:
 
 def introduce(on: Installation) -> None:
     """Set the platform up, with lifecycle rules of its own beside an operator's."""
-    tiering.install(on.boto, on.settings.bucket, OPERATORS_RULE)
+    remote_tier.install(on.boto, on.settings.bucket, OPERATORS_RULE)
     on.storage("migrate")
     on.storage("probe")
     on.storage("lifecycle", "apply", "--apply")

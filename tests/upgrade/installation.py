@@ -18,13 +18,13 @@ from typing import Any
 from devstack import objectstore, postgres
 from devstack.objectstore import ObjectStore
 from devstack.stack import server_folder
-from tests import tiering
-from tests.integration.person import environment
+from tests.support import remote_tier
+from tests.support.command_line import environment
 from tests.upgrade import database, product
 from tests.upgrade.stored import Dates, Stored
 
 COLD_RULES = "all cold=never; audio cold=90 smallest=1KiB; other codec=lz4"
-TIERS = f"cold={tiering.TIER}"
+TIERS = f"cold={remote_tier.TIER}"
 NAME = {"LOGNAME": "maintainer"}  # what runs are requested by, wherever a fixture is made
 
 
@@ -126,7 +126,7 @@ def installation(folder: Path, version: str) -> Iterator[Installation]:
         "minio", folder / "minio", access_key="testaccesskey", secret_key=secrets.token_hex(16)
     )
     try:
-        with tiering.second_minio(folder / "cold", store) as cold:
+        with remote_tier.second_minio(folder / "cold", store) as cold:
             yield Installation(_settings(server, store, folder, version), server, cold)
     finally:
         store.stop()

@@ -15,7 +15,7 @@ from typing import Any
 from devstack.objectstore import ObjectStore
 from devstack.postgres import Postgres
 from tests.conftest import Place, buckets, empty
-from tests.integration import ground
+from tests.support import backup_databases
 from tests.upgrade import database, product, stored
 from tests.upgrade.make_fixture import DATABASE, FACTS, KEY, OBJECTS, TEMP
 
@@ -51,7 +51,7 @@ def facts_of(folder: Path) -> dict[str, Any]:
 def loaded(folder: Path, store: ObjectStore, server: Postgres, scratch: Path) -> Iterator[Loaded]:
     """Load the fixture; in the end its database and its buckets are gone."""
     facts = facts_of(folder)
-    with ground.database(server, f"upgrade_{secrets.token_hex(4)}") as url:
+    with backup_databases.database(server, f"upgrade_{secrets.token_hex(4)}") as url:
         settings = _settings(folder, facts, store, url, scratch)
         place = Place(settings, store.kind, product.client(settings))
         try:

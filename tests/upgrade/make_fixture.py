@@ -17,7 +17,7 @@ from typing import Any
 
 import pyrage
 
-from tests.integration.person import ROOT
+from tests.support.command_line import ROOT
 from tests.upgrade import contents, database, stored
 from tests.upgrade.installation import Installation, installation
 

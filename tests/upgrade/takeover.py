@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy.engine import make_url
 
 from devstack.postgres import Postgres
-from tests.integration.person import Person, environment, keys
-from tests.integration.restored import gone
-from tests.integration.tiered import eventually, head
+from tests.support.command_line import Person, environment, keys
+from tests.support.restored_database import gone
+from tests.support.tiered_job import eventually, head
 from tests.upgrade import database
 from tests.upgrade.load import Loaded, tier_class
 

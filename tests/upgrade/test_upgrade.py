@@ -10,7 +10,7 @@ import pytest
 from devstack.objectstore import ObjectStore
 from devstack.postgres import Postgres
 from tests.conftest import needed
-from tests.integration.person import Person
+from tests.support.command_line import Person
 from tests.upgrade import load, product, takeover
 from tests.upgrade.load import FIXTURES, Loaded
 from tests.upgrade.takeover import Operator

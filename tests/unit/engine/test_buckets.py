@@ -11,8 +11,8 @@ from storage.core.errors import Refused
 from storage.engine import sweep
 from storage.engine.actions import FailJob
 from storage.testing import MemoryObjects
+from tests.support.in_memory import DAY, World
 from tests.support.runs import apply
-from tests.unit.world import DAY, World
 
 TEMP = "cleanup_temp_objects"
 

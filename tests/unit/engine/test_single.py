@@ -8,7 +8,7 @@ from storage.core.errors import Paused, Refused
 from storage.core.model import ObjectKey
 from storage.engine.actions import DeleteObject
 from storage.engine.single import apply_one
-from tests.unit.world import DAY, NOW, World
+from tests.support.in_memory import DAY, NOW, World
 
 KEY = "temp/job-1/x.tmp"
 

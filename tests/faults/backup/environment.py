@@ -1,0 +1,195 @@
+"""Where backups are struck: a database, its buckets and one proven backup, put back before each trial."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from psycopg2 import sql
+from sqlalchemy.engine import make_url
+
+from devstack.objectstore import ObjectStore
+from storage import connect
+from storage.backup import download
+from storage.backup import manifest as manifests
+from storage.backup.connect import backup_bucket, open_context
+from storage.backup.context import Site
+from storage.backup.database import backup_database
+from storage.backup.model import Backup, BackupId
+from storage.backup.prove import prove
+from storage.core.errors import StorageError
+from storage.core.settings import Settings
+from storage.installation import open_installation
+from tests.faults.backup.machine import Machine, machine
+from tests.faults.servers import make_place
+
+ROWS = 40
+JOBS = [f"job-{number:03}" for number in range(ROWS)]
+
+
+@dataclass
+class Yard:
+    """Before any trial ``base`` was proven and ``whole`` was taken; ``old`` ones are due to be pruned."""
+
+    settings: Settings
+    machine: Machine
+    boto: Any
+    base: BackupId = BackupId("20260101T000000Z-00000000")
+    whole: BackupId = BackupId("20260101T000000Z-00000000")
+    old: tuple[BackupId, ...] = ()
+    objects: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def live(self) -> str:
+        return str(make_url(self.settings.database_url).database)
+
+    @property
+    def made(self) -> set[str]:
+        """The backups that were there before."""
+        return {key.split("/")[1] for key in self.objects}
+
+    @property
+    def template(self) -> str:
+        return f"{self.live}_template"
+
+    @property
+    def names(self) -> dict[str, str]:
+        one = self.settings
+        pairs = {one.bucket: "BUCKET", one.maintenance_bucket: "MAINTENANCE", one.backup_bucket: "VAULT"}
+        return {**pairs, self.live: "LIVE"}
+
+    # --- laying --------------------------------------------------------------------------------
+    def found(self) -> None:
+        """Make what every trial begins with: rows, documents, and one proven backup."""
+        with open_context(self.settings) as site:
+            self._rows(site)
+            self.old = tuple(_aged(site, prove(site, backup_database(site).id)) for _ in range(4))[:2]
+            for _ in range(2):
+                self.base = prove(site, backup_database(site).id).id
+            self.whole = backup_database(site).id
+        self.objects = {key: self._get(key) for key in self.stored()}
+        self._freeze()
+
+    def _rows(self, site: Site) -> None:
+        with self.session(self.live) as cursor:
+            for id in JOBS:
+                cursor.execute("INSERT INTO jobs (id, status) VALUES (%s, 'completed')", (id,))
+        for id in JOBS[:3]:
+            body = json.dumps({"job": id}).encode()
+            self.boto.put_object(Bucket=self.settings.bucket, Key=f"processed/{id}/metadata.json", Body=body)
+
+    def _freeze(self) -> None:
+        with self.session("postgres") as cursor:
+            words = sql.Identifier(self.template), sql.Identifier(self.live)
+            cursor.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*words))
+
+    def lay(self) -> None:
+        """The database, and the backup bucket, exactly as they were founded."""
+        with self.session("postgres") as cursor:
+            for name in self.databases():
+                cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            owner = str(make_url(self.settings.database_url).username)
+            words = (sql.Identifier(one) for one in (self.live, self.template, owner))
+            cursor.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(*words))
+            cursor.execute("CHECKPOINT")  # else, measured on 15, a crash sets the copied sequences back
+        with open_installation(self.settings) as stores:
+            stores.control.write("identity", stores.identity())  # a copy is another database
+        bucket = self.settings.backup_bucket
+        there = set(self.stored())
+        for key in there - self.objects.keys():
+            self.boto.delete_object(Bucket=bucket, Key=key)
+        for key in self.objects.keys() - there:
+            self.boto.put_object(Bucket=bucket, Key=key, Body=self.objects[key])
+
+    def databases(self) -> list[str]:
+        return list(self.marks())
+
+    def marks(self) -> dict[str, str]:
+        """Every database of this yard but the template, and its comment: the live one, scratches, restored
+        and kept ones."""
+        with self.session("postgres") as cursor:
+            cursor.execute(
+                "SELECT datname, coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database"
+                " WHERE datname <> %s AND NOT datistemplate AND datdba ="
+                " (SELECT oid FROM pg_roles WHERE rolname = %s)",
+                (self.template, make_url(self.settings.database_url).username),
+            )
+            return dict(cursor.fetchall())
+
+    # --- judging -------------------------------------------------------------------------------
+    @contextmanager
+    def session(self, database: str) -> Iterator[Any]:
+        with self.machine.server.connect(database) as opened, opened.cursor() as cursor:
+            yield cursor
+
+    def stored(self) -> list[str]:
+        told = self.boto.list_objects_v2(Bucket=self.settings.backup_bucket)
+        return [one["Key"] for one in told.get("Contents", ())]
+
+    def _get(self, key: str) -> bytes:
+        return bytes(self.boto.get_object(Bucket=self.settings.backup_bucket, Key=key)["Body"].read())
+
+    def catalogue(self) -> dict[str, tuple[str, str, str]]:
+        """Kind, state and manifest hash of every backup, by id; nothing where the live database is away."""
+        with suppress(psycopg2.OperationalError), self.session(self.live) as cursor:
+            cursor.execute("SELECT id, kind, state, manifest_sha256 FROM maintenance.backups")
+            return {row[0]: row[1:] for row in cursor.fetchall()}
+        return {}
+
+    def always(self) -> Iterator[str]:
+        """Violations of what holds at every instant, however a run is interrupted."""
+        vault = backup_bucket(self.settings)
+        rows = self.catalogue()
+        for key in [key for key in self.stored() if key.endswith("/manifest.json")]:
+            id = BackupId(key.split("/")[1])
+            try:
+                manifest, sha256 = manifests.read(id, vault)
+                download.verify(manifest, vault)
+            except StorageError as error:
+                yield f"a manifest without its data: {key}: {error}"
+                continue
+            if id in rows and rows[id][2] not in ("", sha256):
+                yield f"backup {id}: the catalogue has another manifest"
+        for id, (kind, state, sha256) in rows.items():
+            if state in ("complete", "proven") and self._digest(f"{kind}/{id}/manifest.json") != sha256:
+                yield f"backup {id} is {state}, and its manifest is missing or another"
+        if rows and rows.get(self.base, ("", "", ""))[1] != "proven":
+            yield "the backup that was proven before is not proven any more"
+        if not any(key.startswith(f"database/{self.base}/certificate-") for key in self.stored()):
+            yield "the certificate of the proven backup is gone"
+
+    def _digest(self, key: str) -> str:
+        return hashlib.sha256(self._get(key)).hexdigest() if key in self.stored() else ""
+
+    def jobs(self, database: str) -> list[str] | None:
+        """The ids of the pipeline's jobs; None where no session is let in."""
+        try:
+            with self.session(database) as cursor:
+                cursor.execute("SELECT id FROM jobs ORDER BY id")
+                return [row[0] for row in cursor.fetchall()]
+        except psycopg2.Error:
+            return None
+
+
+def _aged(site: Site, backup: Backup) -> BackupId:
+    """Let it be of half a year ago in the catalogue."""
+    site.stores.catalogue.save(replace(backup, taken_at=backup.taken_at - timedelta(days=180)))
+    return backup.id
+
+
+@contextmanager
+def open_yard(store: ObjectStore, home: Path) -> Iterator[Yard]:
+    """Found a yard in a new folder of ``home``, with a database server of its own."""
+    with tempfile.TemporaryDirectory(dir=home) as own, machine(Path(own)) as here:
+        settings = replace(make_place(store, here.server, Path(own))[0], proof_server="same")
+        made = Yard(settings, here, connect.endpoint(settings).boto())
+        made.found()
+        yield made

@@ -1,0 +1,113 @@
+"""One trial: a child struck at one effect, then a rerun, then a third run that has nothing left to do."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults import injected
+from tests.faults.cleanup.environment import Ground
+from tests.faults.cleanup.invariants import always, finally_
+from tests.faults.cleanup.scenarios import Act, Scenario
+from tests.faults.effects import Effect, Fault, Injector
+from tests.faults.injected import Told
+from tests.faults.transports import watch_files
+
+TIMEOUT = 30.0  # seconds a child may take before it counts as hung
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One fault in one scenario. ``repeat``: the struck run is repeated, else only later nights follow."""
+
+    scenario: Scenario
+    fault: Fault
+    number: int
+    repeat: bool
+
+    @property
+    def of(self) -> str:
+        return self.scenario.name
+
+    def __str__(self) -> str:
+        how = "repeated" if self.repeat else "left to later nights"
+        return f"{self.of} effect {self.number} {self.fault.mode}: {self.fault.effect} ({how})"
+
+
+def child(ground: Ground, acts: tuple[Act, ...], names: tuple[str, ...], fault: Fault | None = None) -> Told:
+    """Do ``acts``, each under its run name, in a forked child that ``fault`` strikes."""
+
+    def does(injector: Injector) -> None:
+        # What a killed child leaves goes with the place.
+        tempfile.tempdir = str(Path(ground.settings.temp_dir).parent)
+        watch_files(injector)
+        with injected.watched(injector, ground.settings) as stores:
+            for act, name in zip(acts, names, strict=True):
+                act(stores, name)
+
+    return injected.child(does, ground.names, TIMEOUT, fault)
+
+
+def lay(ground: Ground, scenario: Scenario) -> None:
+    ground.lay(scenario.world)
+    scenario.setup(ground)
+
+
+def record(ground: Ground, scenario: Scenario) -> tuple[Effect, ...]:
+    """Every effect of an undisturbed run. Raises AssertionError when it does not even do its work."""
+    lay(ground, scenario)
+    told = child(ground, (scenario.act,), ("first",))
+    wrong = [told.error] if told.error else []
+    wrong += [*always(ground, scenario), *finally_(ground, scenario, by_later_nights=False)]
+    assert not wrong, f"{scenario.name}, undisturbed: {wrong}"
+    return told.log
+
+
+def run(ground: Ground, trial: Trial) -> list[str]:
+    """What the trial violated."""
+    lay(ground, trial.scenario)
+    first = child(ground, (trial.scenario.act,), ("first",), trial.fault)
+    found = list(injected.misbehaved(first, trial.fault))
+    found += [f"after the fault: {one}" for one in always(ground, trial.scenario)]
+    _again(ground, trial, found)
+    _third(ground, trial, found)
+    return found
+
+
+def _again(ground: Ground, trial: Trial, found: list[str]) -> None:
+    """Repeat the struck run, or let later nights come; then all must be done.
+
+    What a broken disk made a run skip or fail is a later night's, for a run does each thing once.
+    """
+    final: list[str] = []
+    if trial.repeat:
+        told = _patient(ground, (trial.scenario.act,), ("first",))
+        final = [told.error] if told.error else list(finally_(ground, trial.scenario, by_later_nights=False))
+    if not trial.repeat or (final and trial.fault.mode == "EIO"):
+        nights = trial.scenario.nights
+        told = _patient(ground, nights, tuple(f"night{number}" for number in range(len(nights))))
+        final = [told.error] if told.error else list(finally_(ground, trial.scenario, by_later_nights=True))
+    final += always(ground, trial.scenario)
+    found += [f"after the rerun: {one}" for one in final]
+
+
+def _third(ground: Ground, trial: Trial, found: list[str]) -> None:
+    """The third run may write its record and nothing else."""
+    before = ground.print()
+    told = _patient(ground, (trial.scenario.act,), ("third",))
+    if told.error:
+        found.append(f"the third run failed: {told.error}")
+    if ground.print() != before:
+        found.append("the third run changed rows, objects or files")
+    writes = [str(effect) for effect in told.log if _is_write(effect)]
+    if writes:
+        found.append(f"the third run wrote: {writes[:3]}")
+
+
+def _is_write(effect: Effect) -> bool:
+    return effect.kind == "file-write" or (effect.kind == "http-write" and "MAINTENANCE" not in effect.what)
+
+
+def _patient(ground: Ground, acts: tuple[Act, ...], names: tuple[str, ...]) -> Told:
+    return injected.patient(lambda: child(ground, acts, names))

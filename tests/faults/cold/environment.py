@@ -1,0 +1,301 @@
+"""Where cold data is struck: one job's objects as their owner wrote them, and what must hold of each."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from minio import Minio
+from minio.commonconfig import CopySource
+
+from devstack.objectstore import ObjectStore
+from devstack.postgres import Postgres
+from storage import connect
+from storage.cli.installation import probe_now
+from storage.cold import decompressing_reader
+from storage.cold.model import Details, Memory, coding_of, without_coding
+from storage.core.clock import utcnow
+from storage.core.errors import StorageError
+from storage.core.model import Attributes, ObjectKey
+from storage.core.tiers import TIER_TAG
+from storage.installation import Installation
+from storage.lifecycle.document import read as rules_of
+from storage.lifecycle.s3 import S3Lifecycle
+from tests.faults.cleanup.environment import Ground, ground
+from tests.faults.cleanup.scenarios import UPLOADS
+from tests.faults.servers import Place, make_place, servers
+from tests.support import remote_tier
+
+RULES, JOB = "all smallest=0", "old"
+TARGET = {"minio": remote_tier.TIER, "ministack": "GLACIER_IR"}  # where its tier cold is
+ARRIVES = 15.0  # seconds in which a remote tier has taken what is tagged for it
+CHANCE = random.Random(5)
+_CLEAR = " ".join(
+    f"DELETE FROM {name};"
+    for name in (
+        "maintenance.batches", "maintenance.runs", "maintenance.tombstones", "maintenance.claims",
+        "maintenance.uploads", "maintenance.cold_objects", "maintenance.savings", "maintenance.accesses",
+        "maintenance.cold_pins", "maintenance.lifecycle_versions", "jobs",
+        "maintenance.control WHERE name NOT IN ('identity', 'history_from', 'fresh_backup_guard')",
+    )
+)  # fmt: skip
+_MEMORIES = "key, etag, size, coding, skipped, tier, tier_state, asked_at"
+_STEADY = (
+    f"SELECT {_MEMORIES} FROM maintenance.cold_objects ORDER BY key",
+    "SELECT id, key, kind, etag FROM maintenance.savings ORDER BY id",
+    "SELECT upload_id FROM maintenance.uploads ORDER BY upload_id",
+    "SELECT number, state, sha256 FROM maintenance.lifecycle_versions ORDER BY number",
+    "SELECT id, status, updated_at FROM jobs ORDER BY id",
+)
+#: An operator's own lifecycle rules, which nobody else may touch.
+OPERATORS = (
+    {
+        "ID": "ops logs",
+        "Status": "Enabled",
+        "Filter": {"And": {"Prefix": "logs/", "Tags": [{"Key": "team", "Value": "a & b"}]}},
+        "Expiration": {"Days": 400},
+    },
+    {"ID": "ops old", "Status": "Disabled", "Filter": {"Prefix": "old/"}, "Expiration": {"Days": 9}},
+)
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object as its owner writes it; ``carried`` are boto's words for what it bears."""
+
+    key: ObjectKey
+    data: bytes
+    carried: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _thing(name: str, data: bytes, **carried: Any) -> Thing:
+    return Thing(ObjectKey(f"processed/{JOB}/{name}"), data, carried)
+
+
+TEXT = _thing("transcription/transcript.json", json.dumps([f"word {n}" for n in range(900)]).encode())
+DRESSED = _thing(
+    "transcription/transcript.vtt", b"WEBVTT\n\n" + b"00:01.000 --> 00:02.000\nHello there.\n\n" * 60,
+    ContentType="text/vtt; charset=utf-8", CacheControl="max-age=60", ContentDisposition="inline",
+    ContentLanguage="en", Metadata={"made-by": "transcoder", "job": JOB}, Tagging="team=video&kind=a%20b",
+)  # fmt: skip
+FILM = _thing("360p/output.mp4", CHANCE.randbytes(6_000), ContentType="video/mp4")
+TINY = _thing("tiny.txt", b"x")
+#: Its compressed form is larger than the smallest part that S3 takes.
+LARGE = _thing("transcription/large.txt", base64.b64encode(CHANCE.randbytes(5_600_000)), Tagging="team=video")
+
+
+@dataclass
+class Cellar:
+    """A bucket with things of one completed job. ``ground.stores`` are the product's own, undisturbed."""
+
+    ground: Ground
+    things: Mapping[ObjectKey, Thing] = field(default_factory=dict)
+    was: dict[ObjectKey, tuple[Attributes, dict[str, str]]] = field(default_factory=dict)
+    bytes: int = 0
+    rules: tuple[bytes, ...] = ()
+
+    @property
+    def stores(self) -> Installation:
+        return self.ground.stores
+
+    @property
+    def bucket(self) -> str:
+        return self.ground.settings.bucket
+
+    @property
+    def target(self) -> str:
+        return TARGET[self.ground.kind]
+
+    @property
+    def lifecycle(self) -> S3Lifecycle:
+        return S3Lifecycle(connect.endpoint(self.ground.settings), self.stores.objects.bucket)
+
+    # --- laying --------------------------------------------------------------------------------
+    def lay(self, things: Sequence[Thing]) -> None:
+        """Let there be these things and nothing else, whatever a trial left."""
+        self.things = {one.key: one for one in things}
+        self._rows()
+        self._uploads_go()
+        self.install()
+        for key in self.listed().keys() - self.things.keys():
+            self.ground.boto.delete_object(Bucket=self.bucket, Key=key)
+        for one in things:
+            self.ground.boto.put_object(Bucket=self.bucket, Key=one.key, Body=one.data, **one.carried)
+        self.was = {key: self._carried(self.stores.rewriter.details(key)) for key in self.things}
+        self.bytes = sum(size for size, _ in self.listed().values())
+
+    def install(self, *more: Mapping[str, Any], managed: bool = True) -> None:
+        """The operator's rules, and on MinIO the one that moves what is tagged."""
+        own = [remote_tier.rule()] if managed and self.ground.kind == "minio" else []
+        remote_tier.install(self.ground.boto, self.bucket, *map(dict, OPERATORS), *own, *map(dict, more))
+        self.rules = self.foreign()
+
+    def _rows(self) -> None:
+        then = utcnow() - timedelta(days=100)
+        self.ground.sql(_CLEAR)
+        self.ground.sql(
+            "INSERT INTO jobs (id, status, updated_at, completed_at) VALUES (%s, 'completed', %s, %s)",
+            JOB, then, then,
+        )  # fmt: skip
+
+    def _uploads_go(self) -> None:
+        for key, id in self.uploads():
+            self.ground.boto.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=id)
+
+    # --- looking -------------------------------------------------------------------------------
+    def listed(self) -> dict[str, tuple[int, str]]:
+        """Stored size and storage class by key; the bucket's own mark left out."""
+        told = self.ground.boto.list_objects_v2(Bucket=self.bucket).get("Contents", ())
+        return {
+            one["Key"]: (one["Size"], one.get("StorageClass", "STANDARD"))
+            for one in told
+            if not one["Key"].startswith(".")
+        }
+
+    def uploads(self) -> list[tuple[str, str]]:
+        """Key and id of each incomplete upload. Unprefixed, or MinIO shows none.
+
+        It answers from its memory, in which one that ended while it began stays: what is gone is left out.
+        """
+        told = self.ground.boto.list_multipart_uploads(Bucket=self.bucket).get("Uploads", ())
+        found = [(one["Key"], one["UploadId"]) for one in told]
+        return [one for one in found if self.stores.objects.parts(ObjectKey(one[0]), one[1]) is not None]
+
+    def foreign(self) -> tuple[bytes, ...]:
+        return tuple(sorted(piece.raw for piece in rules_of(self.lifecycle.get()).foreign))
+
+    def details(self, key: ObjectKey) -> Details:
+        return self.stores.rewriter.details(key)
+
+    def _carried(self, seen: Details) -> tuple[Attributes, dict[str, str]]:
+        """What it bears that is not ours."""
+        tags = self.stores.rewriter.tags(seen.info.key)
+        tags.pop(TIER_TAG, None)
+        return without_coding(seen.attributes), tags
+
+    def memories(self) -> dict[str, Memory]:
+        return self.stores.cold.recall(list(self.things))
+
+    def ledger(self) -> Counter[tuple[str, str]]:
+        """How often each key was entered, by kind."""
+        return Counter(self.ground.sql("SELECT key, kind FROM maintenance.savings"))  # type: ignore[arg-type]
+
+    def print(self) -> tuple[Any, ...]:
+        """All that an act which has nothing left to do leaves as it is."""
+        objects = [(key, self.details(key), self.stores.rewriter.tags(key)) for key in sorted(self.things)]
+        return objects, self.listed(), [self.ground.sql(one) for one in _STEADY], self.lifecycle.get()
+
+    # --- judging -------------------------------------------------------------------------------
+    def always(self) -> Iterator[str]:
+        """Violations of what holds at every instant."""
+        found = self.listed()
+        yield from (f"object lost: {key}" for key in self.things.keys() - found.keys())
+        yield from (f"object out of nowhere: {key}" for key in found.keys() - self.things.keys())
+        for key in self.things.keys() & found.keys():
+            yield from self.wrong(key)
+        if self.foreign() != self.rules:
+            yield "lifecycle rules of others were touched"
+
+    def wrong(self, key: ObjectKey) -> Iterator[str]:
+        """What of it is not as its owner wrote it."""
+        try:
+            data = b"".join(decompressing_reader.read(self.stores.rewriter, key))
+        except StorageError as error:
+            yield f"{key} cannot be read: {error}"
+            return
+        if hashlib.sha256(data).digest() != hashlib.sha256(self.things[key].data).digest():
+            yield f"{key} reads as other bytes: {len(data)} of them"
+        carried = self._carried(self.details(key))
+        if carried != self.was[key]:
+            yield f"{key} bears {carried}, and its owner gave it {self.was[key]}"
+
+    def books(self) -> Iterator[str]:
+        """What is written about the objects, and is not so."""
+        (saved,) = self.ground.sql(
+            "SELECT coalesce(sum(before_bytes - after_bytes), 0) FROM maintenance.savings"
+            " WHERE kind IN ('compress', 'decompress')"
+        )
+        now = sum(size for size, _ in self.listed().values())
+        if saved[0] != self.bytes - now:
+            yield f"the ledger says {saved[0]} bytes were saved, two listings {self.bytes - now}"
+        for key, memory in self.memories().items():
+            yield from self._misremembered(ObjectKey(key), memory)
+
+    def _misremembered(self, key: ObjectKey, memory: Memory) -> Iterator[str]:
+        seen = self.details(key)
+        coded = coding_of(key, seen.attributes) is not None
+        if (memory.etag, memory.size) != (seen.info.etag, seen.info.size):
+            yield f"of {key} another form is remembered"
+        if coded != (memory.coding == "compressed"):
+            yield f"{key} is remembered as {memory.coding!r}"
+        moved = seen.info.storage_class == self.target
+        if (memory.tier, memory.tier_state) != (("cold", "held") if moved else ("hot", "")):
+            yield f"{key} is in {seen.info.storage_class}, remembered as {memory.tier} {memory.tier_state}"
+
+    def unfinished(self) -> Iterator[str]:
+        """Uploads that the nightly job does not find and abort."""
+        if self.uploads() or self.stores.uploads.open():
+            UPLOADS(self.stores, "abort")
+        yield from (f"an upload of {key} is left for ever" for key, _ in self.uploads())
+
+    def until_moved(self, keys: Iterable[ObjectKey]) -> None:
+        """Wait until the remote tier has what is tagged for it; by requests that are no effects.
+
+        MinIO's scanner comes to a folder every sixteenth of its rounds; a copy of the object onto itself
+        makes it look at the rules at once.
+        """
+        client = connect.endpoint(self.ground.settings).minio()
+        waiting, until = [key for key in keys if self._nudged(client, key)], time.monotonic() + ARRIVES
+        while waiting and time.monotonic() < until:
+            threading.Event().wait(0.01)  # time.sleep hurries in a struck child
+            waiting = [key for key in waiting if not self._moved(client, key)]
+
+    def _nudged(self, client: Minio, key: ObjectKey) -> bool:
+        """Whether it is tagged for the tier, and not there yet."""
+        tags = client.get_object_tags(bucket_name=self.bucket, object_name=key)
+        if tags is None or TIER_TAG not in tags or self._moved(client, key):
+            return False
+        source = CopySource(bucket_name=self.bucket, object_name=key)
+        client.copy_object(
+            bucket_name=self.bucket, object_name=key, source=source, tags=tags, tagging_directive="REPLACE"
+        )
+        return True
+
+    def _moved(self, client: Minio, key: ObjectKey) -> bool:
+        seen = client.stat_object(bucket_name=self.bucket, object_name=key)
+        return (seen.metadata or {}).get("x-amz-storage-class") == self.target
+
+
+def make_cellar(store: ObjectStore, database: Postgres, home: Path, number: int = 0) -> Place:
+    """A place with the settings of cold data, probed. MinIO knows its second one already."""
+    settings, kind = make_place(store, database, home, number)
+    tiers = "cold=COLD" if kind == "minio" else "cold=GLACIER_IR"
+    settings = replace(settings, cold_rules=RULES, tiers=tiers)
+    probe_now(settings)
+    return settings, kind
+
+
+@contextmanager
+def open_cellar(place: Place) -> Iterator[Cellar]:
+    with ground(*place) as here:
+        yield Cellar(here)
+
+
+@contextmanager
+def cellars(kind: str, count: int) -> Iterator[list[Place]]:
+    """Start PostgreSQL, a store of that kind and for MinIO its remote tier, with so many places on them."""
+    with servers(kind) as (store, database, home), ExitStack() as stack:
+        if kind == "minio":
+            stack.enter_context(remote_tier.second_minio(home / "cold", store))
+        yield [make_cellar(store, database, home, number) for number in range(count)]

@@ -1,0 +1,253 @@
+"""Backups that cannot be: a clear message with the next step, the right exit code, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pyrage
+import pytest
+from sqlalchemy.engine import make_url
+
+from devstack.postgres import Postgres
+from storage.backup.context import Site
+from storage.backup.database import backup_database
+from storage.backup.errors import DumpFailed, EmptyDatabase, NoPostgresProgram, NoSuchBackup
+from storage.backup.model import BackupId
+from storage.backup.postgres import programs
+from storage.backup.prove import prove
+from storage.core.errors import AccessDenied, BucketMissing, ConfigError, StorageError, Unreachable
+from storage.stores.s3 import bucket as s3
+from tests.conftest import Place
+from tests.support.backup_databases import Bucket, database, execute, fill, opened, session
+
+pytestmark = pytest.mark.parametrize("place", ["ministack"], indirect=True)
+PART = 5 << 20  # bytes; the least that S3 takes
+
+
+@pytest.fixture
+def site(place: Place) -> Iterator[Site]:
+    with opened(place.settings) as site:
+        yield site
+
+
+def but(site: Site, **settings: str) -> Site:
+    return replace(site, settings=replace(site.settings, **settings))
+
+
+def fails(
+    site: Site, place: Place, error: type[StorageError] | tuple[type[StorageError], ...], *words: str
+) -> StorageError:
+    """A backup that fails so; no manifest, no open upload, and the row says why."""
+    with pytest.raises(error) as told:
+        backup_database(site)
+    for word in words:
+        assert word in str(told.value)
+    nothing_left(site, place, str(told.value))
+    return told.value
+
+
+def nothing_left(site: Site, place: Place, why: str) -> None:
+    (row,) = site.stores.catalogue.all()
+    assert (row.state, row.message) == ("failed", why)
+    bucket = Bucket(place)
+    assert not [key for key in bucket.keys if key.endswith("manifest.json")]
+    assert bucket.uploads() == []
+    assert list(site.stores.vault_uploads.open()) == []
+
+
+def test_no_programs_at_all(site: Site, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "PLACES", ())
+    monkeypatch.setattr(programs, "_wheel", list)
+    monkeypatch.setenv("PATH", os.devnull)
+    monkeypatch.delenv("PG_BINDIR", raising=False)
+    error = fails(
+        site, place, NoPostgresProgram, "pg_dump", "found: none", "postgresql-client-N", "PG_BINDIR"
+    )
+    assert error.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ("CREATE TABLE secret (id int)", "permission denied for table secret"),
+        ("CREATE SCHEMA s; CREATE TABLE s.t (i int)", "permission denied for schema s"),
+        ("CREATE SEQUENCE numbers", "permission denied for sequence numbers"),
+        (
+            "CREATE TABLE parts_of (id int); GRANT SELECT ON parts_of TO maintainer; "
+            "ALTER TABLE parts_of ENABLE ROW LEVEL SECURITY",
+            'row-level security policy for table "parts_of"',
+        ),
+    ],
+    ids=["table", "schema", "sequence", "rows"],
+)
+def test_what_the_role_may_not_read(
+    site: Site, place: Place, postgres_server: Postgres, made: str, words: str
+) -> None:
+    """Left out silently it would be missed on the day of the restore. Dump or reader may meet it first."""
+    name = make_url(site.settings.database_url).database
+    with postgres_server.connect(name or "") as one, one.cursor() as cursor:
+        cursor.execute(made)
+    fails(site, place, (AccessDenied, DumpFailed), words)
+
+
+def test_no_bucket(site: Site, place: Place) -> None:
+    lost = replace(place.settings, backup_bucket="no-such-bucket")
+    with opened(lost) as there, pytest.raises(BucketMissing, match="no-such-bucket") as told:
+        backup_database(there)
+    assert told.value.exit_code == 6
+    nothing_left(site, place, str(told.value))
+
+
+def test_no_database(site: Site, place: Place) -> None:
+    gone = make_url(site.settings.database_url).set(port=1).render_as_string(hide_password=False)
+    assert fails(but(site, database_url=gone), place, Unreachable).exit_code == 6
+
+
+def test_the_wrong_password(site: Site, place: Place) -> None:
+    url = make_url(site.settings.database_url).set(password="wr:o\\ng")
+    wrong = url.render_as_string(hide_password=False)
+    assert "wr:o" not in str(fails(but(site, database_url=wrong), place, AccessDenied, "password"))
+
+
+def test_a_password_of_strange_characters(site: Site, postgres_server: Postgres) -> None:
+    strange = r"p:a\s s@'\"%é"
+    with postgres_server.connect() as one, one.cursor() as cursor:
+        cursor.execute("CREATE ROLE stranger LOGIN SUPERUSER PASSWORD %s", [strange])
+    try:
+        url = make_url(site.settings.database_url).set(username="stranger", password=strange)
+        taken = backup_database(but(site, database_url=url.render_as_string(hide_password=False)))
+        assert taken.state == "complete"
+    finally:
+        with postgres_server.connect() as one, one.cursor() as cursor:
+            cursor.execute("DROP ROLE stranger")
+
+
+def test_a_database_without_a_table(site: Site, place: Place, postgres_server: Postgres) -> None:
+    with database(postgres_server, "bare") as url:
+        fails(but(site, database_url=url), place, EmptyDatabase, "'bare'", "STORAGE_DATABASE_URL")
+
+
+def test_wrong_recipients(site: Site) -> None:
+    key = str(pyrage.x25519.Identity.generate())
+    for words in ("age1nonsense", "ssh-rsa AAAA", key):
+        with pytest.raises(ConfigError, match="no age recipient") as told:
+            backup_database(but(site, backup_recipients=words))
+        assert told.value.exit_code == 2
+        assert key not in str(told.value)
+    assert site.stores.catalogue.all() == []
+
+
+def test_a_wrong_identity_file(site: Site, tmp_path: Path) -> None:
+    key = pyrage.x25519.Identity.generate()
+    taken = backup_database(but(site, backup_recipients=str(key.to_public())))
+    for name, data in (
+        ("public", str(key.to_public()).encode()),
+        ("cut", str(key)[:-3].encode()),
+        ("no", b"\xff"),
+    ):
+        (tmp_path / name).write_bytes(data)
+    for name in ("missing", "public", "cut", "no", "."):
+        with pytest.raises(ConfigError, match="STORAGE_BACKUP_IDENTITY_FILE") as told:
+            prove(but(site, backup_identity_file=str(tmp_path / name)), taken.id)
+        assert told.value.exit_code == 2
+        assert str(key)[:-3] not in str(told.value)
+    assert site.stores.catalogue.get(taken.id).state == "complete"  # type: ignore[union-attr]
+
+
+def test_an_unknown_backup(site: Site) -> None:
+    with pytest.raises(NoSuchBackup, match="20260131T030000Z-0a1b2c3d.*storage backup list") as told:
+        prove(site, BackupId("20260131T030000Z-0a1b2c3d"))
+    assert told.value.exit_code == 2
+
+
+@contextmanager
+def stuck(site: Site) -> Iterator[Future[object]]:
+    """A backup that has begun and cannot go on: somebody holds a table."""
+    url = site.settings.database_url
+    with session(url) as holder, holder.cursor() as cursor, ThreadPoolExecutor(1) as pool:
+        holder.autocommit = False
+        cursor.execute("LOCK TABLE jobs")
+        backup: Future[object] = pool.submit(backup_database, site)
+        try:
+            until(lambda: bool(execute(url, LOCKING)))
+            yield backup
+        finally:
+            holder.rollback()
+
+
+LOCKING = """SELECT pid FROM pg_stat_activity
+    WHERE query LIKE 'LOCK TABLE%ACCESS SHARE%' AND wait_event_type = 'Lock'
+    AND datname = current_database()"""
+
+
+def until(holds: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.02)
+
+
+def dumping() -> list[int]:
+    """Processes of ours that are pg_dump."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            continue
+        if words[0].endswith(b"/pg_dump") and parent == str(os.getpid()):
+            found.append(int(entry.name))
+    return found
+
+
+def test_its_session_is_ended(site: Site, place: Place) -> None:
+    """It is told at once, though the reader of the contents waits for the same table."""
+    with stuck(site) as backup:
+        execute(site.settings.database_url, LOCKING.replace("pid", "pg_terminate_backend(pid)", 1))
+        with pytest.raises(DumpFailed, match="terminating connection") as told:
+            backup.result(10)
+    nothing_left(site, place, str(told.value))
+    assert told.value.transient
+    assert backup_database(site).state == "complete"
+
+
+def test_pg_dump_is_killed_while_it_waits(site: Site, place: Place) -> None:
+    with stuck(site) as backup:
+        (pid,) = dumping()
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(DumpFailed, match="ended with -9") as told:
+            backup.result(10)
+    nothing_left(site, place, str(told.value))
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, KeyboardInterrupt])
+def test_it_ends_in_the_middle_of_an_upload(
+    site: Site, place: Place, monkeypatch: pytest.MonkeyPatch, ending: signal.Signals | type[BaseException]
+) -> None:
+    monkeypatch.setattr(s3, "PART", PART)
+    fill(site.settings.database_url, "noise", 6)
+    seen: list[str] = []
+
+    def ended(_: str, mib: int) -> None:
+        if mib < 18 or seen:
+            return
+        seen.extend(Bucket(place).uploads())
+        if isinstance(ending, signal.Signals):
+            os.kill(dumping()[0], ending)
+        else:
+            raise ending
+
+    error = DumpFailed if isinstance(ending, signal.Signals) else ending
+    with pytest.raises(error) as told:
+        backup_database(site, ended)
+    assert len(seen) == 1, "the upload had begun"
+    nothing_left(site, place, str(told.value) or "KeyboardInterrupt")
+    assert Bucket(place).keys == []

@@ -1,0 +1,160 @@
+"""A backup comes back without this platform: by the commands of the README, with plain tools only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pyrage
+import pytest
+from sqlalchemy.engine import make_url
+
+from devstack.errors import ProgramMissing
+from devstack.minio_build import cache_folder, find_go
+from devstack.postgres import Postgres
+from storage.backup import manifest as manifests
+from storage.backup.context import Site
+from storage.backup.database import backup_database
+from storage.backup.model import DatabaseFacts
+from storage.backup.postgres import fingerprint
+from storage.backup.postgres import programs as pg_programs
+from storage.backup.prove import differences
+from tests.conftest import Place, missing
+from tests.support.backup_databases import Bucket, database, execute, opened
+
+AGE = "filippo.io/age/cmd/...@v1.2.1"
+IN_ONE = (
+    "set -o pipefail; age -d -i KEY dump.zst.age | zstd -dc | "
+    "pg_restore --exit-on-error --single-transaction -d NEW"
+)
+CHECK = "sha256sum -c dump.sha256"
+LARGE = (
+    "age -d -i KEY -o dump.zst dump.zst.age",
+    "zstd -d dump.zst -o dump",
+    "pg_restore -j2 --exit-on-error -d NEW dump",
+)
+ROLES = "set -o pipefail; age -d -i KEY globals.zst.age | zstd -dc"
+
+pytestmark = pytest.mark.parametrize("place", ["ministack"], indirect=True)
+
+
+def lacking(name: str, why: str) -> None:
+    """Skip, and have the summary say why; in CI that fails the run."""
+    missing[name] = f"no {name}: {why}"
+    pytest.skip(missing[name])
+
+
+@pytest.fixture(scope="module")
+def tools() -> str:
+    """A PATH with age, zstd and the database's own programs, and with nothing of this project."""
+    if shutil.which("zstd") is None:
+        lacking("zstd", "install it (Debian: zstd)")
+    places = [str(cache_folder()), *os.environ["PATH"].split(os.pathsep)]
+    path = os.pathsep.join(places)
+    if shutil.which("age", path=path) is None:
+        build_age()
+    return path
+
+
+def build_age() -> None:
+    try:
+        go = find_go()
+    except ProgramMissing as error:
+        lacking("age", str(error))
+    env = {
+        **os.environ,
+        "GOTOOLCHAIN": "local",
+        "CGO_ENABLED": "0",
+        "GOBIN": str(cache_folder()),
+        "GOFLAGS": "",
+    }
+    done = subprocess.run(
+        [str(go), "install", AGE], env=env, capture_output=True, text=True, timeout=300, check=False
+    )
+    if done.returncode:
+        lacking("age", f"`go install {AGE}` failed: {done.stderr.strip()[-300:]}")
+
+
+class Desk:
+    """A folder with the files a person fetched, and a shell that knows the way to the server."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+        self.folder, self._env = folder, env
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-c", command], cwd=self.folder, env=self._env, capture_output=True, text=True,
+            timeout=120, check=False,
+        )  # fmt: skip
+
+    def does(self, command: str) -> str:
+        done = self.run(command)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture
+def site(place: Place, tmp_path: Path) -> Iterator[Site]:
+    key = pyrage.x25519.Identity.generate()
+    (tmp_path / "KEY").write_text(f"# created: today\n# public key: {key.to_public()}\n{key}\n")
+    settings = replace(place.settings, backup_recipients=str(key.to_public()))
+    execute(
+        place.settings.database_url, "INSERT INTO jobs (id) SELECT 'job-' || g FROM generate_series(1, 500) g"
+    )
+    execute(place.settings.database_url, "SELECT lo_from_bytea(0, 'abc')")
+    with opened(settings) as site:
+        yield site
+
+
+@pytest.fixture
+def desk(site: Site, place: Place, tmp_path: Path, tools: str) -> Desk:
+    """The parts of a backup as files, with the hashes that its manifest tells."""
+    taken = backup_database(site)
+    manifest, _ = manifests.read(taken.id, site.stores.vault)
+    for part in manifest.parts:
+        (tmp_path / Path(part.key).name).write_bytes(Bucket(place).get(part.key))
+    (tmp_path / "dump.sha256").write_text(f"{manifest.part('dump').sha256}  dump.zst.age\n")
+    url, programs = (
+        make_url(site.settings.database_url),
+        pg_programs.client("pg_restore", manifest.database.major),
+    )
+    login = {"PGHOST": url.host, "PGPORT": str(url.port), "PGUSER": url.username, "PGPASSWORD": url.password}
+    return Desk(tmp_path, {"PATH": f"{programs.parent}{os.pathsep}{tools}", "LANG": "C.UTF-8", **login})  # type: ignore[dict-item]
+
+
+def facts_of(site: Site) -> DatabaseFacts:
+    """What the site's only backup holds, as its manifest tells."""
+    (taken,) = site.stores.catalogue.all()
+    return manifests.read(taken.id, site.stores.vault)[0].database
+
+
+def test_restored_as_a_stream(site: Site, desk: Desk, postgres_server: Postgres) -> None:
+    assert desk.does(CHECK) == "dump.zst.age: OK\n"
+    with database(postgres_server, "plain_stream") as url:
+        desk.does(IN_ONE.replace("NEW", "plain_stream"))
+        assert differences(facts_of(site), fingerprint.facts(url)) == []
+    roles = desk.does(ROLES)
+    assert "CREATE ROLE maintainer" in roles
+    assert "PASSWORD" not in roles
+
+
+def test_restored_by_two_workers_from_a_file(site: Site, desk: Desk, postgres_server: Postgres) -> None:
+    with database(postgres_server, "plain_file") as url:
+        for command in LARGE:
+            desk.does(command.replace("NEW", "plain_file"))
+        assert differences(facts_of(site), fingerprint.facts(url)) == []
+
+
+def test_the_tools_refuse_what_is_damaged(desk: Desk, postgres_server: Postgres) -> None:
+    """Nothing of a damaged dump stays: one transaction, and a pipe that fails with its first program."""
+    whole = (desk.folder / "dump.zst.age").read_bytes()
+    with database(postgres_server, "plain_damaged") as url:
+        for broken in (whole[: len(whole) // 2], whole[:-1], b""):
+            (desk.folder / "dump.zst.age").write_bytes(broken)
+            assert desk.run(CHECK).returncode
+            assert desk.run(IN_ONE.replace("NEW", "plain_damaged")).returncode
+        assert fingerprint.facts(url).tables == ()

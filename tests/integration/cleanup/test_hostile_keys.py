@@ -1,0 +1,75 @@
+"""Keys of any form: shown on one line, named byte for byte, deleted exactly, and none stops the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from storage.core.clock import utcnow
+from tests.conftest import Place
+from tests.support.command_line import Person, keys, put_if_taken, run_ahead
+
+HOSTILE = (
+    "temp/gone/new\nline.ts",
+    "temp/gone/\"quotes'.ts",
+    "temp/gone/ünï ☃ 日本.ts",
+    "temp/gone/tab\t[31m.ts",
+    "temp/gone/[/]markup[bold].ts",
+    "temp/gone/back\\[red]slash",
+    "temp/gone/%2F%00&<>;$(rm).ts",
+    "temp/gone/ ",
+    "temp/gone/../../uploads/a.ts",
+    "temp/gone/./a.ts",
+    "temp/gone//a.ts",
+    "temp//a.ts",
+    "temp/gone/dir/",
+    "temp/" + "/".join("x" * 200 for _ in range(5)) + "/" + "y" * 14,
+)
+NO_XML = "temp/gone/escape\x1b[31m.ts"  # XML has no way to write this character
+
+
+def test_hostile_keys(storage: Person, place: Place, add_job: Callable[..., None]) -> None:
+    """Keys of any form are shown on one line each, named byte for byte in the plan, and deleted exactly."""
+    stay = {"uploads/a.ts", "a.ts", "temp2/a.ts", "temp/runs/../gone/a.ts", ".maintenance/bucket-id"}
+    add_job("runs", "processing", utcnow())
+    there = {key for key in HOSTILE if put_if_taken(place, key)}
+    stay = {key for key in stay if key.startswith(".") or put_if_taken(place, key)}
+    assert len(there) >= 9
+    assert max(len(key.encode()) for key in there) == 1024
+    plan = run_ahead(place, "cleanup_temp_objects", only_plan=True)
+    told = storage("runs", plan.id, "--json").document["actions"]
+    assert {one["key"] for one in told} == there
+    shown = storage("runs", plan.id)
+    assert (shown.code, "new\nline" in shown.out) == (0, False)
+    assert "[/]markup[bold].ts" in shown.out
+    assert keys(place) == there | stay
+    done = storage("apply", plan.id, "--json").document["run"]
+    assert (done["state"], done["done"]["count"]) == ("verified", len(there))
+    assert keys(place) == stay
+    for key in HOSTILE:
+        assert storage("explain", key).code == 0
+
+
+@pytest.mark.parametrize("place", ["ministack"], indirect=True)
+def test_a_key_that_looks_like_markup_is_explained(storage: Person, place: Place) -> None:
+    """Square brackets in a key are no instructions to the screen."""
+    place.put("temp/gone/[/]markup[bold].ts")
+    told = storage("explain", "temp/gone/[/]markup[bold].ts")
+    assert (told.code, "[/]markup[bold].ts" in told.out) == (0, True)
+
+
+@pytest.fixture
+def no_xml(place: Place) -> Iterator[str]:
+    """An object whose key a bulk delete cannot carry."""
+    place.put(NO_XML)
+    yield NO_XML
+    place.boto.delete_object(Bucket=place.settings.bucket, Key=NO_XML)
+
+
+def test_a_key_that_no_xml_can_carry(place: Place, no_xml: str) -> None:
+    """It does not stop the thousand beside it, and goes by itself."""
+    place.put("temp/gone/a.ts")
+    run = run_ahead(place, "cleanup_temp_objects")
+    assert (run.state, run.done.count) == ("verified", 2)
+    assert keys(place) == {".maintenance/bucket-id"}

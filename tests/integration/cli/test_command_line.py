@@ -1,0 +1,243 @@
+"""Each command as a person types it: what it prints, what it changes, and every exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from storage import catalog
+from storage.core.clock import utcnow
+from storage.stores.postgres.runs import PostgresRuns
+from tests.conftest import Place
+from tests.support.command_line import Person, environment, everything, keys, put_aged, rows, run_ahead, shell
+
+OLD = ("processed/old/360p.mp4", "uploads/old/source.mp4", "temp/old/part.ts", "failed/old/log.txt")
+YOUNG = ("processed/old-2/360p.mp4", "processed/young/360p.mp4", "uploads/done/source.mp4", "loose.mp4")
+
+
+@pytest.fixture
+def failed(place: Place, add_job: Callable[..., None]) -> Place:
+    """One job that failed long ago and four objects of it, beside jobs and objects that must stay."""
+    now = utcnow()
+    add_job("old", "failed", now - timedelta(days=10))
+    add_job("old-2", "completed", now - timedelta(days=10))
+    add_job("young", "failed", now - timedelta(days=1))
+    add_job("done", "completed", now - timedelta(days=30))
+    for key in (*OLD, *YOUNG):
+        place.put(key)
+    return place
+
+
+def test_jobs_needs_no_settings(person: Person) -> None:
+    """The list of jobs can be had before anything is set up."""
+    person.sits_at({})
+    assert [one["name"] for one in person("jobs", "--json").document] == list(catalog.JOBS)
+    shown = person("jobs")
+    assert shown.code == 0
+    assert all(name in shown.out for name in catalog.JOBS)
+
+
+def test_plan_changes_nothing(storage: Person, failed: Place) -> None:
+    """A plan is a record and an object of its own; the world stays as it is."""
+    before = everything(failed)
+    told = storage("plan", "cleanup_failed_jobs", "--json")
+    assert (told.code, told.err) == (0, "")
+    assert told.document["run"]["state"] == "planned"
+    assert {one["key"] for one in told.document["actions"]} == {*OLD, "old"}
+    assert everything(failed) == before
+
+
+def test_condemn_undo_condemn_reap(storage: Person, failed: Place) -> None:
+    """A failed job's files go after their notice, exactly they, and until then everything can be undone."""
+    before = everything(failed)
+    run = storage("run", "cleanup_failed_jobs", "--json").document["run"]
+    assert (run["state"], run["done"]["count"]) == ("verified", len(OLD) + 1)
+    assert everything(failed) == before
+    undone = storage("undo", run["id"])
+    assert undone.code == 0
+    assert "5 of 5 condemnations taken back" in undone.out
+    assert storage("run", "reap", "--json").document["run"]["planned"]["count"] == 0
+    assert storage("run", "cleanup_failed_jobs").code == 0
+    assert storage("run", "reap", "--json").document["run"]["planned"]["count"] == 0, "notice not over"
+    rows(failed, "UPDATE maintenance.tombstones SET delete_after = now() - interval '1 minute'")
+    reaped = storage("run", "reap", "--json").document["run"]
+    assert (reaped["state"], reaped["done"]["count"]) == ("verified", len(OLD) + 1)
+    assert keys(failed) == {*YOUNG, ".maintenance/bucket-id"}
+    states = dict(rows(failed, "SELECT id, status FROM jobs"))
+    assert states == {"old": "cleaned_up", "old-2": "completed", "young": "failed", "done": "completed"}
+
+
+@pytest.mark.parametrize("place", ["minio"], indirect=True)  # which dates objects back
+def test_run_deletes_exactly_the_old(storage: Person, place: Place, add_job: Callable[..., None]) -> None:
+    """Of temp/ goes what is old and of no running job."""
+    add_job("runs", "processing", utcnow())
+    for key in ("temp/gone/a.ts", "temp/x.tmp", "temp/gone/b/c.ts", "temp/runs/a.ts"):
+        put_aged(place, key, timedelta(hours=1))
+    place.put("temp/new/a.ts")
+    place.put("uploads/gone/a.ts")
+    told = storage("run", "cleanup_temp_objects", "--param", f"hours_old={1 / 120}", "--json")
+    assert told.document["run"]["done"]["count"] == 3
+    assert keys(place) == {"temp/runs/a.ts", "temp/new/a.ts", "uploads/gone/a.ts", ".maintenance/bucket-id"}
+
+
+def test_explain(storage: Person, failed: Place) -> None:
+    """A key, and all that belongs to a job, with what each job would do and why."""
+    told = storage("explain", "processed/old/360p.mp4", "--json")
+    by_job = {one["job"]: one for one in told.document}
+    assert {job: one["verb"] for job, one in by_job.items()} == {
+        "cleanup_failed_jobs": "condemn",
+        "cold_storage": "keep",
+    }
+    assert "failed 10 days ago" in by_job["cleanup_failed_jobs"]["reason"]
+    assert by_job["cold_storage"]["reason"] == "job old is failed"
+    of_job = {one["key"] for one in storage("explain", "old", "--json").document}
+    assert of_job >= {*OLD, "old"}
+    assert not any("old-2" in key for key in of_job)
+    nothing = storage("explain", "no-such-thing")
+    assert nothing.code == 0
+    assert "No maintenance job has anything to do with it" in nothing.out
+
+
+def test_as_of_the_past(storage: Person, failed: Place) -> None:
+    """Seen from a week ago the job had not failed for long enough."""
+    week_ago = (utcnow() - timedelta(days=7)).isoformat()
+    told = storage("plan", "cleanup_failed_jobs", "--as-of", week_ago, "--json")
+    assert (told.code, told.document["run"]["planned"]["count"]) == (0, 0)
+    assert told.document["run"]["as_of"] == week_ago
+
+
+def test_runs_and_status(storage: Person, failed: Place) -> None:
+    """The latest run is first, is found by its id with its plan, and status counts what is condemned."""
+    assert storage("run", "cleanup_failed_jobs").code == 0
+    run = storage("runs", "--json").document[0]
+    one = storage("runs", run["id"], "--json").document
+    assert (one["run"]["id"], len(one["actions"])) == (run["id"], len(OLD) + 1)
+    assert "verified" in storage("runs").out
+    assert OLD[0] in storage("runs", run["id"]).out
+    facts = storage("status", "--json").document
+    assert (facts["paused"], facts["jobs_failed"]) == ("no", "2")
+    assert facts["condemned_objects"].startswith("4 ")
+    assert facts["last_cleanup_failed_jobs"].startswith("verified")
+    assert (facts["last_reap"], storage("status").code) == ("never", 0)
+
+
+def test_approval(storage: Person, failed: Place) -> None:
+    """What exceeds a limit waits (4); a wrong SHA is refused (3), the right one applies that plan (0)."""
+    before = everything(failed)
+    planned = storage("plan", "cleanup_failed_jobs", "--param", "max_objects=2", "--json")
+    run = planned.document["run"]
+    assert (planned.code, run["state"]) == (4, "waiting")
+    assert f"storage apply {run['id']} --approve {run['plan_sha256']}" in planned.err
+    waits = storage("apply", run["id"])
+    assert waits.code == 4
+    assert "waits for approval" in waits.err
+    assert storage("run", "cleanup_failed_jobs", "--param", "max_objects=2").code == 4
+    wrong = storage("apply", run["id"], "--approve", "0" * 64)
+    assert wrong.code == 3
+    assert "Plan again" in wrong.err
+    assert everything(failed) == before
+    assert rows(failed, "SELECT count(*) FROM maintenance.tombstones") == [(0,)]
+    done = storage("apply", run["plan_uri"], "--approve", run["plan_sha256"], "--json")
+    assert (done.code, done.document["run"]["state"]) == (0, "verified")
+    assert storage("apply", run["id"]).code == 0, "applying what is verified does nothing"
+
+
+def test_pause_and_resume(storage: Person, failed: Place) -> None:
+    """Paused, nothing is planned or applied (5), with the reason and the way out."""
+    run = storage("plan", "cleanup_failed_jobs", "--json").document["run"]["id"]
+    assert storage("pause", "--reason", "disk swap").code == 0
+    for command in (("run", "cleanup_failed_jobs"), ("plan", "reap"), ("apply", run)):
+        refused = storage(*command)
+        assert refused.code == 5
+        assert "disk swap" in refused.err
+        assert "storage resume" in refused.err
+    assert storage("status", "--json").document["paused"] == "disk swap"
+    assert rows(failed, "SELECT count(*) FROM maintenance.tombstones") == [(0,)]
+    assert storage("resume").code == 0
+    assert storage("apply", run).code == 0
+
+
+def test_a_failure_is_one(storage: Person, place: Place, engine: Engine) -> None:
+    """Exit code 1: a file that cannot be put back, and a job that is busy elsewhere."""
+    file = Path(place.settings.temp_dir, "gone", "a.ts")
+    file.parent.mkdir()
+    file.write_bytes(b"first")
+    run = run_ahead(place, "cleanup_temp_files")
+    assert not file.exists()
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"second")
+    undone = storage("undo", run.id)
+    assert undone.code == 1
+    assert "something new lies there" in undone.out
+    assert file.read_bytes() == b"second"
+    planned = storage("plan", "reap", "--json").document["run"]["id"]
+    with PostgresRuns(engine).lock("reap"):
+        busy = storage("apply", planned)
+    assert busy.code == 1
+    assert "Another process is applying reap" in busy.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ((), "COMMAND"),
+        (("delete-everything",), "invalid choice"),
+        (("plan",), "job"),
+        (("plan", "clean"), "`storage jobs` lists them"),
+        (("run", "reap", "--param", "days_old=1"), "it has max_objects"),
+        (("run", "reap", "--param", "max_objects"), "name=value"),
+        (("plan", "reap", "--as-of", "yesterday"), "ISO date"),
+        (("runs", "no-such-run"), "`storage runs` lists the latest"),
+        (("runs", "--limit", "-1"), "limit"),
+        (("undo", "no-such-run"), "`storage runs` lists the latest"),
+        (("apply", "s3://maintenance/plans/reap/x.jsonl.gz"), "There is no run 'x'"),
+    ],
+)
+@pytest.mark.parametrize("place", ["ministack"], indirect=True)
+def test_usage_is_two(storage: Person, argv: tuple[str, ...], says: str) -> None:
+    """What cannot be right is said so with the way to find what is, on stderr."""
+    told = storage(*argv)
+    assert told.code == 2
+    assert says in " ".join(told.err.split())
+    assert told.out == ""
+
+
+def test_every_command_speaks_json(storage: Person, failed: Place) -> None:
+    """With --json there is exactly one document on stdout, whatever the command."""
+    run = storage("plan", "cleanup_failed_jobs", "--json").document["run"]["id"]
+    for command in (
+        ("apply", run), ("undo", run), ("jobs",), ("runs",), ("runs", run), ("explain", "old"), ("status",),
+        ("probe",), ("migrate",), ("pause", "--reason", "a"), ("resume",), ("run", "reap"), ("plan", "reap"),
+    ):  # fmt: skip
+        told = storage(*command, "--json")
+        assert told.code == 0, (command, told.err)
+        assert told.document is not None, command
+
+
+def test_probe(storage: Person, place: Place) -> None:
+    """The probe leaves nothing behind, and what it found is shown and kept."""
+    found = storage("probe", "--json").document
+    assert found["server"]
+    assert found["conditional_bulk_delete"] in (True, False)
+    told = place.boto.list_object_versions(Bucket=place.settings.maintenance_bucket)
+    assert not [*told.get("Versions", ()), *told.get("DeleteMarkers", ())]
+    assert storage("status", "--json").document["server"] == found["server"]
+    assert "conditional bulk delete" in storage("probe").out
+
+
+@pytest.mark.parametrize("place", ["minio"], indirect=True)
+def test_a_process_of_its_own(failed: Place) -> None:
+    """stdout holds the document, stderr the rest; the exit code arrives."""
+    env = environment(failed.settings)
+    waits = shell(env, "plan", "cleanup_failed_jobs", "--param", "max_objects=2", "--json")
+    assert waits.code == 4
+    assert waits.document["run"]["state"] == "waiting"
+    assert "Waits for approval" in waits.err
+    wrong = shell(env, "plan", "clean", "--json")
+    assert (wrong.code, "UnknownJob" in wrong.err) == (2, True)
+    gone = shell(env | {"STORAGE_ENDPOINT_URL": "http://127.0.0.1:9"}, "run", "reap")
+    assert (gone.code, gone.out, "Traceback" in gone.err) == (6, "", False)

@@ -1,0 +1,87 @@
+"""Backups for the tests: rows of the catalogue, and a world whose backup bucket holds some."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from storage.backup.model import MANIFEST, Backup, BackupId, BackupKind, BackupState, folder
+from storage.testing import MemoryObjects
+from tests.support.in_memory import DAY, HOUR, World
+
+NOW = datetime(2026, 3, 8, 3, 30, tzinfo=UTC)
+HASH = "0" * 64
+
+
+def backup(
+    age: timedelta,
+    state: BackupState = "proven",
+    kind: BackupKind = "database",
+    *,
+    number: int = 0,
+    pinned: str = "",
+    bare: bool = False,
+    at: datetime | None = None,
+) -> Backup:
+    taken = at or NOW - age
+    id = BackupId(f"{taken.astimezone(UTC):%Y%m%dT%H%M%SZ}-{number:08x}")
+    sha256 = "" if bare or state == "running" else HASH
+    return Backup(
+        id=id,
+        kind=kind,
+        state=state,
+        taken_at=taken,
+        manifest_sha256=sha256,
+        pinned=pinned,
+        proven_at=taken if state == "proven" else None,
+    )
+
+
+class Shelf:
+    """A world whose backup bucket and catalogue hold what a test puts there."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.stores = world, world.stores
+        assert isinstance(world.stores.vault, MemoryObjects)
+        self.vault = world.stores.vault
+        for number in range(4):
+            self.add(number * DAY + HOUR, number=number)
+
+    def add(
+        self, age: timedelta, state: BackupState = "proven", *, number: int = 9, parts: int = 2
+    ) -> Backup:
+        """A backup of ten bytes a part and five of manifest; without one when it failed."""
+        bare = state == "failed"
+        row = backup(age, state, number=number, bare=bare, at=self.world.time - age)
+        self.stores.catalogue.save(row)
+        for part in range(parts):
+            self.vault.put(f"{folder(row.kind, row.id)}part-{part:04}.zst", b"0123456789")
+        if not bare:
+            self.vault.put(folder(row.kind, row.id) + MANIFEST, b"12345")
+        return row
+
+    def upload(self, row: Backup, *, journalled: bool = True) -> str:
+        key = folder(row.kind, row.id) + "dump.zst"
+        upload_id = self.vault.start_upload(key)
+        if journalled:
+            self.stores.vault_uploads.record(key, upload_id)  # type: ignore[arg-type]
+        return upload_id
+
+    def state(self, row: Backup) -> BackupState:
+        found = self.stores.catalogue.get(row.id)
+        assert found
+        return found.state
+
+    def keys(self, row: Backup) -> list[str]:
+        place = folder(row.kind, row.id)
+        return [info.key.removeprefix(place) for info in self.vault.scan(place)]
+
+    def whole(self, row: Backup) -> bool:
+        return self.keys(row) == [MANIFEST, "part-0000.zst", "part-0001.zst"]
+
+
+def doomed(shelf: Shelf) -> Backup:
+    """An old backup that the rule gives up, with an upload into its folder; a newer one holds its place."""
+    old = shelf.add(400 * DAY)
+    shelf.upload(old)
+    shelf.add(399 * DAY, number=8)
+    return old

@@ -1,0 +1,100 @@
+"""One bucket's lifecycle rules in memory beside an operator's, and short words for rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from storage.core.capabilities import Capabilities
+from storage.core.tiers import CLASSES, ColdSite, Rule
+from storage.lifecycle.apply import Lifecycle, apply, plan
+from storage.lifecycle.document import OURS, read
+from storage.lifecycle.lint import lint
+from storage.lifecycle.rules import DOCUMENTED, Act, LifecycleRule, rule
+from storage.lifecycle.xml import render
+from storage.testing.lifecycle import Dialect, MemoryBucketRules, MemoryVersions
+from tests.support.in_memory import DAY, World
+
+OPERATORS = (
+    b"<Rule><ID>ops</ID><Status>Enabled</Status><Filter><And><Prefix>logs/</Prefix>"
+    b"<Tag><Key>k</Key><Value>v &amp; w</Value></Tag><ObjectSizeGreaterThan>5</ObjectSizeGreaterThan></And>"
+    b"</Filter><Expiration><Days>3</Days></Expiration></Rule>"
+)
+TIERED = ColdSite(tiers={"cold": "COLD"})
+ABORT, TIER, TEMP = (
+    f"{OURS}{name}" for name in ("abort-incomplete-uploads", "tier-cold", "delete-temp-files")
+)
+MINIO = Capabilities(server="MinIO", storage_classes=("STANDARD", "REDUCED_REDUNDANCY"))
+AWS = Capabilities(server="AmazonS3", storage_classes=("STANDARD", "STANDARD_IA", "GLACIER"))
+EARLY = ColdSite(rules=dict.fromkeys(CLASSES, Rule(compress=30 * DAY)))
+BY_NAME = {one.name: one for one in DOCUMENTED}
+
+
+class Ground:
+    """One bucket's rules in memory, with what an operator put there."""
+
+    def __init__(self, dialect: Dialect = "ministack", *, site: ColdSite | None = None, **store: Any) -> None:
+        self.world = World()
+        stores = self.world.stores
+        stores.control.save_capabilities(
+            Capabilities(server="x", storage_classes=("STANDARD", "GLACIER", "STANDARD_IA"))
+        )
+        self.rules, self.versions = MemoryBucketRules(dialect, **store), MemoryVersions()
+        self.pauses: list[float] = []
+        self.site = Lifecycle(
+            stores=stores,
+            tiers=site or ColdSite(),
+            rules=self.rules,
+            versions=self.versions,
+            pause=self.pauses.append,
+        )
+        self.put(OPERATORS)
+
+    def put(self, *rules: bytes) -> None:
+        """What an operator does with another client."""
+        inner = b"".join(rules)
+        self.rules.document = b"<LifecycleConfiguration>" + inner + b"</LifecycleConfiguration>"
+
+    def apply(self, *names: str, drop: tuple[str, ...] = ()) -> Any:
+        made = plan(self.site, names, drop)
+        return apply(self.site, made, "somebody", made.sha256)
+
+    @property
+    def ids(self) -> list[str]:
+        return [rule.id for rule in read(self.rules.document).rules]
+
+    def at(self, request: str, does: Callable[[], None], times: int = 1) -> None:
+        """Ahead of the next requests of that name."""
+        left = [times]
+
+        def before(name: str) -> None:
+            if name == request and left[0]:
+                left[0] -= 1
+                does()
+
+        self.rules.traffic.before = before
+
+
+def fails(error: BaseException) -> Callable[[], None]:
+    def raising() -> None:
+        raise error
+
+    return raising
+
+
+def ours(name: str, act: Act, prefix: str = "", **more: Any) -> LifecycleRule:
+    return rule(name, act, prefix, why="because", **more)
+
+
+def said(
+    *rules: LifecycleRule,
+    beside: Sequence[LifecycleRule] = (),
+    site: ColdSite = EARLY,
+    capabilities: Capabilities = AWS,
+) -> list[str]:
+    return [str(one) for one in lint(rules, beside, site, capabilities)]
+
+
+def document(*rules: LifecycleRule) -> bytes:
+    inner = b"".join(map(render, rules))
+    return b"<LifecycleConfiguration>" + inner + b"</LifecycleConfiguration>"

@@ -1,0 +1,51 @@
+"""A site in memory with a bucket to back up, and short words for what the tests of that do with it."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+from storage.backup import manifest as manifests
+from storage.backup.context import Site
+from storage.backup.encryption import unseal
+from storage.backup.model import Backup, Manifest, MetadataFacts, Part
+from storage.core.model import DeleteTarget
+from storage.core.settings import Settings
+from tests.support.in_memory import DAY, World
+
+SETTINGS = Settings(endpoint_url="http://s3.example", access_key="key", secret_key="secret", database_url="")
+Lines = list[dict[str, Any]]
+
+
+def site_of(world: World) -> Site:
+    return Site(stores=world.stores, settings=SETTINGS)
+
+
+def fill(world: World, jobs: int, segments: int = 3) -> None:
+    for number in range(jobs):
+        folder = f"processed/job-{number:04}/"
+        world.put(f"{folder}metadata.json", DAY, json.dumps({"job": number}).encode())
+        for segment in range(segments):
+            world.put(f"{folder}720p/segments/{segment:05}.ts", DAY)
+
+
+def lose(world: World, *keys: str) -> None:
+    """The objects go, whoever took them."""
+    infos = [info for info in map(world.objects._info, keys) if info]
+    assert world.objects.delete([DeleteTarget(info.key, info.etag) for info in infos]) == []
+
+
+def read(site: Site, backup: Backup) -> Manifest:
+    return manifests.read(backup.id, site.stores.vault)[0]
+
+
+def facts(site: Site, backup: Backup) -> MetadataFacts:
+    return read(site, backup).metadata
+
+
+def part_lines(site: Site, part: Part) -> Lines:
+    plain = io.BytesIO()
+    with site.stores.vault.open(part.key) as stream:
+        unseal(io.BytesIO(stream.read()), plain)
+    return [json.loads(line) for line in plain.getvalue().splitlines()]

@@ -1,0 +1,71 @@
+"""Which tests stay together on one worker of pytest-xdist, and in which order groups are handed out."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+#: The longest first, so that no worker is left with a long one at the end.
+ORDER = (
+    "tests/e2e/",
+    "tests/faults/",
+    "tests/integration/",
+    "tests/contract/",
+    "tests/dags/",
+    "tests/unit/",
+    "tests/architecture/",
+)
+FOLDERS = {
+    "tests/e2e/": "airflow",  # one running Airflow
+    "tests/dags/": "dags",  # one import of the DAG files
+}
+#: Databases and roles of fixed names, and tests that look at all databases of the server.
+WHOLE_SERVER = (
+    *("backup/test_bad_input", "backup/test_command_line", "backup/test_manager", "backup/test_plain_tools"),
+    *("backup/test_proof", "backup/test_real_databases", "backup/test_drop", "backup/test_reconcile"),
+    *("backup/test_reconcile_mapping", "backup/test_restore", "backup/test_swap", "backup/test_swap_killed"),
+    *("backup/test_swap_undo", "stores/test_migrations"),
+)
+#: Tests that count the objects of the second MinIO, and the ones that send objects there.
+REMOTE_TIER = (
+    *("contract/cold/test_transition", "faults/cold/test_crash_points", "integration/cold/test_cold_storage"),
+    *("integration/devstack/test_cold_store", "integration/lifecycle/test_lifecycle"),
+    *("integration/cold/test_tiers", "integration/cold/test_tiers_refused"),
+)
+FILES = {
+    **{f"tests/integration/{name}.py": "whole database server" for name in WHOLE_SERVER},
+    **{f"tests/{name}.py": "remote tier" for name in REMOTE_TIER},
+}
+
+
+def group_of(nodeid: str) -> str:
+    """The group of a test: by default its file."""
+    path = nodeid.partition("::")[0]
+    folder = next((FOLDERS[one] for one in FOLDERS if path.startswith(one)), "")
+    return folder or FILES.get(path, path)
+
+
+def order_of(nodeid: str) -> int:
+    return next((number for number, one in enumerate(ORDER) if nodeid.startswith(one)), len(ORDER))
+
+
+def in_order(items: list[pytest.Item]) -> None:
+    """Sort the tests of a worker as the groups are to be handed out."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: order_of(item.nodeid))
+
+
+def scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out whole groups with ``--dist loadgroup``; any other way of xdist stays as it is."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return Groups(config, log)

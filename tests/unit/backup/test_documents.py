@@ -1,0 +1,107 @@
+"""Documents read back from a metadata backup, and one job's put back, in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from storage.backup import metadata
+from storage.backup.context import Site
+from storage.backup.documents import documents, put_back
+from storage.backup.metadata import MOST, backup_minio_metadata
+from storage.backup.prove import prove
+from storage.core.errors import StoreRefused
+from storage.core.model import Attributes, DeleteTarget, JobId, ObjectInfo, ObjectKey, Prefix
+from storage.testing import MemoryObjects, memory_stores
+from tests.support.in_memory import DAY, World
+from tests.support.metadata_backup import SETTINGS, fill, lose, read, site_of
+
+
+@pytest.fixture
+def site(world: World) -> Site:
+    return site_of(world)
+
+
+HOSTILE = ("a\nb", 'it\'s "so"', "ünï ☃ 🎬", "..", ".", "a//b", "%2F&<>", "x" * 900)
+
+
+def test_keys_stay_byte_for_byte(world: World, site: Site) -> None:
+    keys = [f"processed/{name}/metadata.json" for name in HOSTILE]
+    for key in keys:
+        world.put(key, DAY, key.encode())
+    backup = backup_minio_metadata(site)
+    assert prove(site, backup.id).state == "proven"
+    manifest, vault = read(site, backup), site.stores.vault
+    found = {one.key: one.body for one in documents(manifest, vault, ())}
+    assert found == {key: key.encode() for key in keys}
+    one = [one.key for one in documents(manifest, vault, (), Prefix("processed/a\nb/"))]
+    assert one == ["processed/a\nb/metadata.json"]
+
+
+def test_a_document_is_put_back_where_it_is_missing(world: World, site: Site) -> None:
+    attributes = Attributes("application/json", "zstd", {"sha256": "00ff"})
+    key = "processed/job-1/metadata.json"
+    world.objects.put(key, b"one", attributes=attributes)
+    world.put("processed/job-10/metadata.json", DAY)
+    backup = backup_minio_metadata(site)
+
+    def again(overwrite: bool = False) -> list[str]:
+        return [one.result for one in put_back(site, backup.id, JobId("job-1"), overwrite=overwrite)]
+
+    assert again() == ["equal"]
+    world.objects.put(key, b"two")
+    assert again() == ["kept"]
+    with world.objects.open(ObjectKey(key)) as file:
+        assert file.read() == b"two"
+    assert again(overwrite=True) == ["replaced"]
+    lose(world, key)
+    assert again() == ["created"]
+    found = world.objects.document(ObjectKey(key), MOST)
+    assert found and (found.body, found.attributes) == (b"one", attributes)
+    assert put_back(site, backup.id, JobId("job-2")) == []
+
+
+class Racing(MemoryObjects):
+    """Another writes the object just after it was looked for."""
+
+    def head(self, key: ObjectKey) -> ObjectInfo | None:
+        found = super().head(key)
+        if found is None:
+            self.put(key, b"theirs")
+        return found
+
+
+class Strict(MemoryObjects):
+    """Refuses what MinIO refuses."""
+
+    def create(
+        self, key: ObjectKey, data: bytes, attributes: Attributes | None = None, *, over: bool = False
+    ) -> None:
+        if "/../" in key:
+            raise StoreRefused(key, "XMinioInvalidObjectName")
+        super().create(key, data, attributes, over=over)
+
+
+@pytest.mark.parametrize(("kind", "results"), [(Racing, ["kept"] * 2), (Strict, ["refused", "created"])])
+def test_a_document_that_cannot_be_put_back(world: World, kind: Any, results: list[str]) -> None:
+    objects: MemoryObjects = kind(world.now)
+    for name in ("../b", "a"):
+        objects.put(f"processed/job-1/{name}/metadata.json", b"ours")
+    site = Site(stores=memory_stores(None, world.now, objects=objects), settings=SETTINGS)
+    backup = backup_minio_metadata(site)
+    every = list(objects.inventory())
+    objects.delete([DeleteTarget(info.key, info.etag) for info in every])
+    assert [one.result for one in put_back(site, backup.id, JobId("job-1"))] == results
+
+
+def test_parts_behind_a_job_are_not_fetched(
+    world: World, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metadata, "DOCUMENTS", 1)
+    fill(world, jobs=10)
+    manifest, vault = read(site, backup_minio_metadata(site)), site.stores.vault
+    assert isinstance(vault, MemoryObjects)
+    vault.requests.clear()
+    assert len(list(documents(manifest, vault, (), Prefix("processed/job-0002/")))) == 1
+    assert vault.requests["get"] == 4

@@ -1,0 +1,123 @@
+"""What a fault left half done is seen by what comes next: found by the crash points of cold data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from storage.cold.actions import compress
+from storage.cold.actions.compress import CompressObject
+from storage.cold.actions.transition import TransitionObject
+from storage.cold.model import Memory, class_of
+from storage.cold.policy import TINY
+from storage.core.capabilities import Capabilities
+from storage.core.errors import Unreachable
+from storage.core.model import JobId, ObjectKey
+from storage.engine.actions import Work
+from storage.lifecycle.apply import apply, plan
+from storage.lifecycle.errors import LifecycleNotRestored
+from storage.testing import MemoryRewriter
+from tests.support.in_memory import DAY, NOW, World
+from tests.support.lifecycle_in_memory import Ground
+from tests.support.transcript_in_memory import action, ledger, log
+from tests.support.transcript_in_memory import apply as apply_batch
+from tests.unit.cold.test_policy import BIG, decide, remember, told
+
+LINES = b"".join(b"%x and so on\n" % (n * n) for n in range(9_000))
+KEY = "processed/j/transcription/transcript.json"
+
+
+@pytest.fixture
+def cold(world: World) -> World:
+    """A store with a class to move into, and one completed job of a hundred days ago."""
+    world.database.capabilities = Capabilities(storage_classes=("STANDARD", "GLACIER_IR"))
+    world.job("j", "completed", 100 * DAY, completed_at=NOW - 100 * DAY)
+    return world
+
+
+def test_a_small_form_that_a_killed_night_left_is_looked_at(cold: World) -> None:
+    """Compressed, it has fewer bytes than are worth a look; that it was begun is what tells it apart."""
+    cold.put(KEY, 100 * DAY, b"x" * 40)
+    small = ("transcription/transcript.json", "too small to be compressed and too small for cold")
+    assert told(decide(cold)) == [small]
+    begun = Memory(
+        key=ObjectKey(KEY), etag="before", size=len(BIG), object_class=class_of(KEY), owner=JobId("j")
+    )
+    cold.stores.cold.remember([begun])
+    assert [one.verb for one in decide(cold) if isinstance(one, CompressObject)] == ["compress"]
+    remember(cold, KEY, coding="skipped", skipped="that was another object")
+    assert [one for one in decide(cold) if isinstance(one, CompressObject)] == []
+
+
+@pytest.mark.parametrize(("text", "noted"), [(LINES[:6_000], True), (LINES, False)])
+def test_that_it_was_begun_is_noted_only_of_a_small_form(cold: World, text: bytes, noted: bool) -> None:
+    """It costs a write to the database, and a larger form is looked at in any case."""
+    assert TINY <= compress.NOTICED
+    cold.put(KEY, 100 * DAY, text)
+    action = next(one for one in decide(cold) if isinstance(one, CompressObject))
+    found: list[bool] = []
+    cold.objects.traffic.before = lambda name: found.append(bool(cold.stores.cold.recall([KEY])))
+    assert [one.status for one in CompressObject.apply([action], Work(cold.stores, "run-1", "cold"))] == [
+        "done"
+    ]
+    assert found[-2:] == [noted] * 2  # ahead of the write, and of the look after it
+
+
+class Away(MemoryRewriter):
+    """Its store is gone as soon as the object has been replaced."""
+
+    def versioned(self) -> bool:
+        raise Unreachable("The object store", "no route")
+
+
+def test_nothing_is_remembered_that_the_ledger_does_not_have(world: World) -> None:
+    """Else no night would ever look at it again, and the saving is never told."""
+    batch = [action(world)]
+    away = replace(world.stores, rewriter=Away(world.objects))
+    with pytest.raises(Unreachable):
+        CompressObject.apply(batch, Work(away, "run-1", "cold_storage"))
+    assert not [one for _, one in log(world).memories.values() if one.coding] and ledger(world) == []
+    assert [one.status for one in apply_batch(world, *batch)] == ["done"]
+    assert len(ledger(world)) == 1
+
+
+@pytest.mark.parametrize("coding", ["compressed", "skipped", ""])
+def test_what_could_not_be_compressed_tonight_is_not_moved_tonight(cold: World, coding: str) -> None:
+    """Moved, it would never be compressed: nothing is read back from the cold for that."""
+    cold.put(KEY, 100 * DAY, BIG)
+    _, move = decide(cold)
+    assert isinstance(move, TransitionObject) and move.compress_first
+    if coding:
+        remember(cold, KEY, coding=coding)
+    cold.objects.requests.clear()
+    [outcome] = TransitionObject.apply([move], Work(cold.stores, "run-1", "cold_storage"))
+    assert ("compressed first" in outcome.detail) is not bool(coding)
+    assert coding or (outcome.status == "skipped" and not cold.objects.requests)
+
+
+def test_what_is_only_moved_waits_for_nothing(cold: World) -> None:
+    cold.put(KEY, 100 * DAY, BIG)
+    remember(cold, KEY, coding="skipped", skipped="its samples do not compress")
+    [move] = decide(cold)
+    assert isinstance(move, TransitionObject) and not move.compress_first
+    [outcome] = TransitionObject.apply([move], Work(cold.stores, "run-1", "cold_storage"))
+    assert "compressed first" not in outcome.detail
+
+
+def test_rules_that_stand_though_the_store_went_away_are_found_applied() -> None:
+    """Put, and neither looked at nor taken back: the next apply finds them and says so in the log."""
+    ground, gone = Ground(), [False]
+    made = plan(ground.site)
+
+    def before(name: str) -> None:
+        gone[0] = gone[0] or name == "put done"
+        if gone[0]:
+            raise Unreachable("The object store", "no route")
+
+    ground.rules.traffic.before = before
+    with pytest.raises(LifecycleNotRestored):
+        apply(ground.site, made, "somebody")
+    ground.rules.traffic.before = lambda name: None
+    assert apply(ground.site, plan(ground.site), "somebody").number == 0
+    assert [one.state for one in ground.versions.rows] == ["found", "applied"]
