@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from psycopg2 import sql
 
-from tests.e2e.world import SETTLED, World, until
+from tests.e2e.world import World
 
 BACKUP, CLEANUP, DRILL, RESTORE = "daily_backup", "storage_cleanup", "backup_drill", "restore_database"
 
@@ -54,8 +52,7 @@ def test_without_a_fresh_backup_no_file_is_given_up(world: World) -> None:
 def test_a_restore_beside_the_live_database_asks_first(world: World) -> None:
     rows = world.sql("SELECT count(*) FROM jobs")
     run = world.trigger(RESTORE)
-    until(lambda: run.states().get("approve") == "awaiting_input", 60, "question")
-    time.sleep(SETTLED)
+    world.asks(run, "approve")
     run.answer("approve", "Approve")
     assert run.end() == "success", run.states()
     made = run.xcom("restore")["database"]

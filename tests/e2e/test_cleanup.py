@@ -12,7 +12,7 @@ from devstack.errors import AirflowApiError
 from devstack.sample_objects import SURVIVORS
 from devstack.witness import Changes, Snapshot, compare
 from storage import catalog
-from tests.e2e.world import SETTLED, Run, World, until
+from tests.e2e.world import Run, World, until
 
 DAG = "storage_cleanup"
 JOBS = (
@@ -93,7 +93,7 @@ def test_beyond_a_limit_it_asks_and_obeys_the_answer(world: World, aged: None) -
     """
     before = world.snapshot()
     run = world.trigger(DAG, {"dry_run": False, "max_objects": 1, "temp_hours_old": SOON})
-    waiting = all_that_wait(run)
+    waiting = all_that_wait(world, run)
     assert {"cleanup_temp_objects", "cleanup_failed_jobs", "cleanup_stuck_jobs"} <= waiting
     heads = {job: run.xcom(f"{job}.plan") for job in waiting}
     for head in heads.values():
@@ -117,7 +117,7 @@ def test_beyond_a_limit_it_asks_and_obeys_the_answer(world: World, aged: None) -
     assert not changes.rows_changed
 
 
-def all_that_wait(run: Run) -> set[str]:
+def all_that_wait(world: World, run: Run) -> set[str]:
     """The jobs whose approval is asked for, once every plan is made and the questions have settled."""
 
     def waiting() -> set[str]:
@@ -127,7 +127,8 @@ def all_that_wait(run: Run) -> set[str]:
         return {job for job in JOBS if states[f"{job}.approve"] == "awaiting_input"}
 
     found = until(waiting, 90, "approval asked for")
-    time.sleep(SETTLED)
+    for job in found:
+        world.noted(run, f"{job}.approve")
     assert run.state() == "running", "the run waits"
     return found
 

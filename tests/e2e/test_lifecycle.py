@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from tests.e2e.world import SETTLED, Run, World, until
+from tests.e2e.world import World
 
 DAG = "lifecycle_drift"
 TEMP = "storage-platform:delete-temp-files"
@@ -26,30 +25,24 @@ def rules(world: World) -> dict[str, Any]:
     return {one["ID"]: one for one in told["Rules"]}
 
 
-def asked(run: Run) -> None:
-    """The question is there, and the scheduler has seen that it waits: under load that takes a while."""
-    until(lambda: run.states().get("approve") == "awaiting_input", 120, "question")
-    time.sleep(5 * SETTLED)
-
-
 def test_drift_is_red_and_mended_by_a_person(world: World) -> None:
     """Reported, asked for, rejected, approved, compared again; an operator's rule stays all the while."""
     world.bucket().put_bucket_lifecycle_configuration(**place(world), LifecycleConfiguration={"Rules": [OPS]})
     settled = world.trigger(DAG, {"apply": True})  # what is declared without any request
-    asked(settled)
+    world.asks(settled, "approve")
     settled.answer("approve", "Approve")
     assert settled.end() == "success"
 
     wanted = {"apply": True, "with_rules": ["delete-temp-files"]}
     run = world.trigger(DAG, wanted)
-    asked(run)
+    world.asks(run, "approve")
     run.answer("approve", "Reject")
     assert run.end() == "failed"
     assert run.states()["apply"] == "upstream_failed"
     assert TEMP not in rules(world)
 
     run = world.trigger(DAG, wanted)
-    asked(run)
+    world.asks(run, "approve")
     assert "delete objects outside the engine" in run.xcom("plan")["explained"]
     run.answer("approve", "Approve")
     assert run.end() == "success"

@@ -17,13 +17,13 @@ import boto3
 import psycopg2
 
 from devstack import witness
+from devstack.airflow import log_of
 from devstack.airflow_api import AirflowApi
 from devstack.airflow_env import AIRFLOW_DATABASE
 from devstack.stack import Stack
 
 PROJECT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
-SETTLED = 4.0  # seconds: Airflow 3.3 may fail a task that is answered right after it began to wait
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,27 @@ class World:
         """A manual run, as the button *Trigger* makes one."""
         self.api.unpause(dag)
         return Run(self.api, dag, self.api.trigger(dag, conf))
+
+    def asks(self, run: Run, task: str) -> None:
+        """Wait for the question, and until the scheduler has seen the process of its task end.
+
+        Airflow 3.3 fails a task that is answered before: the end then looks like a crash.
+        """
+        until(lambda: run.states().get(task) == "awaiting_input", 120, "question")
+        self.noted(run, task)
+
+    def noted(self, run: Run, task: str) -> None:
+        """Wait until the scheduler has written that this try of a task ended."""
+        assert self.stack.airflow
+        log = log_of(self.stack.airflow.home, "scheduler")
+        words = f"dag_id='{run.dag}', task_id='{task}', run_id='{run.id}', try_number="
+        words += f"{run.task(task)['try_number']},"
+
+        def told() -> bool:
+            lines = log.read_text(errors="replace").splitlines()
+            return any("Received executor event" in line and words in line for line in lines)
+
+        until(told, 60, f"word of the scheduler that {task} waits")
 
     def runs_of(self, dag: str) -> list[Run]:
         found = self.api.call("GET", f"/api/v2/dags/{dag}/dagRuns?limit=100")["dag_runs"]
