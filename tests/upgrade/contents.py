@@ -76,8 +76,8 @@ def verdicts(on: Installation) -> None:
     """Judge two jobs whose rows a restore lost. Nothing is restored: only its epoch is opened."""
     on.put("processed/lost-condemned/360p/a.mp4", noise("lost", 900), 3)
     on.put("uploads/lost-adopted/in.mp4", noise("adopted", 900), 60)
-    told = {"backup": on.facts["backups"]["proven"], "taken_at": (on.now - timedelta(days=1)).isoformat()}
-    epoch = json.dumps(told | {"restored_at": on.now.isoformat(), "kept": ""})
+    reply = {"backup": on.facts["backups"]["proven"], "taken_at": (on.now - timedelta(days=1)).isoformat()}
+    epoch = json.dumps(reply | {"restored_at": on.now.isoformat(), "kept": ""})
     product.control(on.settings, "restore_epoch", epoch)
     owners = {one["owner"] for one in on.storage("reconcile")} - {"lost-condemned"}
     on.storage("reconcile", "--condemn", "lost-condemned", "--adopt", *sorted(owners))

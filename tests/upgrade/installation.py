@@ -90,9 +90,9 @@ class Installation:
 
     def run(self, *argv: str) -> str:
         """Run a maintenance job to its end; return the run's id."""
-        told = self.storage("run", *argv)["run"]
-        assert told["state"] == "verified", told
-        return str(told["id"])
+        reply = self.storage("run", *argv)["run"]
+        assert reply["state"] == "verified", reply
+        return str(reply["id"])
 
     def plan(self, *argv: str, code: int = 0) -> dict[str, Any]:
         """Plan a maintenance job; return the run for the facts."""
@@ -107,8 +107,8 @@ class Installation:
         key = run["plan_uri"].removeprefix(f"s3://{self.settings.maintenance_bucket}/")
         body = self.boto.get_object(Bucket=self.settings.maintenance_bucket, Key=key)["Body"].read()
         verbs = Counter(json.loads(line)["verb"] for line in gzip.decompress(body).splitlines())
-        told = {name: run[name] for name in ("id", "job", "state", "plan_sha256")}
-        return told | {"verbs": dict(sorted(verbs.items()))}
+        reply = {name: run[name] for name in ("id", "job", "state", "plan_sha256")}
+        return reply | {"verbs": dict(sorted(verbs.items()))}
 
     def let_time_pass(self) -> None:
         """Make all that is condemned due: nobody waits a day for a fixture."""

@@ -88,19 +88,13 @@ def _settings(
 
 def _objects(place: Place, folder: Path, facts: dict[str, Any]) -> None:
     """Load objects with their dates, and the bucket's rules before them, which move what bears their tag."""
-    rules = {"Rules": [_with_days(one) for one in facts["lifecycle"]]}
+    rules = {"Rules": facts["lifecycle"]}
     bucket = place.settings.bucket
     stored.load(
         place.boto,
         folder / OBJECTS,
         lambda: place.boto.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=rules),
     )
-
-
-def _with_days(rule: dict[str, Any]) -> dict[str, Any]:
-    """Return the rule as a request has it: MinIO leaves days of zero out of its answers."""
-    moves = [move if "Date" in move else {"Days": 0} | move for move in rule.get("Transitions", ())]
-    return rule | ({"Transitions": moves} if moves else {})
 
 
 def tier_class(facts: dict[str, Any]) -> str:
@@ -116,10 +110,10 @@ def _move(place: Place, facts: dict[str, Any]) -> None:
     url, root = place.settings.database_url, product.temp_root(place.settings)
     assert place.kind == facts["store"]
     database.execute(url, "UPDATE maintenance.capabilities SET endpoint = %s", [place.settings.endpoint_url])
-    stones = database.execute(
+    rows = database.execute(
         url, "SELECT id, key, held_at, seen FROM maintenance.tombstones WHERE kind = 'file'"
     )
-    for id, key, held_at, seen in stones:
+    for id, key, held_at, seen in rows:
         there = [path for path in (Path(root, held_at), Path(root, key)) if path.exists()]
         mtime = seen.split(" ")[0]
         inode = there[0].stat().st_ino if there else 0

@@ -128,12 +128,12 @@ class Dates:
         where = {"Bucket": one.bucket, "Key": one.key}
         try:
             if one.parts:
-                told = self._in_parts(where, one.words, one.parts, data)
+                reply = self._in_parts(where, one.words, one.parts, data)
             else:
-                told = self._boto.put_object(**where, **one.words, Body=data)
+                reply = self._boto.put_object(**where, **one.words, Body=data)
         finally:
             self._date = ""
-        assert one.etag in ("", told["ETag"].strip('"')), one.key
+        assert one.etag in ("", reply["ETag"].strip('"')), one.key
 
     def _in_parts(
         self, where: dict[str, str], words: dict[str, Any], sizes: tuple[int, ...], data: bytes

@@ -60,10 +60,10 @@ def records_read_as_written(storage: Operator) -> None:
     rules = storage("lifecycle", "show")
     assert len(rules["ours"]) + len(rules["others"]) == len(facts["lifecycle_rules"])
     assert len(storage("lifecycle", "history")) == facts["lifecycle_versions"]
-    told = storage("status")
+    reply = storage("status")
     for kind in ("job", "object", "file"):
         wanted = sum(facts["tombstones"].get(f"{kind} {state}", 0) for state in ("condemned", "reaping"))
-        assert told[f"condemned_{kind}s"].split(" ")[0] == str(wanted)
+        assert reply[f"condemned_{kind}s"].split(" ")[0] == str(wanted)
 
 
 def rows_are_kept(storage: Operator) -> None:
@@ -118,12 +118,16 @@ def cold_plan_is_applied(storage: Operator) -> None:
     on, cold = storage.on, tier_class(storage.on.facts)
     for key in (*on.facts["moved"], on.facts["asked"]):
         eventually(lambda key=key: head(on.place, key).get("StorageClass") == cold)  # type: ignore[misc]
+    anew = Counter(one["key"] for one in storage("plan", "cold_storage")["actions"])
+    new = "processed/cold-3"  # all else is compressed, remembered, pinned or moved already
+    mp3, notes = f"{new}/audio/output.mp3", f"{new}/transcription/notes.json"
+    assert anew == {on.facts["asked"]: 1, mp3: 2, notes: 1}
     verbs = on.runs["cold_planned"]["verbs"]
     assert verbs == {"compress": 2, "follow": 1, "transition": 1}
     assert storage.apply("cold_planned") == (3, 1)  # what is noise is not compressed
     states = dict(on.sql("SELECT key, tier_state FROM maintenance.cold_objects WHERE tier = 'cold'"))
     assert states[on.facts["asked"]] == "held"
-    assert "processed/cold-3/audio/output.mp3" in states
+    assert mp3 in states
     total = storage("savings")["total"]
     assert total["saved"] > on.facts["savings"]["saved"]
 
@@ -149,13 +153,13 @@ def interrupted_runs_are_resumed(storage: Operator) -> None:
 
 def condemnations_are_undone(storage: Operator) -> None:
     """Take back what a run condemned, objects and files."""
-    told = storage("undo", storage.on.runs["to_undo"]["id"])
-    assert Counter((one["kind"], one["status"]) for one in told) == {
+    reply = storage("undo", storage.on.runs["to_undo"]["id"])
+    assert Counter((one["kind"], one["status"]) for one in reply) == {
         ("object", "done"): 2,
         ("job", "done"): 1,
     }
-    told = storage("undo", storage.on.runs["files_to_undo"]["id"])
-    assert [(one["key"], one["status"]) for one in told] == [("to-undo/a.ts", "done")]
+    reply = storage("undo", storage.on.runs["files_to_undo"]["id"])
+    assert [(one["key"], one["status"]) for one in reply] == [("to-undo/a.ts", "done")]
     temp = Path(storage.on.place.settings.temp_dir)
     assert (temp / "to-undo/a.ts").read_bytes() == b"to be put back"
     assert {one["why"] for one in storage("undo", storage.on.runs["undone"]["id"])} == {"undone before"}
@@ -190,9 +194,9 @@ def objects_read_as_their_originals(storage: Operator, target: Path) -> None:
         storage("get", key, "-o", str(target))
         assert hashlib.sha256(target.read_bytes()).hexdigest() == wanted[key], key
     ours = [key for key in on.facts["compressed"] if key.startswith(COLD_1)]
-    told = storage("decompress", "--job", "cold-1", "--apply")
-    assert {one["codec"] for one in told["objects"]} == {"gzip", "lz4", "zstd"}
-    assert {one["key"]: one["status"] for one in told["outcomes"]} == dict.fromkeys(ours, "done")
+    reply = storage("decompress", "--job", "cold-1", "--apply")
+    assert {one["codec"] for one in reply["objects"]} == {"gzip", "lz4", "zstd"}
+    assert {one["key"]: one["status"] for one in reply["outcomes"]} == dict.fromkeys(ours, "done")
     for key in ours:
         body = on.place.boto.get_object(Bucket=on.place.settings.bucket, Key=key)["Body"].read()
         assert hashlib.sha256(body).hexdigest() == wanted[key], key
