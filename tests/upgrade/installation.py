@@ -7,6 +7,7 @@ import io
 import json
 import os
 import secrets
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -121,7 +122,8 @@ class Installation:
 @contextmanager
 def installation(folder: Path, version: str) -> Iterator[Installation]:
     """Start the servers with empty buckets, and a database, of names that no other test uses."""
-    server = postgres.start(server_folder(folder / "postgres"), fsync=False)
+    data = server_folder(folder)  # as root it is outside the folder, where the server's account can enter
+    server = postgres.start(data, fsync=False)
     store = objectstore.start(
         "minio", folder / "minio", access_key="testaccesskey", secret_key=secrets.token_hex(16)
     )
@@ -131,6 +133,7 @@ def installation(folder: Path, version: str) -> Iterator[Installation]:
     finally:
         store.stop()
         server.stop()
+        shutil.rmtree(data if data.is_relative_to(folder) else data.parent)
 
 
 def _settings(server: postgres.Postgres, store: ObjectStore, folder: Path, version: str) -> product.Settings:
