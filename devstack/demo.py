@@ -188,9 +188,9 @@ def _show_results(applied: Mapping[str, Mapping[str, Any]]) -> None:
         title="Done",
         title_justify="left",
     )
-    for job, told in applied.items():
-        counts = (f"{told[name]:,}" for name in ("considered", "planned", "done", "skipped", "failed"))
-        table.add_row(job, *counts, size(told["done_bytes"]))
+    for job, summary in applied.items():
+        counts = (f"{summary[name]:,}" for name in ("considered", "planned", "done", "skipped", "failed"))
+        table.add_row(job, *counts, size(summary["done_bytes"]))
     out.print(table)
 
 

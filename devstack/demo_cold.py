@@ -45,8 +45,8 @@ def run(servers: stack.Stack, settings: Settings) -> bool:
         _trigger(servers)
         after = _listing(servers)
         lines = stores.cold.savings("class")
-        output_cold.show_savings(lines, stores.cold.tiers(), stores.site)
-        read = hashlib.sha256(b"".join(decompressing_reader.read(stores.rewriter, key))).hexdigest()
+        output_cold.show_savings(lines, stores.cold.tiers(), stores.cold_settings)
+        read = hashlib.sha256(b"".join(decompressing_reader.read(stores.replacer, key))).hexdigest()
     return _judge(before, after, sum(line.saved for line in lines), key, (was, _fetched(url), read))
 
 

@@ -14,7 +14,7 @@ from devstack import stack
 from devstack.errors import DevstackError
 from storage.backup import drill
 from storage.backup import manifest as manifests
-from storage.backup.connect import backup_bucket
+from storage.backup.connect import open_backup_bucket
 from storage.backup.model import DatabaseFacts
 from storage.backup.postgres import fingerprint
 from storage.backup.prove import differences
@@ -38,8 +38,8 @@ def _demo() -> int:
     home = stack.default_home()
     servers = stack.running(home)
     settings = Settings.from_env(servers.env())
-    vault = backup_bucket(settings)
-    newest = drill.newest(vault)
+    backup_bucket = open_backup_bucket(settings)
+    newest = drill.newest(backup_bucket)
     out.print(f"\n[bold]The newest proven backup: {newest.id}, taken {newest.taken_at:%Y-%m-%d %H:%M:%S}[/]")
     folder = stack.server_folder(home)
     stack.down(home, say=_quiet)
@@ -51,9 +51,9 @@ def _demo() -> int:
     servers = stack.up("auto", airflow=False, home=home, say=_say)
     settings = Settings.from_env(servers.env())
     live = settings.database_url.rsplit("/", 1)[-1]
-    made = restore(settings, backup_bucket(settings), newest.id, into=live, typed=live)
+    made = restore(settings, open_backup_bucket(settings), newest.id, into=live, typed=live)
     seconds = time.monotonic() - began
-    manifest, _ = manifests.read(newest.id, backup_bucket(settings))
+    manifest, _ = manifests.read(newest.id, open_backup_bucket(settings))
     wrong = differences(_pipelines(manifest.database), _pipelines(fingerprint.facts(settings.database_url)))
     _show(made.seconds, seconds, len(manifest.database.tables), made.rows, wrong)
     return 1 if wrong else 0

@@ -30,7 +30,7 @@ POOLS = PROJECT / "dags" / "pools.json"
 
 
 @dataclass
-class Site:
+class LocalStack:
     """A stack while it is being brought up."""
 
     home: Path
@@ -53,9 +53,9 @@ class Site:
         return Backends(store, server, self.credentials, self.home / "temp", tiers)
 
 
-def store_up(site: Site, wanted: str) -> None:
+def store_up(local_stack: LocalStack, wanted: str) -> None:
     """The object store of the wanted kind; each kind has data of its own."""
-    known, say = site.record.store, site.say
+    known, say = local_stack.record.store, local_stack.say
     kind = _kind(known, wanted, say)
     if known is not None and known.kind == kind and known.alive() and _same_endpoint(known):
         ensure_buckets(known)
@@ -66,10 +66,10 @@ def store_up(site: Site, wanted: str) -> None:
     # The same port for every kind: nothing that was configured with the address has to change.
     recorded = known.port if known and known.process else None
     port = None if kind == "external" else _port_again(recorded, "object store", say)
-    keys = _keys(kind, site.credentials)
-    folder = site.home / "object-store" / kind
+    keys = _keys(kind, local_stack.credentials)
+    folder = local_stack.home / "object-store" / kind
     store = objectstore.start(kind, folder, access_key=keys[0], secret_key=keys[1], port=port)
-    site.keep(replace(site.record, store=store))
+    local_stack.keep(replace(local_stack.record, store=store))
     ensure_buckets(store)
     say(f"object store: {kind} {store.version} at {store.endpoint_url}")
     if minio_build.SOURCE_VERSION in store.version:
@@ -78,23 +78,23 @@ def store_up(site: Site, wanted: str) -> None:
         say(f"  emulated: {fact}")
 
 
-def cold_up(site: Site, wanted: bool) -> None:
+def cold_up(local_stack: LocalStack, wanted: bool) -> None:
     """The second MinIO, where it is wanted or was: what the first has moved there it reads from there."""
-    known, store, say = site.record.cold, site.record.store, site.say
+    known, store, say = local_stack.record.cold, local_stack.record.store, local_stack.say
     if store is None or store.kind != "minio":
         if known is not None:
             known.stop()
-            site.keep(replace(site.record, cold=None))
+            local_stack.keep(replace(local_stack.record, cold=None))
         if wanted:
             say("cold store: none, for only a MinIO moves objects to another store")
         return
     if known is None and not wanted:
         return
     if known is None or not known.alive():
-        access_key, secret_key = cold_store.keys(site.credentials)
+        access_key, secret_key = cold_store.keys(local_stack.credentials)
         port = known.port if known else None  # the first store knows it by its address
-        known = cold_store.start(site.home / "cold-store", access_key, secret_key, port)
-        site.keep(replace(site.record, cold=known))
+        known = cold_store.start(local_stack.home / "cold-store", access_key, secret_key, port)
+        local_stack.keep(replace(local_stack.record, cold=known))
     cold_store.register(store, known)
     say(f"cold store: minio at {known.endpoint_url}, remote tier {cold_store.TIER} of the object store")
 
@@ -134,28 +134,30 @@ def _port_again(recorded: int | None, what: str, say: Say) -> int:
     return port
 
 
-def postgres_up(site: Site, fsync: bool) -> bool:
+def postgres_up(local_stack: LocalStack, fsync: bool) -> bool:
     """The database server with its two databases; whether it had to be started."""
-    server, say = site.record.postgres, site.say
+    server, say = local_stack.record.postgres, local_stack.say
     fresh = server is None or not server.alive()
     if server is None or fresh:
         if server is not None:
             server.process.sweep()
-        postgres.own_folder(site.server_folder.parent, 0o711 if os.geteuid() == 0 else 0o700)
+        postgres.own_folder(local_stack.server_folder.parent, 0o711 if os.geteuid() == 0 else 0o700)
         port = _port_again(server.port if server else None, "PostgreSQL", say)
-        server = postgres.start(site.server_folder, port=port, fsync=fsync)
-        site.keep(replace(site.record, postgres=server))
-    server.create_database(STORAGE_DATABASE, STORAGE_USER, site.credentials.database_password)
-    server.create_database(AIRFLOW_DATABASE, AIRFLOW_DATABASE, site.credentials.airflow_database_password)
+        server = postgres.start(local_stack.server_folder, port=port, fsync=fsync)
+        local_stack.keep(replace(local_stack.record, postgres=server))
+    server.create_database(STORAGE_DATABASE, STORAGE_USER, local_stack.credentials.database_password)
+    server.create_database(
+        AIRFLOW_DATABASE, AIRFLOW_DATABASE, local_stack.credentials.airflow_database_password
+    )
     verb = f"{server.version} ({server.bindir})" if fresh else "already runs"
     say(f"PostgreSQL {verb} at {server.host}:{server.port}")
     return fresh
 
 
-def airflow_up(site: Site, fresh_database: bool, extra: Mapping[str, str]) -> None:
+def airflow_up(local_stack: LocalStack, fresh_database: bool, extra: Mapping[str, str]) -> None:
     """All Airflow components, restarted as a whole when what they were configured with has changed."""
-    known, say, folder = site.record.airflow, site.say, site.home / "airflow"
-    backends = site.backends()
+    known, say, folder = local_stack.record.airflow, local_stack.say, local_stack.home / "airflow"
+    backends = local_stack.backends()
     port, log_port = _airflow_ports(known, say)
     env = environment(folder, backends, port=port, log_port=log_port, extra=extra)
     digest = airflow_processes.fingerprint(env)
@@ -165,11 +167,11 @@ def airflow_up(site: Site, fresh_database: bool, extra: Mapping[str, str]) -> No
         say(f"Airflow already runs at {known.base_url}")
         return
     running = _stop_what_must_go(known, same, say)
-    if airflow_processes.prepare(folder, env, backends.postgres, site.credentials.admin_password):
+    if airflow_processes.prepare(folder, env, backends.postgres, local_stack.credentials.admin_password):
         say("Airflow: metadata tables created or upgraded")
     say("Airflow: starting, this takes half a minute")
     started = airflow_processes.start(folder, env, running=running)
-    site.keep(replace(site.record, airflow=started))
+    local_stack.keep(replace(local_stack.record, airflow=started))
     pools = airflow_processes.load_pools(started, POOLS)
     say(f"Airflow {started.version} at {started.base_url} ({pools} pools)")
 

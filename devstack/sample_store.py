@@ -79,13 +79,13 @@ def _put(client: Any, bucket: str, key: str, body: bytes) -> bool:
 def _send_ages(client: Any, dates: Mapping[str, datetime]) -> None:
     """Add X-Minio-Source-Mtime before the request is signed; boto3 has no parameter for it."""
 
-    def remember(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
+    def save_records(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
         context["sample_mtime"] = iso_millis(dates[params["Key"]])
 
     def add(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
         params["headers"]["X-Minio-Source-Mtime"] = context["sample_mtime"]
 
-    client.meta.events.register("before-parameter-build.s3.PutObject", remember)
+    client.meta.events.register("before-parameter-build.s3.PutObject", save_records)
     client.meta.events.register("before-call.s3.PutObject", add)
 
 

@@ -101,14 +101,17 @@ def up(
     with _locked(place):
         credentials = load_or_create(place / "secrets")
         private_folder(place / "temp")
-        site = repair.Site(place, server_folder(place), credentials, _load(place, credentials, say), say)
-        repair.store_up(site, store)
-        repair.cold_up(site, cold)
-        fresh = repair.postgres_up(site, fsync)
+        local_stack = repair.LocalStack(
+            place, server_folder(place), credentials, _load(place, credentials, say), say
+        )
+        repair.store_up(local_stack, store)
+        repair.cold_up(local_stack, cold)
+        fresh = repair.postgres_up(local_stack, fsync)
         if airflow:
-            repair.airflow_up(site, fresh, extra_env or {})
+            repair.airflow_up(local_stack, fresh, extra_env or {})
         return replace(
-            _stack(place, site.record, credentials), airflow=site.record.airflow if airflow else None
+            _stack(place, local_stack.record, credentials),
+            airflow=local_stack.record.airflow if airflow else None,
         )
 
 

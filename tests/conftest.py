@@ -152,9 +152,9 @@ def buckets(settings: Settings) -> tuple[str, ...]:
 def empty(boto: Any, bucket: str) -> None:
     for page in boto.get_paginator("list_object_versions").paginate(Bucket=bucket):
         entries = (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
-        doomed = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in entries]
-        if doomed:
-            boto.delete_objects(Bucket=bucket, Delete={"Objects": doomed, "Quiet": True})
+        to_delete = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in entries]
+        if to_delete:
+            boto.delete_objects(Bucket=bucket, Delete={"Objects": to_delete, "Quiet": True})
     try:
         boto.delete_bucket(Bucket=bucket)
     except ClientError as error:  # MinIO is still freeing what lay in a remote tier; it ends with its server
@@ -171,9 +171,9 @@ def add_job(engine: Engine) -> Callable[..., None]:
 
     def add(id: str, status: str, updated_at: Any, **columns: Any) -> None:
         values = {"id": id, "status": status, "updated_at": updated_at} | columns
-        names, places = ", ".join(values), ", ".join(f":{name}" for name in values)
+        names, placeholders = ", ".join(values), ", ".join(f":{name}" for name in values)
         with engine.begin() as connection:
-            connection.execute(text(f"INSERT INTO jobs ({names}) VALUES ({places})"), values)
+            connection.execute(text(f"INSERT INTO jobs ({names}) VALUES ({placeholders})"), values)
 
     return add
 

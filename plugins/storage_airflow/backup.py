@@ -16,7 +16,7 @@ from storage_airflow.connections import opened, settings
 from storage_airflow.runtime import cancellable
 
 if TYPE_CHECKING:
-    from storage.backup.context import Site
+    from storage.backup.context import BackupContext
 
 POOL = "storage_backups"
 NEW, LIVE = "a new database", "the live database"
@@ -26,12 +26,12 @@ TAKES = {"database": "backup_database", "metadata": "backup_minio_metadata"}
 
 
 @contextmanager
-def _context() -> Iterator[Site]:
+def _context() -> Iterator[BackupContext]:
     """The installation of the connections, as backups see it."""
     from storage.backup.connect import open_context
 
-    with open_context(settings()) as site:
-        yield site
+    with open_context(settings()) as context:
+        yield context
 
 
 def nightly() -> Any:
@@ -53,8 +53,10 @@ def _take(kind: str) -> Any:
         from storage.cli import backup as commands_backup
 
         accept = get_current_context()["params"].get("accept", False)
-        with cancellable(), _context() as site:
-            return result(commands_backup.take(site, kind, accept=bool(accept)), site.stores.vault)
+        with cancellable(), _context() as context:
+            return result(
+                commands_backup.take(context, kind, accept=bool(accept)), context.stores.backup_bucket
+            )
 
     return take()
 
@@ -73,8 +75,8 @@ def _proof(id: str) -> dict[str, Any]:
     from storage.backup.prove import prove
     from storage.cli import output_backup
 
-    with cancellable(), _context() as site:
-        certificate = dict(prove(site, BackupId(id)).certificate)
+    with cancellable(), _context() as context:
+        certificate = dict(prove(context, BackupId(id)).certificate)
     output_backup.show_certificate(certificate)
     return {name: value for name, value in certificate.items() if not isinstance(value, list)}
 
@@ -130,16 +132,16 @@ def disaster() -> Any:
     def from_nothing() -> dict[str, Any]:
         from airflow.sdk.exceptions import AirflowSkipException
 
-        from storage.backup.connect import backup_bucket
+        from storage.backup.connect import open_backup_bucket
         from storage.backup.drill import drill
 
         if not get_current_context()["params"]["disaster"]:
             raise AirflowSkipException("Not asked for.")
         chosen = settings()
         with cancellable():
-            told = drill(chosen, backup_bucket(chosen))
-        print("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in told.items()))
-        return told
+            summary = drill(chosen, open_backup_bucket(chosen))
+        print("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in summary.items()))
+        return summary
 
     return from_nothing()
 
@@ -176,10 +178,10 @@ def _what_to_restore(params: Mapping[str, Any]) -> dict[str, str]:
     from storage.cli import backup as commands_backup
 
     chosen = settings()
-    with _context() as site:
-        backup = commands_backup.of_catalogue(site, params["backup"])
-        manifest, sha256 = manifests.read(backup.id, site.stores.vault)
-        as_recorded(site, backup.id, sha256)
+    with _context() as context:
+        backup = commands_backup.of_catalogue(context, params["backup"])
+        manifest, sha256 = manifests.read(backup.id, context.stores.backup_bucket)
+        as_recorded(context, backup.id, sha256)
     live = connect.database_name(chosen)
     if params["into"] == LIVE and params["confirm"] != live:
         raise UsageError(f"To replace the live database type its name, {live}, into the field confirm.")
@@ -192,16 +194,16 @@ def _what_to_restore(params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _restore(backup: str, params: Mapping[str, Any], by: str) -> dict[str, Any]:
-    from storage.backup.connect import backup_bucket
+    from storage.backup.connect import open_backup_bucket
     from storage.backup.model import BackupId
     from storage.backup.restore import database as restore
     from storage.backup.restore import swap
 
     id, chosen = BackupId(backup), settings()
-    with cancellable(), _context() as site:
+    with cancellable(), _context() as context:
         if params["into"] == NEW:
-            restore.known(site, id)  # the catalogue's, not what somebody put into the bucket
-            made = restore.restore(chosen, backup_bucket(chosen), id)
+            restore.known(context, id)  # the catalogue's, not what somebody put into the bucket
+            made = restore.restore(chosen, open_backup_bucket(chosen), id)
             return {"database": made.database, "rows": made.rows, "seconds": made.seconds}
-        done = swap.swap(site, id, typed=params["confirm"], by=by)
+        done = swap.swap(context, id, typed=params["confirm"], by=by)
         return {"database": done.database, "kept": done.kept}

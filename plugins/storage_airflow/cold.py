@@ -57,12 +57,12 @@ def _step(title: str, verb: str, pool: str, ranges: Any) -> Any:
         map_index_template="{{ task.op_kwargs['part']['number'] + 1 }} of {{ task.op_kwargs['part']['of'] }}",
     )
     def step(verb: str, part: dict[str, Any]) -> None:
-        from storage.engine.parts import carry_out_part
+        from storage.engine.parts import apply_part
 
         until = datetime.fromisoformat(part["until"]) if part["until"] else None
         mine = Part(verb, part["number"], part["of"])
         with cancellable(), opened() as stores:
-            carry_out_part(
+            apply_part(
                 catalog.of_run(part["run"], stores), part["run"], mine, stores, until=until, progress=_say
             )
 
@@ -97,7 +97,7 @@ def _record(planned: dict[str, Any] | None) -> dict[str, Any]:
         if run.state != "verified":
             raise Refused("parts", f"run {run.id} is {run.state}: {run.message or 'it was not begun'}")
         output.show_run(run, stores.runs.details(run.id))
-        output_cold.show_savings(stores.cold.savings("class"), stores.cold.tiers(), stores.site)
+        output_cold.show_savings(stores.cold.savings("class"), stores.cold.tiers(), stores.context)
         return result(job, run, stores)
 
 

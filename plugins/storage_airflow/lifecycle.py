@@ -84,9 +84,9 @@ def _plan() -> dict[str, Any]:
     from storage.lifecycle.errors import RulesRefused
 
     params = get_current_context()["params"]
-    with cancellable(), lifecycle(settings()) as site:
-        made = plan(site, params["with_rules"], params["without_rules"])
-        does.tell(site, made, as_json=False)
+    with cancellable(), lifecycle(settings()) as manager:
+        made = plan(manager, params["with_rules"], params["without_rules"])
+        does.tell(manager, made, as_json=False)
     if made.findings:
         raise RulesRefused("; ".join(map(str, made.findings)))
     lines = [f"- **{one.verb}** `{one.id}`" for one in made.changes]
@@ -110,14 +110,14 @@ def _apply(sha256: str) -> dict[str, Any]:
     from storage.lifecycle.errors import LifecycleNotApproved
 
     params = get_current_context()["params"]
-    with cancellable(), lifecycle(settings()) as site:
-        agreed, _, who = (site.stores.control.read(APPROVED) or "").partition(" ")
+    with cancellable(), lifecycle(settings()) as manager:
+        agreed, _, who = (manager.stores.control.read(APPROVED) or "").partition(" ")
         if agreed != sha256:
             raise LifecycleNotApproved(f"nobody approved {sha256}")
-        made = plan(site, params["with_rules"], params["without_rules"])
-        done = apply(site, made, who, agreed)
-        site.stores.control.write(APPROVED, None)
-        shows.show_applied(done, {one.id: one for one in site.declared()})
+        made = plan(manager, params["with_rules"], params["without_rules"])
+        done = apply(manager, made, who, agreed)
+        manager.stores.control.write(APPROVED, None)
+        shows.show_applied(done, {one.id: one for one in manager.declared()})
     return {"version": done.number, "changed": list(done.changed), "left_out": sorted(done.left_out)}
 
 
@@ -129,7 +129,7 @@ def check_drift() -> Any:
         from storage.cli import lifecycle as commands_lifecycle
         from storage.lifecycle.connect import lifecycle
 
-        with cancellable(), lifecycle(settings()) as site:
-            commands_lifecycle.drift(site)
+        with cancellable(), lifecycle(settings()) as manager:
+            commands_lifecycle.drift(manager)
 
     return check()

@@ -1,13 +1,13 @@
--- name: recall
-SELECT key, etag, size, object_class, owner, coding, skipped, tier, tier_state, asked_at
+-- name: get_records
+SELECT key, etag, size, object_class, owner, coding AS compression, skipped, tier, tier_state, asked_at
 FROM maintenance.cold_objects WHERE bucket = :bucket AND key = ANY(CAST(:keys AS text[]));
 
--- name: remember
+-- name: save_records
 INSERT INTO maintenance.cold_objects
     (bucket, key, etag, size, object_class, owner, coding, skipped, tier, tier_state, asked_at)
-SELECT :bucket, key, etag, size, object_class, owner, coding, skipped, tier, tier_state, asked_at
-FROM jsonb_to_recordset(CAST(:memories AS jsonb)) AS memory (
-    key text, etag text, size bigint, object_class text, owner text, coding text, skipped text, tier text,
+SELECT :bucket, key, etag, size, object_class, owner, compression, skipped, tier, tier_state, asked_at
+FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record (
+    key text, etag text, size bigint, object_class text, owner text, compression text, skipped text, tier text,
     tier_state text, asked_at timestamptz)
 ORDER BY key
 ON CONFLICT (bucket, key) DO UPDATE SET
@@ -16,7 +16,7 @@ ON CONFLICT (bucket, key) DO UPDATE SET
     asked_at = excluded.asked_at, changed_at = now();
 
 -- name: moving
-SELECT key, etag, size, object_class, owner, coding, skipped, tier, tier_state, asked_at
+SELECT key, etag, size, object_class, owner, coding AS compression, skipped, tier, tier_state, asked_at
 FROM maintenance.cold_objects
 WHERE bucket = :bucket AND tier_state IN ('asked', 'stuck') AND key > CAST(:last_key AS text) COLLATE "C"
 ORDER BY key COLLATE "C" LIMIT :page;

@@ -36,7 +36,7 @@ SELECT rolname AS role FROM pg_roles WHERE NOT pg_has_role(oid, 'USAGE') AND oid
     WHERE refclassid = 'pg_authid'::regclass AND deptype = 'o' AND (dbid = d.oid OR dbid = 0 AND objid = d.oid))
 ORDER BY 1;
 
--- name: liken
+-- name: copy_database_settings
 -- Statements that give one database the owner, the grants, the limit and the settings of another.
 -- A setting that is a list is set here first, for its text is no literal.
 WITH live AS (SELECT * FROM pg_database WHERE datname = :live),

@@ -1,7 +1,7 @@
 -- name: condemn
 -- Whoever is open already, or whose owner is not as seen, is left out; the answer is the state of each.
 WITH wanted AS (
-    SELECT * FROM jsonb_to_recordset(CAST(:stones AS jsonb)) AS stone (
+    SELECT * FROM jsonb_to_recordset(CAST(:tombstones AS jsonb)) AS tombstone (
         run_id text, job text, kind text, place text, key text, size bigint, seen text, reason text,
         delete_after timestamptz, owner text, owner_updated_at timestamptz, goes_with_job boolean, held_at text, notice_seconds float8)
 ), row_now AS (
@@ -41,16 +41,16 @@ LEFT JOIN maintenance.tombstones AS earlier
 
 -- name: due
 -- What goes with a job waits for it: until the job's own tombstone is due or claimed, or the job has moved on.
-SELECT * FROM maintenance.tombstones AS stone
+SELECT * FROM maintenance.tombstones AS tombstone
 WHERE (state = 'reaping' OR state = 'condemned' AND delete_after <= :as_of)
-  AND place = ANY(CAST(:places AS text[]))
+  AND place = ANY(CAST(:containers AS text[]))
   AND (NOT goes_with_job OR state = 'reaping'
-    OR EXISTS (SELECT FROM maintenance.claims AS claim WHERE claim.owner = stone.owner AND closed_at IS NULL)
+    OR EXISTS (SELECT FROM maintenance.claims AS claim WHERE claim.owner = tombstone.owner AND closed_at IS NULL)
     OR EXISTS (SELECT FROM maintenance.tombstones AS of_job
-        WHERE of_job.kind = 'job' AND of_job.owner = stone.owner AND of_job.delete_after <= :as_of
+        WHERE of_job.kind = 'job' AND of_job.owner = tombstone.owner AND of_job.delete_after <= :as_of
           AND of_job.state IN ('condemned', 'reaping'))
     OR NOT EXISTS (SELECT FROM maintenance.jobs AS job
-        WHERE job.id = stone.owner AND job.status = 'failed' AND job.updated_at = stone.owner_updated_at))
+        WHERE job.id = tombstone.owner AND job.status = 'failed' AND job.updated_at = tombstone.owner_updated_at))
   AND (CASE kind WHEN 'job' THEN 0 WHEN 'object' THEN 1 ELSE 2 END, key COLLATE "C", id)
     > (:last_rank, CAST(:last_key AS text) COLLATE "C", :last_id)
 ORDER BY CASE kind WHEN 'job' THEN 0 WHEN 'object' THEN 1 ELSE 2 END, key COLLATE "C", id LIMIT :page;
@@ -86,8 +86,8 @@ UPDATE maintenance.tombstones SET state = 'reaped', changed_at = now() WHERE id 
 -- name: close_claims
 UPDATE maintenance.claims AS claim SET closed_at = now()
 WHERE closed_at IS NULL AND NOT EXISTS (
-    SELECT FROM maintenance.tombstones AS stone
-    WHERE stone.owner = claim.owner AND stone.state IN ('condemned', 'reaping') AND stone.goes_with_job);
+    SELECT FROM maintenance.tombstones AS tombstone
+    WHERE tombstone.owner = claim.owner AND tombstone.state IN ('condemned', 'reaping') AND tombstone.goes_with_job);
 
 -- name: of_run
 SELECT * FROM maintenance.tombstones WHERE run_id = :run_id AND id > :last_id ORDER BY id LIMIT :page;
@@ -100,12 +100,12 @@ RETURNING id;
 
 -- name: undo_others
 -- What goes with a job stays condemned once reap has begun on the job: it is all or nothing.
-UPDATE maintenance.tombstones AS stone SET state = 'undone', changed_at = now()
+UPDATE maintenance.tombstones AS tombstone SET state = 'undone', changed_at = now()
 WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'condemned' AND kind <> 'job'
   AND NOT (goes_with_job AND (
-    EXISTS (SELECT FROM maintenance.claims AS claim WHERE claim.owner = stone.owner AND closed_at IS NULL)
+    EXISTS (SELECT FROM maintenance.claims AS claim WHERE claim.owner = tombstone.owner AND closed_at IS NULL)
     OR EXISTS (SELECT FROM maintenance.tombstones AS of_job
-        WHERE of_job.kind = 'job' AND of_job.owner = stone.owner AND of_job.state = 'reaping')))
+        WHERE of_job.kind = 'job' AND of_job.owner = tombstone.owner AND of_job.state = 'reaping')))
 RETURNING id;
 
 -- name: open_keys

@@ -17,7 +17,7 @@ from storage.engine.actions.base import BatchSize, Touches, Work
 from storage.engine.actions.uploads import TRIES
 
 PROOF = "prove"  # the lock proofs are made under
-TOGETHER = 1000  # objects deleted by one request
+DELETE_BATCH = 1000  # objects deleted by one request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +60,12 @@ class PruneBackup:
             with stores.runs.lock(PROOF):  # or a proof begun before would enter it as proven again
                 if why := self._expire(stores):
                     return Outcome("skipped", why, self.size)
-                manifest = stores.vault.head(self._manifest)
-                freed, refused = _delete(stores.vault, [manifest] if manifest else [])
+                manifest = stores.backup_bucket.head(self._manifest)
+                freed, refused = _delete(stores.backup_bucket, [manifest] if manifest else [])
         except JobBusy:
             return Outcome("skipped", "a backup is being proven; it goes with a later run", self.size)
         if not refused:
-            rest, refused = _empty(stores.vault, self.key)
+            rest, refused = _empty(stores.backup_bucket, self.key)
             freed += rest
         refused = refused or _abort(stores, self.key)
         return Outcome("failed", refused, self.size) if refused else Outcome("done", bytes=freed)
@@ -78,7 +78,7 @@ class PruneBackup:
         row = stores.catalogue.get(BackupId(self.id))
         if row is None or row.kind != self.kind:
             return "no longer in the catalogue"
-        if why := self._barred(row, stores):
+        if why := self._blocked(row, stores):
             return why
         if not stores.catalogue.move(row.id, [row.state], "expired", self.reason):
             return "has moved on since it was looked at"
@@ -88,7 +88,7 @@ class PruneBackup:
             return _pinned(again)
         return None
 
-    def _barred(self, row: Backup, stores: BackupStores) -> str | None:
+    def _blocked(self, row: Backup, stores: BackupStores) -> str | None:
         """Why it must stay after all."""
         if row.state not in (self.state, "expired"):
             return f"has moved on since the plan (now {row.state})"
@@ -99,15 +99,15 @@ class PruneBackup:
             return "no newer backup is proven"
         if len(others) < self.minimum:
             return f"only {len(others)} others are proven, {self.minimum} must stay"
-        if stores.vault.head(ObjectKey(folder(row.kind, others[0].id) + MANIFEST)) is None:
+        if stores.backup_bucket.head(ObjectKey(folder(row.kind, others[0].id) + MANIFEST)) is None:
             return f"the newest proven one, {others[0].id}, has lost its manifest"
         return None
 
     def holds(self, stores: BackupStores) -> bool:
         row = stores.catalogue.get(BackupId(self.id))
         expired = row is None or row.state == "expired"
-        whole = stores.vault.head(self._manifest) is not None
-        return expired and not whole and not stores.vault.page(self.key).objects
+        whole = stores.backup_bucket.head(self._manifest) is not None
+        return expired and not whole and not stores.backup_bucket.page(self.key).objects
 
 
 def _order(backup: Backup) -> tuple[datetime, str]:
@@ -118,19 +118,19 @@ def _pinned(backup: Backup) -> str:
     return f"pinned since the plan: {backup.pinned}"
 
 
-def _delete(vault: ObjectStore, objects: Sequence[ObjectInfo]) -> tuple[int, str]:
+def _delete(backup_bucket: ObjectStore, objects: Sequence[ObjectInfo]) -> tuple[int, str]:
     """Delete these with all their versions; the bytes that went, and why one did not ('' for none)."""
-    failed = vault.delete([DeleteTarget(info.key, info.etag, info.versions) for info in objects])
+    failed = backup_bucket.delete([DeleteTarget(info.key, info.etag, info.versions) for info in objects])
     if failed:
         return 0, f"{failed[0].code}: {failed[0].message} ({failed[0].key})"
     return sum(info.size for info in objects), ""
 
 
-def _empty(vault: ObjectStore, place: Prefix) -> tuple[int, str]:
+def _empty(backup_bucket: ObjectStore, place: Prefix) -> tuple[int, str]:
     """Delete all that lies in a backup's folder; as :func:`_delete`."""
-    freed, things = 0, vault.scan(place)
-    while some := list(islice(things, TOGETHER)):
-        bytes, refused = _delete(vault, some)
+    freed, things = 0, backup_bucket.scan(place)
+    while some := list(islice(things, DELETE_BATCH)):
+        bytes, refused = _delete(backup_bucket, some)
         freed += bytes
         if refused:
             return freed, refused
@@ -139,15 +139,15 @@ def _empty(vault: ObjectStore, place: Prefix) -> tuple[int, str]:
 
 def _abort(stores: BackupStores, place: Prefix) -> str:
     """Abort the uploads into a backup's folder; why one is left, '' for none."""
-    known = chain(stores.vault_uploads.open(), stores.vault.uploads())  # a store may forget uploads
+    known = chain(stores.backup_uploads.open(), stores.backup_bucket.uploads())  # a store may forget uploads
     theirs = {one.upload_id: one for one in known if one.key.startswith(place)}
     return next((why for one in theirs.values() if (why := _abort_one(stores, one))), "")
 
 
 def _abort_one(stores: BackupStores, upload: UploadInfo) -> str:
     for _ in range(TRIES):
-        stores.vault.abort(upload.key, upload.upload_id)
-        if stores.vault.parts(upload.key, upload.upload_id) is None:
-            stores.vault_uploads.close(upload.upload_id)
+        stores.backup_bucket.abort(upload.key, upload.upload_id)
+        if stores.backup_bucket.parts(upload.key, upload.upload_id) is None:
+            stores.backup_uploads.close(upload.upload_id)
             return ""
     return f"the upload of {upload.key} is still there after {TRIES} aborts"

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from sqlalchemy import Engine
 
 from storage import connect
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.ports import BackupStores, Catalogue
 from storage.backup.postgres.catalogue import PostgresCatalogue
 from storage.core.clock import utcnow
@@ -27,9 +27,9 @@ from storage.stores.s3.client import Endpoint
 class Members(TypedDict):
     """The members that :class:`BackupStores` adds to the shared stores."""
 
-    vault: ObjectStore
+    backup_bucket: ObjectStore
     catalogue: Catalogue
-    vault_uploads: UploadJournal
+    backup_uploads: UploadJournal
 
 
 def backup_endpoint(settings: Settings) -> Endpoint:
@@ -43,7 +43,7 @@ def backup_endpoint(settings: Settings) -> Endpoint:
     )
 
 
-def backup_bucket(settings: Settings) -> ObjectStore:
+def open_backup_bucket(settings: Settings) -> ObjectStore:
     """The backup bucket by the store's credentials alone: what is left when the database is gone."""
     return S3Bucket(backup_endpoint(settings), BucketName(settings.backup_bucket))
 
@@ -62,7 +62,7 @@ def members(settings: Settings, shared: Stores, engine: Engine, http: Any = None
         uploads=uploads,
         http=http,
     )
-    return Members(vault=bucket, catalogue=PostgresCatalogue(engine), vault_uploads=uploads)
+    return Members(backup_bucket=bucket, catalogue=PostgresCatalogue(engine), backup_uploads=uploads)
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def open_stores(
 
 
 @contextmanager
-def open_context(settings: Settings) -> Iterator[Site]:
+def open_context(settings: Settings) -> Iterator[BackupContext]:
     """The installation as backups see it."""
     with open_stores(settings) as stores:
-        yield Site(stores=stores, settings=settings)
+        yield BackupContext(stores=stores, settings=settings)

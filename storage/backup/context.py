@@ -22,7 +22,7 @@ MIB = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
+class BackupContext:
     """An installation as backups see it: its stores, and the settings the programs need."""
 
     stores: BackupStores
@@ -33,13 +33,13 @@ class Site:
 
 
 @contextmanager
-def entered(site: Site, kind: BackupKind, id: BackupId) -> Iterator[None]:
+def entered(context: BackupContext, kind: BackupKind, id: BackupId) -> Iterator[None]:
     """Enter a backup as running; whatever ends it early leaves it failed, with why.
 
     The lock of its kind is held, so any other one that says it runs was killed: it is closed. What it had
     begun to upload goes with the next ``cleanup_old_backups``.
     """
-    stores = site.stores
+    stores = context.stores
     with stores.runs.lock(f"backup_{kind}"):
         for left in stores.catalogue.all(kind):
             stores.catalogue.move(left.id, ["running"], "failed", "interrupted")
@@ -53,11 +53,13 @@ def entered(site: Site, kind: BackupKind, id: BackupId) -> Iterator[None]:
 
 
 @contextmanager
-def part(site: Site, kind: BackupKind, id: BackupId, name: str, size_hint: int = 0) -> Iterator[PartWriter]:
+def part(
+    context: BackupContext, kind: BackupKind, id: BackupId, name: str, size_hint: int = 0
+) -> Iterator[PartWriter]:
     """A sink for one part; its ``part`` is known once the block has ended."""
-    suffix = ".zst.age" if recipients(site.settings.backup_recipients) else ".zst"
+    suffix = ".zst.age" if recipients(context.settings.backup_recipients) else ".zst"
     key = ObjectKey(f"{folder(kind, id)}{name}{suffix}")
-    with site.stores.vault.writer(key, size_hint) as sink:
+    with context.stores.backup_bucket.writer(key, size_hint) as sink:
         holder = PartWriter(sink)
         yield holder
     holder.part = Part(name, key, sink.size, sink.sha256)
@@ -71,9 +73,9 @@ class PartWriter:
         self.part: Part
 
 
-def finish(site: Site, manifest: Manifest, items: int) -> Backup:
+def finish(context: BackupContext, manifest: Manifest, items: int) -> Backup:
     """Write the manifest, then turn the row to complete."""
-    stores = site.stores
+    stores = context.stores
     previous = next((b for b in stores.catalogue.all(manifest.kind) if b.manifest_sha256), None)
     chained = replace(manifest, previous=previous.manifest_sha256 if previous else "")
     backup = Backup(
@@ -83,7 +85,7 @@ def finish(site: Site, manifest: Manifest, items: int) -> Backup:
         taken_at=manifest.facts.taken_at,
         size=manifest.size,
         items=items,
-        manifest_sha256=manifests.write(chained, stores.vault),
+        manifest_sha256=manifests.write(chained, stores.backup_bucket),
         finished_at=stores.clock(),
     )
     stores.catalogue.save(backup)
@@ -93,23 +95,23 @@ def finish(site: Site, manifest: Manifest, items: int) -> Backup:
     return backup
 
 
-class Told:
+class ProgressReader:
     """A stream that reports how many MiB were read of it."""
 
     def __init__(self, source: BinaryIO, progress: Progress | None) -> None:
-        self._source, self._progress, self._read, self._told = source, progress, 0, 0
+        self._source, self._progress, self._read, self._reported = source, progress, 0, 0
 
     def read(self, size: int = -1) -> bytes:
         data = self._source.read(size)
         self._read += len(data)
-        if self._progress and self._read // MIB > self._told:
-            self._told = self._read // MIB
-            self._progress("MiB dumped", self._told)
+        if self._progress and self._read // MIB > self._reported:
+            self._reported = self._read // MIB
+            self._progress("MiB dumped", self._reported)
         return data
 
 
-def as_recorded(site: Site, id: BackupId, sha256: str) -> None:
+def as_recorded(context: BackupContext, id: BackupId, sha256: str) -> None:
     """The bucket's manifest must be the one the catalogue recorded when it was written."""
-    known = site.stores.catalogue.get(id)
+    known = context.stores.catalogue.get(id)
     if known and known.manifest_sha256 not in ("", sha256):
         raise BackupDamaged("its manifest is not the one that was written: the SHA-256 differs")

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 
-from storage.backup.context import Progress, Site, Told, entered, finish, part
+from storage.backup.context import BackupContext, Progress, ProgressReader, entered, finish, part
 from storage.backup.encryption import recipients, seal
 from storage.backup.errors import DumpFailed, EmptyDatabase
 from storage.backup.model import Backup, BackupId, DatabaseFacts, Manifest, Part
@@ -18,19 +18,19 @@ from storage.backup.postgres import fingerprint
 TOOLS = ("pg_dump", "pg_dumpall", "pg_restore")
 
 
-def backup_database(site: Site, progress: Progress | None = None) -> Backup:
+def backup_database(context: BackupContext, progress: Progress | None = None) -> Backup:
     """Take a backup of the whole database; complete, and not yet proven.
 
     Raises NoPostgresProgram, DumpFailed, EmptyDatabase, or what database and store raise; the row then
     says failed, and no manifest exists.
     """
-    id, url = site.new_id(), site.settings.database_url
-    to = recipients(site.settings.backup_recipients)
-    with entered(site, "database", id), fingerprint.snapshot(url) as (snapshot, first, read):
+    id, url = context.new_id(), context.settings.database_url
+    to = recipients(context.settings.backup_recipients)
+    with entered(context, "database", id), fingerprint.snapshot(url) as (snapshot, first, read):
         tools = {name: pg_dump.tool(name, first.major) for name in TOOLS}
         with _beside(read) as reading:
-            dumped = _dump(site, id, first, snapshot, progress)
-            roles = _globals(site, id, first)
+            dumped = _dump(context, id, first, snapshot, progress)
+            roles = _globals(context, id, first)
             facts = reading.result()
         if not facts.tables:
             raise EmptyDatabase(facts.database)
@@ -42,7 +42,7 @@ def backup_database(site: Site, progress: Progress | None = None) -> Backup:
             recipients=tuple(str(one) for one in to),
             tools=tools,
         )
-        return finish(site, manifest, facts.rows)
+        return finish(context, manifest, facts.rows)
 
 
 @contextmanager
@@ -61,18 +61,20 @@ def _beside(read: fingerprint.Reader) -> Iterator[Future[DatabaseFacts]]:
             raise
 
 
-def _dump(site: Site, id: BackupId, first: DatabaseFacts, snapshot: str, progress: Progress | None) -> Part:
-    to = recipients(site.settings.backup_recipients)
+def _dump(
+    context: BackupContext, id: BackupId, first: DatabaseFacts, snapshot: str, progress: Progress | None
+) -> Part:
+    to = recipients(context.settings.backup_recipients)
     # The part is the outer block: pg_dump's verdict comes before the upload is completed, or it is aborted.
-    with part(site, "database", id, "dump", first.bytes) as writer:  # noqa: SIM117
-        with pg_dump.dump(site.settings.database_url, first.major, snapshot) as stream:
-            seal(Told(stream, progress), writer.sink, to)
+    with part(context, "database", id, "dump", first.bytes) as writer:  # noqa: SIM117
+        with pg_dump.dump(context.settings.database_url, first.major, snapshot) as stream:
+            seal(ProgressReader(stream, progress), writer.sink, to)
     return writer.part
 
 
-def _globals(site: Site, id: BackupId, first: DatabaseFacts) -> Part:
-    to = recipients(site.settings.backup_recipients)
-    with part(site, "database", id, "globals") as writer:  # noqa: SIM117
-        with pg_dump.globals_of(site.settings.database_url, first.major) as stream:
+def _globals(context: BackupContext, id: BackupId, first: DatabaseFacts) -> Part:
+    to = recipients(context.settings.backup_recipients)
+    with part(context, "database", id, "globals") as writer:  # noqa: SIM117
+        with pg_dump.globals_of(context.settings.database_url, first.major) as stream:
             seal(stream, writer.sink, to)
     return writer.part

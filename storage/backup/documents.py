@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, Literal, TypeVar, cast
 import pyrage
 
 from storage.backup import manifest as manifests
-from storage.backup.context import Site, as_recorded
-from storage.backup.download import pour
+from storage.backup.context import BackupContext, as_recorded
+from storage.backup.download import write_decrypted
 from storage.backup.encryption import identities
 from storage.backup.errors import BackupDamaged
 from storage.backup.model import BackupId, Manifest
@@ -38,10 +38,10 @@ class PutBack:
 
 
 def documents(
-    manifest: Manifest, vault: ObjectStore, keys: Keys, prefix: Prefix | None = None
+    manifest: Manifest, backup_bucket: ObjectStore, keys: Keys, prefix: Prefix | None = None
 ) -> Iterator[Document]:
     """The documents in key order, or those under ``prefix``, streamed. Raises BackupDamaged or NoKey."""
-    for document in lines(manifest, "documents", vault, keys, _document):
+    for document in lines(manifest, "documents", backup_bucket, keys, _document):
         if prefix is None or document.key.startswith(prefix):
             yield document
         elif document.key > prefix:
@@ -49,14 +49,18 @@ def documents(
 
 
 def lines(
-    manifest: Manifest, kind: str, vault: ObjectStore, keys: Keys, make: Callable[[dict[str, Any]], Noun]
+    manifest: Manifest,
+    kind: str,
+    backup_bucket: ObjectStore,
+    keys: Keys,
+    make: Callable[[dict[str, Any]], Noun],
 ) -> Iterator[Noun]:
     """What ``make`` makes of each line of the parts ``kind-*``. Disk: two files of the part being read."""
     for part in manifest.parts:
         if not part.name.startswith(f"{kind}-"):
             continue
         with tempfile.TemporaryFile(prefix="storage-lines-") as file:
-            pour(part, vault, cast(BinaryIO, file), keys)
+            write_decrypted(part, backup_bucket, cast(BinaryIO, file), keys)
             file.seek(0)
             for number, line in enumerate(file, 1):
                 yield made(f"line {number} of its part {part.name}", line, make)
@@ -78,18 +82,18 @@ def _document(values: dict[str, Any]) -> Document:
     return Document(ObjectKey(values["key"]), values["etag"], values["md5"], attributes, body)
 
 
-def put_back(site: Site, id: BackupId, job: JobId, *, overwrite: bool = False) -> list[PutBack]:
+def put_back(context: BackupContext, id: BackupId, job: JobId, *, overwrite: bool = False) -> list[PutBack]:
     """Create a job's metadata.json anew where it is missing; with ``overwrite`` also in place of another.
 
     What became of each document of the job. Raises NoSuchBackup, BackupDamaged, NoKey or what the store
     raises.
     """
-    stores = site.stores
-    manifest, sha256 = manifests.read(id, stores.vault)
-    as_recorded(site, id, sha256)
-    keys = identities(site.settings.backup_identity_file)
+    stores = context.stores
+    manifest, sha256 = manifests.read(id, stores.backup_bucket)
+    as_recorded(context, id, sha256)
+    keys = identities(context.settings.backup_identity_file)
     stores.audit.record("put-back", "", {"id": id, "job": job, "overwrite": overwrite})
-    found = documents(manifest, stores.vault, keys, Prefix(f"processed/{job}/"))
+    found = documents(manifest, stores.backup_bucket, keys, Prefix(f"processed/{job}/"))
     return [_put(stores.objects, document, overwrite) for document in found]
 
 

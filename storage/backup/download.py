@@ -18,22 +18,22 @@ from storage.core.ports import ObjectStore
 
 
 @contextmanager
-def fetched(part: Part, vault: ObjectStore) -> Iterator[BinaryIO]:
+def fetched(part: Part, backup_bucket: ObjectStore) -> Iterator[BinaryIO]:
     """The part's stored bytes in a file without a name, every byte checked before one is used.
 
     Disk: the size of the part. Raises BackupDamaged when it is missing or not what the manifest says.
     """
     with tempfile.TemporaryFile(prefix="storage-part-") as file:
-        check(part, vault, file)
+        check(part, backup_bucket, file)
         file.seek(0)
         yield cast(BinaryIO, file)
 
 
-def check(part: Part, vault: ObjectStore, into: Sink | None = None) -> None:
+def check(part: Part, backup_bucket: ObjectStore, into: Sink | None = None) -> None:
     """Read the part whole and compare it with the manifest; copy it to ``into`` where that is given."""
     digest, size = hashlib.sha256(), 0
     try:
-        with vault.open(part.key) as stream:
+        with backup_bucket.open(part.key) as stream:
             while chunk := stream.read(CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
@@ -47,19 +47,21 @@ def check(part: Part, vault: ObjectStore, into: Sink | None = None) -> None:
         raise BackupDamaged(f"its part {part.name} is not what was written: the SHA-256 differs")
 
 
-def pour(part: Part, vault: ObjectStore, sink: Sink, keys: Sequence[pyrage.x25519.Identity]) -> None:
+def write_decrypted(
+    part: Part, backup_bucket: ObjectStore, sink: Sink, keys: Sequence[pyrage.x25519.Identity]
+) -> None:
     """Write the part's plain bytes to ``sink``, after all of it was fetched and checked."""
-    with fetched(part, vault) as file:
+    with fetched(part, backup_bucket) as file:
         unseal(file, sink, keys)
 
 
-def verify(manifest: Manifest, vault: ObjectStore) -> None:
+def verify(manifest: Manifest, backup_bucket: ObjectStore) -> None:
     """Read every part and compare it with the manifest. Raises BackupDamaged."""
     for part in manifest.parts:
-        check(part, vault)
+        check(part, backup_bucket)
 
 
-class Nowhere:
+class NullWriter:
     """Takes what is only read to see that it can be."""
 
     def write(self, data: bytes, /) -> int:

@@ -19,47 +19,49 @@ from storage.core.ports import ObjectStore
 from storage.core.settings import Settings
 
 
-def newest(vault: ObjectStore) -> Backup:
+def newest(backup_bucket: ObjectStore) -> Backup:
     """The newest proven backup of the database, as the bucket alone tells. Raises NoSuchBackup."""
-    for backup in _proven(vault):
+    for backup in _proven(backup_bucket):
         return backup
     raise NoSuchBackup("of the database that is proven")
 
 
-def _proven(vault: ObjectStore) -> Iterator[Backup]:
-    return (one for one in of_bucket(vault) if one.kind == "database" and one.state == "proven")
+def _proven(backup_bucket: ObjectStore) -> Iterator[Backup]:
+    return (one for one in of_bucket(backup_bucket) if one.kind == "database" and one.state == "proven")
 
 
-def drill(settings: Settings, vault: ObjectStore) -> dict[str, Any]:
+def drill(settings: Settings, backup_bucket: ObjectStore) -> dict[str, Any]:
     """Bring the newest proven backup that still is whole to life on a throw-away server; what it took.
 
     Nothing is left of it. ``damaged`` names newer ones that could not be used.
     """
     began, damaged = time.monotonic(), list[str]()
-    for backup in _proven(vault):
+    for backup in _proven(backup_bucket):
         try:
-            return _brought_back(settings, vault, backup, began) | {"damaged": damaged}
+            return _brought_back(settings, backup_bucket, backup, began) | {"damaged": damaged}
         except BackupDamaged:
             damaged.append(str(backup.id))
     raise NoSuchBackup("of the database that is proven and whole")
 
 
-def _brought_back(settings: Settings, vault: ObjectStore, backup: Backup, began: float) -> dict[str, Any]:
-    manifest, _ = manifests.read(backup.id, vault)
-    verify(manifest, vault)  # before a server is started for it
+def _brought_back(
+    settings: Settings, backup_bucket: ObjectStore, backup: Backup, began: float
+) -> dict[str, Any]:
+    manifest, _ = manifests.read(backup.id, backup_bucket)
+    verify(manifest, backup_bucket)  # before a server is started for it
     keys = identities(settings.backup_identity_file)
     with temporary_server.server(manifest.database.major) as server:
         started = time.monotonic()
         with temporary_server.database(server, "drill", manifest.database.locale) as url:
-            load(manifest, vault, url, keys)
+            load(manifest, backup_bucket, url, keys)
             loaded = time.monotonic()
             found = fingerprint.facts(url)
     if wrong := differences(manifest.database, found):
         raise NotProven(wrong[0])
-    return _told(manifest, began, started, loaded)
+    return _summary(manifest, began, started, loaded)
 
 
-def _told(manifest: Manifest, began: float, started: float, loaded: float) -> dict[str, Any]:
+def _summary(manifest: Manifest, began: float, started: float, loaded: float) -> dict[str, Any]:
     return {
         "backup": manifest.id,
         "taken_at": manifest.facts.taken_at.isoformat(),

@@ -31,7 +31,7 @@ _RIGHTS = re.compile(
 
 def load(
     manifest: Manifest,
-    vault: ObjectStore,
+    backup_bucket: ObjectStore,
     url: str,
     keys: Keys,
     options: Sequence[str] = (),
@@ -50,7 +50,7 @@ def load(
     picked = _picked(lacking, wanted)
     with (
         temporary_server.machine_faults(),
-        fetched(manifest.part("dump"), vault) as file,
+        fetched(manifest.part("dump"), backup_bucket) as file,
         _listed(picked, file, major, keys) as listed,
     ):
         chosen = [*([] if access else ["--no-owner", "--no-acl"]), *listed, *options]
@@ -97,12 +97,12 @@ class _Poured:
     """A sink that reports how many MiB went into it."""
 
     def __init__(self, sink: Sink, progress: Progress | None) -> None:
-        self._sink, self._progress, self._written, self._told = sink, progress, 0, 0
+        self._sink, self._progress, self._written, self._reported = sink, progress, 0, 0
 
     def write(self, data: bytes) -> int:
         self._sink.write(data)
         self._written += len(data)
-        if self._progress and self._written // MIB > self._told:
-            self._told = self._written // MIB
-            self._progress("MiB restored", self._told)
+        if self._progress and self._written // MIB > self._reported:
+            self._reported = self._written // MIB
+            self._progress("MiB restored", self._reported)
         return len(data)

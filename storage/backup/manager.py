@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from storage.backup import manifest as manifests
-from storage.backup.connect import backup_bucket, open_context, open_stores
+from storage.backup.connect import open_backup_bucket, open_context, open_stores
 from storage.backup.database import backup_database
 from storage.backup.maintenance import JOBS
 from storage.backup.metadata import backup_minio_metadata
@@ -34,13 +34,13 @@ class BackupManager:
 
     def backup_database(self) -> dict[str, Any]:
         """Take and prove one. Keys ``backup_file size_mb timestamp id state``."""
-        with open_context(self._settings) as site:
-            return result(prove(site, backup_database(site).id), site.stores.vault)
+        with open_context(self._settings) as context:
+            return result(prove(context, backup_database(context).id), context.stores.backup_bucket)
 
     def backup_minio_metadata(self) -> dict[str, Any]:
         """Take and prove one. Keys ``backup_file metadata_files size_mb timestamp id state``."""
-        with open_context(self._settings) as site:
-            return result(prove(site, backup_minio_metadata(site).id), site.stores.vault)
+        with open_context(self._settings) as context:
+            return result(prove(context, backup_minio_metadata(context).id), context.stores.backup_bucket)
 
     def restore_database(self, backup_file: str) -> dict[str, Any]:
         """Restore into a new database beside the live one, which is not touched.
@@ -49,7 +49,7 @@ class BackupManager:
         database``; ``status`` is ``restored`` only once the content was found equal, else an error is raised.
         """
         id = BackupId(backup_file.rstrip("/").rsplit("/", 1)[-1])
-        made = restore(self._settings, backup_bucket(self._settings), id)
+        made = restore(self._settings, open_backup_bucket(self._settings), id)
         return {"status": "restored", "backup_file": backup_file, "database": made.database}
 
     def cleanup_old_backups(self, days: int = 30) -> dict[str, Any]:
@@ -60,9 +60,9 @@ class BackupManager:
             return run_result(job, done, stores)
 
 
-def result(backup: Backup, vault: ObjectStore) -> dict[str, Any]:
+def result(backup: Backup, backup_bucket: ObjectStore) -> dict[str, Any]:
     """A backup as plain values: the documents' keys, its id and its state."""
-    told: dict[str, Any] = {
+    answer: dict[str, Any] = {
         "backup_file": f"{backup.kind}/{backup.id}",
         "size_mb": round(backup.size / MB, 2),
         "timestamp": backup.taken_at.isoformat(),
@@ -72,5 +72,5 @@ def result(backup: Backup, vault: ObjectStore) -> dict[str, Any]:
         "items": backup.items,
     }
     if backup.kind == "metadata":
-        told["metadata_files"] = manifests.read(backup.id, vault)[0].metadata.documents
-    return told
+        answer["metadata_files"] = manifests.read(backup.id, backup_bucket)[0].metadata.documents
+    return answer

@@ -43,8 +43,8 @@ def decode(data: bytes) -> Manifest:
     try:
         values = json.loads(data)
         written = _canonical(values)
-        told = values.pop("sha256")
-        if told != _digest(values) or written != data:
+        answer = values.pop("sha256")
+        if answer != _digest(values) or written != data:
             raise BackupDamaged("its manifest was edited")
         if values.pop("format") != FORMAT:
             raise BackupDamaged("its manifest is of another format; use the release that wrote it")
@@ -114,24 +114,26 @@ def _metadata(facts: dict[str, Any]) -> MetadataFacts:
     return MetadataFacts(**counted | times | {"by_prefix": by_prefix})
 
 
-def write(manifest: Manifest, vault: ObjectStore) -> str:
+def write(manifest: Manifest, backup_bucket: ObjectStore) -> str:
     """Put it beside its parts; the SHA-256 of its bytes."""
     data = encode(manifest)
-    vault.create(manifest.key, data)
+    backup_bucket.create(manifest.key, data)
     return hashlib.sha256(data).hexdigest()
 
 
-def read(id: BackupId, vault: ObjectStore) -> tuple[Manifest, str]:
+def read(id: BackupId, backup_bucket: ObjectStore) -> tuple[Manifest, str]:
     """The manifest of a backup and its SHA-256. Raises NoSuchBackup or BackupDamaged."""
     for kind in KINDS:
         key = ObjectKey(f"{kind}/{id}/{MANIFEST}")
-        if vault.head(key) is not None:
-            return _fetch(key, kind, id, vault)
+        if backup_bucket.head(key) is not None:
+            return _fetch(key, kind, id, backup_bucket)
     raise NoSuchBackup(id)
 
 
-def _fetch(key: ObjectKey, kind: BackupKind, id: BackupId, vault: ObjectStore) -> tuple[Manifest, str]:
-    with vault.open(key) as file:
+def _fetch(
+    key: ObjectKey, kind: BackupKind, id: BackupId, backup_bucket: ObjectStore
+) -> tuple[Manifest, str]:
+    with backup_bucket.open(key) as file:
         data = file.read(MOST)
     manifest = decode(data)
     if (manifest.kind, manifest.id) != (kind, id):
@@ -139,9 +141,11 @@ def _fetch(key: ObjectKey, kind: BackupKind, id: BackupId, vault: ObjectStore) -
     return manifest, hashlib.sha256(data).hexdigest()
 
 
-def scan(vault: ObjectStore, kind: BackupKind) -> Iterator[tuple[BackupId, Manifest | StorageError, str]]:
+def scan(
+    backup_bucket: ObjectStore, kind: BackupKind
+) -> Iterator[tuple[BackupId, Manifest | StorageError, str]]:
     """Every backup of a kind that the bucket holds: its manifest and the hash, or why it cannot be read."""
-    for info in vault.scan(Prefix(f"{kind}/")):
+    for info in backup_bucket.scan(Prefix(f"{kind}/")):
         within, _, name = info.key.removeprefix(f"{kind}/").partition("/")
         if name != MANIFEST:
             continue
@@ -150,7 +154,7 @@ def scan(vault: ObjectStore, kind: BackupKind) -> Iterator[tuple[BackupId, Manif
         except StorageError:
             continue  # not ours
         try:
-            manifest, sha256 = _fetch(info.key, kind, id, vault)
+            manifest, sha256 = _fetch(info.key, kind, id, backup_bucket)
             yield id, manifest, sha256
         except (BackupDamaged, ObjectMissing) as error:  # what is only out of reach now is no damage
             yield id, error, ""

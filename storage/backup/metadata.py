@@ -17,7 +17,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from storage.backup import manifest as manifests
-from storage.backup.context import Progress, Site, entered, finish, part
+from storage.backup.context import BackupContext, Progress, entered, finish, part
 from storage.backup.encryption import recipients, seal
 from storage.backup.errors import BackupDamaged, ListingDeviates, NoSuchBackup
 from storage.backup.model import Backup, BackupId, Manifest, MetadataFacts, Part
@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 
 
 def backup_minio_metadata(
-    site: Site, *, details: bool = False, accept: bool = False, progress: Progress | None = None
+    context: BackupContext, *, details: bool = False, accept: bool = False, progress: Progress | None = None
 ) -> Backup:
     """Take a backup of the bucket's metadata; complete, and not yet proven.
 
@@ -46,25 +46,25 @@ def backup_minio_metadata(
     ListingDeviates, unless ``accept``, or what store and database raise; the row then says failed, and no
     manifest exists.
     """
-    id, objects, tally = site.new_id(), site.stores.objects, Tally()
-    with entered(site, "metadata", id):
-        began, store_time = site.stores.clock(), objects.server_time()
-        completed = site.stores.jobs.counts().get("completed", 0)
-        parts = (_configuration(site, id), *_contents(site, id, tally, details, progress))
+    id, objects, tally = context.new_id(), context.stores.objects, Tally()
+    with entered(context, "metadata", id):
+        began, store_time = context.stores.clock(), objects.server_time()
+        completed = context.stores.jobs.counts().get("completed", 0)
+        parts = (_configuration(context, id), *_contents(context, id, tally, details, progress))
         facts = MetadataFacts(
             bucket=objects.bucket,
             identity=objects.identity(),
             taken_at=began,
-            ended_at=site.stores.clock(),
+            ended_at=context.stores.clock(),
             store_time=store_time,
             missing_documents=max(0, completed - tally.completed),
             **tally.facts(),
         )
         if not accept:
-            _compare(site, facts)
-        to = tuple(str(one) for one in recipients(site.settings.backup_recipients))
+            _compare(context, facts)
+        to = tuple(str(one) for one in recipients(context.settings.backup_recipients))
         manifest = Manifest(id=id, kind="metadata", parts=parts, facts=facts, recipients=to)
-        return finish(site, manifest, facts.objects)
+        return finish(context, manifest, facts.objects)
 
 
 class Tally:
@@ -97,19 +97,19 @@ class Tally:
 
 
 def _contents(
-    site: Site, id: BackupId, tally: Tally, details: bool, progress: Progress | None
+    context: BackupContext, id: BackupId, tally: Tally, details: bool, progress: Progress | None
 ) -> Iterator[Part]:
     """The parts of the inventory, each followed by the documents that were met in it."""
-    store = site.stores.objects
+    store = context.stores.objects
     listing = _in_order(store.inventory())
     for number, first in enumerate(listing, 1):
         met: list[ObjectInfo] = []
         chunk = _chunk(chain([first], listing), met, tally, progress)
         lines = ahead(lambda info: _described(store, info), chunk) if details else map(_line, chunk)
-        yield _part(site, id, f"objects-{number:05}", lines)
+        yield _part(context, id, f"objects-{number:05}", lines)
         if met:
-            yield _part(site, id, f"documents-{number:05}", _documents(store, met, tally))
-            tally.completed += _completed(site, met)
+            yield _part(context, id, f"documents-{number:05}", _documents(store, met, tally))
+            tally.completed += _completed(context, met)
 
 
 def _in_order(listing: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
@@ -190,22 +190,22 @@ def _document_line(document: Document) -> bytes:
     )
 
 
-def _completed(site: Site, met: Sequence[ObjectInfo]) -> int:
+def _completed(context: BackupContext, met: Sequence[ObjectInfo]) -> int:
     """How many completed jobs have their document among these."""
     owners = ((owner_of(info.key, PROCESSED), info.key) for info in met)
     ids = [id for id, key in owners if id and key == f"{PROCESSED}{id}/metadata.json"]
     pages = (ids[start : start + 1000] for start in range(0, len(ids), 1000))
-    jobs = (job for page in pages for job in site.stores.jobs.get(page).values())
+    jobs = (job for page in pages for job in context.stores.jobs.get(page).values())
     return sum(job.status == "completed" for job in jobs)
 
 
-def _configuration(site: Site, id: BackupId) -> Part:
-    return _part(site, id, "configuration", iter([_json(site.stores.objects.configuration())]))
+def _configuration(context: BackupContext, id: BackupId) -> Part:
+    return _part(context, id, "configuration", iter([_json(context.stores.objects.configuration())]))
 
 
-def _part(site: Site, id: BackupId, name: str, lines: Iterator[bytes]) -> Part:
-    with part(site, "metadata", id, name) as writer:
-        seal(_Stream(lines), writer.sink, recipients(site.settings.backup_recipients))
+def _part(context: BackupContext, id: BackupId, name: str, lines: Iterator[bytes]) -> Part:
+    with part(context, "metadata", id, name) as writer:
+        seal(_Stream(lines), writer.sink, recipients(context.settings.backup_recipients))
     return writer.part
 
 
@@ -251,13 +251,13 @@ def ahead(
                 late.cancel()
 
 
-def _compare(site: Site, facts: MetadataFacts) -> None:
+def _compare(context: BackupContext, facts: MetadataFacts) -> None:
     """Raises ListingDeviates where the bucket is far from what the newest backup of it found."""
-    for backup in site.stores.catalogue.all("metadata"):
+    for backup in context.stores.catalogue.all("metadata"):
         if backup.state not in ("complete", "proven"):
             continue
         with suppress(NoSuchBackup, BackupDamaged):  # then the one before it is the measure
-            before = manifests.read(backup.id, site.stores.vault)[0].metadata.lasting
+            before = manifests.read(backup.id, context.stores.backup_bucket)[0].metadata.lasting
             if before >= FROM and abs(facts.lasting - before) > DEVIATION * before:
                 raise ListingDeviates(facts.lasting, backup.id, before)
             return

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.documents import Keys, documents, lines, made
-from storage.backup.download import pour
+from storage.backup.download import write_decrypted
 from storage.backup.encryption import identities
 from storage.backup.errors import BackupDamaged, NotProven
 from storage.backup.metadata import TEMP, Tally, ahead
@@ -24,15 +24,15 @@ from storage.core.ports import ObjectStore
 SAMPLE, ENOUGH = 100, 20  # objects that are compared; from how many on the share of those gone tells
 
 
-def proof(site: Site, manifest: Manifest) -> dict[str, Any]:
+def proof(context: BackupContext, manifest: Manifest) -> dict[str, Any]:
     """What a certificate says of it. Raises BackupDamaged, NotProven or NoKey."""
-    vault, keys = site.stores.vault, identities(site.settings.backup_identity_file)
+    backup_bucket, keys = context.stores.backup_bucket, identities(context.settings.backup_identity_file)
     facts, tally, drawn = manifest.metadata, Tally(), list[ObjectInfo]()
-    for info in _drawing(lines(manifest, "objects", vault, keys, _info), drawn):
+    for info in _drawing(lines(manifest, "objects", backup_bucket, keys, _info), drawn):
         if tally.objects and info.key <= tally.last_key:
             raise BackupDamaged(f"its inventory is out of order at {printable(info.key)}")
         tally.add(info)
-    for document in _in_order(documents(manifest, vault, keys)):
+    for document in _in_order(documents(manifest, backup_bucket, keys)):
         _check(document)
         tally.documents += 1
     _same(tally, facts)
@@ -43,8 +43,8 @@ def proof(site: Site, manifest: Manifest) -> dict[str, Any]:
         "documents": facts.documents,
         "missing_documents": facts.missing_documents,
         "left_out": facts.left_out,
-        "configuration": _configuration(manifest, vault, keys),
-        "sample": _compared(site.stores.objects, drawn, facts.store_time),
+        "configuration": _configuration(manifest, backup_bucket, keys),
+        "sample": _compared(context.stores.objects, drawn, facts.store_time),
     }
 
 
@@ -89,12 +89,12 @@ def _same(tally: Tally, facts: MetadataFacts) -> None:
             raise BackupDamaged(f"by its parts {name} is {found!r}, by its manifest {wanted!r}")
 
 
-def _configuration(manifest: Manifest, vault: ObjectStore, keys: Keys) -> dict[str, str]:
+def _configuration(manifest: Manifest, backup_bucket: ObjectStore, keys: Keys) -> dict[str, str]:
     """Of each setting whether it is set, none, or one the store does not tell."""
     sink = io.BytesIO()
-    pour(manifest.part("configuration"), vault, sink, keys)
-    told = made("its configuration", sink.getvalue(), lambda values: dict(values.items()))
-    return {name: _state(value) for name, value in told.items()}
+    write_decrypted(manifest.part("configuration"), backup_bucket, sink, keys)
+    answer = made("its configuration", sink.getvalue(), lambda values: dict(values.items()))
+    return {name: _state(value) for name, value in answer.items()}
 
 
 def _state(value: Any) -> str:

@@ -139,7 +139,7 @@ def _bare(backup: Backup) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
+class BackupInventory:
     """The catalogue beside the bucket. ``sizes``: bytes in each folder, 0 where there are only uploads;
     ``manifests``: the folders with one."""
 
@@ -155,39 +155,43 @@ class OldBackups:
 
     rule: Rule = Rule()
 
-    def select(self, stores: BackupStores, as_of: datetime) -> Iterator[Shelf]:
-        backups, vault = stores.catalogue.all(), stores.vault
+    def select(self, stores: BackupStores, as_of: datetime) -> Iterator[BackupInventory]:
+        backups, backup_bucket = stores.catalogue.all(), stores.backup_bucket
         sizes, manifests = dict[str, int](), set[str]()
-        for info in chain.from_iterable(vault.scan(Prefix(f"{kind}/")) for kind in KINDS):
+        for info in chain.from_iterable(backup_bucket.scan(Prefix(f"{kind}/")) for kind in KINDS):
             place = _place(info.key)
             sizes[place] = sizes.get(place, 0) + info.size
             if info.key == place + MANIFEST:
                 manifests.add(place)
-        for upload in chain(stores.vault_uploads.open(), vault.uploads()):
+        for upload in chain(stores.backup_uploads.open(), backup_bucket.uploads()):
             if upload.key.startswith(tuple(f"{kind}/" for kind in KINDS)):
                 sizes.setdefault(_place(upload.key), 0)
         unseen = (_folder(one) for one in backups if one.state not in ("running", "expired"))
-        manifests |= {p for p in unseen if p not in manifests and vault.head(ObjectKey(p + MANIFEST))}
-        yield Shelf(backups=backups, sizes=sizes, manifests=frozenset(manifests), now=stores.clock())
+        manifests |= {p for p in unseen if p not in manifests and backup_bucket.head(ObjectKey(p + MANIFEST))}
+        yield BackupInventory(
+            backups=backups, sizes=sizes, manifests=frozenset(manifests), now=stores.clock()
+        )
 
-    def plan(self, items: Iterable[Shelf], as_of: datetime) -> Iterator[Action[BackupStores] | Keep]:
-        for shelf in items:
-            yield from self._known(shelf, as_of)
-            yield from _unknown(shelf)
+    def plan(
+        self, items: Iterable[BackupInventory], as_of: datetime
+    ) -> Iterator[Action[BackupStores] | Keep]:
+        for inventory in items:
+            yield from self._known(inventory, as_of)
+            yield from _unknown(inventory)
 
-    def _known(self, shelf: Shelf, as_of: datetime) -> Iterator[Action[BackupStores] | Keep]:
+    def _known(self, inventory: BackupInventory, as_of: datetime) -> Iterator[Action[BackupStores] | Keep]:
         """The rows that are or leave anything, oldest first."""
-        rows = sorted((one for one in shelf.backups if _lives(one, shelf)), key=_order)
-        lost = {one.id for one in rows if _lost(one, shelf)}
-        counted = [_as_shown(one, shelf) for one in rows if one.id not in lost]
+        rows = sorted((one for one in inventory.backups if _lives(one, inventory)), key=_order)
+        lost = {one.id for one in rows if _lost(one, inventory)}
+        counted = [_as_shown(one, inventory) for one in rows if one.id not in lost]
         stays = dict.fromkeys(lost, LOST)
-        stays |= decide(counted, as_of, self.rule, shelf.now)
+        stays |= decide(counted, as_of, self.rule, inventory.now)
         for one in rows:
-            size = shelf.sizes.get(_folder(one), 0)
+            size = inventory.sizes.get(_folder(one), 0)
             if why := stays.get(one.id):
                 yield Keep(_folder(one), size, why)
             else:
-                yield self._prune(one, size, as_of, worthless=_bare(_as_shown(one, shelf)))
+                yield self._prune(one, size, as_of, worthless=_bare(_as_shown(one, inventory)))
 
     def _prune(self, one: Backup, size: int, as_of: datetime, worthless: bool) -> PruneBackup:
         age = span(as_of - one.taken_at)
@@ -214,26 +218,26 @@ def _place(key: str) -> str:
     return f"{kind}/{name}{slash}"
 
 
-def _lives(backup: Backup, shelf: Shelf) -> bool:
-    return backup.state != "expired" or _folder(backup) in shelf.sizes
+def _lives(backup: Backup, inventory: BackupInventory) -> bool:
+    return backup.state != "expired" or _folder(backup) in inventory.sizes
 
 
-def _lost(backup: Backup, shelf: Shelf) -> bool:
+def _lost(backup: Backup, inventory: BackupInventory) -> bool:
     """Whether somebody else took its manifest away: pruning turns the row first. What is left is evidence."""
-    left = backup.state == "failed" and backup.manifest_sha256 and _folder(backup) in shelf.sizes
-    return (backup.state in COUNTED or bool(left)) and _folder(backup) not in shelf.manifests
+    left = backup.state == "failed" and backup.manifest_sha256 and _folder(backup) in inventory.sizes
+    return (backup.state in COUNTED or bool(left)) and _folder(backup) not in inventory.manifests
 
 
-def _as_shown(backup: Backup, shelf: Shelf) -> Backup:
+def _as_shown(backup: Backup, inventory: BackupInventory) -> Backup:
     """A backup that was killed between its manifest and its row is whole all the same."""
-    whole = _bare(backup) and _folder(backup) in shelf.manifests
+    whole = _bare(backup) and _folder(backup) in inventory.manifests
     return replace(backup, state="complete") if whole else backup
 
 
-def _unknown(shelf: Shelf) -> Iterator[Keep]:
-    known = {_folder(one) for one in shelf.backups}
-    for place in sorted(shelf.sizes.keys() - known):
-        yield Keep(place, shelf.sizes[place], _stranger(place, place in shelf.manifests))
+def _unknown(inventory: BackupInventory) -> Iterator[Keep]:
+    known = {_folder(one) for one in inventory.backups}
+    for place in sorted(inventory.sizes.keys() - known):
+        yield Keep(place, inventory.sizes[place], _stranger(place, place in inventory.manifests))
 
 
 def _stranger(place: str, manifest: bool) -> str:

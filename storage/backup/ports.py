@@ -41,6 +41,6 @@ class Catalogue(Protocol):
 class BackupStores(Stores):
     """The shared stores, and the backup bucket with its catalogue and upload journal."""
 
-    vault: ObjectStore
+    backup_bucket: ObjectStore
     catalogue: Catalogue
-    vault_uploads: UploadJournal
+    backup_uploads: UploadJournal

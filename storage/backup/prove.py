@@ -12,8 +12,8 @@ from typing import Any
 
 from storage.backup import manifest as manifests
 from storage.backup import metadata_check
-from storage.backup.context import Site, as_recorded
-from storage.backup.download import Nowhere, pour
+from storage.backup.context import BackupContext, as_recorded
+from storage.backup.download import NullWriter, write_decrypted
 from storage.backup.encryption import identities
 from storage.backup.errors import BackupDamaged, NoPostgresProgram, NoSuchBackup, NotProven, ScratchFault
 from storage.backup.load import load
@@ -27,18 +27,18 @@ from storage.stores.postgres.connection import DATABASE
 Certificate = dict[str, Any]
 
 
-def prove(site: Site, id: BackupId) -> Backup:
+def prove(context: BackupContext, id: BackupId) -> Backup:
     """Prove one backup, and say so in the catalogue and by a certificate beside the manifest.
 
     Raises NoSuchBackup; BackupDamaged or NotProven, and the row turns to failed; NoKey, ScratchFault or
     NoPostgresProgram where the proof could not be tried, and the row stays as it is.
     """
-    stores = site.stores
+    stores = context.stores
     with stores.runs.lock("prove") as still_locked:
         try:
-            manifest, sha256 = _read(site, id)
-            as_recorded(site, id, sha256)
-            certificate = _certificate(site, manifest, sha256)
+            manifest, sha256 = _read(context, id)
+            as_recorded(context, id, sha256)
+            certificate = _certificate(context, manifest, sha256)
         except (BackupDamaged, NotProven) as error:
             stores.catalogue.move(id, ["complete", "proven", "failed"], "failed", str(error))
             stores.audit.record("not-proven", "", {"id": id, "why": str(error)})
@@ -46,25 +46,29 @@ def prove(site: Site, id: BackupId) -> Backup:
         still_locked()  # else it may have been pruned meanwhile
         at = datetime.fromisoformat(certificate["proven_at"])
         key = ObjectKey(f"{folder(manifest.kind, id)}certificate-{at:%Y%m%dT%H%M%S.%fZ}.json")
-        stores.vault.create(key, json.dumps(certificate, indent=1).encode())
-        return _enter(site, manifest, sha256, certificate)
+        stores.backup_bucket.create(key, json.dumps(certificate, indent=1).encode())
+        return _enter(context, manifest, sha256, certificate)
 
 
-def _read(site: Site, id: BackupId) -> tuple[Manifest, str]:
+def _read(context: BackupContext, id: BackupId) -> tuple[Manifest, str]:
     """The manifest and its hash; one that the catalogue counts and the bucket has lost is damaged."""
     try:
-        return manifests.read(id, site.stores.vault)
+        return manifests.read(id, context.stores.backup_bucket)
     except NoSuchBackup:
-        known = site.stores.catalogue.get(id)
+        known = context.stores.catalogue.get(id)
         if known and known.state in ("complete", "proven"):
             raise BackupDamaged("its manifest is missing") from None
         raise
 
 
-def _certificate(site: Site, manifest: Manifest, sha256: str) -> Certificate:
+def _certificate(context: BackupContext, manifest: Manifest, sha256: str) -> Certificate:
     began = time.monotonic()
-    found = _restored(site, manifest) if manifest.kind == "database" else metadata_check.proof(site, manifest)
-    now = site.stores.clock()
+    found = (
+        _restored(context, manifest)
+        if manifest.kind == "database"
+        else metadata_check.proof(context, manifest)
+    )
+    now = context.stores.clock()
     return {
         "backup": manifest.id,
         "kind": manifest.kind,
@@ -77,8 +81,8 @@ def _certificate(site: Site, manifest: Manifest, sha256: str) -> Certificate:
     }
 
 
-def _enter(site: Site, manifest: Manifest, sha256: str, certificate: Certificate) -> Backup:
-    stores = site.stores
+def _enter(context: BackupContext, manifest: Manifest, sha256: str, certificate: Certificate) -> Backup:
+    stores = context.stores
     known = stores.catalogue.get(manifest.id) or entry(manifest, sha256)
     proven = replace(known, state="proven", proven_at=stores.clock(), certificate=certificate, message="")
     stores.catalogue.save(proven)
@@ -101,12 +105,12 @@ def entry(manifest: Manifest, sha256: str) -> Backup:
     )
 
 
-def _restored(site: Site, manifest: Manifest) -> Certificate:
-    keys, expected = identities(site.settings.backup_identity_file), manifest.database
-    with scratch(site, manifest) as (where, url):
+def _restored(context: BackupContext, manifest: Manifest) -> Certificate:
+    keys, expected = identities(context.settings.backup_identity_file), manifest.database
+    with scratch(context, manifest) as (where, url):
         began = time.monotonic()
-        pour(manifest.part("globals"), site.stores.vault, Nowhere(), keys)
-        lacking = load(manifest, site.stores.vault, url, keys)
+        write_decrypted(manifest.part("globals"), context.stores.backup_bucket, NullWriter(), keys)
+        lacking = load(manifest, context.stores.backup_bucket, url, keys)
         restored = time.monotonic()
         found = fingerprint.facts(url)
         if wrong := differences(expected, found):
@@ -158,15 +162,15 @@ def differences(expected: DatabaseFacts, found: DatabaseFacts) -> list[str]:
 
 
 @contextmanager
-def scratch(site: Site, manifest: Manifest) -> Iterator[tuple[str, str]]:
+def scratch(context: BackupContext, manifest: Manifest) -> Iterator[tuple[str, str]]:
     """An empty database to restore into, and in words where it is: on a throw-away server, or beside ours.
 
     Raises ScratchFault where the machine that it is on fails, or ours does.
     """
-    facts, own = manifest.database, site.settings.database_url
+    facts, own = manifest.database, context.settings.database_url
     name = temporary_server.scratch_name(own, manifest.id.replace("-", "_").lower())
     with temporary_server.machine_faults():
-        if _throw_away(site, facts.major):
+        if _throw_away(context, facts.major):
             with _apart(facts.major) as server:
                 temporary_server.create(server, name, facts.locale)
                 yield f"a throw-away server of version {facts.major}", temporary_server.beside(server, name)
@@ -189,8 +193,8 @@ def _apart(major: int) -> Iterator[str]:
             raise
 
 
-def _throw_away(site: Site, major: int) -> bool:
-    wanted = site.settings.proof_server
+def _throw_away(context: BackupContext, major: int) -> bool:
+    wanted = context.settings.proof_server
     if wanted == "same":
         return False
     try:

@@ -19,38 +19,38 @@ LOST = "its manifest is not in the bucket"
 MOST = 16 << 20  # bytes of a certificate that are read
 
 
-def of_bucket(vault: ObjectStore) -> list[Backup]:
+def of_bucket(backup_bucket: ObjectStore) -> list[Backup]:
     """Every backup the bucket holds, as its manifest and certificate tell; newest first.
 
     One whose manifest cannot be read is failed, with why.
     """
     found = []
     for kind in KINDS:
-        for id, told, sha256 in manifests.scan(vault, kind):
-            if isinstance(told, StorageError):
-                found.append(Backup(id=id, kind=kind, state="failed", taken_at=id.begun, message=str(told)))
+        for id, answer, sha256 in manifests.scan(backup_bucket, kind):
+            if isinstance(answer, StorageError):
+                found.append(Backup(id=id, kind=kind, state="failed", taken_at=id.begun, message=str(answer)))
             else:
-                found.append(_with_certificate(told, entry(told, sha256), vault))
+                found.append(_with_certificate(answer, entry(answer, sha256), backup_bucket))
     return sorted(found, key=lambda one: (one.taken_at, one.id), reverse=True)
 
 
-def _with_certificate(manifest: Manifest, backup: Backup, vault: ObjectStore) -> Backup:
+def _with_certificate(manifest: Manifest, backup: Backup, backup_bucket: ObjectStore) -> Backup:
     """Proven, if there is a certificate of exactly this manifest."""
     place = folder(manifest.kind, manifest.id)
-    keys = [info.key for info in vault.scan(place) if info.key.startswith(f"{place}certificate-")]
+    keys = [info.key for info in backup_bucket.scan(place) if info.key.startswith(f"{place}certificate-")]
     for key in reversed(keys):
-        told, at = _certificate(key, vault)
-        if told.get("manifest_sha256") == backup.manifest_sha256:
-            return replace(backup, state="proven", certificate=told, proven_at=at)
+        answer, at = _certificate(key, backup_bucket)
+        if answer.get("manifest_sha256") == backup.manifest_sha256:
+            return replace(backup, state="proven", certificate=answer, proven_at=at)
     return backup
 
 
-def _certificate(key: ObjectKey, vault: ObjectStore) -> tuple[dict[str, Any], datetime | None]:
+def _certificate(key: ObjectKey, backup_bucket: ObjectStore) -> tuple[dict[str, Any], datetime | None]:
     """What a certificate says, and when it was given; nothing for one that cannot be read."""
     try:
-        with vault.open(key) as file:
-            told = json.loads(file.read(MOST))
-        return told, datetime.fromisoformat(told["proven_at"])
+        with backup_bucket.open(key) as file:
+            answer = json.loads(file.read(MOST))
+        return answer, datetime.fromisoformat(answer["proven_at"])
     except (ValueError, KeyError, TypeError):
         return {}, None
 
@@ -63,7 +63,7 @@ def rebuild(stores: BackupStores, *, accept: bool = False) -> tuple[list[Backup]
     than half of what counts, unless ``accept``.
     """
     known = {one.id: one for one in stores.catalogue.all()}
-    there = {one.id: one for one in of_bucket(stores.vault)}
+    there = {one.id: one for one in of_bucket(stores.backup_bucket)}
     entered = [one for id, one in there.items() if _unfinished(known.get(id))]
     counted: tuple[BackupState, ...] = ("complete", "proven")
     counting = [one for one in known.values() if one.state in counted]
@@ -71,7 +71,7 @@ def rebuild(stores: BackupStores, *, accept: bool = False) -> tuple[list[Backup]
     if len(lost) * 2 > len(counting) > 1 and not accept:
         raise Refused(
             "catalogue",
-            f"the bucket {stores.vault.bucket} has lost {len(lost)} of {len(counting)} backups. "
+            f"the bucket {stores.backup_bucket.bucket} has lost {len(lost)} of {len(counting)} backups. "
             "Is STORAGE_BACKUP_BUCKET right? Nothing was changed; if it is meant, give --accept.",
         )
     for one in entered:
@@ -92,4 +92,4 @@ def _unfinished(row: Backup | None) -> bool:
 
 def _gone(row: Backup, stores: BackupStores) -> bool:
     """A listing is a hint: the manifest itself is asked for."""
-    return stores.vault.head(ObjectKey(f"{folder(row.kind, row.id)}{MANIFEST}")) is None
+    return stores.backup_bucket.head(ObjectKey(f"{folder(row.kind, row.id)}{MANIFEST}")) is None

@@ -20,45 +20,50 @@ class Reap:
         return stores.tombstones.due(as_of, (bucket, jobs_of(bucket), stores.files.root))
 
     def plan(self, items: Iterable[Tombstone], as_of: datetime) -> Iterator[Action[Stores] | Keep]:
-        for stone in items:
-            yield _ACTION[stone.kind](stone)
+        for tombstone in items:
+            yield _ACTION[tombstone.kind](tombstone)
 
 
-def _job(stone: Tombstone) -> Action[Stores]:
-    assert stone.owner_updated_at
-    return ReapJob(stone=stone.id, key=stone.key, updated_at=stone.owner_updated_at, reason=_reason(stone))
+def _job(tombstone: Tombstone) -> Action[Stores]:
+    assert tombstone.owner_updated_at
+    return ReapJob(
+        tombstone=tombstone.id,
+        key=tombstone.key,
+        updated_at=tombstone.owner_updated_at,
+        reason=_reason(tombstone),
+    )
 
 
-def _object(stone: Tombstone) -> Action[Stores]:
-    etag, _, last_modified = stone.seen.rpartition(" ")
+def _object(tombstone: Tombstone) -> Action[Stores]:
+    etag, _, last_modified = tombstone.seen.rpartition(" ")
     return ReapObject(
-        stone=stone.id,
-        key=stone.key,
-        size=stone.size,
+        tombstone=tombstone.id,
+        key=tombstone.key,
+        size=tombstone.size,
         etag=etag,
         last_modified=datetime.fromisoformat(last_modified),
-        reason=_reason(stone),
-        owner=stone.owner,
-        owner_updated_at=stone.owner_updated_at,
-        goes_with_job=stone.goes_with_job,
+        reason=_reason(tombstone),
+        owner=tombstone.owner,
+        owner_updated_at=tombstone.owner_updated_at,
+        goes_with_job=tombstone.goes_with_job,
     )
 
 
-def _file(stone: Tombstone) -> Action[Stores]:
-    mtime_ns, inode = stone.seen.split(" ")
+def _file(tombstone: Tombstone) -> Action[Stores]:
+    mtime_ns, inode = tombstone.seen.split(" ")
     return ReapFile(
-        stone=stone.id,
-        key=stone.key,
-        held_at=stone.held_at,
-        size=stone.size,
+        tombstone=tombstone.id,
+        key=tombstone.key,
+        held_at=tombstone.held_at,
+        size=tombstone.size,
         mtime_ns=int(mtime_ns),
         inode=int(inode),
-        reason=_reason(stone),
+        reason=_reason(tombstone),
     )
 
 
-def _reason(stone: Tombstone) -> str:
-    return f"condemned by {stone.run_id}: {stone.reason}"
+def _reason(tombstone: Tombstone) -> str:
+    return f"condemned by {tombstone.run_id}: {tombstone.reason}"
 
 
 _ACTION = {"job": _job, "object": _object, "file": _file}

@@ -170,19 +170,19 @@ def _unsafe(file: LocalFile) -> str | None:
 class _Tree:
     """What is known of the folders passed so far; a folder is asked about after all it holds."""
 
-    stay: set[str] = field(default_factory=set)
+    keeping: set[str] = field(default_factory=set)
     empty: set[str] = field(default_factory=set)
     inodes: dict[int, int] = field(default_factory=dict)
 
     def keep(self, path: str) -> None:
-        self.stay.update(_parents(path))
+        self.keeping.update(_parents(path))
 
     def go(self, path: str) -> None:
         self.empty.update(_parents(path)[:1])
 
     def kept(self, folder: str) -> bool:
-        held = folder in self.stay
-        self.stay.discard(folder)
+        held = folder in self.keeping
+        self.keeping.discard(folder)
         return held
 
     def emptied(self, folder: str) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 from storage import catalog
 from storage.backup import alarms, download, drill, rebuild
 from storage.backup import manifest as manifests
-from storage.backup.connect import backup_bucket, open_context
-from storage.backup.context import Progress, Site, as_recorded
+from storage.backup.connect import open_backup_bucket, open_context
+from storage.backup.context import BackupContext, Progress, as_recorded
 from storage.backup.database import backup_database
 from storage.backup.errors import NoSuchBackup
 from storage.backup.metadata import backup_minio_metadata
@@ -75,16 +75,16 @@ def run(args: Namespace) -> int:
     """Take the backups asked for and prove each; red at the first that cannot be."""
     kinds: Sequence[BackupKind] = KINDS if args.kind == "all" else (args.kind,)
     done = []
-    with open_context(settings()) as site, output.progress(args.json) as progress:
+    with open_context(settings()) as context, output.progress(args.json) as progress:
         for kind in kinds:
-            taken = take(site, kind, accept=args.accept, details=args.details, progress=progress)
-            done.append(taken if args.no_proof else prove(site, taken.id))
+            taken = take(context, kind, accept=args.accept, details=args.details, progress=progress)
+            done.append(taken if args.no_proof else prove(context, taken.id))
     _show(done, args.json)
     return 0
 
 
 def take(
-    site: Site,
+    context: BackupContext,
     kind: BackupKind,
     *,
     accept: bool = False,
@@ -92,24 +92,24 @@ def take(
     progress: Progress | None = None,
 ) -> Backup:
     if kind == "database":
-        return backup_database(site, progress)
-    return backup_minio_metadata(site, details=details, accept=accept, progress=progress)
+        return backup_database(context, progress)
+    return backup_minio_metadata(context, details=details, accept=accept, progress=progress)
 
 
 def listing(args: Namespace) -> int:
     """The catalogue; or what the bucket alone tells, for which no database is needed."""
     if args.from_bucket:
-        _show(rebuild.of_bucket(backup_bucket(store_only())), args.json)
+        _show(rebuild.of_bucket(open_backup_bucket(store_only())), args.json)
         return 0
-    with open_context(settings()) as site:
-        _show([b for b in site.stores.catalogue.all() if args.all or b.state != "expired"], args.json)
+    with open_context(settings()) as context:
+        _show([b for b in context.stores.catalogue.all() if args.all or b.state != "expired"], args.json)
     return 0
 
 
 def show(args: Namespace) -> int:
-    vault = backup_bucket(store_only())
-    backup = of_bucket(vault, args.backup)
-    manifest, sha256 = manifests.read(backup.id, vault)
+    backup_bucket = open_backup_bucket(store_only())
+    backup = of_bucket(backup_bucket, args.backup)
+    manifest, sha256 = manifests.read(backup.id, backup_bucket)
     if args.json:
         output.emit_json({"backup": backup, "manifest": manifest, "manifest_sha256": sha256})
     else:
@@ -119,11 +119,11 @@ def show(args: Namespace) -> int:
 
 def verify(args: Namespace) -> int:
     """Read every part again and compare it with the manifest: quick, and no proof."""
-    with open_context(settings()) as site:
-        id = _id(site, args.backup)
-        manifest, sha256 = manifests.read(id, site.stores.vault)
-        as_recorded(site, id, sha256)
-        download.verify(manifest, site.stores.vault)
+    with open_context(settings()) as context:
+        id = _id(context, args.backup)
+        manifest, sha256 = manifests.read(id, context.stores.backup_bucket)
+        as_recorded(context, id, sha256)
+        download.verify(manifest, context.stores.backup_bucket)
     say(
         args,
         {"backup": id, "parts": len(manifest.parts), "bytes": manifest.size},
@@ -133,8 +133,8 @@ def verify(args: Namespace) -> int:
 
 
 def prove_one(args: Namespace) -> int:
-    with open_context(settings()) as site:
-        proven = prove(site, _id(site, args.backup))
+    with open_context(settings()) as context:
+        proven = prove(context, _id(context, args.backup))
     if args.json:
         output.emit_json(proven.certificate)
     else:
@@ -152,14 +152,14 @@ def prune(args: Namespace) -> int:
 
 
 def pin(args: Namespace) -> int:
-    with open_context(settings()) as site:
-        id = _id(site, args.backup)
+    with open_context(settings()) as context:
+        id = _id(context, args.backup)
         reason = (args.reason or f"by {who()}") if args.pinned else ""
-        if (row := site.stores.catalogue.get(id)) and row.state == "expired":
+        if (row := context.stores.catalogue.get(id)) and row.state == "expired":
             raise UsageError(f"{id} is expired: what it held is gone, and no pin brings it back.")
-        if not site.stores.catalogue.pin(id, reason):
+        if not context.stores.catalogue.pin(id, reason):
             raise NoSuchBackup(id)
-        site.stores.audit.record("pin" if args.pinned else "unpin", "", {"id": id, "by": who()})
+        context.stores.audit.record("pin" if args.pinned else "unpin", "", {"id": id, "by": who()})
     say(
         args,
         {"backup": id, "pinned": reason},
@@ -178,8 +178,8 @@ def check(args: Namespace) -> int:
 def rebuild_catalogue(args: Namespace) -> int:
     with open_installation(settings()) as stores:
         entered, lost = rebuild.rebuild(stores, accept=args.accept)
-    told = {"entered": [one.id for one in entered], "lost": [one.id for one in lost]}
-    say(args, told, f"{len(entered)} entered from the bucket, {len(lost)} lost by it (now failed).")
+    summary = {"entered": [one.id for one in entered], "lost": [one.id for one in lost]}
+    say(args, summary, f"{len(entered)} entered from the bucket, {len(lost)} lost by it (now failed).")
     return 0
 
 
@@ -194,24 +194,28 @@ def guarding(args: Namespace) -> int:
 
 def drilled(args: Namespace) -> int:
     chosen = store_only()
-    told = drill.drill(chosen, backup_bucket(chosen))
-    say(args, told, f"Back to life in {told['seconds_in_all']} s: {told['rows']:,} rows of {told['backup']}.")
+    summary = drill.drill(chosen, open_backup_bucket(chosen))
+    say(
+        args,
+        summary,
+        f"Back to life in {summary['seconds_in_all']} s: {summary['rows']:,} rows of {summary['backup']}.",
+    )
     return 0
 
 
-def _id(site: Site, word: str) -> BackupId:
+def _id(context: BackupContext, word: str) -> BackupId:
     """A backup's id; ``latest`` is the newest whole one of the database."""
     if word != "latest":
         return BackupId(word)
-    for backup in site.stores.catalogue.all("database"):
+    for backup in context.stores.catalogue.all("database"):
         if backup.state in ("complete", "proven"):
             return backup.id
     raise NoSuchBackup("latest")
 
 
-def of_catalogue(site: Site, word: str) -> Backup:
+def of_catalogue(context: BackupContext, word: str) -> Backup:
     """The backup of that id; ``latest`` is the newest proven one of the database. Raises NoSuchBackup."""
-    stores = site.stores.catalogue
+    stores = context.stores.catalogue
     found = stores.newest_proven("database") if word == "latest" else stores.get(BackupId(word))
     if found is None:
         raise NoSuchBackup(word)

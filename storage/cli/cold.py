@@ -22,7 +22,7 @@ from storage.cold import decompressing_reader
 from storage.cold.decompress import uncompress, unfinished
 from storage.cold.errors import ContentDamaged
 from storage.cold.journal import PROCESSED
-from storage.cold.model import coding_of
+from storage.cold.model import compression_of
 from storage.cold.ports import ColdStores
 from storage.core.errors import EXIT_FAILED, ObjectMissing, UsageError
 from storage.core.model import JobId, ObjectKey, Outcome, Prefix
@@ -57,7 +57,7 @@ def get(args: Namespace) -> int:
     key = ObjectKey(args.key)
     with open_installation(settings()) as stores:
         with _sink(args.output) as sink:
-            size = _copy(decompressing_reader.read(stores.rewriter, key, start, length), sink)
+            size = _copy(decompressing_reader.read(stores.replacer, key, start, length), sink)
         stores.cold.touch([key], stores.clock())
     if args.json:
         output.emit_json({"key": key, "file": args.output, "bytes": size})
@@ -135,17 +135,23 @@ def _compressed(stores: ColdStores, keys: Iterable[ObjectKey]) -> Iterator[dict[
 
 def _look(stores: ColdStores, key: ObjectKey) -> dict[str, Any]:
     try:
-        now = stores.rewriter.details(key)
-        coding = coding_of(key, now.attributes)
+        now = stores.replacer.details(key)
+        compression = compression_of(key, now.attributes)
     except (ObjectMissing, ContentDamaged) as error:
         return {"key": key, "stored": None, "original": None, "codec": "", "wrong": str(error)}
-    if coding is None:
+    if compression is None:
         return {"key": key, "stored": now.info.size, "original": now.info.size, "codec": "", "wrong": ""}
-    return {"key": key, "stored": now.info.size, "original": coding.size, "codec": coding.codec, "wrong": ""}
+    return {
+        "key": key,
+        "stored": now.info.size,
+        "original": compression.size,
+        "codec": compression.codec,
+        "wrong": "",
+    }
 
 
 def _restore(stores: ColdStores, found: Iterable[dict[str, Any]]) -> Iterator[dict[str, str]]:
-    guard.world(stores, stores.clock())
+    guard.check_environment(stores, stores.clock())
     run_id, done = f"{RUN} {uuid.uuid4().hex[:8]}", 0
     for one in found:
         guard.running(stores)

@@ -86,8 +86,8 @@ def show_run(run: Run, stores: EngineStores, as_json: bool, with_actions: bool =
     details = stores.runs.details(run.id)
     if as_json:
         actions = list(read(run, stores.plans, catalog.get(run.job).by_verb)) if with_actions else None
-        told = {"run": run, "details": details}
-        output.emit_json(told if actions is None else told | {"actions": actions})
+        summary = {"run": run, "details": details}
+        output.emit_json(summary if actions is None else summary | {"actions": actions})
         return
     output.show_run(run, details)
     if with_actions:
@@ -98,17 +98,17 @@ def store_only() -> Settings:
     return Settings.from_env(os.environ, without=("database_url",))
 
 
-def of_bucket(vault: ObjectStore, word: str) -> Backup:
+def of_bucket(backup_bucket: ObjectStore, word: str) -> Backup:
     if word == "latest":
-        return drill.newest(vault)
-    for backup in rebuild.of_bucket(vault):
+        return drill.newest(backup_bucket)
+    for backup in rebuild.of_bucket(backup_bucket):
         if backup.id == word:
             return backup
     raise NoSuchBackup(word)
 
 
-def say(args: Namespace, told: dict[str, Any], words: str) -> None:
+def say(args: Namespace, summary: dict[str, Any], words: str) -> None:
     if args.json:
-        output.emit_json(told)
+        output.emit_json(summary)
     else:
         output.out.print(words, soft_wrap=True)

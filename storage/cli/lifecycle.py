@@ -50,13 +50,13 @@ def _consent(one: ArgumentParser) -> None:
 
 
 def show(args: Namespace) -> int:
-    with lifecycle(settings()) as site:
-        document = site.rules.get()
+    with lifecycle(settings()) as manager:
+        document = manager.rules.get()
     there = read(document)
     ours = [parse(id, piece.node) for id, piece in there.ours.items() if piece.node is not None]
     if args.json:
         rules = {"ours": [shows.plain(one) for one in ours], "others": [_raw(p.raw) for p in there.foreign]}
-        output.emit_json(rules | {"bucket": site.rules.bucket, "sha256": digest(document)})
+        output.emit_json(rules | {"bucket": manager.rules.bucket, "sha256": digest(document)})
         return 0
     shows.show_rules(ours, foreign(there))
     shows.show_bypassing(bypassing(foreign(there)))
@@ -68,37 +68,39 @@ def _raw(rule: bytes) -> str:
 
 
 def plan_it(args: Namespace) -> int:
-    with lifecycle(settings()) as site:
-        made = plan(site, args.add, args.drop, again=args.again)
-        tell(site, made, args.json, with_effect=not args.no_effect)
+    with lifecycle(settings()) as manager:
+        made = plan(manager, args.add, args.drop, again=args.again)
+        tell(manager, made, args.json, with_effect=not args.no_effect)
     return _code(made)
 
 
-def tell(site: Lifecycle, made: Plan, as_json: bool, *, with_effect: bool = True) -> None:
+def tell(manager: Lifecycle, made: Plan, as_json: bool, *, with_effect: bool = True) -> None:
     """The plan, with what each rule would hit, those on request too."""
-    offers = offered(site, made)
-    asked = [one for one in site.declared() if one.id in made.wanted or one.name in offers]
-    hits = effect(site, asked) if with_effect else []
+    offers = offered(manager, made)
+    asked = [one for one in manager.declared() if one.id in made.wanted or one.name in offers]
+    hits = effect(manager, asked) if with_effect else []
     others = list(bypassing(foreign(made.configuration)))
     if as_json:
-        output.emit_json(told(made, offers) | {"effect": list(table(hits)), "beside": list(map(str, others))})
+        output.emit_json(
+            summary(made, offers) | {"effect": list(table(hits)), "beside": list(map(str, others))}
+        )
         return
     shows.show_plan(made, offers)
     shows.show_effects(hits)
     shows.show_bypassing(others)
 
 
-def offered(site: Lifecycle, made: Plan) -> dict[str, list[Finding]]:
+def offered(manager: Lifecycle, made: Plan) -> dict[str, list[Finding]]:
     """The rules on request that nobody asked for, and what the linter would say to each."""
     wanted, there = list(made.wanted.values()), made.configuration
-    open_ones = [one for one in site.declared() if one.on_request and one.id not in made.wanted]
+    open_ones = [one for one in manager.declared() if one.on_request and one.id not in made.wanted]
     return {
-        one.name: [why for why in findings(site, [*wanted, one], there) if one.id in (why.id, why.other)]
+        one.name: [why for why in findings(manager, [*wanted, one], there) if one.id in (why.id, why.other)]
         for one in open_ones
     }
 
 
-def told(made: Plan, offers: Mapping[str, list[Finding]]) -> dict[str, Any]:
+def summary(made: Plan, offers: Mapping[str, list[Finding]]) -> dict[str, Any]:
     """A plan for programs."""
 
     def named(rule: LifecycleRule | None) -> dict[str, Any] | None:
@@ -117,30 +119,30 @@ def told(made: Plan, offers: Mapping[str, list[Finding]]) -> dict[str, Any]:
 
 
 def apply_it(args: Namespace) -> int:
-    with lifecycle(settings()) as site:
-        return _act(site, plan(site, args.add, args.drop, again=args.again), args)
+    with lifecycle(settings()) as manager:
+        return _act(manager, plan(manager, args.add, args.drop, again=args.again), args)
 
 
 def roll_back(args: Namespace) -> int:
     if args.version < 1:
         raise UsageError(f"Version {args.version}: they are numbered from 1.")
-    with lifecycle(settings()) as site:
-        return _act(site, rollback(site, args.version), args)
+    with lifecycle(settings()) as manager:
+        return _act(manager, rollback(manager, args.version), args)
 
 
-def _act(site: Lifecycle, made: Plan, args: Namespace) -> int:
+def _act(manager: Lifecycle, made: Plan, args: Namespace) -> int:
     """Only show it, unless a person said what to do."""
     if not (args.apply or args.approve):
-        tell(site, made, args.json)
+        tell(manager, made, args.json)
         if made.changes and not made.findings:
             output.err.print(f"Nothing was changed. To make it so: {_how(made, args)}", soft_wrap=True)
         return _code(made)
-    done = apply(site, made, who(), args.approve)
+    done = apply(manager, made, who(), args.approve)
     if args.json:
         left_out = {id: one.why for id, one in done.left_out.items()}
         output.emit_json({"version": done.number, "changed": done.changed, "left_out": left_out})
     else:
-        shows.show_applied(done, {one.id: one for one in site.declared()})
+        shows.show_applied(done, {one.id: one for one in manager.declared()})
     return 0
 
 
@@ -158,26 +160,26 @@ def _how(made: Plan, args: Namespace) -> str:
 
 
 def check(args: Namespace) -> int:
-    with lifecycle(settings()) as site:
-        drift(site, args.json)
+    with lifecycle(settings()) as manager:
+        drift(manager, args.json)
     return 0
 
 
-def drift(site: Lifecycle, as_json: bool = False) -> None:
+def drift(manager: Lifecycle, as_json: bool = False) -> None:
     """Show how the bucket differs from what is declared. Raises LifecycleDrifted where it does."""
-    made = plan(site)
+    made = plan(manager)
     if not as_json:
         shows.show_plan(made, {})
         shows.show_bypassing(bypassing(foreign(made.configuration)))
     if made.changes:
         raise LifecycleDrifted(", ".join(f"{one.verb} {one.id}" for one in made.changes))
     if as_json:
-        output.emit_json(told(made, {}))
+        output.emit_json(summary(made, {}))
 
 
 def history(args: Namespace) -> int:
-    with lifecycle(settings()) as site:
-        versions = site.versions.all()
+    with lifecycle(settings()) as manager:
+        versions = manager.versions.all()
     if args.json:
         output.emit_json([_version(one) for one in versions])
     else:

@@ -126,9 +126,9 @@ def show_decisions(decisions: Iterable[tuple[str, str, str, str]]) -> None:
 def show_undo(result: Sequence[tuple[Tombstone, Outcome]]) -> None:
     done = sum(outcome.status == "done" for _, outcome in result)
     out.print(f"{done:,} of {len(result):,} condemnations taken back.")
-    for stone, outcome in result:
+    for tombstone, outcome in result:
         if outcome.status != "done":
-            out.print(f"  {outcome.status}: {shown(stone.key)}: {shown(outcome.detail)}", soft_wrap=True)
+            out.print(f"  {outcome.status}: {shown(tombstone.key)}: {shown(outcome.detail)}", soft_wrap=True)
 
 
 def show_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:

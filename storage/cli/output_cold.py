@@ -9,12 +9,14 @@ from rich.table import Column, Table
 from storage.cli.output import out, shown, size
 from storage.cold.model import SavingsLine
 from storage.cold.savings import Tiers, money, total
-from storage.core.tiers import ColdSite
+from storage.core.tiers import ColdSettings
 
 LEAST = 0.005  # of money a month; less would be shown as nothing
 
 
-def show_savings(lines: Sequence[SavingsLine], tiers: Tiers, site: ColdSite, by: str = "class") -> None:
+def show_savings(
+    lines: Sequence[SavingsLine], tiers: Tiers, cold_settings: ColdSettings, by: str = "class"
+) -> None:
     """The ledger by group with its sum, then what lies in which tier, then the money where prices are set."""
     numbers = ("compressed", "before", "after", "left behind", "saved", "not worth it")
     table = Table(
@@ -31,10 +33,11 @@ def show_savings(lines: Sequence[SavingsLine], tiers: Tiers, site: ColdSite, by:
         table.add_row(shown(line.group), f"{line.objects:,}", *amounts, skipped, shown(why))
     out.print(table)
     _show_tiers(tiers)
-    worth = money(lines, tiers, site)
+    worth = money(lines, tiers, cold_settings)
     if worth and abs(worth.month) >= LEAST:
         out.print(
-            f"A month costs {worth.month:,.2f} {site.currency} less: {worth.compressed:,.2f} by compressing, "
+            f"A month costs {worth.month:,.2f} {cold_settings.currency} less: "
+            f"{worth.compressed:,.2f} by compressing, "
             f"{worth.moved:,.2f} by moving."
         )
 

@@ -11,8 +11,8 @@ from typing import Any
 from storage import connect
 from storage.backup import documents, rebuild
 from storage.backup import manifest as manifests
-from storage.backup.connect import backup_bucket, open_context
-from storage.backup.context import Site, as_recorded
+from storage.backup.connect import open_backup_bucket, open_context
+from storage.backup.context import BackupContext, as_recorded
 from storage.backup.encryption import identities
 from storage.backup.model import BackupId
 from storage.backup.restore import database as restore
@@ -73,33 +73,35 @@ def run(args: Namespace) -> int:
 def _beside(args: Namespace) -> int:
     """Into a new or an empty database; needs only the store, and a server to restore on."""
     chosen = settings()
-    vault = backup_bucket(chosen)
-    id = _id(vault, args.backup)
+    backup_bucket = open_backup_bucket(chosen)
+    id = _id(backup_bucket, args.backup)
     _check_recorded(chosen, id)
     with output.progress(args.json) as progress:
-        made = restore.restore(chosen, vault, id, into=args.into, typed=args.confirm, progress=progress)
-    told = {"database": made.database, "rows": made.rows, "seconds": made.seconds, "lacking": made.lacking}
+        made = restore.restore(
+            chosen, backup_bucket, id, into=args.into, typed=args.confirm, progress=progress
+        )
+    summary = {"database": made.database, "rows": made.rows, "seconds": made.seconds, "lacking": made.lacking}
     words = f"Restored into {made.database} in {made.seconds:.1f} s: {made.rows:,} rows, equal to the dump."
     if made.database == connect.database_name(chosen):
         connect.set_up(chosen)
         with open_installation(chosen) as stores:
             rebuild.rebuild(stores, accept=True)  # the catalogue is of another day, the bucket is of today
         words += " Maintenance is paused. Next: `storage reconcile`."
-    say(args, told, words)
+    say(args, summary, words)
     return 0
 
 
 def _check_recorded(settings: Settings, id: BackupId) -> None:
     """Where there still is a catalogue, the manifest is the one it recorded."""
-    with suppress(Unreachable, SchemaMissing), open_context(settings) as site:
-        _, sha256 = manifests.read(id, site.stores.vault)
-        as_recorded(site, id, sha256)
+    with suppress(Unreachable, SchemaMissing), open_context(settings) as context:
+        _, sha256 = manifests.read(id, context.stores.backup_bucket)
+        as_recorded(context, id, sha256)
 
 
 def _live(args: Namespace) -> int:
-    with open_context(settings()) as site:
-        id = _id(site.stores.vault, args.backup)
-        done = swap.swap(site, id, typed=args.confirm, by=who())
+    with open_context(settings()) as context:
+        id = _id(context.stores.backup_bucket, args.backup)
+        done = swap.swap(context, id, typed=args.confirm, by=who())
     words = (
         f"{done.database} is now the backup's; the old one is kept as {done.kept} for 7 days. Maintenance is "
         "paused. Next: `storage reconcile`. To go back: `storage restore --undo --confirm NAME`."
@@ -109,24 +111,24 @@ def _live(args: Namespace) -> int:
 
 
 def _undo(args: Namespace) -> int:
-    with open_context(settings()) as site:
-        done = swap.undo_swap(site, typed=args.confirm, by=who())
+    with open_context(settings()) as context:
+        done = swap.undo_swap(context, typed=args.confirm, by=who())
     words = f"{done.database} is the old one again; the restored one is kept as {done.kept}."
     say(args, {"database": done.database, "kept": done.kept}, words)
     return 0
 
 
 def _drop_kept(args: Namespace) -> int:
-    with open_context(settings()) as site:
-        dropped = swap.drop_kept(site, site.stores.clock())
+    with open_context(settings()) as context:
+        dropped = swap.drop_kept(context, context.stores.clock())
     say(args, {"dropped": dropped}, f"Dropped: {', '.join(dropped) or 'none'}.")
     return 0
 
 
 def _tables(args: Namespace) -> int:
-    with open_context(settings()) as site:
-        id = _id(site.stores.vault, args.backup)
-        made = selective.restore_tables(site, id, args.tables.split(","), into=args.into)
+    with open_context(settings()) as context:
+        id = _id(context.stores.backup_bucket, args.backup)
+        made = selective.restore_tables(context, id, args.tables.split(","), into=args.into)
     say(args, {"database": made.database}, f"The tables are in the database {made.database}.")
     return 0
 
@@ -135,12 +137,12 @@ def _rows(args: Namespace) -> int:
     """The rows of one api_key or job; of a metadata backup a job's metadata.json."""
     if args.api_key == "-":
         args.api_key = sys.stdin.readline().strip()
-    with open_context(settings()) as site:
-        id = _id(site.stores.vault, args.backup)
-        manifest, _ = manifests.read(id, site.stores.vault)
+    with open_context(settings()) as context:
+        id = _id(context.stores.backup_bucket, args.backup)
+        manifest, _ = manifests.read(id, context.stores.backup_bucket)
         if manifest.kind == "metadata":
-            return _documents(args, site, id)
-        found = selective.restore_rows(site, id, api_key=args.api_key, job=args.job, apply=args.apply)
+            return _documents(args, context, id)
+        found = selective.restore_rows(context, id, api_key=args.api_key, job=args.job, apply=args.apply)
     if args.json:
         output.emit_json(found)
     else:
@@ -148,37 +150,37 @@ def _rows(args: Namespace) -> int:
     return 0
 
 
-def _documents(args: Namespace, site: Site, id: BackupId) -> int:
+def _documents(args: Namespace, context: BackupContext, id: BackupId) -> int:
     if not args.job or not args.apply:
         raise UsageError("A metadata backup puts one job's documents back: give --job JOB --apply.")
-    told = documents.put_back(site, id, JobId(args.job))
-    lines = "\n".join(map(str, told)) or f"The backup has no documents of job {args.job}."
-    say(args, {"documents": told}, lines)
+    summary = documents.put_back(context, id, JobId(args.job))
+    lines = "\n".join(map(str, summary)) or f"The backup has no documents of job {args.job}."
+    say(args, {"documents": summary}, lines)
     return 0
 
 
 def _roles(args: Namespace) -> int:
     chosen = store_only()
-    vault = backup_bucket(chosen)
-    manifest, _ = manifests.read(_id(vault, args.backup), vault)
-    sys.stdout.write(restore.globals_sql(vault, manifest, identities(chosen.backup_identity_file)))
+    backup_bucket = open_backup_bucket(chosen)
+    manifest, _ = manifests.read(_id(backup_bucket, args.backup), backup_bucket)
+    sys.stdout.write(restore.globals_sql(backup_bucket, manifest, identities(chosen.backup_identity_file)))
     return 0
 
 
-def _id(vault: ObjectStore, word: str) -> BackupId:
-    return of_bucket(vault, word).id if word == "latest" else BackupId(word)
+def _id(backup_bucket: ObjectStore, word: str) -> BackupId:
+    return of_bucket(backup_bucket, word).id if word == "latest" else BackupId(word)
 
 
 def reconciled(args: Namespace) -> int:
     """Show what is to be judged, judge it, or close the epoch."""
-    with open_context(settings()) as site:
-        _judge(site, "adopt", args.adopt)
-        _judge(site, "condemn", args.condemn)
+    with open_context(settings()) as context:
+        _judge(context, "adopt", args.adopt)
+        _judge(context, "condemn", args.condemn)
         if args.close:
-            reconcile.close(site, who())
+            reconcile.close(context, who())
             say(args, {"closed": True}, "Reconciled: maintenance goes on.")
             return 0
-        waiting = list(reconcile.pending(site))
+        waiting = list(reconcile.pending(context))
     if args.json:
         output.emit_json(waiting)
     else:
@@ -186,9 +188,9 @@ def reconciled(args: Namespace) -> int:
     return 0
 
 
-def _judge(site: Site, verdict: Ruling, owners: Sequence[str]) -> None:
+def _judge(context: BackupContext, verdict: Ruling, owners: Sequence[str]) -> None:
     if owners == ["all"]:
-        owners = [one.owner for one in reconcile.pending(site) if one.verdict is None]
+        owners = [one.owner for one in reconcile.pending(context) if one.verdict is None]
     if owners:
-        count = reconcile.decide(site, owners, verdict, who())
+        count = reconcile.decide(context, owners, verdict, who())
         output.err.print(f"{verdict}: {count:,} jobs")

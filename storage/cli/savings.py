@@ -25,11 +25,15 @@ def add_parser(verbs: Any) -> None:
 def savings(args: Namespace) -> int:
     with open_installation(settings()) as stores:
         since = stores.clock() - timedelta(days=args.days) if args.days is not None else None
-        lines, tiers, site = stores.cold.savings(args.by, since), stores.cold.tiers(), stores.site
+        lines, tiers, cold_settings = (
+            stores.cold.savings(args.by, since),
+            stores.cold.tiers(),
+            stores.cold_settings,
+        )
     if not args.json:
-        output_cold.show_savings(lines, tiers, site, args.by)
+        output_cold.show_savings(lines, tiers, cold_settings, args.by)
         return 0
-    worth = money(lines, tiers, site)
+    worth = money(lines, tiers, cold_settings)
     output.emit_json(
         {
             "lines": [asdict(line) | {"saved": line.saved} for line in lines],
@@ -38,7 +42,7 @@ def savings(args: Namespace) -> int:
                 {"tier": tier, "state": state, "objects": held.count, "bytes": held.bytes}
                 for (tier, state), held in sorted(tiers.items())
             ],
-            "money_a_month": asdict(worth) | {"currency": site.currency} if worth else None,
+            "money_a_month": asdict(worth) | {"currency": cold_settings.currency} if worth else None,
         }
     )
     return 0

@@ -15,9 +15,9 @@ from storage.cold import restore as returning
 from storage.cold.actions.transition import TransitionObject
 from storage.cold.errors import TierMissing
 from storage.cold.journal import PROCESSED
-from storage.cold.model import Memory, TierPlace, class_of
-from storage.cold.restore import Stay
-from storage.cold.tier_targets import Places, places
+from storage.cold.model import ColdRecord, TierTarget, class_of
+from storage.cold.restore import ColdObject
+from storage.cold.tier_targets import TierTargets, tier_targets
 from storage.core.errors import EXIT_FAILED, UsageError
 from storage.core.model import JobId, ObjectInfo, ObjectKey, Outcome, Prefix, owner_of
 from storage.core.tiers import TIERS, Tier
@@ -54,7 +54,7 @@ def _consent(one: ArgumentParser) -> None:
 
 def status(args: Namespace) -> int:
     with open_installation(settings()) as stores:
-        found, sent = places(stores), stores.cold.tiers()
+        found, sent = tier_targets(stores), stores.cold.tiers()
         stuck = list(islice((one for one in stores.cold.moving() if one.tier_state == "stuck"), SHOWN))
     rows = []
     for tier in TIERS[1:]:
@@ -68,14 +68,14 @@ def status(args: Namespace) -> int:
     return 0
 
 
-def _place(found: Places, tier: Tier) -> str:
+def _place(found: TierTargets, tier: Tier) -> str:
     place = found.by_tier.get(tier)
     if place is None:
         return f"none: {found.why_not(tier)}"
     return f"storage class {place.target}" if place.how == "class" else f"remote tier {place.target}, by tag"
 
 
-def _show_status(rows: Iterable[dict[str, Any]], stuck: Sequence[Memory]) -> None:
+def _show_status(rows: Iterable[dict[str, Any]], stuck: Sequence[ColdRecord]) -> None:
     table = Table("tier", Column("where", overflow="fold"), "objects", "bytes", "on their way", "stuck")
     for row in rows:
         held, asked, left = (row[state] or {"count": 0, "bytes": 0} for state in ("held", "asked", "stuck"))
@@ -99,19 +99,19 @@ def send(args: Namespace) -> int:
         args.subjects = [args.subject]
         return restore(args)
     with open_installation(settings()) as stores:
-        found = places(stores)
+        found = tier_targets(stores)
         if args.tier not in found.by_tier:
             raise TierMissing(found.why_not(args.tier))
         place = found.by_tier[args.tier]
         actions = list(_actions(_objects(stores, args.subject), place, found, stores))
         done = _transition(actions, stores) if args.apply else []
-    told = [{"key": one.key, "size": one.size, "from": one.reason} for one in actions]
-    _tell(args, {"tier": args.tier, "target": place.target, "objects": told}, done)
+    summary = [{"key": one.key, "size": one.size, "from": one.reason} for one in actions]
+    _tell(args, {"tier": args.tier, "target": place.target, "objects": summary}, done)
     return EXIT_FAILED if any(one.status == "failed" for _, one in done) else 0
 
 
 def _actions(
-    objects: Iterable[ObjectInfo], place: TierPlace, found: Places, stores: Installation
+    objects: Iterable[ObjectInfo], place: TierTarget, found: TierTargets, stores: Installation
 ) -> Iterator[TransitionObject]:
     """For those that are warmer now. Raises TierMissing for a job that is at work, or pinned."""
     jobs: dict[JobId, Any] = {}
@@ -148,7 +148,7 @@ def _settled(owner: JobId, stores: Installation) -> Any:
 
 
 def _transition(actions: Sequence[TransitionObject], stores: Installation) -> list[tuple[str, Outcome]]:
-    guard.world(stores, stores.clock())
+    guard.check_environment(stores, stores.clock())
     stores.audit.record("tier set", "", {"by": who(), "objects": len(actions)})
     done, work, size = [], Work(stores, "tier set", "tier set"), TransitionObject.batch_size.actions
     for first in range(0, len(actions), size):
@@ -163,17 +163,22 @@ def restore(args: Namespace) -> int:
         objects = {info.key: info for subject in args.subjects for info in _objects(stores, subject)}
         found = list(returning.stays(objects.values(), stores, stores.clock()))
         done = _bring_back(found, stores) if args.apply else []
-        currency, now = stores.site.currency, stores.clock()
+        currency, now = stores.cold_settings.currency, stores.clock()
     if not args.json:
         _show_stays(found, currency, now)
     early = sum(one.early for one in found)
-    told = {"objects": found, "bytes": sum(one.size for one in found), "early": early, "currency": currency}
-    _tell(args, told, done)
+    summary = {
+        "objects": found,
+        "bytes": sum(one.size for one in found),
+        "early": early,
+        "currency": currency,
+    }
+    _tell(args, summary, done)
     return EXIT_FAILED if any(one.status == "failed" for _, one in done) else 0
 
 
-def _bring_back(found: Sequence[Stay], stores: Installation) -> list[tuple[str, Outcome]]:
-    guard.world(stores, stores.clock())
+def _bring_back(found: Sequence[ColdObject], stores: Installation) -> list[tuple[str, Outcome]]:
+    guard.check_environment(stores, stores.clock())
     stores.audit.record("tier restore", "", {"by": who(), "objects": len(found)})
     back = returning.bring_back([one.key for one in found], stores, "tier restore")
     return [(str(key), outcome) for key, outcome in back]
@@ -197,7 +202,7 @@ def _objects(stores: Installation, subject: str) -> Iterator[ObjectInfo]:
         )
 
 
-def _show_stays(found: Sequence[Stay], currency: str, now: Any) -> None:
+def _show_stays(found: Sequence[ColdObject], currency: str, now: Any) -> None:
     table = Table("tier", "objects", "bytes", "held", "least time", "to be asked back", "early leave costs")
     for tier in TIERS[1:]:
         some = [one for one in found if one.tier == tier]
@@ -213,13 +218,13 @@ def _show_stays(found: Sequence[Stay], currency: str, now: Any) -> None:
     output.out.print(table if table.row_count else "All of it is hot.")
 
 
-def _tell(args: Namespace, told: dict[str, Any], done: Sequence[tuple[str, Outcome]]) -> None:
+def _tell(args: Namespace, summary: dict[str, Any], done: Sequence[tuple[str, Outcome]]) -> None:
     """What would be done, or was."""
     outcomes = [{"key": key, "status": one.status, "detail": one.detail} for key, one in done]
     if args.json:
-        output.emit_json(told | {"applied": args.apply, "outcomes": outcomes})
+        output.emit_json(summary | {"applied": args.apply, "outcomes": outcomes})
         return
-    count = len(cast(Sequence[Any], told["objects"]))
+    count = len(cast(Sequence[Any], summary["objects"]))
     if not args.apply:
         output.out.print(f"{count:,} objects. Nothing was changed; --apply does it.")
         return

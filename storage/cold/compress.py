@@ -16,8 +16,8 @@ from typing import Literal
 
 from storage.cold import codecs, compressibility, decompressing_reader
 from storage.cold.errors import CompressorErred, ContentDamaged
-from storage.cold.model import Coding, Details, coding_of, without_coding
-from storage.cold.ports import Rewriter
+from storage.cold.model import Compression, Details, compression_of, without_compression
+from storage.cold.ports import ObjectReplacer
 from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused, TransientFault
 from storage.core.model import Attributes, ObjectKey
 from storage.core.tiers import CodecName
@@ -34,7 +34,7 @@ Status = Literal["done", "skipped", "overtaken"]
 class Rewritten:
     """What became of one object.
 
-    ``done``: it is compressed as ``coding`` says, and ``after`` is what a HEAD answered. ``skipped``: it
+    ``done``: it is compressed as ``compression`` says, and ``after`` is what a HEAD answered. ``skipped``: it
     stays as it is for the reason ``why``, which holds as long as its bytes do; ``damaged``: and what it says
     of itself is wrong. ``overtaken``: gone or another by now. ``before`` is what it was, where that was seen.
     """
@@ -43,7 +43,7 @@ class Rewritten:
     why: str = ""
     before: Details | None = None
     after: Details | None = None
-    coding: Coding | None = None
+    compression: Compression | None = None
     damaged: bool = False
 
 
@@ -52,7 +52,7 @@ class _NotWorth(Exception):
 
 
 def compress(
-    rewriter: Rewriter,
+    replacer: ObjectReplacer,
     key: ObjectKey,
     size: int,
     etag: str,
@@ -66,34 +66,36 @@ def compress(
     Raises CompressorErred, or what the store raises; the object is as it was then.
     """
     try:
-        return _compress(rewriter, key, size, etag, codec, level, begun)
+        return _compress(replacer, key, size, etag, codec, level, begun)
     except _NotWorth as reason:
         return Rewritten(status="skipped", why=str(reason))
     except ContentDamaged as error:
         return Rewritten(status="skipped", why=str(error.args[-1]), damaged=True)
     except PreconditionFailed:
-        return look(rewriter, key, etag)
+        return look(replacer, key, etag)
     except ObjectMissing:
         return Rewritten(status="overtaken", why="already gone")
 
 
-def look(rewriter: Rewriter, key: ObjectKey, etag: str, coding: Coding | None = None) -> Rewritten:
+def look(
+    replacer: ObjectReplacer, key: ObjectKey, etag: str, compression: Compression | None = None
+) -> Rewritten:
     """What is there instead of the object with ``etag``: perhaps its own compressed form.
 
-    With ``coding`` exactly that one; without it any that we made of that object. Raises ContentDamaged.
+    With ``compression`` exactly that one; without it any that we made of that object. Raises ContentDamaged.
     """
     try:
-        now = rewriter.details(key)
+        now = replacer.details(key)
     except ObjectMissing:
         return Rewritten(status="overtaken", why="already gone")
-    found = coding_of(key, now.attributes)
-    if found and found.etag == etag and found == (coding or found):
-        return Rewritten(status="done", after=now, coding=found)
+    found = compression_of(key, now.attributes)
+    if found and found.etag == etag and found == (compression or found):
+        return Rewritten(status="done", after=now, compression=found)
     return Rewritten(status="overtaken", why="written anew since it was seen")
 
 
 def _compress(
-    rewriter: Rewriter,
+    replacer: ObjectReplacer,
     key: ObjectKey,
     size: int,
     etag: str,
@@ -101,55 +103,55 @@ def _compress(
     level: int | None,
     begun: Callable[[int], None],
 ) -> Rewritten:
-    seen, samples = _sample(rewriter, key, size, etag)
-    if coding := coding_of(key, seen.attributes):
-        decompressing_reader.check(rewriter, seen, coding)
-        return Rewritten(status="done", after=seen, coding=coding)
-    _may(seen, Coding(codec, size, "0" * 64, etag))
+    seen, samples = _sample(replacer, key, size, etag)
+    if compression := compression_of(key, seen.attributes):
+        decompressing_reader.check(replacer, seen, compression)
+        return Rewritten(status="done", after=seen, compression=compression)
+    _may(seen, Compression(codec, size, "0" * 64, etag))
     if why := compressibility.why_not(samples, size):
         raise _NotWorth(why)
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as spool:
-        sha256, packed = _pack(_source(rewriter, seen, samples), spool, seen, codec, level)
+        sha256, packed = _pack(_source(replacer, seen, samples), spool, seen, codec, level)
         if why := compressibility.why_not_kept(size, packed) or decompressing_reader.why_bomb(size, packed):
             raise _NotWorth(why)
         begun(packed)
-        return _replace(rewriter, seen, Coding(codec, size, sha256, etag), spool, packed)
+        return _replace(replacer, seen, Compression(codec, size, sha256, etag), spool, packed)
 
 
-def _sample(rewriter: Rewriter, key: ObjectKey, size: int, etag: str) -> tuple[Details, list[bytes]]:
+def _sample(replacer: ObjectReplacer, key: ObjectKey, size: int, etag: str) -> tuple[Details, list[bytes]]:
     """Details of the object, and the bytes it is judged by; all it has where it is small.
 
     What another encoding or a hold rules out is looked at once only.
     """
-    first, *others = compressibility.spots(size)
+    first, *others = compressibility.sample_ranges(size)
     try:
-        seen, data = rewriter.peek(key, first[0], max(1, first[1]), etag)
+        seen, data = replacer.read_range(key, first[0], max(1, first[1]), etag)
     except StoreRefused as error:  # of one that is archived, or encrypted with a key of its owner's
         raise _NotWorth(f"the store does not give it: {error.args[-1]}") from error
     if (seen.info.etag, seen.info.size) != (etag, size):
         raise PreconditionFailed(key)  # of a store that ignores the condition
-    if seen.barred or seen.attributes.content_encoding or coding_of(key, seen.attributes):
+    if seen.blocked or seen.attributes.content_encoding or compression_of(key, seen.attributes):
         others = []
     samples = [data]
     for start, length in others:
         if not compressibility.settled(samples, key):
-            samples.append(rewriter.peek(key, start, length, etag)[1])
+            samples.append(replacer.read_range(key, start, length, etag)[1])
     return seen, samples
 
 
-def _may(seen: Details, coding: Coding) -> None:
+def _may(seen: Details, compression: Compression) -> None:
     """Raises _NotWorth where the object must stay as it is, whatever its bytes."""
     was = seen.attributes
     if was.content_encoding:
         raise _NotWorth(f"it is encoded already: {was.content_encoding[:40]}")
-    if seen.barred:
-        raise _NotWorth(seen.barred)
+    if seen.blocked:
+        raise _NotWorth(seen.blocked)
     words = [text for pair in was.metadata.items() for text in pair]
     if not all(text.isascii() and "=?" not in text for text in words):
         raise _NotWorth("its user metadata is not ASCII")
     if not all(text.isascii() for text in was.headers.values()) or not _dated(was.headers):
         raise _NotWorth("its headers cannot be written again")
-    if _weight(coding.written_into(was)) > MOST_METADATA:
+    if _weight(compression.written_into(was)) > MOST_METADATA:
         raise _NotWorth("its user metadata leaves no room for ours")
 
 
@@ -165,12 +167,12 @@ def _weight(attributes: Attributes) -> int:
     return sum(len(name) + len(value) for name, value in attributes.metadata.items())
 
 
-def _source(rewriter: Rewriter, seen: Details, samples: list[bytes]) -> Iterator[bytes]:
+def _source(replacer: ObjectReplacer, seen: Details, samples: list[bytes]) -> Iterator[bytes]:
     """The object's bytes: those at hand where they are all, else by one GET."""
     if seen.info.size <= compressibility.WHOLE:
         yield samples[0]
         return
-    with rewriter.open(seen.info.key, seen.info.etag) as stream:
+    with replacer.open(seen.info.key, seen.info.etag) as stream:
         while chunk := stream.read(CHUNK):
             yield chunk
 
@@ -237,60 +239,63 @@ class _Proof:
 
 
 def _replace(
-    rewriter: Rewriter,
+    replacer: ObjectReplacer,
     seen: Details,
-    coding: Coding,
+    compression: Compression,
     spool: Spool,
     packed: int,
 ) -> Rewritten:
     """Put the compressed form in the object's place, and look whether it is there."""
     key = seen.info.key
-    tags = {} if seen.tag_count == 0 else rewriter.tags(key)  # as late as can be: they change by themselves
+    tags = {} if seen.tag_count == 0 else replacer.tags(key)  # as late as can be: they change by themselves
     spool.seek(0)
     try:
-        with rewriter.replace(seen, coding.written_into(seen.attributes), tags, packed) as sink:
+        with replacer.replace(seen, compression.written_into(seen.attributes), tags, packed) as sink:
             while chunk := spool.read(CHUNK):
                 sink.write(chunk)
     except (PreconditionFailed, ObjectMissing):
-        return look(rewriter, key, coding.etag, coding)  # ours after all, where only the answer was lost
-    found = look(rewriter, key, coding.etag, coding)
+        # Ours after all, where only the answer was lost.
+        return look(replacer, key, compression.etag, compression)
+    found = look(replacer, key, compression.etag, compression)
     if found.status == "done" and found.after and found.after.info.size != packed:
         raise ContentDamaged(key, f"{packed} bytes were written, and the store has {found.after.info.size}")
     return found
 
 
 def decompress(
-    rewriter: Rewriter, key: ObjectKey, begun: Callable[[Details, Coding], None] = lambda seen, coding: None
+    replacer: ObjectReplacer,
+    key: ObjectKey,
+    begun: Callable[[Details, Compression], None] = lambda seen, compression: None,
 ) -> Rewritten:
-    """Put the original back in its place, if it was compressed by us; ``coding`` says how it was.
+    """Put the original back in its place, if it was compressed by us; ``compression`` says how it was.
 
     ``begun`` is told what is there before it is replaced: afterwards nothing of the object says what it was.
     Raises ContentDamaged, or what the store raises; the object is as it was then.
     """
     try:
-        seen = rewriter.details(key)
+        seen = replacer.details(key)
     except ObjectMissing:
         return Rewritten(status="overtaken", why="there is no such object")
-    coding = coding_of(key, seen.attributes)
-    if coding is None:
+    compression = compression_of(key, seen.attributes)
+    if compression is None:
         return Rewritten(status="skipped", why="it is not compressed, or not by `storage`")
-    if seen.barred:
-        return Rewritten(status="skipped", why=seen.barred)
+    if seen.blocked:
+        return Rewritten(status="skipped", why=seen.blocked)
     try:
-        begun(seen, coding)
-        _unpack(rewriter, seen, coding)
-        now = rewriter.details(key)
+        begun(seen, compression)
+        _unpack(replacer, seen, compression)
+        now = replacer.details(key)
     except ObjectMissing:
         return Rewritten(status="overtaken", why="already gone")
     except PreconditionFailed:
-        now = rewriter.details(key)  # ours after all, where only the answer was lost
-    if coding_of(key, now.attributes) or now.info.size != coding.size:
+        now = replacer.details(key)  # ours after all, where only the answer was lost
+    if compression_of(key, now.attributes) or now.info.size != compression.size:
         return Rewritten(status="overtaken", why="written anew since it was seen")
-    return Rewritten(status="done", before=seen, after=now, coding=coding)
+    return Rewritten(status="done", before=seen, after=now, compression=compression)
 
 
-def _unpack(rewriter: Rewriter, seen: Details, coding: Coding) -> None:
-    tags = {} if seen.tag_count == 0 else rewriter.tags(seen.info.key)
-    with rewriter.replace(seen, without_coding(seen.attributes), tags, coding.size) as sink:
-        for piece in decompressing_reader.decoded(rewriter, seen):
+def _unpack(replacer: ObjectReplacer, seen: Details, compression: Compression) -> None:
+    tags = {} if seen.tag_count == 0 else replacer.tags(seen.info.key)
+    with replacer.replace(seen, without_compression(seen.attributes), tags, compression.size) as sink:
+        for piece in decompressing_reader.decoded(replacer, seen):
             sink.write(piece)

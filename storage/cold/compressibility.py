@@ -22,7 +22,7 @@ LEAST_SAVING = 0.05  # of an object's size; below it the object stays as it is
 TOO_LITTLE = f"compressing it saves less than {LEAST_SAVING:.0%}"
 
 
-def spots(size: int) -> tuple[tuple[int, int], ...]:
+def sample_ranges(size: int) -> tuple[tuple[int, int], ...]:
     """Where to look at an object of ``size`` bytes: (start, length) of each sample, or of all of it."""
     if size <= WHOLE:
         return ((0, size),)

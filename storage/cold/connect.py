@@ -6,24 +6,24 @@ from typing import TypedDict
 
 from sqlalchemy import Engine
 
-from storage.cold.ports import ColdLog, Mover, Rewriter
+from storage.cold.ports import ColdLog, ObjectReplacer, TierStore
 from storage.cold.postgres import PostgresCold
-from storage.cold.s3.replace import S3Rewriter
-from storage.cold.s3.transition import S3Mover
+from storage.cold.s3.replace import S3ObjectReplacer
+from storage.cold.s3.transition import S3TierStore
 from storage.core.capabilities import Capabilities
 from storage.core.ports import Stores
 from storage.core.settings import Settings
-from storage.core.tiers import ColdSite
+from storage.core.tiers import ColdSettings
 from storage.stores.s3.bucket import S3Bucket
 
 
 class Members(TypedDict):
     """The members that :class:`storage.cold.ports.ColdStores` adds to the engine's stores."""
 
-    rewriter: Rewriter
-    mover: Mover
+    replacer: ObjectReplacer
+    tier_store: TierStore
     cold: ColdLog
-    site: ColdSite
+    cold_settings: ColdSettings
 
 
 def members(settings: Settings, shared: Stores, engine: Engine) -> Members:
@@ -31,15 +31,15 @@ def members(settings: Settings, shared: Stores, engine: Engine) -> Members:
     objects, control = shared.objects, shared.control
     assert isinstance(objects, S3Bucket)  # as connect made it
     return Members(
-        rewriter=S3Rewriter(
+        replacer=S3ObjectReplacer(
             objects,
             conditional=lambda: _honours_if_match(control.capabilities()),
             counts_tags=lambda: control.capabilities().counts_tags is True,
             uploads=shared.uploads,
         ),
-        mover=S3Mover(objects, control.capabilities, shared.uploads),
+        tier_store=S3TierStore(objects, control.capabilities, shared.uploads),
         cold=PostgresCold(engine, objects.bucket),
-        site=settings.cold_site,
+        cold_settings=settings.cold_settings,
     )
 
 

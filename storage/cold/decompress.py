@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from storage.cold import compress, decompressing_reader
 from storage.cold.journal import PROCESSED, memory_of
-from storage.cold.model import Coding, Details, Memory, Saving, class_of
+from storage.cold.model import ColdRecord, Compression, Details, Saving, class_of
 from storage.cold.ports import ColdStores
 from storage.core.errors import StorageError, Unreachable
 from storage.core.model import ObjectKey, Outcome, owner_of
@@ -30,9 +30,9 @@ class _Done:
     codec: str
 
 
-def unfinished(stores: ColdStores, keys: Sequence[ObjectKey]) -> dict[str, Memory]:
+def unfinished(stores: ColdStores, keys: Sequence[ObjectKey]) -> dict[str, ColdRecord]:
     """Those whose decompressing was begun, and not entered as done; ``size`` is what they were stored as."""
-    return {key: one for key, one in stores.cold.recall(keys).items() if one.skipped.startswith(_BEGUN)}
+    return {key: one for key, one in stores.cold.get_records(keys).items() if one.skipped.startswith(_BEGUN)}
 
 
 def uncompress(stores: ColdStores, key: ObjectKey, run_id: str) -> Outcome:
@@ -40,29 +40,31 @@ def uncompress(stores: ColdStores, key: ObjectKey, run_id: str) -> Outcome:
 
     Whatever goes wrong with it alone is its outcome; raises Unreachable.
     """
-    noted: list[Memory] = []
+    noted: list[ColdRecord] = []
     try:
         made = compress.decompress(
-            stores.rewriter, key, lambda seen, coding: noted.append(_note_begun(stores, seen, coding))
+            stores.replacer,
+            key,
+            lambda seen, compression: noted.append(_note_begun(stores, seen, compression)),
         )
         done = _done(made) or _done_before(stores, key)
     except Unreachable:
         raise
     except StorageError as error:
         if not error.transient:  # else it may be done: what was noted tells the next try
-            stores.cold.remember(noted)
+            stores.cold.save_records(noted)
         return Outcome("failed", str(error))
     if not done:
-        stores.cold.remember(noted)
+        stores.cold.save_records(noted)
         return Outcome("skipped", made.why)
     _enter(stores, done, run_id)
     return Outcome("done", bytes=done.now.info.size)
 
 
 def _done(made: compress.Rewritten) -> _Done | None:
-    if made.status != "done" or not (made.after and made.coding and made.before):
+    if made.status != "done" or not (made.after and made.compression and made.before):
         return None
-    return _Done(made.after, made.before.info.size, made.coding.codec)
+    return _Done(made.after, made.before.info.size, made.compression.codec)
 
 
 def _done_before(stores: ColdStores, key: ObjectKey) -> _Done | None:
@@ -70,23 +72,23 @@ def _done_before(stores: ColdStores, key: ObjectKey) -> _Done | None:
     begun = unfinished(stores, [key]).get(key)
     if begun is None:
         return None
-    now, sum = stores.rewriter.details(key), hashlib.sha256()
+    now, sum = stores.replacer.details(key), hashlib.sha256()
     codec, sha256 = begun.skipped.removeprefix(_BEGUN).split()
-    for piece in decompressing_reader.decoded(stores.rewriter, now):
+    for piece in decompressing_reader.decoded(stores.replacer, now):
         sum.update(piece)
     return _Done(now, begun.size, codec) if sum.hexdigest() == sha256 else None
 
 
-def _note_begun(stores: ColdStores, seen: Details, coding: Coding) -> Memory:
+def _note_begun(stores: ColdStores, seen: Details, compression: Compression) -> ColdRecord:
     """By the etag that the original had, and mostly has again: then the next night leaves it alone.
 
     What was remembered until now.
     """
     key = seen.info.key
-    memory = memory_of(seen, stores.cold.recall([key]).get(key))
-    words = f"{_BEGUN}{coding.codec} {coding.sha256}"
-    stores.cold.remember([replace(memory, etag=coding.etag, coding="skipped", skipped=words)])
-    return memory
+    record = memory_of(seen, stores.cold.get_records([key]).get(key))
+    words = f"{_BEGUN}{compression.codec} {compression.sha256}"
+    stores.cold.save_records([replace(record, etag=compression.etag, compression="skipped", skipped=words)])
+    return record
 
 
 def _enter(stores: ColdStores, done: _Done, run_id: str) -> None:
@@ -100,9 +102,9 @@ def _enter(stores: ColdStores, done: _Done, run_id: str) -> None:
         etag=now.etag,
         before=done.before,
         after=now.size,
-        left_behind=done.before if stores.rewriter.versioned() else 0,
+        left_behind=done.before if stores.replacer.versioned() else 0,
         codec=done.codec,
     )
     stores.cold.enter([saving])
-    memory = memory_of(done.now, stores.cold.recall([now.key]).get(now.key))
-    stores.cold.remember([replace(memory, coding="skipped", skipped=BY_HAND)])
+    record = memory_of(done.now, stores.cold.get_records([now.key]).get(now.key))
+    stores.cold.save_records([replace(record, compression="skipped", skipped=BY_HAND)])

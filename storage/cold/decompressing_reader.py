@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from storage.cold import codecs
 from storage.cold.errors import ContentDamaged
-from storage.cold.model import Coding, Details, coding_of
-from storage.cold.ports import Rewriter
+from storage.cold.model import Compression, Details, compression_of
+from storage.cold.ports import ObjectReplacer
 from storage.core.errors import PreconditionFailed, UsageError
 from storage.core.model import ObjectKey
 
@@ -40,11 +40,17 @@ class Original:
 
 def original(key: ObjectKey, details: Details) -> Original:
     """What the object is without its coding. Raises ContentDamaged for nonsense."""
-    coding = coding_of(key, details.attributes)
-    return Original(coding.size, coding.etag) if coding else Original(details.info.size, details.info.etag)
+    compression = compression_of(key, details.attributes)
+    return (
+        Original(compression.size, compression.etag)
+        if compression
+        else Original(details.info.size, details.info.etag)
+    )
 
 
-def read(rewriter: Rewriter, key: ObjectKey, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+def read(
+    replacer: ObjectReplacer, key: ObjectKey, start: int = 0, length: int | None = None
+) -> Iterator[bytes]:
     """The original bytes from ``start`` on, cut at the object's end.
 
     An object that is compressed, decompressed or moved meanwhile is read on where it was left; one that is
@@ -55,14 +61,14 @@ def read(rewriter: Rewriter, key: ObjectKey, start: int = 0, length: int | None 
     first: Original | None = None
     at, tries = start, 0
     while True:
-        details = rewriter.details(key)
+        details = replacer.details(key)
         found = original(key, details)
         first = first or found
         if found != first:
             raise PreconditionFailed(key)
         stop = found.size if length is None else min(found.size, start + length)
         try:
-            for piece in _range(rewriter, details, at, stop):
+            for piece in _range(replacer, details, at, stop):
                 at += len(piece)
                 yield piece
             return
@@ -72,31 +78,31 @@ def read(rewriter: Rewriter, key: ObjectKey, start: int = 0, length: int | None 
                 raise
 
 
-def check(rewriter: Rewriter, details: Details, coding: Coding) -> None:
+def check(replacer: ObjectReplacer, details: Details, compression: Compression) -> None:
     """Read all of it and compare. Raises ContentDamaged."""
-    for _ in _decoded(rewriter, details, coding):
+    for _ in _decoded(replacer, details, compression):
         pass
 
 
-def decoded(rewriter: Rewriter, details: Details) -> Iterator[bytes]:
+def decoded(replacer: ObjectReplacer, details: Details) -> Iterator[bytes]:
     """All original bytes of exactly that object; the last come only when everything was right."""
-    coding = coding_of(details.info.key, details.attributes)
-    return _decoded(rewriter, details, coding) if coding else _stored(rewriter, details)
+    compression = compression_of(details.info.key, details.attributes)
+    return _decoded(replacer, details, compression) if compression else _stored(replacer, details)
 
 
-def _range(rewriter: Rewriter, details: Details, start: int, stop: int) -> Iterator[bytes]:
-    coding = coding_of(details.info.key, details.attributes)
-    whole = start == 0 and stop == (coding.size if coding else details.info.size)
-    if coding:
+def _range(replacer: ObjectReplacer, details: Details, start: int, stop: int) -> Iterator[bytes]:
+    compression = compression_of(details.info.key, details.attributes)
+    whole = start == 0 and stop == (compression.size if compression else details.info.size)
+    if compression:
         yield from (
-            _decoded(rewriter, details, coding)
+            _decoded(replacer, details, compression)
             if whole
-            else _cut(_decoded(rewriter, details, coding), start, stop)
+            else _cut(_decoded(replacer, details, compression), start, stop)
         )
     elif whole:
-        yield from _stored(rewriter, details)
+        yield from _stored(replacer, details)
     else:
-        yield from _ranged(rewriter, details, start, stop)
+        yield from _ranged(replacer, details, start, stop)
 
 
 def _cut(pieces: Iterator[bytes], start: int, stop: int) -> Iterator[bytes]:
@@ -108,42 +114,42 @@ def _cut(pieces: Iterator[bytes], start: int, stop: int) -> Iterator[bytes]:
         at += len(piece)
 
 
-def _ranged(rewriter: Rewriter, details: Details, start: int, stop: int) -> Iterator[bytes]:
+def _ranged(replacer: ObjectReplacer, details: Details, start: int, stop: int) -> Iterator[bytes]:
     for at in range(start, stop, AT_ONCE):
         length = min(AT_ONCE, stop - at)
-        data = rewriter.peek(details.info.key, at, length, details.info.etag)[1]
+        data = replacer.read_range(details.info.key, at, length, details.info.etag)[1]
         if len(data) != length:
             raise ContentDamaged(details.info.key, f"{len(data)} bytes come for a range of {length}")
         yield data
 
 
-def _stored(rewriter: Rewriter, details: Details) -> Generator[bytes, None, None]:
-    with rewriter.open(details.info.key, details.info.etag) as stream:
+def _stored(replacer: ObjectReplacer, details: Details) -> Generator[bytes, None, None]:
+    with replacer.open(details.info.key, details.info.etag) as stream:
         while chunk := stream.read(CHUNK):
             yield chunk
 
 
-def _decoded(rewriter: Rewriter, details: Details, coding: Coding) -> Iterator[bytes]:
+def _decoded(replacer: ObjectReplacer, details: Details, compression: Compression) -> Iterator[bytes]:
     """The original bytes. One piece is held back until the hash of all was compared."""
     key, stored = details.info.key, details.info.size
-    if why := why_bomb(coding.size, stored):
-        raise ContentDamaged(key, f"{stored} bytes are said to be {coding.size}: {why}")
+    if why := why_bomb(compression.size, stored):
+        raise ContentDamaged(key, f"{stored} bytes are said to be {compression.size}: {why}")
     size, sum, held = 0, hashlib.sha256(), b""
     try:
-        with closing(_stored(rewriter, details)) as chunks:
-            for piece in codecs.unpacked(coding.codec, chunks):
+        with closing(_stored(replacer, details)) as chunks:
+            for piece in codecs.unpacked(compression.codec, chunks):
                 size += len(piece)
-                if size > coding.size:
-                    raise ContentDamaged(key, f"more comes out than the {coding.size} bytes it declares")
+                if size > compression.size:
+                    raise ContentDamaged(key, f"more comes out than the {compression.size} bytes it declares")
                 sum.update(piece)
                 if held:
                     yield held
                 held = piece
     except codecs.Undecodable as error:
         raise ContentDamaged(key, str(error)) from error
-    if size != coding.size:
-        raise ContentDamaged(key, f"{size} bytes come out, and it declares {coding.size}")
-    if sum.hexdigest() != coding.sha256:
+    if size != compression.size:
+        raise ContentDamaged(key, f"{size} bytes come out, and it declares {compression.size}")
+    if sum.hexdigest() != compression.sha256:
         raise ContentDamaged(key, "its SHA-256 is not the one it declares")
     if held:
         yield held

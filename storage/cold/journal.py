@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from storage.cold.errors import ContentDamaged
-from storage.cold.model import Details, Memory, Saving, TierPlace, class_of, coding_of
+from storage.cold.model import ColdRecord, Details, Saving, TierTarget, class_of, compression_of
 from storage.cold.ports import ColdStores
 from storage.core.model import ObjectKey, Outcome, Prefix, owner_of
 
@@ -19,7 +19,7 @@ class Move:
 
     key: ObjectKey
     etag: str
-    place: TierPlace
+    place: TierTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,63 +39,65 @@ class Arrived(Outcome):
     """An object seen in its tier. ``left_behind``: bytes of the version that the move left."""
 
     now: Details | None = None
-    place: TierPlace | None = None
+    place: TierTarget | None = None
     left_behind: int = 0
 
 
-def memory_of(now: Details, known: Memory | None) -> Memory:
+def memory_of(now: Details, known: ColdRecord | None) -> ColdRecord:
     """What is remembered of exactly these bytes; made anew where nothing is."""
     info = now.info
     if known and known.etag == info.etag:
         return replace(known, size=info.size)
-    return Memory(
+    return ColdRecord(
         key=info.key,
         etag=info.etag,
         size=info.size,
         object_class=class_of(info.key),
         owner=owner_of(info.key, PROCESSED),
-        coding="compressed" if _is_coded(now) else "",
+        compression="compressed" if _is_coded(now) else "",
     )
 
 
 def _is_coded(now: Details) -> bool:
     """Whether we compressed it; one that says nonsense of itself is found out where it is read."""
     try:
-        return coding_of(now.info.key, now.attributes) is not None
+        return compression_of(now.info.key, now.attributes) is not None
     except ContentDamaged:
         return False
 
 
-def note_asked(looked: Sequence[Looked], stores: ColdStores) -> dict[str, Memory]:
+def note_asked(looked: Sequence[Looked], stores: ColdStores) -> dict[str, ColdRecord]:
     """Remember what is about to be asked, and since when; what was remembered until now."""
-    known = stores.cold.recall([one.move.key for one in looked])
-    before: dict[str, Memory] = {one.move.key: memory_of(one.seen, known.get(one.move.key)) for one in looked}
+    known = stores.cold.get_records([one.move.key for one in looked])
+    before: dict[str, ColdRecord] = {
+        one.move.key: memory_of(one.seen, known.get(one.move.key)) for one in looked
+    }
     asked = []
     for one in looked:
         was, tier = before[one.move.key], one.move.place.tier
         on_its_way = was.tier == tier and was.tier_state in ("asked", "held")
         since = was.asked_at if on_its_way else stores.clock()
         asked.append(replace(was, tier=tier, tier_state="asked", asked_at=since))
-    stores.cold.remember(asked)
+    stores.cold.save_records(asked)
     return before
 
 
-def note_failed(looked: Sequence[Looked], before: Mapping[str, Memory], stores: ColdStores) -> None:
+def note_failed(looked: Sequence[Looked], before: Mapping[str, ColdRecord], stores: ColdStores) -> None:
     """What was not moved after all is remembered as it was."""
-    stores.cold.remember([before[one.move.key] for one in looked])
+    stores.cold.save_records([before[one.move.key] for one in looked])
 
 
 def enter(arrived: Sequence[Arrived], stores: ColdStores, run_id: str) -> None:
     """Into the ledger first: killed in between, an object is still on its way, and is entered once more."""
-    known = stores.cold.recall([one.now.info.key for one in arrived if one.now])
-    savings, memories = [], []
+    known = stores.cold.get_records([one.now.info.key for one in arrived if one.now])
+    savings, records = [], []
     for one in arrived:
         assert one.now and one.place
         info, tier = one.now.info, one.place.tier
         was = known.get(info.key)
         made = memory_of(one.now, was)
         since = was.asked_at if was and was.tier == tier else None
-        memories.append(replace(made, tier=tier, tier_state="held", asked_at=since or stores.clock()))
+        records.append(replace(made, tier=tier, tier_state="held", asked_at=since or stores.clock()))
         savings.append(
             Saving(
                 run_id=run_id,
@@ -111,4 +113,4 @@ def enter(arrived: Sequence[Arrived], stores: ColdStores, run_id: str) -> None:
             )
         )
     stores.cold.enter(savings)
-    stores.cold.remember(memories)
+    stores.cold.save_records(records)

@@ -51,7 +51,7 @@ ENCODINGS: Mapping[CodecName, str] = {"zstd": "zstd", "gzip": "gzip", "lz4": "lz
 
 
 @dataclass(frozen=True, slots=True)
-class Coding:
+class Compression:
     """How an object was compressed by us, and what it was: all that is needed to hand the original out."""
 
     codec: CodecName
@@ -62,10 +62,10 @@ class Coding:
     def written_into(self, was: Attributes) -> Attributes:
         """The attributes of the compressed object: those of the original and this."""
         words = {_CODEC: self.codec, _SIZE: str(self.size), _SHA256: self.sha256, _ETAG: self.etag}
-        return was.but(content_encoding=ENCODINGS[self.codec], metadata={**was.metadata, **words})
+        return was.with_encoding(content_encoding=ENCODINGS[self.codec], metadata={**was.metadata, **words})
 
 
-def coding_of(key: ObjectKey, attributes: Attributes) -> Coding | None:
+def compression_of(key: ObjectKey, attributes: Attributes) -> Compression | None:
     """What the object says; None for one that we did not compress. Raises ContentDamaged for nonsense."""
     found = {name.lower(): value for name, value in attributes.metadata.items()}
     if _CODEC not in found:
@@ -73,29 +73,29 @@ def coding_of(key: ObjectKey, attributes: Attributes) -> Coding | None:
     codec, size, sha256 = found[_CODEC], found.get(_SIZE, ""), found.get(_SHA256, "")
     if codec not in CODECS or not size.isdecimal() or len(sha256) != 64:
         raise ContentDamaged(key, f"its metadata says {codec!r}, {size!r} bytes, SHA-256 {sha256!r}")
-    return Coding(codec, int(size), sha256, found.get(_ETAG, ""))
+    return Compression(codec, int(size), sha256, found.get(_ETAG, ""))
 
 
-def without_coding(attributes: Attributes) -> Attributes:
+def without_compression(attributes: Attributes) -> Attributes:
     """The attributes of the original again."""
     ours = (_CODEC, _SIZE, _SHA256, _ETAG)
     left = {name: value for name, value in attributes.metadata.items() if name.lower() not in ours}
-    return attributes.but(content_encoding="", metadata=left)
+    return attributes.with_encoding(content_encoding="", metadata=left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
     """All that one HEAD or GET says of an object beside its bytes.
 
-    ``tag_count`` is None where the store does not say. ``restore`` is the answer's x-amz-restore. ``barred``:
-    why no other form may take its place, such as a legal hold; '' where one may.
+    ``tag_count`` is None where the store does not say. ``restore`` is the answer's x-amz-restore.
+    ``blocked``: why no other form may take its place, such as a legal hold; '' where one may.
     """
 
     info: ObjectInfo
     attributes: Attributes
     tag_count: int | None = None
     restore: str = ""
-    barred: str = ""
+    blocked: str = ""
 
 
 # --- what is remembered ----------------------------------------------------------------------------
@@ -103,7 +103,7 @@ TierState = Literal["", "asked", "held", "stuck"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class ColdRecord:
     """What earlier nights found of one object; void for its bytes as soon as its etag is another.
 
     ``size`` is the one stored: what it takes up where it is.
@@ -115,7 +115,7 @@ class Memory:
     size: int
     object_class: ObjectClass
     owner: JobId | None = None
-    coding: Literal["", "compressed", "skipped"] = ""
+    compression: Literal["", "compressed", "skipped"] = ""
     skipped: str = ""
     tier: Tier = "hot"
     tier_state: TierState = ""
@@ -161,7 +161,7 @@ class SavingsLine:
 
 
 @dataclass(frozen=True, slots=True)
-class TierPlace:
+class TierTarget:
     """Where a tier is on this store. ``how``: by a copy into a class, or by a tag and a lifecycle rule."""
 
     tier: Tier

@@ -10,9 +10,9 @@ from itertools import islice
 from storage.cold.actions.compress import CompressObject
 from storage.cold.actions.follow import FollowObject
 from storage.cold.actions.transition import TransitionObject
-from storage.cold.model import Memory, class_of, codec_for
+from storage.cold.model import ColdRecord, class_of, codec_for
 from storage.cold.ports import ColdStores
-from storage.cold.tier_targets import Places, places
+from storage.cold.tier_targets import TierTargets, tier_targets
 from storage.core.model import Job, ObjectInfo, Owned, Prefix, owner_of
 from storage.core.tiers import CLASSES, TIERS, ObjectClass, Rule, Tier
 from storage.engine.actions import Action, Keep
@@ -25,13 +25,13 @@ GIB = 1 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An object of a job, with all that decides about it. ``places``: where the store has its tiers."""
+    """An object of a job, with all that decides about it. ``targets``: where the store has its tiers."""
 
     thing: Owned
     rule: Rule
     object_class: ObjectClass
-    places: Places
-    memory: Memory | None = None
+    targets: TierTargets
+    record: ColdRecord | None = None
     read_at: datetime | None = None
     pinned: str = ""
 
@@ -66,11 +66,11 @@ class ColdObjects:
     steps: tuple[str, ...] = ("compress", "transition")
     prefixes: tuple[Prefix, ...] = field(default=(PROCESSED,))
 
-    def select(self, stores: ColdStores, as_of: datetime) -> Iterator[Candidate | Memory]:
+    def select(self, stores: ColdStores, as_of: datetime) -> Iterator[Candidate | ColdRecord]:
         """What earlier nights sent and did not see arrive, then the objects of one listing."""
         if "transition" in self.steps:
             yield from stores.cold.moving()
-        found = places(stores)
+        found = tier_targets(stores)
         for prefix in self.prefixes:
             things = with_jobs(
                 stores.objects.scan(prefix), lambda info: owner_of(info.key, PROCESSED), stores
@@ -79,14 +79,14 @@ class ColdObjects:
                 yield from _candidates(chunk, stores, found)
 
     def plan(
-        self, items: Iterable[Candidate | Memory], as_of: datetime
+        self, items: Iterable[Candidate | ColdRecord], as_of: datetime
     ) -> Iterator[Action[ColdStores] | Keep]:
         """In chunks: first what is compressed, then what is moved: an object is smaller when it goes."""
         budget, stream = Budget(self.budget), iter(items)
         while chunk := list(islice(stream, LOOK_UP)):
             moves: list[Action[ColdStores] | Keep] = []
             for item in chunk:
-                if isinstance(item, Memory):
+                if isinstance(item, ColdRecord):
                     yield _follow(item)
                     continue
                 decided = list(self._decide(item, as_of, budget))
@@ -134,22 +134,22 @@ class ColdObjects:
 
     def _not_compressed(self, item: Candidate, idle: timedelta) -> str:
         """Why it is not compressed tonight; '' where it is."""
-        info, memory, age = item.info, item.memory, item.rule.compress
+        info, record, age = item.info, item.record, item.rule.compress
         if "compress" not in self.steps:
             return "compressing is not asked for"
         if age is None:
             return f"{item.object_class} is never compressed"
         if idle < (least := max(age, self.older_than)):
             return f"used {span(idle)} ago, compressed after {span(least)}"
-        if memory and memory.etag == info.etag and memory.coding:
-            return memory.skipped or "compressed already"
+        if record and record.etag == info.etag and record.compression:
+            return record.skipped or "compressed already"
         if info.size < TINY and not _begun(item):
             return "too small to be compressed"
         return "" if _tier(item) == "hot" else f"already {_tier(item)}, and not read back for that"
 
     def _where(self, item: Candidate, idle: timedelta) -> tuple[Tier, str]:
         """The tier it goes to, and why it does not go there tonight ('' where it does)."""
-        info, rule, memory = item.info, item.rule, item.memory
+        info, rule, record = item.info, item.rule, item.record
         wanted = _wanted(rule, idle, self.older_than)
         if "transition" not in self.steps:
             return wanted, "moving is not asked for"
@@ -157,32 +157,32 @@ class ColdObjects:
             return wanted, f"used {span(idle)} ago, not yet moved"
         if TIERS.index(_tier(item)) >= TIERS.index(wanted):
             return wanted, f"{_tier(item)} already"
-        if wanted not in item.places.by_tier:
-            return wanted, item.places.why_not(wanted)
-        if memory and memory.etag == info.etag and memory.tier_state in ("asked", "stuck"):
-            return wanted, f"on its way to {memory.tier}"
+        if wanted not in item.targets.by_tier:
+            return wanted, item.targets.why_not(wanted)
+        if record and record.etag == info.etag and record.tier_state in ("asked", "stuck"):
+            return wanted, f"on its way to {record.tier}"
         return wanted, f"too small for {wanted}" if info.size < rule.smallest else ""
 
 
-def _follow(memory: Memory) -> FollowObject:
-    since = f"{memory.asked_at:%Y-%m-%d %H:%M} UTC" if memory.asked_at else "an earlier night"
+def _follow(record: ColdRecord) -> FollowObject:
+    since = f"{record.asked_at:%Y-%m-%d %H:%M} UTC" if record.asked_at else "an earlier night"
     return FollowObject(
-        key=memory.key, size=memory.size, tier=memory.tier, reason=f"asked to move to {memory.tier}, {since}"
+        key=record.key, size=record.size, tier=record.tier, reason=f"asked to move to {record.tier}, {since}"
     )
 
 
-def _candidates(chunk: list[Owned], stores: ColdStores, found: Places) -> Iterator[Candidate]:
+def _candidates(chunk: list[Owned], stores: ColdStores, found: TierTargets) -> Iterator[Candidate]:
     keys = [one.thing.key for one in chunk if isinstance(one.thing, ObjectInfo)]
-    memories, reads = stores.cold.recall(keys), stores.cold.accessed(keys)
+    records, reads = stores.cold.get_records(keys), stores.cold.accessed(keys)
     pins = stores.cold.pins({one.owner for one in chunk if one.owner})
     for one, key in zip(chunk, keys, strict=True):
         kind = class_of(key)
         yield Candidate(
             thing=one,
-            rule=stores.site.rules[kind],
+            rule=stores.cold_settings.rules[kind],
             object_class=kind,
-            places=found,
-            memory=memories.get(key),
+            targets=found,
+            record=records.get(key),
             read_at=reads.get(key),
             pinned=pins.get(one.owner, "") if one.owner else "",
         )
@@ -197,13 +197,13 @@ def _last_use(item: Candidate) -> datetime:
 
 def _begun(item: Candidate) -> bool:
     """Whether a night began with another form of it and never said what came of that: perhaps this one."""
-    memory = item.memory
-    return memory is not None and not memory.coding and memory.etag != item.info.etag
+    record = item.record
+    return record is not None and not record.compression and record.etag != item.info.etag
 
 
 def _tier(item: Candidate) -> Tier:
     """Where it is now, by the storage class the listing shows."""
-    return item.places.tier_of(item.info.storage_class)
+    return item.targets.tier_of(item.info.storage_class)
 
 
 def _wanted(rule: Rule, idle: timedelta, older_than: timedelta) -> Tier:
@@ -233,7 +233,7 @@ def _compress(item: Candidate, job: Job, idle: timedelta) -> CompressObject:
 def _transition(
     item: Candidate, job: Job, tier: Tier, idle: timedelta, *, compress_first: bool
 ) -> TransitionObject:
-    info, place = item.info, item.places.by_tier[tier]
+    info, place = item.info, item.targets.by_tier[tier]
     return TransitionObject(
         key=info.key,
         size=info.size,

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Literal, Protocol
 
-from storage.cold.model import Details, Memory, Saving, SavingsLine, TierState
+from storage.cold.model import ColdRecord, Details, Saving, SavingsLine, TierState
 from storage.core.model import Attributes, JobId, ObjectKey, Totals
 from storage.core.ports import EngineStores, Writer
-from storage.core.tiers import ColdSite, Tier
+from storage.core.tiers import ColdSettings, Tier
 
 
-class Rewriter(Protocol):
+class ObjectReplacer(Protocol):
     """One bucket, as far as an object in it is replaced by another form of itself. Bytes are raw."""
 
     def details(self, key: ObjectKey) -> Details:
         """One HEAD. Raises ObjectMissing."""
         ...
 
-    def peek(self, key: ObjectKey, start: int, length: int, etag: str = "") -> tuple[Details, bytes]:
+    def read_range(self, key: ObjectKey, start: int, length: int, etag: str = "") -> tuple[Details, bytes]:
         """One GET of a range, cut at the object's end; b"" for an empty one.
 
         Raises ObjectMissing; with ``etag`` PreconditionFailed where the object is another by now.
@@ -29,7 +29,7 @@ class Rewriter(Protocol):
         ...
 
     def open(self, key: ObjectKey, etag: str = "") -> AbstractContextManager[BinaryIO]:
-        """The raw bytes, streamed, of exactly that object. Raises as :meth:`peek`."""
+        """The raw bytes, streamed, of exactly that object. Raises as :meth:`read_range`."""
         ...
 
     def tags(self, key: ObjectKey) -> dict[str, str]: ...
@@ -49,7 +49,7 @@ class Rewriter(Protocol):
         ...
 
 
-class Mover(Protocol):
+class TierStore(Protocol):
     """One bucket, as far as its objects move between tiers."""
 
     def details(self, key: ObjectKey) -> Details:
@@ -79,7 +79,7 @@ class Mover(Protocol):
         """
         ...
 
-    def ask_back(self, key: ObjectKey, days: int) -> None:
+    def request_restore(self, key: ObjectKey, days: int) -> None:
         """Ask an archived object back for so many days; done when ``details`` says so."""
         ...
 
@@ -94,13 +94,13 @@ Group = Literal["day", "class", "job", "api_key"]
 class ColdLog(Protocol):
     """What is remembered of cold objects: verdicts, moves, reads, pins, and the ledger of savings."""
 
-    def recall(self, keys: Sequence[str]) -> dict[str, Memory]: ...
+    def get_records(self, keys: Sequence[str]) -> dict[str, ColdRecord]: ...
 
-    def remember(self, memories: Sequence[Memory]) -> None:
+    def save_records(self, records: Sequence[ColdRecord]) -> None:
         """Write each, or all of it anew."""
         ...
 
-    def moving(self) -> Iterator[Memory]:
+    def moving(self) -> Iterator[ColdRecord]:
         """Objects asked to move whose arrival was not seen yet, streamed by key."""
         ...
 
@@ -131,13 +131,13 @@ class ColdLog(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ColdStores(EngineStores):
-    """The engine's stores and what cold data needs. ``rewriter`` and ``mover`` are of the same bucket as
-    ``objects``; ``site`` is what was set for cold data."""
+    """The engine's stores and what cold data needs. ``replacer`` and ``tier_store`` are of the same bucket as
+    ``objects``; ``cold_settings`` is what was set for cold data."""
 
-    rewriter: Rewriter
-    mover: Mover
+    replacer: ObjectReplacer
+    tier_store: TierStore
     cold: ColdLog
-    site: ColdSite
+    cold_settings: ColdSettings
 
 
-__all__ = ["ColdStores", "ColdLog", "Group", "Mover", "Rewriter", "Tier"]
+__all__ = ["ColdStores", "ColdLog", "Group", "ObjectReplacer", "TierStore", "Tier"]

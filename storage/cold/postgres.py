@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from storage.cold.model import Memory, Saving, SavingsLine, TierState
+from storage.cold.model import ColdRecord, Saving, SavingsLine, TierState
 from storage.cold.ports import Group
 from storage.core.model import BucketName, JobId, ObjectKey, Totals
 from storage.core.tiers import Tier
@@ -30,15 +30,15 @@ class PostgresCold:
     def _rows(self, name: str, **values: Any) -> list[Row]:
         return self._sql.rows(name, bucket=self._bucket, **values)
 
-    def recall(self, keys: Sequence[str]) -> dict[str, Memory]:
-        return {row["key"]: _memory(row) for row in self._rows("recall", keys=_storable(keys))}
+    def get_records(self, keys: Sequence[str]) -> dict[str, ColdRecord]:
+        return {row["key"]: _record(row) for row in self._rows("get_records", keys=_storable(keys))}
 
-    def remember(self, memories: Sequence[Memory]) -> None:
-        self._rows("remember", memories=_json(one for one in memories if "\0" not in one.key))
+    def save_records(self, records: Sequence[ColdRecord]) -> None:
+        self._rows("save_records", records=_json(one for one in records if "\0" not in one.key))
 
-    def moving(self) -> Iterator[Memory]:
+    def moving(self) -> Iterator[ColdRecord]:
         start = {"last_key": ""}
-        return map(_memory, self._sql.pages("moving", start=start, page=PAGE, bucket=self._bucket))
+        return map(_record, self._sql.pages("moving", start=start, page=PAGE, bucket=self._bucket))
 
     def tiers(self) -> dict[tuple[Tier, TierState], Totals]:
         rows = self._rows("tiers")
@@ -61,10 +61,10 @@ class PostgresCold:
             self._sql.rows("unpin", owner=owner)
 
     def enter(self, savings: Sequence[Saving]) -> None:
-        told = _json(one for one in savings if "\0" not in one.key)
+        answer = _json(one for one in savings if "\0" not in one.key)
         with self._sql.transaction() as session:
             self._sql.rows_in(session, "alone_in_the_ledger", bucket=self._bucket)
-            self._sql.rows_in(session, "enter", bucket=self._bucket, savings=told)
+            self._sql.rows_in(session, "enter", bucket=self._bucket, savings=answer)
 
     def savings(self, by: Group, since: datetime | None = None) -> list[SavingsLine]:
         saved = {row["one"]: row for row in self._rows("saved", by=by, since=since)}
@@ -88,9 +88,9 @@ def _json(values: Iterable[Any]) -> str:
     return json.dumps([asdict(one) for one in values], default=lambda when: when.isoformat())
 
 
-def _memory(row: Row) -> Memory:
+def _record(row: Row) -> ColdRecord:
     owner = JobId(row["owner"]) if row["owner"] else None
-    return Memory(**{**row, "key": ObjectKey(row["key"]), "owner": owner})
+    return ColdRecord(**{**row, "key": ObjectKey(row["key"]), "owner": owner})
 
 
 def _line(group: str, row: Row, skipped: Totals, reasons: Mapping[str, int]) -> SavingsLine:

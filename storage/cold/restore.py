@@ -10,9 +10,9 @@ from functools import partial
 from itertools import islice
 
 from storage.cold.journal import memory_of
-from storage.cold.model import Details, Memory, Saving
-from storage.cold.ports import ColdStores, Mover
-from storage.cold.tier_targets import Places, places
+from storage.cold.model import ColdRecord, Details, Saving
+from storage.cold.ports import ColdStores, TierStore
+from storage.cold.tier_targets import TierTargets, tier_targets
 from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused
 from storage.core.model import ObjectInfo, ObjectKey, Outcome
 from storage.core.tiers import ARCHIVED, TIER_TAG, Price, Tier
@@ -26,7 +26,7 @@ _READY = 'ongoing-request="false"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stay:
+class ColdObject:
     """One object in a colder tier, or on its way there. ``since``: None where nobody remembers.
 
     ``early``: what leaving before the least time costs, in the site's currency; with ``since`` unknown the
@@ -46,30 +46,30 @@ class Stay:
         return self.storage_class in ARCHIVED
 
 
-def stays(objects: Iterable[ObjectInfo], stores: ColdStores, now: datetime) -> Iterator[Stay]:
+def stays(objects: Iterable[ObjectInfo], stores: ColdStores, now: datetime) -> Iterator[ColdObject]:
     """Those of the objects that are not hot, with what bringing them back costs. Changes nothing."""
-    found, stream = places(stores), iter(objects)
+    found, stream = tier_targets(stores), iter(objects)
     while chunk := list(islice(stream, 1000)):
-        known = stores.cold.recall([info.key for info in chunk])
+        known = stores.cold.get_records([info.key for info in chunk])
         for info in chunk:
-            if stay := _stay(info, known.get(info.key), found, stores, now):
-                yield stay
+            if cold_object := _cold_object(info, known.get(info.key), found, stores, now):
+                yield cold_object
 
 
-def _stay(
-    info: ObjectInfo, known: Memory | None, found: Places, stores: ColdStores, now: datetime
-) -> Stay | None:
+def _cold_object(
+    info: ObjectInfo, known: ColdRecord | None, found: TierTargets, stores: ColdStores, now: datetime
+) -> ColdObject | None:
     tier = found.tier_of(info.storage_class)
     if tier == "hot" and known and known.tier_state:  # on its way; or back, and killed before that was noted
         tier = known.tier
     if tier == "hot":
         return None
     since = known.asked_at if known and known.etag == info.etag and known.tier == tier else None
-    price = stores.site.prices.get(tier, Price(0.0))
+    price = stores.cold_settings.prices.get(tier, Price(0.0))
     left = price.minimum - (now - since if since else timedelta())
     hot = info.storage_class == "STANDARD"
     early = 0.0 if hot else info.size / GIB * price.per_gib_month * max(left, timedelta()) / MONTH
-    return Stay(
+    return ColdObject(
         key=info.key,
         size=info.size,
         tier=tier,
@@ -92,7 +92,7 @@ def bring_back(
         for first in range(0, len(keys), CHUNK):
             some = keys[first : first + CHUNK]
             stores.cold.touch(some, stores.clock())
-            for key, found in zip(some, pool.map(partial(_back, stores.mover), some), strict=True):
+            for key, found in zip(some, pool.map(partial(_back, stores.tier_store), some), strict=True):
                 if isinstance(found, Returned):
                     _enter(found, stores, run_id)
                 yield key, Outcome(found.status, found.detail, found.bytes)
@@ -106,19 +106,19 @@ class Returned(Outcome):
     copied: bool = False
 
 
-def _back(mover: Mover, key: ObjectKey) -> Outcome:
+def _back(tier_store: TierStore, key: ObjectKey) -> Outcome:
     try:
-        seen = mover.details(key)
-        tags = {} if seen.tag_count == 0 else mover.tags(key)
+        seen = tier_store.details(key)
+        tags = {} if seen.tag_count == 0 else tier_store.tags(key)
         tagged = tags.pop(TIER_TAG, None) is not None
         kind = seen.info.storage_class
         if kind in ARCHIVED and _READY not in seen.restore:
-            return _ask(mover, seen)
+            return _ask(tier_store, seen)
         if kind != "STANDARD":
-            mover.copy_in_place(seen, "STANDARD", tags if tagged else None, guarded=True)
+            tier_store.copy_in_place(seen, "STANDARD", tags if tagged else None, guarded=True)
         elif tagged:
-            mover.put_tags(key, tags)
-        return _looked_again(mover, seen, kind != "STANDARD")
+            tier_store.put_tags(key, tags)
+        return _looked_again(tier_store, seen, kind != "STANDARD")
     except ObjectMissing:
         return Outcome("failed", "there is no such object")
     except PreconditionFailed:
@@ -127,15 +127,15 @@ def _back(mover: Mover, key: ObjectKey) -> Outcome:
         return Outcome("failed", str(error))
 
 
-def _ask(mover: Mover, seen: Details) -> Outcome:
+def _ask(tier_store: TierStore, seen: Details) -> Outcome:
     if not seen.restore:
-        mover.ask_back(seen.info.key, DAYS_READABLE)
+        tier_store.request_restore(seen.info.key, DAYS_READABLE)
     why = f"asked back from {seen.info.storage_class}: that takes hours, come again when it is back"
     return Outcome("skipped", why, seen.info.size)
 
 
-def _looked_again(mover: Mover, before: Details, copied: bool) -> Outcome:
-    now = mover.details(before.info.key)
+def _looked_again(tier_store: TierStore, before: Details, copied: bool) -> Outcome:
+    now = tier_store.details(before.info.key)
     if now.info.storage_class != "STANDARD":
         return Outcome("failed", f"it is in {now.info.storage_class} all the same: ask again", now.info.size)
     return Returned("done", "hot" if copied else "hot already", now.info.size, now, copied)
@@ -145,10 +145,10 @@ def _enter(found: Returned, stores: ColdStores, run_id: str) -> None:
     """Into the ledger where it was elsewhere, by what was seen or is remembered; then it is hot."""
     assert found.now
     key = found.now.info.key
-    known = stores.cold.recall([key]).get(key)
+    known = stores.cold.get_records([key]).get(key)
     made = memory_of(found.now, known)
     if found.copied or (known and known.tier_state in ("held", "stuck")):
-        left = found.bytes if found.copied and stores.rewriter.versioned() else 0
+        left = found.bytes if found.copied and stores.replacer.versioned() else 0
         saving = Saving(
             run_id=run_id,
             key=key,
@@ -161,10 +161,14 @@ def _enter(found: Returned, stores: ColdStores, run_id: str) -> None:
             left_behind=left,
         )
         stores.cold.enter([saving])
-    stores.cold.remember([_hot(made, known)])
+    stores.cold.save_records([_hot(made, known)])
 
 
-def _hot(made: Memory, known: Memory | None) -> Memory:
+def _hot(made: ColdRecord, known: ColdRecord | None) -> ColdRecord:
     """Hot again; the copy may have another etag, and what was found of its bytes still holds."""
-    coding = (known.coding, known.skipped) if known and known.size == made.size else (made.coding, "")
-    return replace(made, tier="hot", tier_state="", asked_at=None, coding=coding[0], skipped=coding[1])
+    compression = (
+        (known.compression, known.skipped) if known and known.size == made.size else (made.compression, "")
+    )
+    return replace(
+        made, tier="hot", tier_state="", asked_at=None, compression=compression[0], skipped=compression[1]
+    )

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from storage.cold.model import SavingsLine, TierState
 from storage.core.model import Totals
-from storage.core.tiers import ColdSite, Price, Tier
+from storage.core.tiers import ColdSettings, Price, Tier
 
 GIB = 1 << 30
 MONTH = timedelta(days=30)
@@ -40,15 +40,15 @@ def total(lines: Sequence[SavingsLine]) -> SavingsLine:
     )
 
 
-def money(lines: Sequence[SavingsLine], tiers: Tiers, site: ColdSite) -> Money | None:
+def money(lines: Sequence[SavingsLine], tiers: Tiers, cold_settings: ColdSettings) -> Money | None:
     """Saved bytes at the price of hot, and moved ones at the difference; None without a price of hot."""
-    hot = site.prices.get("hot")
+    hot = cold_settings.prices.get("hot")
     if hot is None:
         return None
     moved = 0.0
     for (tier, state), held in tiers.items():
-        if state == "held" and tier in site.prices:
-            moved += held.bytes / GIB * (hot.per_gib_month - site.prices[tier].per_gib_month)
+        if state == "held" and tier in cold_settings.prices:
+            moved += held.bytes / GIB * (hot.per_gib_month - cold_settings.prices[tier].per_gib_month)
     return Money(total(lines).saved / GIB * hot.per_gib_month, moved)
 
 

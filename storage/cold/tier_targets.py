@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from storage.cold.model import TierPlace
+from storage.cold.model import TierTarget
 from storage.cold.ports import ColdStores
 from storage.core.tiers import CLASSES_OF, Tier
 
@@ -14,10 +14,10 @@ WARM = ("STANDARD_IA", "ONEZONE_IA")  # any other class that is none of ours is 
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class TierTargets:
     """The tiers there are, and why the others are not."""
 
-    by_tier: Mapping[Tier, TierPlace]
+    by_tier: Mapping[Tier, TierTarget]
     missing: Mapping[Tier, str] = field(default_factory=dict)
 
     def why_not(self, tier: Tier) -> str:
@@ -31,22 +31,22 @@ class Places:
         return "hot" if storage_class in HOT else "warm" if storage_class in WARM else "cold"
 
 
-def places(stores: ColdStores) -> Places:
+def tier_targets(stores: ColdStores) -> TierTargets:
     """What is set, checked against what the probe and the bucket's rules show; else what is found there."""
-    classes, rules = stores.control.capabilities().storage_classes, stores.mover.rules()
-    found: dict[Tier, TierPlace] = {}
+    classes, rules = stores.control.capabilities().storage_classes, stores.tier_store.rules()
+    found: dict[Tier, TierTarget] = {}
     missing: dict[Tier, str] = {}
     for tier, usual in CLASSES_OF.items():
-        name = stores.site.tiers.get(tier, "")
+        name = stores.cold_settings.tiers.get(tier, "")
         kept = next((one for one in ((name,) if name else usual) if one in classes), "")
         moved_to = rules.get(tier, "")
         if kept:
-            found[tier] = TierPlace(tier, "class", kept)
+            found[tier] = TierTarget(tier, "class", kept)
         elif moved_to and name in ("", moved_to):
-            found[tier] = TierPlace(tier, "tag", moved_to)
+            found[tier] = TierTarget(tier, "tag", moved_to)
         else:
             missing[tier] = _why_not(tier, name)
-    return Places(found, missing)
+    return TierTargets(found, missing)
 
 
 def _why_not(tier: Tier, name: str) -> str:

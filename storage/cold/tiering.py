@@ -16,14 +16,14 @@ from itertools import islice
 
 from storage.cold.errors import ContentDamaged
 from storage.cold.journal import Arrived, Looked, Move, enter, note_asked, note_failed
-from storage.cold.model import Details, Memory, TierPlace, coding_of
-from storage.cold.ports import ColdStores, Mover
-from storage.cold.tier_targets import places
+from storage.cold.model import ColdRecord, Details, TierTarget, compression_of
+from storage.cold.ports import ColdStores, TierStore
+from storage.cold.tier_targets import tier_targets
 from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused
 from storage.core.model import ObjectKey, Outcome
 from storage.core.tiers import TIER_TAG
 
-PATIENCE = 120.0  # seconds that a batch waits for a rule to move its objects
+TIMEOUT = 120.0  # seconds that a batch waits for a rule to move its objects
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds between two looks
 STUCK_AFTER = timedelta(days=2)
 MOST_TAGS = 10  # of one object: S3 allows no more
@@ -40,13 +40,13 @@ def move(moves: Sequence[Move], stores: ColdStores, run_id: str) -> list[Outcome
     found: dict[ObjectKey, Outcome] = {}
     looked: list[Looked] = []
     with ThreadPoolExecutor(THREADS) as pool:
-        for asked, seen in zip(moves, pool.map(partial(look, stores.mover), moves), strict=True):
+        for asked, seen in zip(moves, pool.map(partial(look, stores.tier_store), moves), strict=True):
             if isinstance(seen, Outcome):
                 found[asked.key] = seen
             else:
                 looked.append(Looked(asked, seen))
         before = note_asked(looked, stores)
-        for one, refused in zip(looked, pool.map(partial(send, stores.mover), looked), strict=True):
+        for one, refused in zip(looked, pool.map(partial(send, stores.tier_store), looked), strict=True):
             if refused:
                 found[one.move.key] = refused
         sent = [one for one in looked if one.move.key not in found]
@@ -58,42 +58,42 @@ def move(moves: Sequence[Move], stores: ColdStores, run_id: str) -> list[Outcome
     return [found[one.key] for one in moves]
 
 
-def look(mover: Mover, one: Move) -> Details | Outcome:
+def look(tier_store: TierStore, one: Move) -> Details | Outcome:
     """The object, or why it is not moved."""
     try:
-        seen = mover.details(one.key)
-        coding = coding_of(one.key, seen.attributes)
+        seen = tier_store.details(one.key)
+        compression = compression_of(one.key, seen.attributes)
     except ObjectMissing:
         return Outcome("skipped", GONE)
     except ContentDamaged as error:
         return Outcome("failed", str(error))
     info = seen.info
-    if one.etag not in (info.etag, coding.etag if coding else info.etag):
+    if one.etag not in (info.etag, compression.etag if compression else info.etag):
         return Outcome("skipped", OVERTAKEN, info.size)
     if one.place.how == "tag" and info.storage_class not in ("STANDARD", one.place.target):
         why = f"it is in {info.storage_class}, from where no rule moves it on: bring it back first"
         return Outcome("skipped", why, info.size)
-    if one.place.how == "class" and seen.barred and info.storage_class != one.place.target:
-        return Outcome("skipped", seen.barred, info.size)
+    if one.place.how == "class" and seen.blocked and info.storage_class != one.place.target:
+        return Outcome("skipped", seen.blocked, info.size)
     return seen
 
 
-def send(mover: Mover, one: Looked) -> Outcome | None:
+def send(tier_store: TierStore, one: Looked) -> Outcome | None:
     """Ask the store to move it; why that could not be, if so."""
     if one.there:
         return None
     info, place = one.seen.info, one.move.place
     try:
         if place.how == "class":
-            mover.copy_in_place(one.seen, place.target)
+            tier_store.copy_in_place(one.seen, place.target)
             return None
-        tags = {} if one.seen.tag_count == 0 else mover.tags(info.key)
+        tags = {} if one.seen.tag_count == 0 else tier_store.tags(info.key)
         if tags.get(TIER_TAG) == place.tier:
             return None
         tags[TIER_TAG] = place.tier
         if len(tags) > MOST_TAGS:
             return Outcome("skipped", f"it bears {MOST_TAGS} tags, and S3 allows no more", info.size)
-        mover.put_tags(info.key, tags)
+        tier_store.put_tags(info.key, tags)
     except ObjectMissing:
         return Outcome("skipped", GONE, info.size)
     except PreconditionFailed:
@@ -107,10 +107,10 @@ def _awaited(
     sent: Sequence[Looked], stores: ColdStores, pool: ThreadPoolExecutor
 ) -> Iterator[tuple[Looked, Outcome]]:
     """Look at all of them until each has arrived, or patience ends; the looks become rarer."""
-    versioned = any(one.move.place.how == "class" for one in sent) and stores.rewriter.versioned()
-    waiting, pause, deadline = list(sent), FIRST_PAUSE, time.monotonic() + PATIENCE
+    versioned = any(one.move.place.how == "class" for one in sent) and stores.replacer.versioned()
+    waiting, pause, deadline = list(sent), FIRST_PAUSE, time.monotonic() + TIMEOUT
     while waiting:
-        seen = list(pool.map(partial(_arrival, stores.mover, versioned), waiting))
+        seen = list(pool.map(partial(_arrival, stores.tier_store, versioned), waiting))
         yield from ((one, found) for one, found in zip(waiting, seen, strict=True) if found)
         waiting = [one for one, found in zip(waiting, seen, strict=True) if not found]
         if not waiting or time.monotonic() + pause > deadline:
@@ -122,17 +122,17 @@ def _awaited(
         yield one, Outcome("done", f"asked: the store has not moved it to {where} yet", one.seen.info.size)
 
 
-def _arrival(mover: Mover, versioned: bool, one: Looked) -> Outcome | None:
+def _arrival(tier_store: TierStore, versioned: bool, one: Looked) -> Outcome | None:
     """What became of an object that was sent; None while it may yet come."""
     before, place = one.seen.info, one.move.place
     try:
-        now = mover.details(before.key)
+        now = tier_store.details(before.key)
     except ObjectMissing:
         return Outcome("skipped", GONE, before.size)
     by_copy = place.how == "class"
     if now.info.etag != before.etag and not (by_copy and now.info.storage_class == place.target):
         if not by_copy:
-            let_go(mover, now, place)
+            let_go(tier_store, now, place)
         return Outcome("skipped", OVERTAKEN, before.size)
     if now.info.storage_class == place.target:
         left = before.size if by_copy and versioned and not one.there else 0
@@ -143,17 +143,17 @@ def _arrival(mover: Mover, versioned: bool, one: Looked) -> Outcome | None:
     return Outcome("failed", f"{why}: it ignores storage classes", before.size)
 
 
-def let_go(mover: Mover, now: Details, place: TierPlace) -> None:
+def let_go(tier_store: TierStore, now: Details, place: TierTarget) -> None:
     """Take our tag off an object that took the key of the one meant; bring it back if it has been moved."""
     key = now.info.key
     try:
-        tags = mover.tags(key)
+        tags = tier_store.tags(key)
         if tags.pop(TIER_TAG, None) != place.tier:
             return
         if now.info.storage_class == place.target:
-            mover.copy_in_place(now, "STANDARD", tags, guarded=True)
+            tier_store.copy_in_place(now, "STANDARD", tags, guarded=True)
         else:
-            mover.put_tags(key, tags)
+            tier_store.put_tags(key, tags)
     except (ObjectMissing, PreconditionFailed):
         return  # it has changed once more, and a new object bears no tag of ours
 
@@ -176,22 +176,22 @@ def follow_up(stores: ColdStores, now: datetime, run_id: str = "") -> FollowUp:
     return total
 
 
-def follow(moving: Sequence[Memory], stores: ColdStores, now: datetime, run_id: str) -> list[Outcome]:
+def follow(moving: Sequence[ColdRecord], stores: ColdStores, now: datetime, run_id: str) -> list[Outcome]:
     """What became of each: done (arrived), skipped (never asked, or another object by now), or failed: stuck
     for the reason told, or still to be waited for where none is told. All is remembered."""
-    at = {place.tier: place for place in places(stores).by_tier.values()}
+    at = {place.tier: place for place in tier_targets(stores).by_tier.values()}
     with ThreadPoolExecutor(THREADS) as pool:
-        looks = pool.map(lambda one: _later(stores.mover, one, at.get(one.tier), now), moving)
+        looks = pool.map(lambda one: _later(stores.tier_store, one, at.get(one.tier), now), moving)
         results = list(zip(moving, looks, strict=True))
     enter([found for _, found in results if isinstance(found, Arrived)], stores, run_id)
-    stores.cold.remember([_after(one, found) for one, found in results if _after(one, found) != one])
+    stores.cold.save_records([_after(one, found) for one, found in results if _after(one, found) != one])
     return [found for _, found in results]
 
 
-def _later(mover: Mover, one: Memory, place: TierPlace | None, now: datetime) -> Outcome:
+def _later(tier_store: TierStore, one: ColdRecord, place: TierTarget | None, now: datetime) -> Outcome:
     """done: arrived. skipped: never asked, or another object by now. failed: stuck; '' while it may come."""
     try:
-        seen = mover.details(one.key)
+        seen = tier_store.details(one.key)
     except ObjectMissing:
         return Outcome("skipped", GONE)
     since = one.asked_at or now
@@ -200,16 +200,16 @@ def _later(mover: Mover, one: Memory, place: TierPlace | None, now: datetime) ->
     same = seen.info.etag == one.etag
     if seen.info.storage_class == place.target and (same or place.how == "class"):
         return Arrived("done", f"in {place.target}", one.size, seen, place)
-    if place.how == "tag" and same and _bears_tag(mover, one):
+    if place.how == "tag" and same and _bears_tag(tier_store, one):
         return _patient(f"its rule has not moved it to {place.target}", since, now)
     if place.how == "tag" and not same:
-        let_go(mover, seen, place)
+        let_go(tier_store, seen, place)
     return Outcome("skipped", "never asked" if same else OVERTAKEN)
 
 
-def _bears_tag(mover: Mover, one: Memory) -> bool:
+def _bears_tag(tier_store: TierStore, one: ColdRecord) -> bool:
     try:
-        return mover.tags(one.key).get(TIER_TAG) == one.tier
+        return tier_store.tags(one.key).get(TIER_TAG) == one.tier
     except ObjectMissing:
         return False
 
@@ -220,14 +220,14 @@ def _patient(why: str, since: datetime, now: datetime) -> Outcome:
     return Outcome("failed", words if now - since > STUCK_AFTER else "")
 
 
-def _after(one: Memory, found: Outcome) -> Memory:
+def _after(one: ColdRecord, found: Outcome) -> ColdRecord:
     """What is remembered then; what arrived was noted with the ledger."""
     if found.status == "skipped":
         return replace(one, tier="hot", tier_state="", asked_at=None)
     return replace(one, tier_state="stuck") if found.status == "failed" and found.detail else one
 
 
-def _plus(total: FollowUp, results: Sequence[tuple[Memory, Outcome]]) -> FollowUp:
+def _plus(total: FollowUp, results: Sequence[tuple[ColdRecord, Outcome]]) -> FollowUp:
     failed = [(one.key, found.detail) for one, found in results if found.status == "failed"]
     return FollowUp(
         total.arrived + sum(found.status == "done" for _, found in results),

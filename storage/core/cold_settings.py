@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 from storage.core.errors import ColdSettingWrong
-from storage.core.tiers import CLASSES, CODECS, TIERS, CodecName, ColdSite, ObjectClass, Price, Rule, Tier
+from storage.core.tiers import CLASSES, CODECS, TIERS, CodecName, ColdSettings, ObjectClass, Price, Rule, Tier
 
 #: Lowest and highest level of each codec.
 LEVELS: Mapping[CodecName, tuple[int, int]] = {"zstd": (1, 19), "gzip": (1, 9), "lz4": (0, 16)}
@@ -18,10 +18,10 @@ MOST_DAYS = 36_500
 Word = TypeVar("Word", bound=str)
 
 
-def site(rules: str, tiers: str, prices: str) -> ColdSite:
+def parse(rules: str, tiers: str, prices: str) -> ColdSettings:
     """The three settings together. Raises ColdSettingWrong, which names setting and word."""
     money, currency = _prices(prices)
-    return ColdSite(rules=_rules(rules), tiers=_tiers(tiers), prices=money, currency=currency)
+    return ColdSettings(rules=_rules(rules), tiers=_tiers(tiers), prices=money, currency=currency)
 
 
 def _rules(text: str) -> dict[ObjectClass, Rule]:

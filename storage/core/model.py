@@ -298,7 +298,7 @@ class Attributes:
     metadata: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def but(self, *, content_encoding: str, metadata: Mapping[str, str]) -> Attributes:
+    def with_encoding(self, *, content_encoding: str, metadata: Mapping[str, str]) -> Attributes:
         """The same with another encoding and other metadata."""
         return replace(self, content_encoding=content_encoding, metadata=metadata)
 

@@ -90,14 +90,14 @@ class Control(Protocol):
 class Tombstones(Protocol):
     """Condemned things. One open tombstone a thing."""
 
-    def condemn(self, stones: Sequence[Tombstone]) -> dict[str, str]:
+    def condemn(self, tombstones: Sequence[Tombstone]) -> dict[str, str]:
         """Record them, but those whose owner is not as seen; {key: why not} of what was left out.
 
         Condemning twice what the same run condemned is no error.
         """
         ...
 
-    def due(self, as_of: datetime, places: Sequence[str]) -> Iterator[Tombstone]:
+    def due(self, as_of: datetime, containers: Sequence[str]) -> Iterator[Tombstone]:
         """Open ones of these places whose time has come, jobs first, then objects by key, then files.
 
         What goes with a job waits for it: until the job's own tombstone is due or claimed, or the job
@@ -113,7 +113,7 @@ class Tombstones(Protocol):
         """End open ones; a claim ends with the last tombstone of its job, in the same transaction."""
         ...
 
-    def claim_job(self, stone: Tombstone, run_id: str) -> bool:
+    def claim_job(self, tombstone: Tombstone, run_id: str) -> bool:
         """failed -> cleaned_up if the row is as condemned, with the claim, in one transaction; also true
         when an earlier run claimed it and did not finish."""
         ...

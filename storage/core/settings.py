@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from storage.core import cold_settings as cold_rules
 from storage.core.errors import ConfigError
 from storage.core.model import BucketName
-from storage.core.tiers import ColdSite
+from storage.core.tiers import ColdSettings
 
 #: Names of the sibling systems' documents that mean the same as ours. A value that differs is an error.
 ALIASES = {
@@ -87,12 +87,12 @@ class Settings:
                 f"STORAGE_PROOF_SERVER is {self.proof_server!r}; it may be {', '.join(PROOF_SERVERS)}."
             )
 
-        _ = self.cold_site
+        _ = self.cold_settings
 
     @property
-    def cold_site(self) -> ColdSite:
+    def cold_settings(self) -> ColdSettings:
         """What is set for cold data."""
-        return cold_rules.site(self.cold_rules, self.tiers, self.prices)
+        return cold_rules.parse(self.cold_rules, self.tiers, self.prices)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], without: Sequence[str] = ()) -> Settings:

@@ -61,7 +61,7 @@ ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")  # classes whose objects must be asked ba
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ColdSite:
+class ColdSettings:
     """What an installation set for cold data.
 
     ``tiers``: each tier's storage class or remote tier, by name; a tier that is not in it is looked for.

@@ -31,7 +31,7 @@ from storage.engine.plan import read
 
 THREADS = 4  # batches of one verb under way at once
 SAMPLE = 100  # actions verified by a fresh look
-IN_A_ROW = 10
+MAX_CONSECUTIVE_FAILURES = 10
 MINUTES = "budget_minutes"  # the parameter of jobs whose time is bounded
 TIME_SPENT = "the time allowed for one night is spent; the next one goes on from here"
 SHARE = 0.01
@@ -74,7 +74,7 @@ def apply(
             return run
         with recorded(run, stores):
             todo = cut(read(run, stores.plans, job.by_verb))
-            carry_out(run, todo, stores, still_locked, progress, until=deadline(run, stores))
+            apply_batches(run, todo, stores, still_locked, progress, until=deadline(run, stores))
             return conclude(job, run, stores)
 
 
@@ -84,7 +84,7 @@ def begin(run_id: str, stores: EngineStores) -> Run:
     if run.state == "verified":
         return run
     _may(run, stores)
-    guard.world(stores, run.as_of)
+    guard.check_environment(stores, run.as_of)
     _close_interrupted(run, stores)
     run = replace(run, state="applying", message="")
     stores.runs.save(run)
@@ -149,7 +149,7 @@ def conclude(job: MaintenanceJob[S], run: Run, stores: S) -> Run:
     return run
 
 
-def carry_out(
+def apply_batches(
     run: Run,
     batches: Iterable[Batch[S]],
     stores: S,
@@ -247,7 +247,7 @@ class Breaker:
             self.failed += bad
             self.in_a_row = self.in_a_row + 1 if bad else 0
             self.first = self.first or (outcome.detail if bad else "")
-            if self.in_a_row >= IN_A_ROW:
+            if self.in_a_row >= MAX_CONSECUTIVE_FAILURES:
                 raise TooManyFailures(self.failed, self.tried, self.first)
         if self.tried >= 1000 and self.failed > SHARE * self.tried:
             raise TooManyFailures(self.failed, self.tried, self.first)

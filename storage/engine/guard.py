@@ -63,7 +63,7 @@ def tripped(
     return found
 
 
-def world(stores: EngineStores, as_of: datetime) -> None:
+def check_environment(stores: EngineStores, as_of: datetime) -> None:
     """Raise Refused or Paused unless this is the world the platform knows, and its clocks agree."""
     running(stores)
     _clocks(stores, as_of)

@@ -17,8 +17,8 @@ from storage.engine.actions.base import S
 from storage.engine.apply import (
     Batch,
     Progress,
+    apply_batches,
     begin,
-    carry_out,
     conclude,
     cut,
     deadline,
@@ -53,7 +53,7 @@ def count(actions: int) -> int:
     return min(MOST, max(FEWEST, -(-actions // WORTH_A_PART)))
 
 
-def carry_out_part(
+def apply_part(
     job: MaintenanceJob[S],
     run_id: str,
     part: Part,
@@ -70,7 +70,7 @@ def carry_out_part(
         raise Refused("parts", f"run {run.id} is {run.state}: {run.message or 'it was not begun'}")
     twin = f"{run.id} {part.verb} {part.number}/{part.of}"
     with stores.runs.lock(run.job, shared=True) as still_locked, stores.runs.lock(twin):
-        carry_out(run, _batches(job, run, part, stores), stores, still_locked, progress, until=until)
+        apply_batches(run, _batches(job, run, part, stores), stores, still_locked, progress, until=until)
 
 
 def end(job: MaintenanceJob[S], run_id: str, stores: S) -> Run:

@@ -15,11 +15,16 @@ from storage.engine.job import MaintenanceJob
 def result(job: MaintenanceJob[S], run: Run, stores: S) -> dict[str, Any]:
     """A run as plain numbers: its own record, and the documents' keys for what it did."""
     done = done_by_verb(job, run, stores)
-    told: dict[str, Any] = {"run": run.id, "job": run.job, "state": run.state, "as_of": run.as_of.isoformat()}
+    summary: dict[str, Any] = {
+        "run": run.id,
+        "job": run.job,
+        "state": run.state,
+        "as_of": run.as_of.isoformat(),
+    }
     for name in ("considered", "planned", "done", "skipped", "failed"):
         total: Totals = getattr(run, name)
-        told |= {name: total.count, f"{name}_bytes": total.bytes}
-    return told | _document_keys(done)
+        summary |= {name: total.count, f"{name}_bytes": total.bytes}
+    return summary | _document_keys(done)
 
 
 def _document_keys(done: Mapping[str, Totals]) -> dict[str, Any]:

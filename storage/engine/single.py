@@ -19,7 +19,7 @@ def apply_one(action: Action[S], stores: S, *, by: str) -> Outcome:
     """
     if action.touches == "object" and action.key.startswith(PROTECTED_PREFIXES):
         raise Refused("protected-prefix", f"{printable(action.key)} is protected; nothing may touch it.")
-    guard.world(stores, stores.clock())
+    guard.check_environment(stores, stores.clock())
     run_id = f"one-{stores.clock():%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     asked = {"verb": action.verb, "key": action.key, "reason": action.reason, "by": by}
     stores.audit.record("act", run_id, asked)

@@ -59,7 +59,7 @@ def plan(
 
 def _decide(job: MaintenanceJob[S], stores: S, run: Run, progress: Progress | None) -> Run:
     """The run with its plan, planned or waiting. Raises Refused or Paused."""
-    guard.world(stores, run.as_of)
+    guard.check_environment(stores, run.as_of)
     stores.plans.server_time()  # is there a place for the plan? asked before a long look, not after
     draft = _draft(job, stores, run, progress)
     reasons = _check(job, stores, draft, run.params)

@@ -17,19 +17,23 @@ def undo(run_id: str, stores: Stores) -> list[tuple[Tombstone, Outcome]]:
     if run is None:
         raise NoSuchRun(run_id)
     with stores.runs.lock(run.job):
-        stones = list(stores.tombstones.of_run(run_id))
-        lifted = stores.tombstones.undo([stone.id for stone in stones if stone.state == "condemned"])
-        result = [(stone, _one(stone, stone.id in lifted, stores)) for stone in stones]
+        tombstones = list(stores.tombstones.of_run(run_id))
+        lifted = stores.tombstones.undo(
+            [tombstone.id for tombstone in tombstones if tombstone.state == "condemned"]
+        )
+        result = [(tombstone, _one(tombstone, tombstone.id in lifted, stores)) for tombstone in tombstones]
         stores.audit.record("undo", run_id, {"lifted": len(lifted)})
     return result
 
 
-def _one(stone: Tombstone, lifted: bool, stores: Stores) -> Outcome:
-    aside = stone.kind == "file" and stores.files.look(stone.held_at) is not None
-    if not lifted and stone.state != "undone" and not (aside and stone.state in ("kept", "reaped")):
-        return Outcome("skipped", f"too late: {stone.state}", stone.size)
-    if aside and not put_back(stores.files, stone.held_at, stone.key):
-        return Outcome("failed", f"something new lies there; the file is at {stone.held_at}", stone.size)
+def _one(tombstone: Tombstone, lifted: bool, stores: Stores) -> Outcome:
+    aside = tombstone.kind == "file" and stores.files.look(tombstone.held_at) is not None
+    if not lifted and tombstone.state != "undone" and not (aside and tombstone.state in ("kept", "reaped")):
+        return Outcome("skipped", f"too late: {tombstone.state}", tombstone.size)
+    if aside and not put_back(stores.files, tombstone.held_at, tombstone.key):
+        return Outcome(
+            "failed", f"something new lies there; the file is at {tombstone.held_at}", tombstone.size
+        )
     if lifted or aside:
-        return Outcome("done", "", stone.size)
-    return Outcome("skipped", "undone before", stone.size)
+        return Outcome("done", "", tombstone.size)
+    return Outcome("skipped", "undone before", tombstone.size)

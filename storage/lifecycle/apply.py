@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from storage.core.errors import Paused, PlanChanged, StorageError, StoreRefused
 from storage.core.ports import EngineStores
-from storage.core.tiers import ColdSite
+from storage.core.tiers import ColdSettings
 from storage.lifecycle.document import Configuration, read
 from storage.lifecycle.errors import (
     LifecycleChanged,
@@ -40,7 +40,7 @@ class Lifecycle:
     """One bucket's rules, and what is needed to judge and record them."""
 
     stores: EngineStores
-    tiers: ColdSite
+    tiers: ColdSettings
     rules: BucketRules
     versions: VersionLog
     pause: Callable[[float], None] = time.sleep
@@ -60,12 +60,14 @@ class Applied:
 
 
 # --- planning --------------------------------------------------------------------------------------
-def plan(site: Lifecycle, add: Iterable[str] = (), drop: Iterable[str] = (), *, again: bool = False) -> Plan:
+def plan(
+    manager: Lifecycle, add: Iterable[str] = (), drop: Iterable[str] = (), *, again: bool = False
+) -> Plan:
     """Declared against there. ``add`` and ``drop`` name rules on request, beside those asked for before.
 
     ``again`` tries once more what this store did not take the last time. Raises NoSuchRule.
     """
-    document, latest, rules = site.rules.get(), site.versions.latest(), site.declared()
+    document, latest, rules = manager.rules.get(), manager.versions.latest(), manager.declared()
     offered = {one.name for one in rules if one.on_request}
     for name in (*add, *drop):
         if name not in offered:
@@ -75,26 +77,26 @@ def plan(site: Lifecycle, add: Iterable[str] = (), drop: Iterable[str] = (), *, 
     memory = latest.left_out if latest and not again else {}
     left_out = {one.id: memory[one.id] for one in wanted if _remembered(one, memory.get(one.id))}
     wanted = [one for one in wanted if one.id not in left_out]
-    return _planned(site, document, wanted, left_out, tuple(sorted(asked)))
+    return _planned(manager, document, wanted, left_out, tuple(sorted(asked)))
 
 
-def rollback(site: Lifecycle, number: int) -> Plan:
+def rollback(manager: Lifecycle, number: int) -> Plan:
     """The plan that puts our rules of that version back, beside what others have there now."""
-    version = site.versions.get(number)
+    version = manager.versions.get(number)
     if version is None:
         raise NoSuchVersion(number)
     then = read(version.document or None)
     wanted = [parse(id, piece.node) for id, piece in then.ours.items() if piece.node is not None]
-    known = {one.id: one for one in site.declared()}
+    known = {one.id: one for one in manager.declared()}
     wanted = [replace(one, on_request=one.id in known and known[one.id].on_request) for one in wanted]
     asked = tuple(sorted(one.name for one in wanted if one.on_request))
-    latest, back = site.versions.latest(), {one.id for one in wanted}
+    latest, back = manager.versions.latest(), {one.id for one in wanted}
     memory = {id: one for id, one in (latest.left_out if latest else {}).items() if id not in back}
-    return _planned(site, site.rules.get(), wanted, memory, asked)
+    return _planned(manager, manager.rules.get(), wanted, memory, asked)
 
 
 def _planned(
-    site: Lifecycle,
+    manager: Lifecycle,
     document: bytes | None,
     wanted: Sequence[LifecycleRule],
     left_out: dict[str, LeftOut],
@@ -102,25 +104,25 @@ def _planned(
 ) -> Plan:
     there = read(document)
     return Plan(
-        bucket=site.rules.bucket,
+        bucket=manager.rules.bucket,
         found=document,
         configuration=there,
         wanted={one.id: one for one in wanted},
         changes=difference(there, wanted, left_out),
-        findings=tuple(findings(site, wanted, there)),
+        findings=tuple(findings(manager, wanted, there)),
         left_out=left_out,
         requested=asked,
     )
 
 
-def findings(site: Lifecycle, wanted: Sequence[LifecycleRule], there: Configuration) -> list[Finding]:
-    return lint(wanted, foreign(there), site.tiers, site.stores.control.capabilities())
+def findings(manager: Lifecycle, wanted: Sequence[LifecycleRule], there: Configuration) -> list[Finding]:
+    return lint(wanted, foreign(there), manager.tiers, manager.stores.control.capabilities())
 
 
-def effect(site: Lifecycle, rules: Sequence[LifecycleRule]) -> list[Effect]:
+def effect(manager: Lifecycle, rules: Sequence[LifecycleRule]) -> list[Effect]:
     """What these rules would hit, from one listing of the whole bucket."""
-    objects = site.stores.objects
-    return effects(rules, objects.inventory(), objects.uploads(), site.stores.clock())
+    objects = manager.stores.objects
+    return effects(rules, objects.inventory(), objects.uploads(), manager.stores.clock())
 
 
 def _remembered(one: LifecycleRule, memory: LeftOut | None) -> bool:
@@ -128,13 +130,13 @@ def _remembered(one: LifecycleRule, memory: LeftOut | None) -> bool:
 
 
 # --- applying --------------------------------------------------------------------------------------
-def apply(site: Lifecycle, wanted: Plan, by: str, approved: str = "") -> Applied:
+def apply(manager: Lifecycle, wanted: Plan, by: str, approved: str = "") -> Applied:
     """Make it so. ``approved`` is the SHA-256 of the plan a person agreed to; needed where it deletes.
 
     Raises RulesRefused, LifecycleNotApproved, PlanChanged (approved was another plan), LifecycleChanged
     (somebody was faster), LifecycleNotHeld; nothing has changed after any of them but LifecycleChanged.
     """
-    if why := site.stores.control.paused():
+    if why := manager.stores.control.paused():
         raise Paused(why)
     if wanted.findings:
         raise RulesRefused("; ".join(map(str, wanted.findings)))
@@ -142,42 +144,42 @@ def apply(site: Lifecycle, wanted: Plan, by: str, approved: str = "") -> Applied
         raise PlanChanged(f"lifecycle of {wanted.bucket}", wanted.sha256, approved)
     if wanted.deletes and not approved:
         raise LifecycleNotApproved(f"{_deleting(wanted)}. Its SHA-256 is {wanted.sha256}")
-    with site.stores.runs.lock(LOCK):
-        return _recorded(site, wanted, by, approved)
+    with manager.stores.runs.lock(LOCK):
+        return _recorded(manager, wanted, by, approved)
 
 
 def _deleting(wanted: Plan) -> str:
     return ", ".join(change.id for change in wanted.changes if change.rule and change.rule.deletes)
 
 
-def _recorded(site: Lifecycle, wanted: Plan, by: str, approved: str) -> Applied:
+def _recorded(manager: Lifecycle, wanted: Plan, by: str, approved: str) -> Applied:
     """Install it between two entries of the version log: what a process that dies leaves can be told."""
-    latest = site.versions.latest()
+    latest = manager.versions.latest()
     if not wanted.changes and wanted.requested == (latest.requested if latest else ()):
         if latest and latest.state == "begun":
-            site.versions.end(replace(latest, state="applied"))
+            manager.versions.end(replace(latest, state="applied"))
         return Applied(number=0, left_out=dict(wanted.left_out))
     standing = wanted.found or b""
     if latest is None or latest.document != standing:
-        site.versions.add(_version("found", standing, "somebody else"))
+        manager.versions.add(_version("found", standing, "somebody else"))
     begun = replace(
         _version("begun", wanted.configuration.with_ours(wanted.raw()), by),
         plan_sha256=wanted.sha256,
         requested=wanted.requested,
         left_out=wanted.left_out,
     )
-    begun = replace(begun, number=site.versions.add(begun))
+    begun = replace(begun, number=manager.versions.add(begun))
     try:
-        document, done = _install(site, wanted)
+        document, done = _install(manager, wanted)
     except LifecycleNotRestored:
         raise  # what stands is not known: it stays begun, as where a process died
     except BaseException as error:
-        site.versions.end(replace(begun, state="failed", note=str(error)[:500] or type(error).__name__))
+        manager.versions.end(replace(begun, state="failed", note=str(error)[:500] or type(error).__name__))
         raise
     left_out = {**wanted.left_out, **done.left_out}
     ended = replace(_version("applied", document, by), number=begun.number, left_out=left_out)
-    site.versions.end(ended)
-    site.stores.audit.record("lifecycle", "", _told(wanted, ended, by, approved))
+    manager.versions.end(ended)
+    manager.stores.audit.record("lifecycle", "", _summary(wanted, ended, by, approved))
     return replace(done, number=begun.number, left_out=left_out)
 
 
@@ -185,7 +187,7 @@ def _version(state: str, document: bytes, by: str) -> Version:
     return Version(state=state, document=document, sha256=digest(document), by=by)  # type: ignore[arg-type]
 
 
-def _told(wanted: Plan, ended: Version, by: str, approved: str) -> dict[str, object]:
+def _summary(wanted: Plan, ended: Version, by: str, approved: str) -> dict[str, object]:
     changes = {one.id: one.verb for one in wanted.changes}
     left_out = {id: one.why for id, one in ended.left_out.items()}
     return {
@@ -194,25 +196,25 @@ def _told(wanted: Plan, ended: Version, by: str, approved: str) -> dict[str, obj
     }  # fmt: skip
 
 
-def _install(site: Lifecycle, wanted: Plan) -> tuple[bytes, Applied]:
+def _install(manager: Lifecycle, wanted: Plan) -> tuple[bytes, Applied]:
     """Put it, look, and put the one before back where that failed; what stands now."""
     try:
-        if (now := site.rules.get()) != wanted.found:
+        if (now := manager.rules.get()) != wanted.found:
             raise LifecycleChanged(f"planned on {digest(wanted.found)[:12]}, there is {digest(now)[:12]}")
-        left_out = _put_what_is_taken(site, wanted) if wanted.changes else {}
-        sent, back = _looked(site, wanted, left_out)
+        left_out = _put_what_is_taken(manager, wanted) if wanted.changes else {}
+        sent, back = _looked(manager, wanted, left_out)
         _only_ours_differ(back)
         if unheld := back.ours:
             left_out |= {id: _left(wanted, id, f"the store altered it: {why}") for id, why in unheld.items()}
-            site_put(site.rules, wanted.configuration.with_ours(wanted.raw(without=left_out)))
-            sent, back = _looked(site, wanted, left_out)
+            put_rules(manager.rules, wanted.configuration.with_ours(wanted.raw(without=left_out)))
+            sent, back = _looked(manager, wanted, left_out)
             _only_ours_differ(back)
         if back.ours:
             raise LifecycleNotHeld(back.words())
     except LifecycleChanged:
         raise  # what stands is somebody's newest wish
     except BaseException as error:
-        _restore(site, wanted.found, error)
+        _restore(manager, wanted.found, error)
         raise
     changed = tuple(change.id for change in wanted.changes if change.id not in left_out)
     return back.document, Applied(number=0, changed=changed, left_out=left_out, reordered=back.reordered)
@@ -226,13 +228,13 @@ def _only_ours_differ(back: Readback) -> None:
         raise LifecycleNotHeld(back.words())
 
 
-def _put_what_is_taken(site: Lifecycle, wanted: Plan) -> dict[str, LeftOut]:
+def _put_what_is_taken(manager: Lifecycle, wanted: Plan) -> dict[str, LeftOut]:
     """Put all; where the store refuses, rule by rule. What it did not take, and why.
 
     Rules of ours that go are taken away last, so that the bucket never has less than before.
     """
     try:
-        site_put(site.rules, wanted.configuration.with_ours(wanted.raw()))
+        put_rules(manager.rules, wanted.configuration.with_ours(wanted.raw()))
         return {}
     except StoreRefused as error:
         whole = error
@@ -242,11 +244,11 @@ def _put_what_is_taken(site: Lifecycle, wanted: Plan) -> dict[str, LeftOut]:
     for change in news:
         own = left_out.pop(change.id)
         try:
-            site_put(site.rules, wanted.configuration.with_ours(wanted.raw(without={*left_out, *gone})))
+            put_rules(manager.rules, wanted.configuration.with_ours(wanted.raw(without={*left_out, *gone})))
         except StoreRefused as error:
             left_out[change.id] = replace(own, why=f"the store refuses it: {error.args[-1]}")
     try:
-        site_put(site.rules, wanted.configuration.with_ours(wanted.raw(without=left_out)))
+        put_rules(manager.rules, wanted.configuration.with_ours(wanted.raw(without=left_out)))
     except StoreRefused:
         raise whole from None  # it refuses what is there already: that is no matter of our rules
     return left_out
@@ -256,7 +258,7 @@ def _left(wanted: Plan, id: str, why: str) -> LeftOut:
     return LeftOut(why, form(wanted.wanted[id]) if id in wanted.wanted else "")
 
 
-def site_put(rules: BucketRules, document: bytes) -> None:
+def put_rules(rules: BucketRules, document: bytes) -> None:
     """Put a configuration, or none at all: a store takes no empty one."""
     if document:
         rules.put(document)
@@ -264,25 +266,25 @@ def site_put(rules: BucketRules, document: bytes) -> None:
         rules.clear()
 
 
-def _looked(site: Lifecycle, wanted: Plan, left_out: Iterable[str]) -> tuple[bytes, Readback]:
+def _looked(manager: Lifecycle, wanted: Plan, left_out: Iterable[str]) -> tuple[bytes, Readback]:
     """What was sent, and how what stands differs; some stores need a moment to show it."""
     sent, seconds = wanted.configuration.with_ours(wanted.raw(without=left_out)), FIRST_PAUSE
     for look in range(LOOKS):
         if look:
-            site.pause(seconds)
+            manager.pause(seconds)
             seconds *= 2
-        back = compared(sent, site.rules.get(), wanted.wanted)
+        back = compared(sent, manager.rules.get(), wanted.wanted)
         if back.well:
             break
     return sent, back
 
 
-def _restore(site: Lifecycle, before: bytes | None, error: BaseException) -> None:
+def _restore(manager: Lifecycle, before: bytes | None, error: BaseException) -> None:
     """Let the configuration stand that stood before. Raises LifecycleNotRestored."""
     try:
-        if site.rules.get() != before:
-            site_put(site.rules, before or b"")
-            if not compared(before or b"", site.rules.get(), {}).well:
+        if manager.rules.get() != before:
+            put_rules(manager.rules, before or b"")
+            if not compared(before or b"", manager.rules.get(), {}).well:
                 raise LifecycleNotHeld("it does not read back as it did before")
     except StorageError as again:
         raise LifecycleNotRestored(f"{error}; {again}") from error

@@ -38,12 +38,12 @@ def configure_lifecycle_policies(
     A plan that deletes is only shown until its SHA-256 comes back in ``approve``. Settings are those of the
     environment unless given. Raises RulesRefused, LifecycleChanged, LifecycleNotHeld, AccessDenied.
     """
-    with lifecycle(settings or Settings.from_env(os.environ)) as site:
-        wanted = plan(site, include)
+    with lifecycle(settings or Settings.from_env(os.environ)) as manager:
+        wanted = plan(manager, include)
         left_out = {id: one.why for id, one in wanted.left_out.items()}
         if wanted.deletes and not approve and not wanted.findings:
             return LifecycleReport(bucket=wanted.bucket, left_out=left_out, waits=wanted.sha256)
-        done = apply(site, wanted, "configure_lifecycle_policies", approve)
+        done = apply(manager, wanted, "configure_lifecycle_policies", approve)
         left_out = {id: one.why for id, one in done.left_out.items()}
         return LifecycleReport(bucket=wanted.bucket, changed=done.changed, left_out=left_out)
 

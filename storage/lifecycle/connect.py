@@ -22,7 +22,7 @@ def lifecycle(settings: Settings) -> Iterator[Lifecycle]:
         with connect.stores(settings, engine=engine) as stores:
             yield Lifecycle(
                 stores=stores,
-                tiers=settings.cold_site,
+                tiers=settings.cold_settings,
                 rules=S3Lifecycle(connect.endpoint(settings), bucket),
                 versions=PostgresVersions(engine, bucket),
             )

@@ -43,8 +43,8 @@ class Node:
     def meaning(self) -> tuple[Any, ...]:
         """Equal for two elements that differ in nothing but order, spaces, comments and name spaces."""
         text = "" if self.children else self.text.strip()
-        told = (child.meaning() for child in self.children if not child.says_nothing)
-        return self.name, text, tuple(sorted(told))
+        answer = (child.meaning() for child in self.children if not child.says_nothing)
+        return self.name, text, tuple(sorted(answer))
 
     @property
     def says_nothing(self) -> bool:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from storage.core.capabilities import Capabilities
 from storage.core.errors import InvalidName
 from storage.core.model import PROTECTED_PREFIXES, Prefix
-from storage.core.tiers import ARCHIVED, ColdSite
+from storage.core.tiers import ARCHIVED, ColdSettings
 from storage.lifecycle.rules import S3_CLASSES, Act, LifecycleRule
 
 MOST_DAYS, LONGEST_ID = 36_500, 255
@@ -35,11 +35,11 @@ class Finding:
 def lint(
     rules: Sequence[LifecycleRule],
     foreign: Sequence[LifecycleRule],
-    site: ColdSite,
+    cold_settings: ColdSettings,
     capabilities: Capabilities,
 ) -> list[Finding]:
     """All that is wrong with ``rules``, by themselves, together, and beside those of others."""
-    found = [Finding(one.id, why) for one in rules for why in _alone(one, site, capabilities)]
+    found = [Finding(one.id, why) for one in rules for why in _alone(one, cold_settings, capabilities)]
     found += _twice(rules)
     active = [one for one in (*rules, *foreign) if one.enabled]
     for one in rules:
@@ -61,7 +61,7 @@ def bypassing(foreign: Iterable[LifecycleRule]) -> Iterator[Finding]:
             yield Finding(one.id or "(no id)", f"{acts[0]} {where}, and no row of the pipeline learns of it")
 
 
-def _alone(one: LifecycleRule, site: ColdSite, capabilities: Capabilities) -> Iterator[str]:
+def _alone(one: LifecycleRule, cold_settings: ColdSettings, capabilities: Capabilities) -> Iterator[str]:
     if not one.id or len(one.id) > LONGEST_ID:
         yield f"an id has 1 to {LONGEST_ID} characters"
     if not one.acts:
@@ -70,7 +70,7 @@ def _alone(one: LifecycleRule, site: ColdSite, capabilities: Capabilities) -> It
     for act in one.acts:
         yield from _days(one, act)
         if act.verb == "transition":
-            yield from _target(one, act, site, capabilities)
+            yield from _target(one, act, cold_settings, capabilities)
         if act.verb == "expire":
             yield from _promises(one, act)
 
@@ -108,8 +108,10 @@ def _days(one: LifecycleRule, act: Act) -> Iterator[str]:
         yield "a transition after 0 days and without a tag moves what was just written"
 
 
-def _target(one: LifecycleRule, act: Act, site: ColdSite, capabilities: Capabilities) -> Iterator[str]:
-    known = set(capabilities.storage_classes) | set(site.tiers.values())
+def _target(
+    one: LifecycleRule, act: Act, cold_settings: ColdSettings, capabilities: Capabilities
+) -> Iterator[str]:
+    known = set(capabilities.storage_classes) | set(cold_settings.tiers.values())
     if not re.fullmatch(r"[A-Z0-9_-]{1,64}", act.target):
         yield f"{act.target!r} is no name of a storage class or tier: capitals, digits, '_' and '-'"
     elif act.target not in known:
@@ -117,14 +119,14 @@ def _target(one: LifecycleRule, act: Act, site: ColdSite, capabilities: Capabili
         seen = "did not hold when this store was probed" if capabilities.server else "was not probed here yet"
         yield f"the {kind} {act.target} {seen}, and STORAGE_TIERS does not name it"
     if act.target in ARCHIVED and not one.tags and act.days is not None:
-        yield from _archives_uncompressed(one, act.days, site)
+        yield from _archives_uncompressed(one, act.days, cold_settings)
 
 
-def _archives_uncompressed(one: LifecycleRule, days: int, site: ColdSite) -> Iterator[str]:
+def _archives_uncompressed(one: LifecycleRule, days: int, cold_settings: ColdSettings) -> Iterator[str]:
     """What is archived can no longer be read, and so not compressed: one of both must come first."""
     late = sorted(
         name
-        for name, rule in site.rules.items()
+        for name, rule in cold_settings.rules.items()
         if rule.compress is not None and rule.compress >= timedelta(days=days)
     )
     if late and ("processed/".startswith(one.prefix) or one.prefix.startswith("processed/")):

@@ -66,8 +66,8 @@ def _foreign(before: Configuration, after: Configuration) -> tuple[dict[str, str
     left = {piece.id: piece for piece in after.foreign if found[_means(piece)] > sent[_means(piece)]}
     strange = [id for id, piece in left.items() if _more(by_id.get(id), piece)]
     missing = [piece for piece in before.foreign if sent[_means(piece)] > found[_means(piece)]]
-    told = {piece.id or "(no id)": _words(piece, left.get(piece.id)) for piece in missing}
-    return told, ", ".join(id or "a rule without id" for id in strange)
+    answer = {piece.id or "(no id)": _words(piece, left.get(piece.id)) for piece in missing}
+    return answer, ", ".join(id or "a rule without id" for id in strange)
 
 
 def _more(sent: Piece | None, found: Piece) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from storage.core.capabilities import Capabilities
 from storage.core.model import JOB_PREFIXES
-from storage.core.tiers import TIER_TAG, ColdSite
+from storage.core.tiers import TIER_TAG, ColdSettings
 from storage.lifecycle.document import OURS
 
 Verb = Literal["expire", "transition", "noncurrent", "abort", "markers"]
@@ -127,14 +127,14 @@ DOCUMENTED = (
 )
 
 
-def declared(site: ColdSite, capabilities: Capabilities, versioned: bool) -> list[LifecycleRule]:
+def declared(cold_settings: ColdSettings, capabilities: Capabilities, versioned: bool) -> list[LifecycleRule]:
     """Every rule for this bucket: the tiers', the housekeeping, and those on request."""
-    return [*_tiers(site, capabilities), *_housekeeping(versioned), *DOCUMENTED]
+    return [*_tiers(cold_settings, capabilities), *_housekeeping(versioned), *DOCUMENTED]
 
 
-def _tiers(site: ColdSite, capabilities: Capabilities) -> Iterable[LifecycleRule]:
+def _tiers(cold_settings: ColdSettings, capabilities: Capabilities) -> Iterable[LifecycleRule]:
     """A rule for each tier that is set, and is no storage class an object can be copied into."""
-    for tier, target in sorted(site.tiers.items()):
+    for tier, target in sorted(cold_settings.tiers.items()):
         if tier != "hot" and target not in capabilities.storage_classes:
             yield rule(
                 f"tier-{tier}",

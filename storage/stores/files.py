@@ -143,14 +143,14 @@ class TempFolder:
 
     def move(self, source: str, target: str) -> None:
         with (
-            _told(source, target),
+            _translate_errors(source, target),
             self._parent(path_bytes(source)) as (from_fd, from_name),
             self._parent(path_bytes(target), make=True) as (to_fd, to_name),
         ):
             _rename(from_fd, from_name, to_fd, to_name)
 
     def unlink(self, path: str) -> None:
-        with suppress(FileGone), _told(path), self._parent(path_bytes(path)) as (folder, name):
+        with suppress(FileGone), _translate_errors(path), self._parent(path_bytes(path)) as (folder, name):
             os.unlink(name, dir_fd=folder)
 
     def rmdir(self, path: str) -> bool:
@@ -197,7 +197,7 @@ def _lease(fd: int) -> None:
 
 
 @contextmanager
-def _told(path: str, target: str = "") -> Iterator[None]:
+def _translate_errors(path: str, target: str = "") -> Iterator[None]:
     """The system's errors become ours, with the file's name."""
     try:
         yield

@@ -13,7 +13,7 @@ from datetime import datetime
 from storage.backup.ports import BackupStores
 from storage.cold.ports import ColdStores
 from storage.core.ports import FileStore
-from storage.core.tiers import ColdSite
+from storage.core.tiers import ColdSettings
 from storage.testing.catalogue import MemoryCatalogue
 from storage.testing.cold import MemoryCold
 from storage.testing.control import MemoryControl, MemoryVerdicts
@@ -27,9 +27,9 @@ from storage.testing.database import (
     MemoryUploads,
 )
 from storage.testing.files import MemoryFiles
-from storage.testing.mover import MemoryMover
 from storage.testing.objects import MemoryObjects
-from storage.testing.rewriter import MemoryRewriter
+from storage.testing.replacer import MemoryObjectReplacer
+from storage.testing.tier_store import MemoryTierStore
 from storage.testing.tombstones import MemoryTombstones
 from storage.testing.traffic import Traffic
 
@@ -79,9 +79,9 @@ def memory_stores(
     return MemoryStores(
         objects=objects,
         plans=plans or MemoryObjects(now, bucket="maintenance"),
-        vault=MemoryObjects(now, bucket="backups"),
+        backup_bucket=MemoryObjects(now, bucket="backups"),
         catalogue=MemoryCatalogue(database),
-        vault_uploads=MemoryUploads(Database(now)),
+        backup_uploads=MemoryUploads(Database(now)),
         jobs=MemoryJobs(database),
         files=files or MemoryFiles(now),
         runs=MemoryRuns(database),
@@ -92,9 +92,9 @@ def memory_stores(
         tombstones=MemoryTombstones(database),
         verdicts=MemoryVerdicts(database),
         uploads=MemoryUploads(database),
-        rewriter=MemoryRewriter(objects),
-        mover=MemoryMover(objects),
+        replacer=MemoryObjectReplacer(objects),
+        tier_store=MemoryTierStore(objects),
         cold=MemoryCold(database),
-        site=ColdSite(),
+        cold_settings=ColdSettings(),
         clock=now,
     )

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from storage.cold.model import Memory, Saving, SavingsLine, TierState
+from storage.cold.model import ColdRecord, Saving, SavingsLine, TierState
 from storage.cold.ports import Group
 from storage.core.model import JobId, Totals
 from storage.core.tiers import Tier
@@ -16,28 +16,28 @@ BYTES = ("compress", "decompress")
 
 
 class MemoryCold:
-    """A :class:`storage.cold.ports.ColdLog` in memory. ``ledger`` and ``memories`` are open to tests."""
+    """A :class:`storage.cold.ports.ColdLog` in memory. ``ledger`` and ``records`` are open to tests."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.memories: dict[str, tuple[datetime, Memory]] = {}
+        self.records: dict[str, tuple[datetime, ColdRecord]] = {}
         self.ledger: list[tuple[datetime, Saving]] = []
         self._read: dict[str, datetime] = {}
         self._pins: dict[JobId, str] = {}
 
-    def recall(self, keys: Sequence[str]) -> dict[str, Memory]:
-        return {key: self.memories[key][1] for key in keys if key in self.memories}
+    def get_records(self, keys: Sequence[str]) -> dict[str, ColdRecord]:
+        return {key: self.records[key][1] for key in keys if key in self.records}
 
-    def remember(self, memories: Sequence[Memory]) -> None:
-        self.memories.update({one.key: (self._database.now(), one) for one in memories})
+    def save_records(self, records: Sequence[ColdRecord]) -> None:
+        self.records.update({one.key: (self._database.now(), one) for one in records})
 
-    def moving(self) -> Iterator[Memory]:
-        found = [one for _, one in self.memories.values() if one.tier_state in ("asked", "stuck")]
+    def moving(self) -> Iterator[ColdRecord]:
+        found = [one for _, one in self.records.values() if one.tier_state in ("asked", "stuck")]
         yield from sorted(found, key=lambda one: one.key)
 
     def tiers(self) -> dict[tuple[Tier, TierState], Totals]:
         found: dict[tuple[Tier, TierState], Totals] = {}
-        for _, one in self.memories.values():
+        for _, one in self.records.values():
             if one.tier_state:
                 where = (one.tier, one.tier_state)
                 found[where] = found.get(where, Totals()) + Totals(1, one.size)
@@ -70,13 +70,13 @@ class MemoryCold:
             if one.kind in BYTES and (since is None or at >= since):
                 group = self._group(by, at, one)
                 lines[group] = _plus(lines.get(group, _EMPTY), group, one)
-        for at, memory in self.memories.values():
-            if memory.coding == "skipped" and (since is None or at >= since):
-                group = self._group(by, at, memory)
-                lines[group] = _skipping(lines.get(group, _EMPTY), group, memory)
+        for at, record in self.records.values():
+            if record.compression == "skipped" and (since is None or at >= since):
+                group = self._group(by, at, record)
+                lines[group] = _skipping(lines.get(group, _EMPTY), group, record)
         return [lines[group] for group in sorted(lines)]
 
-    def _group(self, by: Group, at: datetime, one: Saving | Memory) -> str:
+    def _group(self, by: Group, at: datetime, one: Saving | ColdRecord) -> str:
         if by == "day":
             return f"{at:%Y-%m-%d}"
         if by == "class":
@@ -105,7 +105,7 @@ def _plus(line: SavingsLine, group: str, one: Saving) -> SavingsLine:
     )
 
 
-def _skipping(line: SavingsLine, group: str, one: Memory) -> SavingsLine:
+def _skipping(line: SavingsLine, group: str, one: ColdRecord) -> SavingsLine:
     reasons = Counter(line.reasons)
     reasons[one.skipped] += 1
     return SavingsLine(

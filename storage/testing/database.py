@@ -70,7 +70,7 @@ class Database:
     sharing: Counter[str] = field(default_factory=Counter)  # how many share a lock
     control: dict[str, str] = field(default_factory=dict)
     capabilities: Capabilities = Capabilities()
-    stones: dict[int, Tombstone] = field(default_factory=dict)
+    tombstones: dict[int, Tombstone] = field(default_factory=dict)
     notes: dict[int, str] = field(default_factory=dict)
     claims: dict[JobId, str] = field(default_factory=dict)  # open ones: job -> the run that claimed it
     uploads: dict[str, Journalled] = field(default_factory=dict)

@@ -20,39 +20,45 @@ class MemoryTombstones:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def condemn(self, stones: Sequence[Tombstone]) -> dict[str, str]:
+    def condemn(self, tombstones: Sequence[Tombstone]) -> dict[str, str]:
         self._db.traffic("tombstones.condemn")
         refused: dict[str, str] = {}
         with self._db.lock:
-            known = {_thing(stone): stone for stone in self._open()}
-            for stone in stones:
-                standing = known.get(_thing(stone))
-                if why := self._moved_on(stone):
-                    refused[stone.key] = why
+            known = {_thing(tombstone): tombstone for tombstone in self._open()}
+            for tombstone in tombstones:
+                standing = known.get(_thing(tombstone))
+                if why := self._moved_on(tombstone):
+                    refused[tombstone.key] = why
                 elif standing is None:
-                    notice = timedelta(seconds=stone.notice_seconds)
-                    due = max(stone.delete_after, self._db.now() + notice) if notice else stone.delete_after
-                    new = replace(stone, id=len(self._db.stones) + 1, state="condemned", delete_after=due)
-                    self._db.stones[new.id] = known[_thing(new)] = new
-                elif standing.run_id != stone.run_id:
-                    refused[stone.key] = f"already condemned by {standing.run_id}"
+                    notice = timedelta(seconds=tombstone.notice_seconds)
+                    due = (
+                        max(tombstone.delete_after, self._db.now() + notice)
+                        if notice
+                        else tombstone.delete_after
+                    )
+                    new = replace(
+                        tombstone, id=len(self._db.tombstones) + 1, state="condemned", delete_after=due
+                    )
+                    self._db.tombstones[new.id] = known[_thing(new)] = new
+                elif standing.run_id != tombstone.run_id:
+                    refused[tombstone.key] = f"already condemned by {standing.run_id}"
         return refused
 
-    def due(self, as_of: datetime, places: Sequence[str]) -> Iterator[Tombstone]:
+    def due(self, as_of: datetime, containers: Sequence[str]) -> Iterator[Tombstone]:
         self._db.traffic("tombstones.due")
         with self._db.lock:
-            here = [s for s in self._open() if s.place in places]
+            here = [s for s in self._open() if s.place in containers]
             ready = [s for s in here if s.state == "reaping" or s.delete_after <= as_of]
             jobs_due = {s.owner for s in ready if s.kind == "job"}
             found = [s for s in ready if self._waits_for_nothing(s, jobs_due)]
-        yield from sorted(found, key=lambda stone: (ORDER[stone.kind], stone.key, stone.id))
+        yield from sorted(found, key=lambda tombstone: (ORDER[tombstone.kind], tombstone.key, tombstone.id))
 
     def begin(self, ids: Sequence[int]) -> dict[int, Tombstone]:
         self._db.traffic("tombstones.begin")
         with self._db.lock:
-            begun = {id: self._db.stones[id] for id in ids if self._is_open(id)}
+            begun = {id: self._db.tombstones[id] for id in ids if self._is_open(id)}
             self._set(begun, "reaping")
-            return {id: self._db.stones[id] for id in begun}
+            return {id: self._db.tombstones[id] for id in begun}
 
     def finish(self, ids: Sequence[int], state: str, note: str = "") -> None:
         self._db.traffic("tombstones.finish")
@@ -62,17 +68,17 @@ class MemoryTombstones:
             self._db.notes.update(dict.fromkeys(open_ids, note))
             self._close_claims()
 
-    def claim_job(self, stone: Tombstone, run_id: str) -> bool:
+    def claim_job(self, tombstone: Tombstone, run_id: str) -> bool:
         self._db.traffic("tombstones.claim_job")
         with self._db.lock:
-            id = JobId(stone.key)
+            id = JobId(tombstone.key)
             row = self._db.jobs.get(id)
-            if row and (row.status, row.updated_at) == ("failed", stone.owner_updated_at):
+            if row and (row.status, row.updated_at) == ("failed", tombstone.owner_updated_at):
                 self._db.turn(row, "cleaned_up")
                 self._db.claims[id] = run_id
             elif not (row and row.status == "cleaned_up" and id in self._db.claims):
                 return False
-            self._set([stone.id], "reaped")
+            self._set([tombstone.id], "reaped")
             self._close_claims()
             return True
 
@@ -82,7 +88,7 @@ class MemoryTombstones:
 
     def of_run(self, run_id: str) -> Iterator[Tombstone]:
         with self._db.lock:
-            found = [stone for stone in self._db.stones.values() if stone.run_id == run_id]
+            found = [tombstone for tombstone in self._db.tombstones.values() if tombstone.run_id == run_id]
         yield from found
 
     def undo(self, ids: Sequence[int]) -> set[int]:
@@ -91,58 +97,64 @@ class MemoryTombstones:
             begun = set(self._db.claims) | {
                 s.owner for s in self._open() if s.kind == "job" and s.state == "reaping"
             }
-            stones = [self._db.stones[id] for id in ids if id in self._db.stones]
+            tombstones = [self._db.tombstones[id] for id in ids if id in self._db.tombstones]
             lifted = {
-                s.id for s in stones if s.state == "condemned" and not (s.goes_with_job and s.owner in begun)
+                s.id
+                for s in tombstones
+                if s.state == "condemned" and not (s.goes_with_job and s.owner in begun)
             }
             self._set(lifted, "undone")
         return lifted
 
     def open_keys(self, place: str, keys: Sequence[str]) -> set[str]:
         with self._db.lock:
-            return {stone.key for stone in self._open() if stone.place == place} & set(keys)
+            return {tombstone.key for tombstone in self._open() if tombstone.place == place} & set(keys)
 
     def open(self) -> dict[str, Totals]:
         sums: dict[str, Totals] = {}
         with self._db.lock:
-            for stone in self._open():
-                sums[stone.kind] = sums.get(stone.kind, Totals()) + Totals(1, stone.size)
+            for tombstone in self._open():
+                sums[tombstone.kind] = sums.get(tombstone.kind, Totals()) + Totals(1, tombstone.size)
         return sums
 
-    def _waits_for_nothing(self, stone: Tombstone, jobs_due: set[JobId | None]) -> bool:
+    def _waits_for_nothing(self, tombstone: Tombstone, jobs_due: set[JobId | None]) -> bool:
         """What goes with a job waits until that is due or claimed, or the job has moved on."""
-        if not stone.goes_with_job or stone.state == "reaping":
+        if not tombstone.goes_with_job or tombstone.state == "reaping":
             return True
-        return stone.owner in jobs_due or stone.owner in self._db.claims or bool(self._moved_on(stone))
+        return (
+            tombstone.owner in jobs_due
+            or tombstone.owner in self._db.claims
+            or bool(self._moved_on(tombstone))
+        )
 
     def _close_claims(self) -> None:
-        waiting = {stone.owner for stone in self._open() if stone.goes_with_job}
+        waiting = {tombstone.owner for tombstone in self._open() if tombstone.goes_with_job}
         for id in [id for id in self._db.claims if id not in waiting]:
             del self._db.claims[id]
 
     def _open(self) -> list[Tombstone]:
-        return [stone for stone in self._db.stones.values() if stone.state in OPEN]
+        return [tombstone for tombstone in self._db.tombstones.values() if tombstone.state in OPEN]
 
     def _is_open(self, id: int) -> bool:
-        return id in self._db.stones and self._db.stones[id].state in OPEN
+        return id in self._db.tombstones and self._db.tombstones[id].state in OPEN
 
     def _set(self, ids: Iterable[int], state: TombstoneState) -> None:
         for id in ids:
-            self._db.stones[id] = replace(self._db.stones[id], state=state)
+            self._db.tombstones[id] = replace(self._db.tombstones[id], state=state)
 
-    def _moved_on(self, stone: Tombstone) -> str | None:
+    def _moved_on(self, tombstone: Tombstone) -> str | None:
         """Why the owner is not as seen; None while it is."""
-        if stone.owner is None:
+        if tombstone.owner is None:
             return None
-        row, seen = self._db.jobs.get(stone.owner), stone.owner_updated_at
-        if stone.kind == "job" or stone.goes_with_job:
+        row, seen = self._db.jobs.get(tombstone.owner), tombstone.owner_updated_at
+        if tombstone.kind == "job" or tombstone.goes_with_job:
             good = row is not None and (row.status, row.updated_at) == ("failed", seen)
         elif seen is None:
             good = row is None
         else:
             good = row is not None and row.updated_at == seen and row.ended
-        return None if good else f"job {stone.owner} has moved on since the plan"
+        return None if good else f"job {tombstone.owner} has moved on since the plan"
 
 
-def _thing(stone: Tombstone) -> tuple[str, str, str]:
-    return stone.kind, stone.place, stone.key
+def _thing(tombstone: Tombstone) -> tuple[str, str, str]:
+    return tombstone.kind, tombstone.place, tombstone.key

@@ -18,12 +18,12 @@ from functools import partial
 
 from rich.console import Console
 from rich.table import Table
+from tests.benchmarks.environment import Environment, environment
 
 from devstack import objectstore
 from devstack.errors import DevstackError
 from storage.core.errors import StorageError
 from tests.benchmarks import backup_rows, backups, cold, race
-from tests.benchmarks.ground import Ground, ground
 from tests.benchmarks.race import Contestant, Cost, Missing, Unfit, python
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
@@ -40,17 +40,17 @@ class Discipline:
     peers: Sequence[str]
 
 
-def nothing(_: Ground) -> None:
+def nothing(_: Environment) -> None:
     """No preparation and no check."""
 
 
-def emptied(on: Ground) -> None:
+def emptied(on: Environment) -> None:
     """The bucket's temp/ must be empty."""
     if left := on.keys_left():
         raise Unfit(f"{left:,} objects are left")
 
 
-def swept(on: Ground, *, aside: int = 0) -> None:
+def swept(on: Environment, *, aside: int = 0) -> None:
     """The temp folder must be empty, with so many files set aside."""
     if on.files_left() != (0, aside):
         raise Unfit(f"(files left, files set aside) are {on.files_left()}, not (0, {aside:,})")
@@ -69,7 +69,7 @@ def listing(keys: int) -> Discipline:
 def deleting(keys: int) -> Discipline:
     """Listing and deleting."""
 
-    def fill(on: Ground) -> None:
+    def fill(on: Environment) -> None:
         on.fill_bucket(keys)
 
     s5cmd = Contestant(
@@ -88,7 +88,7 @@ def deleting(keys: int) -> Discipline:
 def sweeping(files: int) -> Discipline:
     """Emptying the temp folder."""
 
-    def fill(on: Ground) -> None:
+    def fill(on: Environment) -> None:
         on.clear_folder()
         on.fill_folder(files)
 
@@ -96,11 +96,11 @@ def sweeping(files: int) -> Discipline:
     walk = python("os.walk + getsize + shutil.rmtree", "sweep_walk", fill, swept)
     # Set aside are files and folders both; both are actions.
     engine = python("storage: engine, set aside", "sweep_engine", fill, partial(swept, aside=files))
-    reap = python("storage: engine, unlink an hour later", "sweep_reap", Ground.pass_the_notice, swept)
+    reap = python("storage: engine, unlink an hour later", "sweep_reap", Environment.pass_the_notice, swept)
     return Discipline(f"Sweep {files:,} temp files", files, (engine, reap, rm, walk), (rm.name, walk.name))
 
 
-def hold(discipline: Discipline, on: Ground, rounds: int, seconds: float) -> dict[str, Cost]:
+def hold(discipline: Discipline, on: Environment, rounds: int, seconds: float) -> dict[str, Cost]:
     """The medians of every contestant that could be started; no round begins after so many seconds."""
     costs: dict[str, list[Cost]] = {}
     began = time.monotonic()
@@ -186,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if kind == "auto":
         kind = "minio" if objectstore.minio_program() else "ministack"
     try:
-        with ground(kind) as on:
+        with environment(kind) as on:
             _all(on, args)
     except (DevstackError, StorageError, Unfit) as error:
         out.print(f"[bold red]{type(error).__name__}: {error}[/]", soft_wrap=True)
@@ -201,7 +201,7 @@ DISCIPLINES: Mapping[str, Callable[[int], Discipline]] = {
 }
 
 
-def _all(on: Ground, args: argparse.Namespace) -> None:
+def _all(on: Environment, args: argparse.Namespace) -> None:
     load, store = os.getloadavg()[0], f"{on.store.kind} {on.store.version}"
     out.print(f"{store}, {args.rounds} rounds, {os.cpu_count()} processors, load {load:.1f} at the start")
     out.print("work: without the interpreter's start and imports. requests -: not counted.")

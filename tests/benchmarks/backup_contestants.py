@@ -14,7 +14,7 @@ from storage.backup.connect import open_context
 from tests.benchmarks.contestants import Work, main, settings
 
 if TYPE_CHECKING:
-    from storage.backup.context import Site
+    from storage.backup.context import BackupContext
 
 LARGEST = 1 << 16  # bytes of a file that ours may write
 
@@ -43,7 +43,7 @@ def documents() -> Work:
     return work
 
 
-def _site() -> Site:
+def _context() -> BackupContext:
     """The site with its connections open. No file grows from now on, under no name and on no disk."""
     import resource
 
@@ -51,22 +51,22 @@ def _site() -> Site:
 
     stack = ExitStack()
     atexit.register(stack.close)
-    site = stack.enter_context(open_context(settings()))
-    site.stores.vault.head(ObjectKey("warm"))
-    site.stores.vault.boto  # type: ignore[attr-defined] # noqa: B018 - so that its import is no part of the work
-    site.stores.catalogue.all("database")
+    context = stack.enter_context(open_context(settings()))
+    context.stores.backup_bucket.head(ObjectKey("warm"))
+    context.stores.backup_bucket.boto  # type: ignore[attr-defined] # noqa: B018 - so that its import is no part of the work
+    context.stores.catalogue.all("database")
     resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST, LARGEST))
-    return site
+    return context
 
 
 def whole() -> Work:
     """Ours, with the hash of every table's content, the roles, the manifest and the catalogue."""
     from storage.backup.database import backup_database
 
-    site = _site()
+    context = _context()
 
     def work() -> int:
-        return int(backup_database(site).state == "complete")
+        return int(backup_database(context).state == "complete")
 
     return work
 
@@ -78,13 +78,13 @@ def pipeline() -> Work:
     from storage.backup.postgres import dump as pg_dump
     from storage.backup.postgres import fingerprint
 
-    site = _site()
+    context = _context()
 
     def work() -> int:
-        url, id = site.settings.database_url, site.new_id()
+        url, id = context.settings.database_url, context.new_id()
         with (
             fingerprint.snapshot(url) as (snapshot, first, _),
-            part(site, "database", id, "dump", first.bytes) as writer,
+            part(context, "database", id, "dump", first.bytes) as writer,
             pg_dump.dump(url, first.major, snapshot) as stream,
         ):
             seal(stream, writer.sink)

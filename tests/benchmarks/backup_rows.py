@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.benchmarks.ground import Ground
+from tests.benchmarks.environment import Environment
 
 MB = 1_000_000
 KEYS = 200
@@ -80,7 +80,7 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def grow(on: Ground, kind: Kind, first: int, last: int) -> None:
+def grow(on: Environment, kind: Kind, first: int, last: int) -> None:
     """Jobs ``first`` to ``last``, of a random sequence that is always the same."""
     place = {"first": first, "last": last, "words": " ".join(WORDS.split()), "keys": KEYS}
     with on.database.connect("bench") as session, session.cursor() as cursor:
@@ -93,7 +93,7 @@ def grow(on: Ground, kind: Kind, first: int, last: int) -> None:
         cursor.execute("CHECKPOINT")
 
 
-def size(on: Ground) -> int:
+def size(on: Environment) -> int:
     """Bytes of the database."""
     with on.database.connect("bench") as session, session.cursor() as cursor:
         cursor.execute("SELECT pg_database_size('bench')")

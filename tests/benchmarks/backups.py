@@ -17,14 +17,14 @@ import zstandard
 from minio.deleteobjects import DeleteObject
 from rich.console import Console
 from rich.table import Table
+from tests.benchmarks.environment import Environment
 
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.metadata import backup_minio_metadata
 from storage.stores.s3.writer import PARALLEL, PART
 from storage.testing import MemoryObjects, memory_stores
 from tests.benchmarks import race
 from tests.benchmarks.backup_rows import KINDS, MB, grow, size
-from tests.benchmarks.ground import Ground
 from tests.benchmarks.race import Contestant, Cost, Unfit, python
 
 NAME = "backups"
@@ -50,7 +50,7 @@ class Dump:
 def contestants() -> tuple[Contestant, ...]:
     """Nobody encrypts, and nobody finds another one's backup in the bucket."""
 
-    def one(name: str, function: str, after: Callable[[Ground], None]) -> Contestant:
+    def one(name: str, function: str, after: Callable[[Environment], None]) -> Contestant:
         return python(name, function, emptied, after, "backup_contestants")
 
     return (
@@ -61,33 +61,33 @@ def contestants() -> tuple[Contestant, ...]:
     )
 
 
-def emptied(on: Ground) -> None:
+def emptied(on: Environment) -> None:
     """Nothing in the backup bucket."""
     bucket = on.settings.backup_bucket
-    doomed = (DeleteObject(key) for key in backed_up(on))
-    if failures := list(on.minio.remove_objects(bucket, doomed)):
+    to_delete = (DeleteObject(key) for key in backed_up(on))
+    if failures := list(on.minio.remove_objects(bucket, to_delete)):
         raise Unfit(f"{bucket} cannot be emptied: {failures[0]}")
 
 
-def backed_up(on: Ground) -> list[str]:
+def backed_up(on: Environment) -> list[str]:
     """The keys in the backup bucket."""
     found = on.minio.list_objects(on.settings.backup_bucket, recursive=True)
     return [str(one.object_name) for one in found]
 
 
-def no_files(on: Ground) -> None:
+def no_files(on: Environment) -> None:
     """The contestant must have left nothing in its TMPDIR."""
     if left := list(on.temporary.iterdir()):
         raise Unfit(f"{left[0].name} is left in TMPDIR")
 
 
-def remove_files(on: Ground) -> None:
+def remove_files(on: Environment) -> None:
     """The documents' way leaves its file there, for somebody else to remove."""
     for path in on.temporary.iterdir():
         path.unlink()
 
 
-def dump(on: Ground) -> Dump:
+def dump(on: Environment) -> Dump:
     """The dump in the bucket, unpacked; an empty one where there is none."""
     found = Dump()
     for key in (key for key in backed_up(on) if "/dump." in key):
@@ -118,7 +118,7 @@ class Rounds:
         return [one.work_wall / other.work_wall for one, other in pairs]
 
 
-def hold(on: Ground, megabytes: int, rows: str, rounds: int, seconds: float, out: Console) -> None:
+def hold(on: Environment, megabytes: int, rows: str, rounds: int, seconds: float, out: Console) -> None:
     """Make the rows, measure, and print; no round begins after so many seconds."""
     kind = KINDS[rows]
     jobs = megabytes * kind.jobs_a_mb
@@ -139,7 +139,9 @@ def hold(on: Ground, megabytes: int, rows: str, rounds: int, seconds: float, out
         out.print(line, soft_wrap=True)
 
 
-def measured(on: Ground, rounds: int, rows: int, seconds: float, running: Sequence[Contestant]) -> Rounds:
+def measured(
+    on: Environment, rounds: int, rows: int, seconds: float, running: Sequence[Contestant]
+) -> Rounds:
     """Every contestant in every round, another one first in each."""
     costs: dict[str, list[Cost]] = {one.name: [] for one in running}
     dumps: dict[str, Dump] = {}
@@ -205,7 +207,7 @@ def growth(quarter: int, small: Rounds, all: int, large: Rounds) -> str:
     )
 
 
-def requests(on: Ground) -> str:
+def requests(on: Environment) -> str:
     """What backing up the metadata of many objects asks the store for."""
     now = datetime(2026, 3, 8, 2, tzinfo=UTC)
     objects = MemoryObjects(lambda: now)
@@ -215,7 +217,7 @@ def requests(on: Ground) -> str:
         objects.put(f"processed/job-{job:05}/{name}", b"{}")
     stores = memory_stores(None, lambda: now, objects=objects)
     objects.requests.clear()
-    backup_minio_metadata(Site(stores=stores, settings=on.settings))
+    backup_minio_metadata(BackupContext(stores=stores, settings=on.settings))
     pages, documents = ceil(OBJECTS / 1000), ceil(OBJECTS / JOB_OBJECTS)
     asked = sum(objects.requests[name] for name in ("list", "get", "head"))
     others = ", ".join(sorted(objects.requests.keys() - {"list", "get", "head"}))

@@ -16,14 +16,14 @@ from typing import get_args
 
 from rich.console import Console
 from rich.table import Table
+from tests.benchmarks.cold_environment import PACKED
+from tests.benchmarks.environment import Environment
 
 from storage.cold.compressibility import WHOLE
-from tests.benchmarks import cold_ground, race
+from tests.benchmarks import cold_environment, race
 from tests.benchmarks.backups import met
 from tests.benchmarks.cold_contestants import PREFIX, READ
-from tests.benchmarks.cold_ground import PACKED
 from tests.benchmarks.cold_mix import Group, Thing, text_only
-from tests.benchmarks.ground import Ground
 from tests.benchmarks.race import Contestant, Cost, Missing, python
 
 NAME = "cold"
@@ -55,9 +55,9 @@ class Rounds:
     left: Mapping[str, list[Left]]
 
 
-def hold(on: Ground, rounds: int, seconds: float, out: Console) -> None:
+def hold(on: Environment, rounds: int, seconds: float, out: Console) -> None:
     """Make the objects, measure, and print; no round begins after so many seconds, of either comparison."""
-    made = cold_ground.fill(on)
+    made = cold_environment.fill(on)
     groups = {name: [one for one in made if one.group == name] for name in get_args(Group)}
     things = groups["mix"]
     texts, size = text_only(things), sum(one.size for one in things)
@@ -75,46 +75,46 @@ def hold(on: Ground, rounds: int, seconds: float, out: Console) -> None:
             out.print(line, soft_wrap=True)
 
 
-Make = Callable[[Sequence[Thing], Callable[[Ground], None]], tuple[Contestant, int]]
+Make = Callable[[Sequence[Thing], Callable[[Environment], None]], tuple[Contestant, int]]
 
 
-def ours(things: Sequence[Thing], before: Callable[[Ground], None]) -> tuple[Contestant, int]:
+def ours(things: Sequence[Thing], before: Callable[[Environment], None]) -> tuple[Contestant, int]:
     """The engine; it reports what it compressed."""
     return _python(OURS, "engine", things, before), len(text_only(things))
 
 
-def documents(things: Sequence[Thing], before: Callable[[Ground], None]) -> tuple[Contestant, int]:
+def documents(things: Sequence[Thing], before: Callable[[Environment], None]) -> tuple[Contestant, int]:
     """The documents' way."""
     return _python(DOCUMENTS, "documents", things, before), len(things)
 
 
 def _python(
-    name: str, function: str, things: Sequence[Thing], before: Callable[[Ground], None]
+    name: str, function: str, things: Sequence[Thing], before: Callable[[Environment], None]
 ) -> Contestant:
-    def whole(on: Ground) -> None:
-        cold_ground.readable(on, things, PREFIX)
+    def whole(on: Environment) -> None:
+        cold_environment.readable(on, things, PREFIX)
 
     return python(name, function, before, whole, "cold_contestants")
 
 
-def s5cmd(things: Sequence[Thing], before: Callable[[Ground], None]) -> tuple[Contestant, int]:
+def s5cmd(things: Sequence[Thing], before: Callable[[Environment], None]) -> tuple[Contestant, int]:
     """Files in between; zstd gives them names of their own, and under these they go up. Raises Missing."""
     program, packer = quote(race.found("s5cmd")), quote(race.found("zstd"))
 
-    def command(on: Ground) -> tuple[str, str]:
+    def command(on: Environment) -> tuple[str, str]:
         folder, bucket = f"{on.temporary}/files", f"s3://{on.settings.bucket}"
         down = f"{program} cp '{bucket}/{PREFIX}*' '{folder}/' > /dev/null"
         up = f"{program} cp '{folder}/' '{bucket}/{PACKED}' > /dev/null"
         return "-c", f"{down} && {packer} -3 -q -r --rm '{folder}' && {up}"
 
-    def whole(on: Ground) -> None:
-        cold_ground.readable(on, things, PACKED)
+    def whole(on: Environment) -> None:
+        cold_environment.readable(on, things, PACKED)
 
     return Contestant(S5CMD, "sh", command, before, whole), len(things)
 
 
 def measured(
-    on: Ground, things: Sequence[Thing], makers: Sequence[Make], rounds: int, seconds: float
+    on: Environment, things: Sequence[Thing], makers: Sequence[Make], rounds: int, seconds: float
 ) -> Rounds:
     """Every contestant in every round, another one first in each; one whose program is missing in none."""
     costs: dict[str, list[Cost]] = {}
@@ -126,7 +126,7 @@ def measured(
         turn = number % len(makers)
         for make in (*makers[turn:], *makers[:turn]):
             try:
-                contestant, expected = make(things, lambda on: cold_ground.put_back(on, things))
+                contestant, expected = make(things, lambda on: cold_environment.put_back(on, things))
             except Missing:
                 continue
             costs.setdefault(contestant.name, []).append(race.run(contestant, on, expected))
@@ -134,13 +134,13 @@ def measured(
     return Rounds(costs, left)
 
 
-def _left(on: Ground, things: Sequence[Thing]) -> Left:
-    stored, texts = cold_ground.stored(on), {one.key for one in things if one.text}
+def _left(on: Environment, things: Sequence[Thing]) -> Left:
+    stored, texts = cold_environment.stored(on), {one.key for one in things if one.text}
     text = sum(size for key, size in stored.items() if key in texts)
-    told = on.temporary / READ
-    if not told.exists():
+    answer = on.temporary / READ
+    if not answer.exists():
         return Left(text, sum(stored.values()), None, None)
-    read = json.loads(told.read_text())
+    read = json.loads(answer.read_text())
     bodies = read["bodies"]
     beyond = sum(max(0, bodies.get(one.key, 0) - WHOLE) for one in things if not one.text)
     return Left(text, sum(stored.values()), read["received"], beyond)

@@ -47,11 +47,11 @@ class Meter:
             put(connection, method, url, *rest, **named)
 
         def getresponse(connection: Any) -> Any:
-            told = answer(connection)
+            reply = answer(connection)
             method, url = connection.asked
             if method == "GET":
-                self.bodies[unquote(urlsplit(url).path)] += told.length or 0
-            return told
+                self.bodies[unquote(urlsplit(url).path)] += reply.length or 0
+            return reply
 
         def recv_into(one: Any, *rest: Any) -> int:
             size = receive(one, *rest)
@@ -67,8 +67,8 @@ class Meter:
         contestants.requests = self.requests
         bucket = f"/{settings().bucket}/"
         bodies = {path.removeprefix(bucket): size for path, size in self.bodies.items()}
-        told = {"received": self.received, "bodies": bodies}
-        Path(tempfile.gettempdir(), READ).write_text(json.dumps(told))
+        reply = {"received": self.received, "bodies": bodies}
+        Path(tempfile.gettempdir(), READ).write_text(json.dumps(reply))
 
 
 def documents() -> Work:

@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 import zstandard
 from minio.commonconfig import CopySource
 from minio.deleteobjects import DeleteObject
+from tests.benchmarks.environment import FILLERS, Environment
 
 from storage.cli.installation import probe_now
 from tests.benchmarks import cold_mix
 from tests.benchmarks.cold_mix import Thing
-from tests.benchmarks.ground import FILLERS, Ground
 from tests.benchmarks.race import Unfit
 
 ORIGINALS = "originals"  # the bucket they are copied from
@@ -28,7 +28,7 @@ JOB = """INSERT INTO jobs (id, status, updated_at, completed_at)
 SELECT unnest(%s), 'completed', now() - interval '100 days', now() - interval '100 days'"""
 
 
-def fill(on: Ground) -> list[Thing]:
+def fill(on: Environment) -> list[Thing]:
     """The originals in a bucket of their own, the rows of their jobs, and what the store is able to do."""
     on.minio.make_bucket(ORIGINALS)
     probe_now(on.settings)
@@ -47,11 +47,11 @@ def fill(on: Ground) -> list[Thing]:
     return things
 
 
-def put_back(on: Ground, things: Sequence[Thing]) -> None:
+def put_back(on: Environment, things: Sequence[Thing]) -> None:
     """These objects as they were and no others; nothing known of them, and no files of an earlier start."""
     bucket, wanted = on.settings.bucket, {one.key for one in things}
-    doomed = [DeleteObject(key) for key in stored(on) if key not in wanted]
-    if failures := list(on.minio.remove_objects(bucket, doomed)):
+    to_delete = [DeleteObject(key) for key in stored(on) if key not in wanted]
+    if failures := list(on.minio.remove_objects(bucket, to_delete)):
         raise Unfit(f"{bucket} cannot be emptied: {failures[0]}")
 
     def copy(key: str) -> None:
@@ -65,7 +65,7 @@ def put_back(on: Ground, things: Sequence[Thing]) -> None:
     on.temporary.mkdir()
 
 
-def stored(on: Ground) -> dict[str, int]:
+def stored(on: Environment) -> dict[str, int]:
     """Every object that a job has or a contestant left, with its size, as another client lists them."""
     return {
         str(found.object_name): int(found.size or 0)
@@ -74,7 +74,7 @@ def stored(on: Ground) -> dict[str, int]:
     }
 
 
-def readable(on: Ground, things: Sequence[Thing], prefix: str) -> None:
+def readable(on: Environment, things: Sequence[Thing], prefix: str) -> None:
     """As many objects as there are, and of a random sample each comes back as it was. Raises Unfit."""
     found = {key: size for key, size in stored(on).items() if key.startswith(prefix)}
     if len(found) != len(things):
@@ -85,7 +85,7 @@ def readable(on: Ground, things: Sequence[Thing], prefix: str) -> None:
             raise Unfit(f"{key} does not come back as it was")
 
 
-def _original(on: Ground, key: str) -> bytes:
+def _original(on: Environment, key: str) -> bytes:
     answer = on.minio.get_object(on.settings.bucket, key)
     with answer:
         data = b"".join(answer.stream(1 << 20, decode_content=False))

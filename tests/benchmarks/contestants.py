@@ -140,13 +140,13 @@ def delete_minio() -> Work:
     def work() -> int:
         deleted = 0
 
-        def doomed() -> Iterator[Any]:
+        def to_delete() -> Iterator[Any]:
             nonlocal deleted
             for found in client.list_objects(bucket, prefix=PREFIX, recursive=True):
                 deleted += 1
                 yield DeleteObject(found.object_name)
 
-        failures = list(client.remove_objects(bucket, doomed()))
+        failures = list(client.remove_objects(bucket, to_delete()))
         assert not failures, failures[0]
         return deleted
 
@@ -232,8 +232,8 @@ def main(contestants: Mapping[str, Callable[[], Work]] = ALL) -> int:
     count = work()
     wall, grown = time.perf_counter() - wall, _memory("VmHWM") - memory
     cpu, written = (after - first for after, first in zip(_used(), before, strict=True))
-    told = {"count": count, "requests": requests, "work_cpu": cpu, "work_wall": wall}
-    print(json.dumps(told | {"written": written, "growth_mib": grown}))
+    answer = {"count": count, "requests": requests, "work_cpu": cpu, "work_wall": wall}
+    print(json.dumps(answer | {"written": written, "growth_mib": grown}))
     return 0
 
 

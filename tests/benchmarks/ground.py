@@ -33,7 +33,7 @@ FILLERS = 16
 
 
 @dataclass(frozen=True)
-class Ground:
+class Environment:
     """One bucket, one database and one temp folder on servers of our own."""
 
     settings: Settings
@@ -126,7 +126,7 @@ class Ground:
 
 
 @contextmanager
-def ground(kind: str) -> Iterator[Ground]:
+def environment(kind: str) -> Iterator[Environment]:
     """Start PostgreSQL and a store of that kind; both and their data are gone afterwards."""
     with ExitStack() as stack:
         home = Path(tempfile.mkdtemp(prefix="bench-"))
@@ -150,7 +150,7 @@ def ground(kind: str) -> Iterator[Ground]:
 
 def _made(
     store: objectstore.ObjectStore, database: postgres.Postgres, database_url: str, home: Path
-) -> Ground:
+) -> Environment:
     settings = Settings(
         endpoint_url=store.endpoint_url,
         access_key=store.access_key,
@@ -162,6 +162,6 @@ def _made(
     client = connect.endpoint(settings).minio()
     for bucket in (settings.bucket, settings.maintenance_bucket, settings.backup_bucket):
         client.make_bucket(bucket)
-    made = Ground(settings, store, database, home, client)
+    made = Environment(settings, store, database, home, client)
     made.temporary.mkdir()
     return made

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from tests.benchmarks.ground import Ground
+from tests.benchmarks.environment import Environment
 
 LAUNCH = Path(__file__).with_name("launch.py")
 SECONDS = 300  # for one start
@@ -51,17 +51,17 @@ class Contestant:
 
     name: str
     program: str
-    arguments: Callable[[Ground], Sequence[str]]
-    before: Callable[[Ground], None]
-    after: Callable[[Ground], None]
+    arguments: Callable[[Environment], Sequence[str]]
+    before: Callable[[Environment], None]
+    after: Callable[[Environment], None]
     prints_lines: bool = False
 
 
 def python(
     name: str,
     function: str,
-    before: Callable[[Ground], None],
-    after: Callable[[Ground], None],
+    before: Callable[[Environment], None],
+    after: Callable[[Environment], None],
     module: str = "contestants",
 ) -> Contestant:
     """A contestant of :mod:`tests.benchmarks.contestants`, or of another module like it."""
@@ -79,7 +79,7 @@ def found(program: str) -> str:
     return path
 
 
-def run(contestant: Contestant, on: Ground, expected: int) -> Cost:
+def run(contestant: Contestant, on: Environment, expected: int) -> Cost:
     """Prepare the ground, start the contestant, check that it did the work. Raises Missing or Unfit."""
     command = [found(contestant.program), *contestant.arguments(on)]
     contestant.before(on)
@@ -89,18 +89,18 @@ def run(contestant: Contestant, on: Ground, expected: int) -> Cost:
         env=on.environment(), capture_output=True, text=True, check=True, timeout=SECONDS + 30,
     )  # fmt: skip
     servers = on.servers_cpu() - servers
-    told, lines = json.loads(done.stdout), output.read_text(errors="replace").splitlines()
-    if told["code"] != 0:
-        raise Unfit(f"{contestant.name} ended with {told['code']}: {' / '.join(lines[-3:])}")
-    cost = _cost(contestant, told, lines, expected)
+    answer, lines = json.loads(done.stdout), output.read_text(errors="replace").splitlines()
+    if answer["code"] != 0:
+        raise Unfit(f"{contestant.name} ended with {answer['code']}: {' / '.join(lines[-3:])}")
+    cost = _cost(contestant, answer, lines, expected)
     if cost.count != expected:
         raise Unfit(f"{contestant.name} worked on {cost.count:,} things, not on {expected:,}")
     contestant.after(on)
     return replace(cost, servers_cpu=servers)
 
 
-def _cost(contestant: Contestant, told: dict[str, float], lines: Sequence[str], expected: int) -> Cost:
-    wall, cpu, rss = told["wall"], told["cpu"], told["rss_mib"]
+def _cost(contestant: Contestant, answer: dict[str, float], lines: Sequence[str], expected: int) -> Cost:
+    wall, cpu, rss = answer["wall"], answer["cpu"], answer["rss_mib"]
     if contestant.program:
         count = len(lines) if contestant.prints_lines else expected
         return Cost(count, wall, cpu, wall, cpu, rss, None)

@@ -60,8 +60,8 @@ def object_store(store_kind: str, request: pytest.FixtureRequest) -> ObjectStore
         secret_key=server.secret_key,
     )
     bucket = S3Bucket(endpoint, BucketName(f"contract-{secrets.token_hex(6)}"))
-    told = bucket.boto.create_bucket(Bucket=bucket.bucket)
-    answered = told["ResponseMetadata"]["HTTPHeaders"].get("server", "")
+    answer = bucket.boto.create_bucket(Bucket=bucket.bucket)
+    answered = answer["ResponseMetadata"]["HTTPHeaders"].get("server", "")
     assert (answered == "MinIO") == (store_kind == "minio") or store_kind == "external", answered
     return bucket
 
@@ -140,12 +140,13 @@ def _audited(engine: Engine) -> list[tuple[str, str, Any]]:
 def _adder(engine: Engine) -> Callable[..., None]:
     def add_job(id: str, status: str, updated_at: datetime, **columns: Any) -> None:
         values = {"id": id, "status": status, "updated_at": updated_at} | columns
-        names, places = ", ".join(values), ", ".join(f":{name}" for name in values)
+        names, placeholders = ", ".join(values), ", ".join(f":{name}" for name in values)
         changes = ", ".join(f"{name} = excluded.{name}" for name in values)
         with engine.begin() as connection:
             connection.execute(
                 text(
-                    f"INSERT INTO jobs ({names}) VALUES ({places}) ON CONFLICT (id) DO UPDATE SET {changes}"
+                    f"INSERT INTO jobs ({names}) VALUES ({placeholders}) "
+                    f"ON CONFLICT (id) DO UPDATE SET {changes}"
                 ),
                 values,
             )

@@ -36,7 +36,7 @@ DESTRUCTIVE = ("storage_cleanup", "storage_reap", "storage_temp_after_jobs", "co
         ("act", "manual", False),
     ],
 )
-def test_a_manual_run_only_plans_unless_told_otherwise(
+def test_a_manual_run_only_plans_unless_asked_otherwise(
     asked: str | bool | None, run_type: str, only: bool
 ) -> None:
     assert only_plans(asked, run_type) is only

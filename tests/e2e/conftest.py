@@ -88,8 +88,8 @@ def fill(running: stack.Stack, up: Callable[[], stack.Stack]) -> stack.Stack:
         running = up()
     settings = Settings.from_env(running.env())
     connect.set_up(settings)
-    with open_context(settings) as site:
-        prove(site, backup_database(site).id)  # without which nothing that gives up files would run
+    with open_context(settings) as context:
+        prove(context, backup_database(context).id)  # without which nothing that gives up files would run
     return running
 
 

@@ -21,9 +21,9 @@ def test_the_night_takes_and_proves_both_backups(world: World) -> None:
     run = world.trigger(BACKUP)
     assert run.end() == "success", run.states()
     for kind, task in (("database", "backup_database"), ("metadata", "backup_minio_metadata")):
-        told = run.xcom(task)
-        assert {"backup_file", "size_mb", "timestamp"} <= set(told)
-        assert newest(world, kind) == (told["id"], "proven")
+        answer = run.xcom(task)
+        assert {"backup_file", "size_mb", "timestamp"} <= set(answer)
+        assert newest(world, kind) == (answer["id"], "proven")
     assert run.xcom("backup_minio_metadata")["metadata_files"] > 0
     certificate = run.xcom("prove.database")
     assert certificate["rows"] >= world.sql("SELECT count(*) FROM jobs")[0][0]
@@ -88,6 +88,6 @@ def test_a_drill_finds_a_backup_that_rots(world: World, damaged: str) -> None:
     assert newest(world) == (damaged, "failed"), "it does not count any more"
     again = world.trigger(DRILL, {"disaster": True})
     assert again.end() == "success", again.states()
-    told = again.xcom("disaster")
-    assert told["rows"] > 0
-    assert told["damaged"] == [damaged], "by its certificate it still looks good: it is passed over"
+    answer = again.xcom("disaster")
+    assert answer["rows"] > 0
+    assert answer["damaged"] == [damaged], "by its certificate it still looks good: it is passed over"

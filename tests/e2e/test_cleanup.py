@@ -45,9 +45,9 @@ def test_the_probe_stores_what_the_endpoint_does(world: World) -> None:
     assert run.end() == "success"
     endpoint = world.stack.env()["STORAGE_ENDPOINT_URL"]
     stored = world.sql("SELECT found FROM maintenance.capabilities WHERE endpoint = %s", endpoint)
-    told = run.xcom("probe")
+    answer = run.xcom("probe")
     plain = {name: value for name, value in stored[0][0].items() if not isinstance(value, list)}
-    assert plain == {name: told[name] for name in plain}
+    assert plain == {name: answer[name] for name in plain}
     assert plain["server"]
     assert plain["conditional_put"] is not None
 
@@ -58,10 +58,10 @@ def test_a_manual_run_only_plans(world: World) -> None:
     run = world.trigger(DAG, {"temp_hours_old": SOON})
     assert run.end() == "success"
     for job in JOBS:
-        head, told = run.xcom(f"{job}.plan"), run.xcom(f"{job}.apply")
+        head, answer = run.xcom(f"{job}.plan"), run.xcom(f"{job}.apply")
         assert set(head) == HEAD
         assert head["dry_run"] is True
-        assert told == head, "apply hands the head on and does nothing"
+        assert answer == head, "apply hands the head on and does nothing"
         assert "Dry run" in run.log(f"{job}.apply")
         assert world.record(head["run"])[0] in ("planned", "waiting")
     assert set(run.states().values()) == {"success", "skipped"}
@@ -147,7 +147,7 @@ def assert_answers_were_obeyed(
             assert outcome == ("failed", "upstream_failed", "waiting", "")
 
 
-def test_told_to_act_it_acts_and_tells_the_truth(world: World, aged: None) -> None:
+def test_asked_to_act_it_acts_and_reports_the_truth(world: World, aged: None) -> None:
     """The results carry the documents' keys, and their numbers are the witness's."""
     before = world.snapshot()
     run = world.trigger(DAG, {"dry_run": False, "temp_hours_old": SOON})

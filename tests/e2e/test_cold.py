@@ -28,13 +28,13 @@ def test_a_manual_run_only_plans(world: World) -> None:
     assert run.end() == "success", run.states()
     states = run.states()
     assert {states[f"{JOB}.{step}"] for step in STEPS} == {"skipped"}
-    told = run.xcom(f"{JOB}.record")
-    assert told["dry_run"]
-    assert told["planned"] > 0
+    answer = run.xcom(f"{JOB}.record")
+    assert answer["dry_run"]
+    assert answer["planned"] > 0
     assert stored(world) == before
 
 
-def test_told_to_act_it_compresses_in_parts_and_accounts_for_it(world: World) -> None:
+def test_asked_to_act_it_compresses_in_parts_and_accounts_for_it(world: World) -> None:
     """The ledger is the difference of two listings, and a second night finds nothing to do."""
     before = stored(world)
     asked = {"dry_run": False, "classes": ["transcripts", "audio"]}
@@ -47,8 +47,8 @@ def test_told_to_act_it_compresses_in_parts_and_accounts_for_it(world: World) ->
     ]
     assert [one["state"] for one in parts] == ["success"] * 4
     assert sorted(one["rendered_map_index"] for one in parts) == [f"{n} of 4" for n in (1, 2, 3, 4)]
-    told, after = run.xcom(f"{JOB}.record"), stored(world)
-    assert told["failed"] == 0
+    answer, after = run.xcom(f"{JOB}.record"), stored(world)
+    assert answer["failed"] == 0
     changed = {key for key in before if before[key] != after[key]}
     assert changed
     assert all("/transcription/" in key or "/audio/" in key for key in changed)

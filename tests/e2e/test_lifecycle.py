@@ -21,8 +21,8 @@ def place(world: World) -> dict[str, str]:
 
 
 def rules(world: World) -> dict[str, Any]:
-    told = world.bucket().get_bucket_lifecycle_configuration(**place(world))
-    return {one["ID"]: one for one in told["Rules"]}
+    answer = world.bucket().get_bucket_lifecycle_configuration(**place(world))
+    return {one["ID"]: one for one in answer["Rules"]}
 
 
 def test_drift_is_red_and_mended_by_a_person(world: World) -> None:

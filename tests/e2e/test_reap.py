@@ -16,7 +16,7 @@ CANCELLED_WITHIN = 15.0  # seconds
 
 
 @pytest.fixture
-def doomed(world: World) -> str:
+def to_delete(world: World) -> str:
     """A failed job whose two objects were condemned and are due."""
     job = f"doomed-{secrets.token_hex(4)}"
     world.sql(
@@ -29,11 +29,11 @@ def doomed(world: World) -> str:
     world.sql(
         "UPDATE maintenance.tombstones SET delete_after = now() - interval '1 hour' WHERE owner = %s", job
     )
-    assert stones(world, job) == {"condemned": 3}
+    assert tombstones(world, job) == {"condemned": 3}
     return job
 
 
-def stones(world: World, job: str) -> dict[str, int]:
+def tombstones(world: World, job: str) -> dict[str, int]:
     query = "SELECT state, count(*) FROM maintenance.tombstones WHERE owner = %s GROUP BY state"
     return dict(world.sql(query, job))
 
@@ -46,7 +46,7 @@ def assert_untouched(world: World, job: str) -> None:
 def assert_gone(world: World, job: str) -> None:
     assert objects(world, job) == []
     assert status(world, job) == "cleaned_up"
-    assert stones(world, job) == {"reaped": 3}
+    assert tombstones(world, job) == {"reaped": 3}
 
 
 def objects(world: World, job: str) -> list[str]:
@@ -57,7 +57,7 @@ def status(world: World, job: str) -> str:
     return str(world.sql("SELECT status FROM jobs WHERE id = %s", job)[0][0])
 
 
-def test_a_paused_platform_does_nothing(world: World, doomed: str) -> None:
+def test_a_paused_platform_does_nothing(world: World, to_delete: str) -> None:
     """The kill switch: red at once, with the reason; after `storage resume` the next run works."""
     assert world.cli("pause", "--reason", "a flood").returncode == 0
     run = world.trigger(DAG, {"dry_run": False})
@@ -65,15 +65,15 @@ def test_a_paused_platform_does_nothing(world: World, doomed: str) -> None:
     assert run.states() == {PLAN: "failed", "reap.approve": "upstream_failed", APPLY: "upstream_failed"}
     assert "Maintenance is paused: a flood" in run.log(PLAN)
     assert run.task(PLAN)["try_number"] == 1, "a person must lift it: no retry"
-    assert_untouched(world, doomed)
+    assert_untouched(world, to_delete)
     assert world.cli("resume").returncode == 0
     again = world.trigger(DAG, {"dry_run": False})
     assert again.end() == "success"
     assert again.xcom(APPLY)["deleted_jobs"] == 1
-    assert_gone(world, doomed)
+    assert_gone(world, to_delete)
 
 
-def test_a_run_of_the_scheduler_acts(world: World, doomed: str) -> None:
+def test_a_run_of_the_scheduler_acts(world: World, to_delete: str) -> None:
     """Nobody asked, no form: what the schedule starts does the work."""
     known = {run.id for run in world.runs_of(DAG)}
     world.strike_the_hour(DAG)
@@ -83,12 +83,12 @@ def test_a_run_of_the_scheduler_acts(world: World, doomed: str) -> None:
     assert world.api.call("GET", run.path)["run_type"] == "scheduled"
     assert run.xcom(PLAN)["dry_run"] is False
     assert run.xcom(APPLY)["deleted_jobs"] == 1
-    assert_gone(world, doomed)
+    assert_gone(world, to_delete)
     asked_by = world.sql("SELECT requested_by FROM maintenance.runs WHERE id = %s", run.xcom(PLAN)["run"])
     assert asked_by == [("storage_reap, scheduled run",)]
 
 
-def test_a_cancelled_run_ends_soon_and_leaves_nothing_half_done(world: World, doomed: str) -> None:
+def test_a_cancelled_run_ends_soon_and_leaves_nothing_half_done(world: World, to_delete: str) -> None:
     """Cancelled in the middle of a statement: the process goes, and the next run completes the work."""
     with world.session() as blocker:
         blocker.execute("LOCK TABLE maintenance.tombstones IN EXCLUSIVE MODE")  # reads pass, writes wait
@@ -100,10 +100,10 @@ def test_a_cancelled_run_ends_soon_and_leaves_nothing_half_done(world: World, do
         assert run.end() == "failed"
     until(lambda: not blocked(world), 20, "end of the cancelled statement")
     assert world.record(run.xcom(PLAN)["run"])[0] in ("applying", "failed"), "never called verified"
-    assert_untouched(world, doomed)
+    assert_untouched(world, to_delete)
     again = world.trigger(DAG, {"dry_run": False})
     assert again.end() == "success"
-    assert_gone(world, doomed)
+    assert_gone(world, to_delete)
 
 
 def blocked(world: World) -> list[tuple[object, ...]]:

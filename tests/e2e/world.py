@@ -103,11 +103,11 @@ class World:
         words = f"dag_id='{run.dag}', task_id='{task}', run_id='{run.id}', try_number="
         words += f"{run.task(task)['try_number']},"
 
-        def told() -> bool:
+        def answer() -> bool:
             lines = log.read_text(errors="replace").splitlines()
             return any("Received executor event" in line and words in line for line in lines)
 
-        until(told, 60, f"word of the scheduler that {task} waits")
+        until(answer, 60, f"word of the scheduler that {task} waits")
 
     def runs_of(self, dag: str) -> list[Run]:
         found = self.api.call("GET", f"/api/v2/dags/{dag}/dagRuns?limit=100")["dag_runs"]

@@ -16,7 +16,7 @@ from typing import Any
 from devstack.objectstore import ObjectStore
 from tests.faults import disk, seeded
 from tests.faults.backup import acts
-from tests.faults.backup.environment import open_yard
+from tests.faults.backup.environment import open_backup_environment
 from tests.faults.cleanup import campaign, window
 from tests.faults.cleanup.races import RACES
 from tests.faults.cleanup.scenarios import ALL
@@ -24,7 +24,7 @@ from tests.faults.cold import campaign as cold
 from tests.faults.cold import environment
 from tests.faults.cold import races as cold_races
 from tests.faults.race import Race, Report, play
-from tests.faults.servers import Place, places, servers
+from tests.faults.servers import Place, environments, servers
 from tests.faults.transports import warm
 from tests.faults.workers import Result, Trial
 
@@ -51,7 +51,7 @@ def _whole(asked: argparse.Namespace) -> bool:
 def _campaigns(asked: argparse.Namespace) -> list[Score]:
     scores: list[Score] = []
     if not (asked.backups or asked.cold):
-        with places(asked.store, asked.workers + 1) as here:
+        with environments(asked.store, asked.workers + 1) as here:
             scores.append(_crash_points(here[:-1], asked))
             if not asked.only:
                 scores += _races(here[0], here[-1], asked)
@@ -106,17 +106,17 @@ def _crash_points(here: list[Place], asked: argparse.Namespace) -> Score:
             f"{scenario.name}: {len(log)} effects ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})"
         )
     todo = campaign.trials(recorded, asked.seed)[: asked.most]
-    return _survived("crash points and faults", campaign.carry_out(here, todo, asked.seconds), todo, asked)
+    return _survived("crash points and faults", campaign.run_trials(here, todo, asked.seconds), todo, asked)
 
 
 def _backups(store: ObjectStore, home: Path, asked: argparse.Namespace) -> Score:
     if why := disk.refused():
         print(f"no disk is filled, for there is no small one: {why}")
-    yards = [partial(open_yard, store, home)] * asked.workers
+    yards = [partial(open_backup_environment, store, home)] * asked.workers
     todo = acts.trials(yards[0], acts.ACTS, asked.seed)[: asked.most]
     for name, count in Counter(trial.of for trial in todo).items():
         print(f"{name}: {count} trials")
-    return _survived("crash points of backups", acts.carry_out(yards, todo, asked.seconds), todo, asked)
+    return _survived("crash points of backups", acts.run_trials(yards, todo, asked.seconds), todo, asked)
 
 
 def _cold(asked: argparse.Namespace) -> Iterator[Score]:
@@ -126,7 +126,7 @@ def _cold(asked: argparse.Namespace) -> Iterator[Score]:
             todo = cold.trials(here[0], asked.seed)
             for name, count in Counter(trial.of for trial in todo).items():
                 print(f"{name}: {count} trials")
-            results = cold.carry_out(here, todo[: asked.most], asked.seconds)
+            results = cold.run_trials(here, todo[: asked.most], asked.seconds)
             yield _survived(f"crash points of cold data on {kind}", results, todo[: asked.most], asked)
             for name, race in cold_races.RACES[kind].items():
                 yield _race(here[0], name, race, asked.rounds, asked.seed)
@@ -156,7 +156,7 @@ def _races(place: Place, fresh: Place, asked: argparse.Namespace) -> list[Score]
     found.append(_race(place, "written inside the window", window.overwritten_inside, 5, asked.seed))
     if asked.store == "minio":
         found.append(_race(fresh, "the same, with versions", window.with_versions, 5, asked.seed))
-    with places("ministack", 1) as other:
+    with environments("ministack", 1) as other:
         found.append(_race(other[0], "the same, with a condition", window.with_conditions, 5, asked.seed))
     return found
 

@@ -67,7 +67,7 @@ def fill(folder: Path) -> None:
         raise OSError(f"{folder} has no disk of its own")
     file = os.open(folder / BALLAST, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
-        while free := (told := os.fstatvfs(file)).f_bavail * told.f_frsize:
+        while free := (answer := os.fstatvfs(file)).f_bavail * answer.f_frsize:
             os.posix_fallocate(file, os.fstat(file).st_size, free)
     finally:
         os.close(file)

@@ -80,14 +80,14 @@ def nothing(mode: Mode, program: Any) -> None:
 
 @dataclass
 class Injector:
-    """Records every effect; strikes the one of ``fault``. ``struck`` is called before anything else then.
+    """Records every effect; strikes the one of ``fault``. ``injected`` is called before anything else then.
 
     Another ``observer`` may be wrapped around effects, to delay them or note when they happen. ``around`` is
     told what befalls the machine, and of the program that it befalls it under; the effect itself is real.
     """
 
     fault: Fault | None = None
-    struck: Callable[[], None] = lambda: None
+    injected: Callable[[], None] = lambda: None
     names: Mapping[str, str] = field(default_factory=dict)
     observer: Observer | None = None
     around: Around = nothing
@@ -135,7 +135,7 @@ class Injector:
                 return None
             if effect == self.fault.effect:
                 self._again = here
-                self.struck()
+                self.injected()
                 return self.fault.mode
             if self._again == here and self.fault.mode in ("lost", "503"):
                 return self.fault.mode

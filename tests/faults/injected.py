@@ -24,13 +24,13 @@ Does = Callable[[Injector], None]
 
 
 @dataclass(frozen=True)
-class Told:
+class ChildReport:
     """What a child said: whether the fault struck, how it ended, and its effects.
 
     ``foreign``: the error is none of ours.
     """
 
-    struck: bool
+    injected: bool
     killed: bool
     error: str = ""
     foreign: bool = False
@@ -43,7 +43,7 @@ def child(
     seconds: float,
     fault: Fault | None = None,
     around: Around = nothing,
-) -> Told:
+) -> ChildReport:
     """Do it in a forked child that ``fault`` strikes, and that counts as hung after ``seconds``."""
 
     def work(say: Say) -> None:
@@ -53,12 +53,12 @@ def child(
         say(json.dumps({"error": error, "foreign": foreign, "log": log}).encode())
 
     said, killed = forked(work, seconds)
-    struck = said.startswith(STRUCK)
+    injected = said.startswith(STRUCK)
     if said.endswith(HUNG):
-        return Told(struck, killed, "the child hung", True)
+        return ChildReport(injected, killed, "the child hung", True)
     rest: dict[str, Any] = json.loads(said.removeprefix(STRUCK) or b"{}")
     log = tuple(Effect(*entry) for entry in rest.get("log", ()))
-    return Told(struck, killed, rest.get("error", ""), rest.get("foreign", False), log)
+    return ChildReport(injected, killed, rest.get("error", ""), rest.get("foreign", False), log)
 
 
 def _ended(does: Does, injector: Injector) -> tuple[str, bool]:
@@ -83,22 +83,22 @@ def watched(injector: Injector, settings: Settings) -> Iterator[Installation]:
         yield stores
 
 
-def misbehaved(told: Told, fault: Fault) -> Iterator[str]:
+def misbehaved(answer: ChildReport, fault: Fault) -> Iterator[str]:
     """What is wrong with how a struck child ended, whatever it was doing."""
-    if not told.struck:
+    if not answer.injected:
         yield "not exercised: the effect was never met"
-    elif told.killed != (fault.mode in KILLS):
+    elif answer.killed != (fault.mode in KILLS):
         yield "the child ended otherwise than by the fault"
-    if told.foreign and fault.mode != "EIO":  # a broken disk may be told in the system's own words
-        yield f"an error that is not ours: {told.error}"
+    if answer.foreign and fault.mode != "EIO":  # a broken disk may be told in the system's own words
+        yield f"an error that is not ours: {answer.error}"
 
 
-def patient(again: Callable[[], Told]) -> Told:
+def patient(again: Callable[[], ChildReport]) -> ChildReport:
     """The lock of a killed process is free as soon as the server sees its socket closed: wait for that."""
-    told = again()
+    answer = again()
     for _ in range(40):
-        if not told.error.startswith(JobBusy.__name__):
+        if not answer.error.startswith(JobBusy.__name__):
             break
         time.sleep(0.05)
-        told = again()
-    return told
+        answer = again()
+    return answer

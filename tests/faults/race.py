@@ -16,7 +16,7 @@ from storage.engine.job import MaintenanceJob
 from storage.engine.sweep import plan
 from storage.installation import Installation, open_installation
 from storage.stores.postgres.connection import connect as connect_engine
-from tests.faults.cleanup.environment import Ground, as_of, ground
+from tests.faults.cleanup.environment import Environment, as_of, environment
 from tests.faults.effects import Injector, Kind
 from tests.faults.fork import HUNG, Say, forked
 from tests.faults.servers import Place
@@ -55,13 +55,13 @@ class Report:
 
 
 @dataclass
-class Arena:
-    """``ground`` is for laying and judging, ``stores`` are the product's, watched and delayed.
+class RaceHarness:
+    """``environment`` is for laying and judging, ``stores`` are the product's, watched and delayed.
 
     ``delays``: the longest wait, in seconds, before an effect whose name holds the text.
     """
 
-    ground: Ground
+    environment: Environment
     stores: Installation
     chance: random.Random
     delays: dict[str, float] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class Arena:
             self.marks.append((what, begun, time.monotonic()))
 
     def decide(self, job: MaintenanceJob, run_id: str) -> str:
-        return plan(job, self.ground.stores, as_of(), run_id=f"{job.name}-{run_id}").id
+        return plan(job, self.environment.stores, as_of(), run_id=f"{job.name}-{run_id}").id
 
     def contest(self, run_id: str, rivals: Sequence[Callable[[], None]]) -> None:
         """Apply the run while each rival acts at an instant drawn from the time the last apply took."""
@@ -115,7 +115,7 @@ class Arena:
         return (looks[0], deletes[-1]) if looks and deletes else None
 
 
-Race = Callable[[Arena, Report, int], None]
+Race = Callable[[RaceHarness, Report, int], None]
 
 
 def play(place: Place, name: str, race: Race, rounds: int, seed: int) -> Report:
@@ -124,9 +124,9 @@ def play(place: Place, name: str, race: Race, rounds: int, seed: int) -> Report:
     def work(say: Say) -> None:
         report = Report(name)
         try:
-            with _arena(place, seed) as arena:
+            with _harness(place, seed) as harness:
                 for number in range(rounds):
-                    _round(arena, report, race, number)
+                    _round(harness, report, race, number)
         except Exception as error:  # noqa: BLE001 - told to the parent, which fails by it
             report.violations.append(f"the race itself broke: {type(error).__name__}: {error}")
         say(json.dumps(asdict(report)).encode())
@@ -138,10 +138,10 @@ def play(place: Place, name: str, race: Race, rounds: int, seed: int) -> Report:
     return Report(**values)
 
 
-def _round(arena: Arena, report: Report, race: Race, number: int) -> None:
+def _round(harness: RaceHarness, report: Report, race: Race, number: int) -> None:
     before = len(report.violations)
     try:
-        race(arena, report, number)
+        race(harness, report, number)
     except StorageError as error:
         report.violations.append(f"{type(error).__name__}: {error}")
     report.rounds += 1
@@ -149,16 +149,16 @@ def _round(arena: Arena, report: Report, race: Race, number: int) -> None:
 
 
 @contextmanager
-def _arena(place: Place, seed: int) -> Iterator[Arena]:
+def _harness(place: Place, seed: int) -> Iterator[RaceHarness]:
     settings, kind = place
-    with ground(settings, kind) as here:
+    with environment(settings, kind) as here:
         injector = Injector(names=here.names)
         engine = connect_engine(settings.database_url)
         watch_sql(injector, engine)
         watch_files(injector)
         watch_boto(injector)
         with open_installation(settings, engine=engine, http=http_client(injector)) as stores:
-            arena = Arena(here, stores, random.Random(seed))
-            injector.observer = arena.observe
-            yield arena
+            harness = RaceHarness(here, stores, random.Random(seed))
+            injector.observer = harness.observe
+            yield harness
         engine.dispose()

@@ -19,7 +19,7 @@ Place = tuple[Settings, str]  # and the kind of its object store
 
 
 @contextmanager
-def places(kind: str, count: int) -> Iterator[list[Place]]:
+def environments(kind: str, count: int) -> Iterator[list[Place]]:
     """Start PostgreSQL and a store of that kind, and make so many introduced, empty places on them."""
     with servers(kind) as (store, database, home):
         yield [make_place(store, database, home, number) for number in range(count)]

@@ -91,8 +91,8 @@ def apart(place: Opener[Where], ask: Callable[[Where], Answer]) -> Answer:
     return answer
 
 
-def carry_out(
-    places: Sequence[Opener[Where]],
+def run_trials(
+    environments: Sequence[Opener[Where]],
     todo: Sequence[Some],
     run: Run[Where, Some],
     seconds: float = float("inf"),
@@ -105,9 +105,9 @@ def carry_out(
     warm()
     until = time.monotonic() + seconds
     workers, listening = [], []
-    for first, place in enumerate(places):
+    for first, place in enumerate(environments):
         here, there = _FORK.Pipe(duplex=False)
-        mine = range(first, len(todo), len(places))
+        mine = range(first, len(todo), len(environments))
         workers.append(_FORK.Process(target=_work, args=(place, todo, mine, run, until, there)))
         workers[-1].start()
         there.close()  # the worker's alone: its end is seen by that

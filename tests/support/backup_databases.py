@@ -18,7 +18,7 @@ from devstack.postgres import Postgres
 from storage import connect
 from storage.backup import download
 from storage.backup import manifest as manifests
-from storage.backup.context import Site, as_recorded
+from storage.backup.context import BackupContext, as_recorded
 from storage.backup.model import BackupId
 from storage.core.settings import Settings
 from storage.installation import open_installation
@@ -28,9 +28,9 @@ NOON = datetime(2026, 3, 8, 12, tzinfo=UTC)
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Site]:
+def opened(settings: Settings) -> Iterator[BackupContext]:
     with open_installation(settings) as stores:
-        yield Site(stores=stores, settings=settings)
+        yield BackupContext(stores=stores, settings=settings)
 
 
 @contextmanager
@@ -65,12 +65,12 @@ def role(server: Postgres, name: str, rights: str = "") -> Iterator[str]:
 
 
 @contextmanager
-def site_on(place: Place, url: str) -> Iterator[Site]:
+def context_on(place: Place, url: str) -> Iterator[BackupContext]:
     """The site whose pipeline has the database of ``url``: migrated, and introduced to the buckets."""
     settings = replace(place.settings, database_url=url)
     connect.set_up(settings, adopt=True)
-    with opened(settings) as site:
-        yield site
+    with opened(settings) as context:
+        yield context
 
 
 def session(url: str) -> closing[psycopg2.extensions.connection]:
@@ -114,8 +114,8 @@ class Bucket:
 
     @property
     def keys(self) -> list[str]:
-        told = self.place.boto.list_objects_v2(Bucket=self.name)
-        return [one["Key"] for one in told.get("Contents", ())]
+        answer = self.place.boto.list_objects_v2(Bucket=self.name)
+        return [one["Key"] for one in answer.get("Contents", ())]
 
     def get(self, key: str) -> bytes:
         return bytes(self.place.boto.get_object(Bucket=self.name, Key=key)["Body"].read())
@@ -129,8 +129,8 @@ class Bucket:
 
     def uploads(self) -> list[str]:
         """Keys of the multipart uploads that are open."""
-        told = self.place.boto.list_multipart_uploads(Bucket=self.name)
-        return [one["Key"] for one in told.get("Uploads", ())]
+        answer = self.place.boto.list_multipart_uploads(Bucket=self.name)
+        return [one["Key"] for one in answer.get("Uploads", ())]
 
     @contextmanager
     def changed(self, changes: dict[str, bytes | None]) -> Iterator[None]:
@@ -151,16 +151,16 @@ class Bucket:
             return None
 
 
-def sealed_to(site: Site, *keys: pyrage.x25519.Identity, opened_by: str = "") -> Site:
+def sealed_to(context: BackupContext, *keys: pyrage.x25519.Identity, opened_by: str = "") -> BackupContext:
     """The site with backups encrypted to these keys."""
     words = " ".join(str(key.to_public()) for key in keys)
     return replace(
-        site, settings=replace(site.settings, backup_recipients=words, backup_identity_file=opened_by)
+        context, settings=replace(context.settings, backup_recipients=words, backup_identity_file=opened_by)
     )
 
 
-def verified(site: Site, id: BackupId) -> None:
+def verified(context: BackupContext, id: BackupId) -> None:
     """What ``storage backup verify`` does."""
-    manifest, sha256 = manifests.read(id, site.stores.vault)
-    as_recorded(site, id, sha256)
-    download.verify(manifest, site.stores.vault)
+    manifest, sha256 = manifests.read(id, context.stores.backup_bucket)
+    as_recorded(context, id, sha256)
+    download.verify(manifest, context.stores.backup_bucket)

@@ -36,13 +36,13 @@ def backup(
     )
 
 
-class Shelf:
+class BackupInventory:
     """A world whose backup bucket and catalogue hold what a test puts there."""
 
     def __init__(self, world: World) -> None:
         self.world, self.stores = world, world.stores
-        assert isinstance(world.stores.vault, MemoryObjects)
-        self.vault = world.stores.vault
+        assert isinstance(world.stores.backup_bucket, MemoryObjects)
+        self.backup_bucket = world.stores.backup_bucket
         for number in range(4):
             self.add(number * DAY + HOUR, number=number)
 
@@ -54,16 +54,16 @@ class Shelf:
         row = backup(age, state, number=number, bare=bare, at=self.world.time - age)
         self.stores.catalogue.save(row)
         for part in range(parts):
-            self.vault.put(f"{folder(row.kind, row.id)}part-{part:04}.zst", b"0123456789")
+            self.backup_bucket.put(f"{folder(row.kind, row.id)}part-{part:04}.zst", b"0123456789")
         if not bare:
-            self.vault.put(folder(row.kind, row.id) + MANIFEST, b"12345")
+            self.backup_bucket.put(folder(row.kind, row.id) + MANIFEST, b"12345")
         return row
 
     def upload(self, row: Backup, *, journalled: bool = True) -> str:
         key = folder(row.kind, row.id) + "dump.zst"
-        upload_id = self.vault.start_upload(key)
+        upload_id = self.backup_bucket.start_upload(key)
         if journalled:
-            self.stores.vault_uploads.record(key, upload_id)  # type: ignore[arg-type]
+            self.stores.backup_uploads.record(key, upload_id)  # type: ignore[arg-type]
         return upload_id
 
     def state(self, row: Backup) -> BackupState:
@@ -73,15 +73,15 @@ class Shelf:
 
     def keys(self, row: Backup) -> list[str]:
         place = folder(row.kind, row.id)
-        return [info.key.removeprefix(place) for info in self.vault.scan(place)]
+        return [info.key.removeprefix(place) for info in self.backup_bucket.scan(place)]
 
     def whole(self, row: Backup) -> bool:
         return self.keys(row) == [MANIFEST, "part-0000.zst", "part-0001.zst"]
 
 
-def doomed(shelf: Shelf) -> Backup:
+def to_delete(inventory: BackupInventory) -> Backup:
     """An old backup that the rule gives up, with an upload into its folder; a newer one holds its place."""
-    old = shelf.add(400 * DAY)
-    shelf.upload(old)
-    shelf.add(399 * DAY, number=8)
+    old = inventory.add(400 * DAY)
+    inventory.upload(old)
+    inventory.add(399 * DAY, number=8)
     return old

@@ -17,7 +17,7 @@ DEAF_TO = "x-amz-storage-class"
 
 
 @contextmanager
-def deaf(endpoint_url: str) -> Iterator[str]:
+def class_ignoring_proxy(endpoint_url: str) -> Iterator[str]:
     """The address of such an endpoint in front of another."""
     where = urlsplit(endpoint_url)
 
@@ -30,15 +30,15 @@ def deaf(endpoint_url: str) -> Iterator[str]:
             onward = http.client.HTTPConnection(where.hostname or "", where.port, timeout=30)
             onward.request(self.command, self.path, body, headers)
             answer = onward.getresponse()
-            told = answer.read()
+            reply = answer.read()
             self.send_response_only(answer.status, answer.reason)
             for name, value in answer.getheaders():
                 if name.lower() not in HOP:
                     self.send_header(name, value)
-            length = answer.getheader("content-length") if self.command == "HEAD" else str(len(told))
+            length = answer.getheader("content-length") if self.command == "HEAD" else str(len(reply))
             self.send_header("Content-Length", length or "0")
             self.end_headers()
-            self.wfile.write(told)
+            self.wfile.write(reply)
             onward.close()
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = forward

@@ -53,9 +53,9 @@ class World:
         """Every key in the bucket, uncounted."""
         return [key for key in self.objects._keys() if self.objects._info(key)]
 
-    def stones(self, *states: str) -> list[Tombstone]:
-        found = self.database.stones.values()
-        return [stone for stone in found if not states or stone.state in states]
+    def tombstones(self, *states: str) -> list[Tombstone]:
+        found = self.database.tombstones.values()
+        return [tombstone for tombstone in found if not states or tombstone.state in states]
 
     def count_from_here(self) -> None:
         self.objects.requests.clear()

@@ -22,7 +22,7 @@ from tests.faults.fork import HUNG, Say, forked
 
 SECONDS = 120
 CALLS = {"execute", "copy_expert", "commit"}
-STAGES = ("_prepare", "liken", "exchange", "_bring_stragglers")
+STAGES = ("_prepare", "copy_database_settings", "exchange", "_bring_stragglers")
 DRIVER = (psycopg2.extensions.connection, psycopg2.extensions.cursor)
 
 
@@ -52,9 +52,9 @@ def killed_swap(settings: Settings, backup: BackupId, name: str, point: int) -> 
 
     def work(say: Say) -> None:
         counter = Counter(point)
-        with open_context(settings) as site:
+        with open_context(settings) as context:
             sys.setprofile(counter)
-            swap(site, backup, typed=name, by="a person")
+            swap(context, backup, typed=name, by="a person")
             sys.setprofile(None)
         say(" ".join(counter.passed).encode())
 

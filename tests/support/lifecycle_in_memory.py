@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from storage.core.capabilities import Capabilities
-from storage.core.tiers import CLASSES, ColdSite, Rule
+from storage.core.tiers import CLASSES, ColdSettings, Rule
 from storage.lifecycle.apply import Lifecycle, apply, plan
 from storage.lifecycle.document import OURS, read
 from storage.lifecycle.lint import lint
@@ -20,20 +20,22 @@ OPERATORS = (
     b"<Tag><Key>k</Key><Value>v &amp; w</Value></Tag><ObjectSizeGreaterThan>5</ObjectSizeGreaterThan></And>"
     b"</Filter><Expiration><Days>3</Days></Expiration></Rule>"
 )
-TIERED = ColdSite(tiers={"cold": "COLD"})
+TIERED = ColdSettings(tiers={"cold": "COLD"})
 ABORT, TIER, TEMP = (
     f"{OURS}{name}" for name in ("abort-incomplete-uploads", "tier-cold", "delete-temp-files")
 )
 MINIO = Capabilities(server="MinIO", storage_classes=("STANDARD", "REDUCED_REDUNDANCY"))
 AWS = Capabilities(server="AmazonS3", storage_classes=("STANDARD", "STANDARD_IA", "GLACIER"))
-EARLY = ColdSite(rules=dict.fromkeys(CLASSES, Rule(compress=30 * DAY)))
+EARLY = ColdSettings(rules=dict.fromkeys(CLASSES, Rule(compress=30 * DAY)))
 BY_NAME = {one.name: one for one in DOCUMENTED}
 
 
-class Ground:
+class Environment:
     """One bucket's rules in memory, with what an operator put there."""
 
-    def __init__(self, dialect: Dialect = "ministack", *, site: ColdSite | None = None, **store: Any) -> None:
+    def __init__(
+        self, dialect: Dialect = "ministack", *, cold_settings: ColdSettings | None = None, **store: Any
+    ) -> None:
         self.world = World()
         stores = self.world.stores
         stores.control.save_capabilities(
@@ -41,9 +43,9 @@ class Ground:
         )
         self.rules, self.versions = MemoryBucketRules(dialect, **store), MemoryVersions()
         self.pauses: list[float] = []
-        self.site = Lifecycle(
+        self.manager = Lifecycle(
             stores=stores,
-            tiers=site or ColdSite(),
+            tiers=cold_settings or ColdSettings(),
             rules=self.rules,
             versions=self.versions,
             pause=self.pauses.append,
@@ -56,8 +58,8 @@ class Ground:
         self.rules.document = b"<LifecycleConfiguration>" + inner + b"</LifecycleConfiguration>"
 
     def apply(self, *names: str, drop: tuple[str, ...] = ()) -> Any:
-        made = plan(self.site, names, drop)
-        return apply(self.site, made, "somebody", made.sha256)
+        made = plan(self.manager, names, drop)
+        return apply(self.manager, made, "somebody", made.sha256)
 
     @property
     def ids(self) -> list[str]:
@@ -89,10 +91,10 @@ def ours(name: str, act: Act, prefix: str = "", **more: Any) -> LifecycleRule:
 def said(
     *rules: LifecycleRule,
     beside: Sequence[LifecycleRule] = (),
-    site: ColdSite = EARLY,
+    cold_settings: ColdSettings = EARLY,
     capabilities: Capabilities = AWS,
 ) -> list[str]:
-    return [str(one) for one in lint(rules, beside, site, capabilities)]
+    return [str(one) for one in lint(rules, beside, cold_settings, capabilities)]
 
 
 def document(*rules: LifecycleRule) -> bytes:

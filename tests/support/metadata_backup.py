@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from storage.backup import manifest as manifests
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.encryption import unseal
 from storage.backup.model import Backup, Manifest, MetadataFacts, Part
 from storage.core.model import DeleteTarget
@@ -18,8 +18,8 @@ SETTINGS = Settings(endpoint_url="http://s3.example", access_key="key", secret_k
 Lines = list[dict[str, Any]]
 
 
-def site_of(world: World) -> Site:
-    return Site(stores=world.stores, settings=SETTINGS)
+def context_of(world: World) -> BackupContext:
+    return BackupContext(stores=world.stores, settings=SETTINGS)
 
 
 def fill(world: World, jobs: int, segments: int = 3) -> None:
@@ -36,16 +36,16 @@ def lose(world: World, *keys: str) -> None:
     assert world.objects.delete([DeleteTarget(info.key, info.etag) for info in infos]) == []
 
 
-def read(site: Site, backup: Backup) -> Manifest:
-    return manifests.read(backup.id, site.stores.vault)[0]
+def read(context: BackupContext, backup: Backup) -> Manifest:
+    return manifests.read(backup.id, context.stores.backup_bucket)[0]
 
 
-def facts(site: Site, backup: Backup) -> MetadataFacts:
-    return read(site, backup).metadata
+def facts(context: BackupContext, backup: Backup) -> MetadataFacts:
+    return read(context, backup).metadata
 
 
-def part_lines(site: Site, part: Part) -> Lines:
+def part_lines(context: BackupContext, part: Part) -> Lines:
     plain = io.BytesIO()
-    with site.stores.vault.open(part.key) as stream:
+    with context.stores.backup_bucket.open(part.key) as stream:
         unseal(io.BytesIO(stream.read()), plain)
     return [json.loads(line) for line in plain.getvalue().splitlines()]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from storage.cold import compress as rewrite
 from storage.core.model import Attributes, ObjectKey
 from storage.core.tiers import CodecName
-from storage.testing import MemoryObjects, MemoryRewriter
+from storage.testing import MemoryObjectReplacer, MemoryObjects
 
 KEY = ObjectKey("processed/job-1/transcription/transcript.dat")  # its name does not say that it is text
 NOW = datetime(2026, 3, 8, tzinfo=UTC)
@@ -27,7 +27,7 @@ class Place:
 
     def __init__(self) -> None:
         self.objects = MemoryObjects(lambda: NOW)
-        self.rewriter = MemoryRewriter(self.objects)
+        self.replacer = MemoryObjectReplacer(self.objects)
 
     def put(self, data: bytes, attributes: Attributes = CARRIED) -> str:
         etag = self.objects.put(KEY, data, attributes=attributes).etag
@@ -40,7 +40,7 @@ class Place:
     def compress(
         self, data: bytes, etag: str, codec: CodecName = "zstd", level: int | None = None
     ) -> rewrite.Rewritten:
-        return rewrite.compress(self.rewriter, KEY, len(data), etag, codec, level)
+        return rewrite.compress(self.replacer, KEY, len(data), etag, codec, level)
 
     def asked(self) -> Counter[str]:
         return Counter(self.objects.requests)

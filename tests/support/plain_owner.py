@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 
 from devstack.postgres import Postgres
 from storage import connect
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.database import backup_database
 from storage.backup.postgres import temporary_server
 from storage.backup.restore.swap import Swapped, swap
@@ -25,20 +25,20 @@ ROLE = "keeper"
 ONE_STORE = pytest.mark.parametrize("place", ["ministack"], indirect=True)  # the store is of no matter
 
 
-def live(site: Site) -> str:
+def live(context: BackupContext) -> str:
     """The name of the site's database."""
-    return str(make_url(site.settings.database_url).database)
+    return str(make_url(context.settings.database_url).database)
 
 
-def beside(site: Site, name: str) -> str:
-    return temporary_server.beside(site.settings.database_url, name)
+def beside(context: BackupContext, name: str) -> str:
+    return temporary_server.beside(context.settings.database_url, name)
 
 
-def swapped(site: Site) -> Swapped:
+def swapped(context: BackupContext) -> Swapped:
     """A backup is taken, the pipeline works on, and the backup takes the live database's place."""
-    id = backup_database(site).id
-    add_jobs(site.settings.database_url, "later", 4)
-    return swap(site, id, typed=live(site), by="a person")
+    id = backup_database(context).id
+    add_jobs(context.settings.database_url, "later", 4)
+    return swap(context, id, typed=live(context), by="a person")
 
 
 def execute(url: str, *statements: str) -> list[tuple[object, ...]]:
@@ -78,14 +78,14 @@ def drop(server: Postgres, name: str) -> None:
 
 
 @contextmanager
-def site_of(place: Place, url: str) -> Iterator[Site]:
+def context_of(place: Place, url: str) -> Iterator[BackupContext]:
     """The site on that database, migrated and introduced, with a few rows of the pipeline in it."""
     settings = replace(place.settings, database_url=url)
     connect.set_up(settings, adopt=True)
     add_jobs(url, "key-a", 3)
     add_jobs(url, "key-b", 2)
     with open_installation(settings) as stores:
-        yield Site(stores=stores, settings=settings)
+        yield BackupContext(stores=stores, settings=settings)
 
 
 def add_jobs(url: str, api_key: str, count: int, status: str = "completed") -> None:

@@ -35,8 +35,8 @@ def rule(tier: str = TIER, value: str = "cold", **changes: Any) -> dict[str, Any
 
 def install(boto: Any, bucket: str, *rules: dict[str, Any]) -> None:
     """Put these rules in the place of all there are; the managed one where none is named."""
-    told = {"Rules": list(rules or (rule(),))}
-    boto.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=told)
+    answer = {"Rules": list(rules or (rule(),))}
+    boto.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=answer)
 
 
 def held_by(cold: ObjectStore) -> int:

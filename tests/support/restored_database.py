@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine
 
 from devstack.postgres import Postgres
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 
 Keep = Callable[[], str]
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -40,8 +40,8 @@ def gone(server: Postgres, name: str) -> None:
         cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-def begin(site: Site, now: datetime, kept: str) -> None:
+def begin(context: BackupContext, now: datetime, kept: str) -> None:
     """Open the epoch of a restore, just now, of what was backed up a day ago."""
-    told = {"backup": "20260307T020000Z-0a1b2c3d", "taken_at": (now - DAY).isoformat(), "kept": kept}
-    site.stores.control.write("restore_epoch", json.dumps(told | {"restored_at": now.isoformat()}))
-    site.stores.control.write("paused", "restored from backup")
+    answer = {"backup": "20260307T020000Z-0a1b2c3d", "taken_at": (now - DAY).isoformat(), "kept": kept}
+    context.stores.control.write("restore_epoch", json.dumps(answer | {"restored_at": now.isoformat()}))
+    context.stores.control.write("paused", "restored from backup")

@@ -17,9 +17,9 @@ def apply(run_id: str, stores: Any, **options: Any) -> Run:
     return engine.apply(catalog.of_run(run_id, stores), run_id, stores, **options)
 
 
-def carry_out_part(run_id: str, part: parts.Part, stores: Any, **options: Any) -> None:
-    """As :func:`storage.engine.parts.carry_out_part`."""
-    parts.carry_out_part(catalog.of_run(run_id, stores), run_id, part, stores, **options)
+def apply_part(run_id: str, part: parts.Part, stores: Any, **options: Any) -> None:
+    """As :func:`storage.engine.parts.apply_part`."""
+    parts.apply_part(catalog.of_run(run_id, stores), run_id, part, stores, **options)
 
 
 def end(run_id: str, stores: Any) -> Run:

@@ -43,11 +43,11 @@ class Wire(urllib3.PoolManager):
         page = self.objects.page(
             Prefix(query["prefix"]), query.get("start-after", ""), int(query["max-keys"])
         )
-        told = "".join(map(_entry, page.objects))
+        answer = "".join(map(_entry, page.objects))
         more = str(page.more).lower()
         return (
             f"<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>{more}</IsTruncated>"
-            f"{told}</ListBucketResult>"
+            f"{answer}</ListBucketResult>"
         )
 
     def _delete(self, body: bytes) -> str:

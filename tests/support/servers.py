@@ -100,10 +100,10 @@ def _once(name: str, start: Callable[[Path], Server], known: Callable[[Mapping[s
     record = folder / f"{name}.json"
     with _locked(folder / f"{name}.lock"):
         if record.exists():
-            told = json.loads(record.read_text())
-            if why := told.get("failed"):
+            answer = json.loads(record.read_text())
+            if why := answer.get("failed"):
                 raise DevstackError(why)
-            return known(told)
+            return known(answer)
         try:
             server = start(folder)
         except DevstackError as error:
@@ -120,12 +120,12 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _store_of(told: Mapping[str, Any]) -> ObjectStore:
-    process = told["process"] and Process(**told["process"])
-    read = {"folder": Path(told["folder"]), "emulated": tuple(told["emulated"]), "process": process}
-    return ObjectStore(**{**told, **read})
+def _store_of(answer: Mapping[str, Any]) -> ObjectStore:
+    process = answer["process"] and Process(**answer["process"])
+    read = {"folder": Path(answer["folder"]), "emulated": tuple(answer["emulated"]), "process": process}
+    return ObjectStore(**{**answer, **read})
 
 
-def _postgres_of(told: Mapping[str, Any]) -> Postgres:
-    paths = {name: Path(told[name]) for name in ("bindir", "folder")}
-    return Postgres(**{**told, **paths, "process": Process(**told["process"])})
+def _postgres_of(answer: Mapping[str, Any]) -> Postgres:
+    paths = {name: Path(answer[name]) for name in ("bindir", "folder")}
+    return Postgres(**{**answer, **paths, "process": Process(**answer["process"])})

@@ -44,26 +44,26 @@ def head(place: Place, key: str) -> dict[str, Any]:
 
 def classes(place: Place) -> dict[str, str]:
     """Storage class by key, as a listing shows it."""
-    told = place.boto.list_objects_v2(Bucket=place.settings.bucket, Prefix="processed/")
-    return {one["Key"]: one.get("StorageClass", "STANDARD") for one in told["Contents"]}
+    answer = place.boto.list_objects_v2(Bucket=place.settings.bucket, Prefix="processed/")
+    return {one["Key"]: one.get("StorageClass", "STANDARD") for one in answer["Contents"]}
 
 
 def tags(place: Place, key: str) -> dict[str, str]:
-    told = place.boto.get_object_tagging(Bucket=place.settings.bucket, Key=key)["TagSet"]
-    return {one["Key"]: one["Value"] for one in told}
+    answer = place.boto.get_object_tagging(Bucket=place.settings.bucket, Key=key)["TagSet"]
+    return {one["Key"]: one["Value"] for one in answer}
 
 
 def read(place: Place, key: str, **words: str) -> bytes:
-    told = place.boto.get_object(Bucket=place.settings.bucket, Key=key, **words)
-    return bytes(told["Body"].read())
+    answer = place.boto.get_object(Bucket=place.settings.bucket, Key=key, **words)
+    return bytes(answer["Body"].read())
 
 
 def intact(place: Place) -> None:
     """Every object reads as it was, and carries what it did."""
     for key, data in CONTENT.items():
         assert hashlib.sha256(read(place, key)).digest() == hashlib.sha256(data).digest(), key
-        told = head(place, key)
-        carried = (told["ContentType"], told["CacheControl"], told["Metadata"])
+        answer = head(place, key)
+        carried = (answer["ContentType"], answer["CacheControl"], answer["Metadata"])
         assert carried == ("a/b", "max-age=5", {"made-by": "transcoder"}), key
         assert tags(place, key).items() >= {"team": "video"}.items(), key
 

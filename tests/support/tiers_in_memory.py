@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any, cast
 
 from storage.cold.actions.transition import TransitionObject
-from storage.cold.model import Memory
+from storage.cold.model import ColdRecord
 from storage.core.model import ObjectInfo, ObjectKey, Outcome
 from storage.engine.actions import Work
-from storage.testing import MemoryCold, MemoryMover
+from storage.testing import MemoryCold, MemoryTierStore
 from tests.support.in_memory import DAY, World
 
 KEY = ObjectKey("processed/job-1/360p/output.mp4")
@@ -24,20 +24,20 @@ class Tiers(World):
         super().__init__()
         self.job("job-1", "completed", 200 * DAY)
         self.put(KEY, 200 * DAY, BYTES)
-        self.mover.classes = {"STANDARD", "STANDARD_IA", "GLACIER_IR", "GLACIER"}
-        self.mover.moves = {"cold": "COLD"}
+        self.tier_store.classes = {"STANDARD", "STANDARD_IA", "GLACIER_IR", "GLACIER"}
+        self.tier_store.moves = {"cold": "COLD"}
 
     @property
-    def mover(self) -> MemoryMover:
-        return cast(MemoryMover, self.stores.mover)
+    def tier_store(self) -> MemoryTierStore:
+        return cast(MemoryTierStore, self.stores.tier_store)
 
     @property
     def log(self) -> MemoryCold:
         return cast(MemoryCold, self.stores.cold)
 
     @property
-    def memory(self) -> Memory:
-        return self.log.recall([KEY])[KEY]
+    def record(self) -> ColdRecord:
+        return self.log.get_records([KEY])[KEY]
 
     @property
     def info(self) -> ObjectInfo:

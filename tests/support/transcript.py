@@ -20,8 +20,8 @@ SMALL = TEXT[:100_000]
 
 
 def put(place: Place, data: bytes, key: str = KEY, **words: Any) -> str:
-    told = place.boto.put_object(Bucket=place.settings.bucket, Key=key, Body=data, **words)
-    return str(told["ETag"]).strip('"')
+    answer = place.boto.put_object(Bucket=place.settings.bucket, Key=key, Body=data, **words)
+    return str(answer["ETag"]).strip('"')
 
 
 def action(stores: Installation, etag: str, data: bytes, codec: CodecName = "zstd") -> CompressObject:
@@ -45,4 +45,4 @@ def apply(stores: Installation, *batch: CompressObject) -> list[Outcome]:
 
 
 def original(stores: Installation) -> bytes:
-    return b"".join(decompressing_reader.read(stores.rewriter, KEY))
+    return b"".join(decompressing_reader.read(stores.replacer, KEY))

@@ -6,10 +6,10 @@ from typing import Any
 
 from storage.cold import decompressing_reader
 from storage.cold.actions.compress import CompressObject
-from storage.cold.model import Memory, Saving
+from storage.cold.model import ColdRecord, Saving
 from storage.core.model import Job, JobId, ObjectKey, Outcome
 from storage.engine.actions import Work
-from storage.testing import MemoryCold, MemoryRewriter
+from storage.testing import MemoryCold, MemoryObjectReplacer
 from tests.support.in_memory import DAY, Killed, World
 from tests.support.object_in_memory import KEY, SMALL
 
@@ -48,9 +48,9 @@ def log(world: World) -> MemoryCold:
     return world.stores.cold
 
 
-def rewriter(world: World) -> MemoryRewriter:
-    assert isinstance(world.stores.rewriter, MemoryRewriter)
-    return world.stores.rewriter
+def replacer(world: World) -> MemoryObjectReplacer:
+    assert isinstance(world.stores.replacer, MemoryObjectReplacer)
+    return world.stores.replacer
 
 
 def ledger(world: World) -> list[Saving]:
@@ -62,7 +62,7 @@ def stored(world: World, key: str = KEY) -> bytes:
 
 
 def original(world: World, key: str = KEY) -> bytes:
-    return b"".join(decompressing_reader.read(world.stores.rewriter, ObjectKey(key)))
+    return b"".join(decompressing_reader.read(world.stores.replacer, ObjectKey(key)))
 
 
 class Ends:
@@ -70,7 +70,7 @@ class Ends:
 
     def __init__(self, world: World, after: int) -> None:
         self.left, self.down, self._world, self._log = after, False, world, log(world)
-        self._enter, self._remember = self._log.enter, self._log.remember
+        self._enter, self._remember = self._log.enter, self._log.save_records
 
     def step(self, name: str = "") -> None:
         self.left -= 1
@@ -83,14 +83,14 @@ class Ends:
             self.step()
             self._enter(savings)
 
-        def remembering(memories: list[Memory]) -> None:
+        def remembering(records: list[ColdRecord]) -> None:
             self.step()
-            self._remember(memories)
+            self._remember(records)
 
         self._world.objects.traffic.before = self._world.database.traffic.before = self.step
-        self._log.enter, self._log.remember = entering, remembering  # type: ignore[method-assign,assignment]
+        self._log.enter, self._log.save_records = entering, remembering  # type: ignore[method-assign,assignment]
         return self
 
     def __exit__(self, *_: Any) -> None:
         self._world.objects.traffic.before = self._world.database.traffic.before = lambda name: None
-        self._log.enter, self._log.remember = self._enter, self._remember  # type: ignore[method-assign]
+        self._log.enter, self._log.save_records = self._enter, self._remember  # type: ignore[method-assign]

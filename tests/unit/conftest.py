@@ -6,7 +6,7 @@ import pytest
 
 from storage.cold import tiering
 from tests.support.in_memory import World
-from tests.support.lifecycle_in_memory import Ground
+from tests.support.lifecycle_in_memory import Environment
 from tests.support.object_in_memory import Place
 from tests.support.tiers_in_memory import Tiers
 
@@ -22,13 +22,13 @@ def place() -> Place:
 
 
 @pytest.fixture
-def ground() -> Ground:
-    return Ground()
+def environment() -> Environment:
+    return Environment()
 
 
 @pytest.fixture
 def tiers(monkeypatch: pytest.MonkeyPatch) -> Tiers:
     """With a patience that suits a test."""
-    monkeypatch.setattr(tiering, "PATIENCE", 0.3)
+    monkeypatch.setattr(tiering, "TIMEOUT", 0.3)
     monkeypatch.setattr(tiering, "FIRST_PAUSE", 0.01)
     return Tiers()

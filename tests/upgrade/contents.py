@@ -113,9 +113,9 @@ def ask_without_answer(on: Installation) -> None:
     on.put("processed/cold-2/audio/output.mp3", noise("mp3 of two", 3000), 200)
     on.facts["originals"] |= originals(on, "processed/cold-2/")
     on.cold.stop()
-    patience, product.tiering.PATIENCE = product.tiering.PATIENCE, 1.0  # it would wait for two minutes
+    patience, product.tiering.TIMEOUT = product.tiering.TIMEOUT, 1.0  # it would wait for two minutes
     on.facts["runs"]["asked"] = on.seen(on.run("cold_storage"))
-    product.tiering.PATIENCE = patience
+    product.tiering.TIMEOUT = patience
     [(on.facts["asked"],)] = on.sql("SELECT key FROM maintenance.cold_objects WHERE tier_state = 'asked'")
 
 

@@ -81,7 +81,7 @@ def rows_are_kept(storage: Operator) -> None:
     assert {kind: [count, int(was), int(now)] for kind, count, was, now in found} == facts["ledger"]
     found = sql("SELECT coding, key FROM maintenance.cold_objects WHERE coding <> '' ORDER BY 1, 2")
     kept = {"compressed": facts["compressed"], "skipped": facts["incompressible"]}
-    assert found == [(coding, key) for coding, keys in kept.items() for key in keys]
+    assert found == [(compression, key) for compression, keys in kept.items() for key in keys]
     assert sql("SELECT count(*) FROM maintenance.accesses") == [(facts["accesses"],)]
     assert sql("SELECT count(*) FROM maintenance.uploads WHERE closed_at IS NULL") == [(facts["journal"],)]
     assert {name for (name,) in sql("SELECT name FROM maintenance.control")} >= set(facts["controls"])

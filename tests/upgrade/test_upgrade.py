@@ -42,7 +42,7 @@ def test_everything_is_taken_over(
 ) -> None:
     """One test, for each step goes on where the one before left off."""
     storage = Operator(Person(monkeypatch, capsys), old)
-    monkeypatch.setattr(product.tiering, "PATIENCE", 20.0)
+    monkeypatch.setattr(product.tiering, "TIMEOUT", 20.0)
     storage("migrate")
     load.introduce(old)
     takeover.records_read_as_written(storage)

@@ -99,13 +99,13 @@ def written_since(session: Connection, instant: datetime) -> bool:
     return bool(statements(session).rows_in(session, "written_since", instant=instant)[0]["written"])
 
 
-def carry(source: Connection, target: Connection, *, over: bool) -> None:
+def copy_newer(source: Connection, target: Connection, *, over: bool) -> None:
     """Copy what the target lacks of the platform's own rows; ``over``: also over its own.
 
     What the source has no table or column of stays as it is.
     """
     for table, key in CARRIED.items():
-        _carry(source, target, f"maintenance.{table}", key, over)
+        _copy_table(source, target, f"maintenance.{table}", key, over)
     for table in APPENDED:
         _append(source, target, f"maintenance.{table}")
 
@@ -113,7 +113,7 @@ def carry(source: Connection, target: Connection, *, over: bool) -> None:
 def _append(source: Connection, target: Connection, table: str) -> None:
     names = [one for one in common(source, target, table) if one != "id"]
     if names:
-        temp = ferry(source, target, table, names)
+        temp = copy_via_tempfile(source, target, table, names)
         run(
             target,
             "INSERT INTO {table} ({names}) SELECT {names} FROM {temp} AS one WHERE NOT EXISTS ("
@@ -126,10 +126,10 @@ def _append(source: Connection, target: Connection, table: str) -> None:
         )
 
 
-def _carry(source: Connection, target: Connection, table: str, key: str, over: bool) -> None:
+def _copy_table(source: Connection, target: Connection, table: str, key: str, over: bool) -> None:
     names = common(source, target, table)
     if names:
-        temp = ferry(source, target, table, names)
+        temp = copy_via_tempfile(source, target, table, names)
         run(
             target,
             "INSERT INTO {table} ({names}) SELECT {names} FROM {temp} ON CONFLICT ({key}) DO "
@@ -174,7 +174,7 @@ def common(source: Connection, target: Connection, table: str) -> list[str]:
     return [one for one in columns(target, table) if one in theirs]
 
 
-def ferry(
+def copy_via_tempfile(
     source: Connection,
     target: Connection,
     table: str,

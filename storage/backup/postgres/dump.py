@@ -97,16 +97,16 @@ def contents(major: int) -> Iterator[tuple[IO[bytes], list[str]]]:
 
     Raises RestoreFailed.
     """
-    stderr, told, lines = Stderr(), Stderr(), list[str]()
+    stderr, answer, lines = Stderr(), Stderr(), list[str]()
     program = programs.client("pg_restore", major)
-    child = spawn([program, "--list"], stdin=subprocess.PIPE, stdout=told.file, stderr=stderr.file)
+    child = spawn([program, "--list"], stdin=subprocess.PIPE, stdout=answer.file, stderr=stderr.file)
     assert child.stdin
     with suppress(BrokenPipeError):  # it reads no further than the table
         yield child.stdin, lines
         child.stdin.close()
     if child.wait():
         raise RestoreFailed(stderr.text())
-    lines += told.text(most=1 << 24).splitlines()
+    lines += answer.text(most=1 << 24).splitlines()
 
 
 def tool(program: str, major: int) -> str:

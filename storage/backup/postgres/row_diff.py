@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from psycopg2 import sql
 from sqlalchemy import Connection
 
-from storage.backup.postgres.copy_rows import common, ferry, listed, run, statements
+from storage.backup.postgres.copy_rows import common, copy_via_tempfile, listed, run, statements
 from storage.core.errors import PipelineTableWrong
 from storage.stores.postgres.sqlfiles import folder
 
@@ -102,7 +102,7 @@ def _compared(
     key = [row["name"] for row in statements(live).rows_in(live, "primary_key", name=table)]
     words: dict[str, sql.Composable] = {
         "table": sql.SQL(table),
-        "temp": ferry(restored, live, table, names, where),
+        "temp": copy_via_tempfile(restored, live, table, names, where),
         "names": listed(names),
         "key": listed(key or names, "one"),
         "theirs": listed(names, "other"),
@@ -110,13 +110,13 @@ def _compared(
     }
     by_key = sql.SQL("({}) = ({})").format(listed(key, "other"), listed(key, "one"))
     words["joined"] = by_key if key else sql.SQL("ROW ({theirs})::text = ROW ({ours})::text").format(**words)
-    told = run(live, _COMPARE, **words)
+    answer = run(live, _COMPARE, **words)
     inserted = run(live, _INSERT, **words) if apply else []
     return Compared(
         table=table,
-        missing=tuple(row[0] for row in told if row[1] == "missing"),
-        changed=tuple(row[0] for row in told if row[1] == "changed"),
-        same=sum(row[1] == "same" for row in told),
+        missing=tuple(row[0] for row in answer if row[1] == "missing"),
+        changed=tuple(row[0] for row in answer if row[1] == "changed"),
+        same=sum(row[1] == "same" for row in answer),
         inserted=len(inserted),
     )
 

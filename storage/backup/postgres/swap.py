@@ -33,7 +33,7 @@ TRIES = 5  # of a rename: each waits 5 s for the sessions that were told to end
 
 
 @dataclass(frozen=True)
-class Desk:
+class AdminConnection:
     """A session in another database than those it works on, in autocommit."""
 
     engine: Engine
@@ -71,14 +71,14 @@ def derived(name: str, word: str, digits: str) -> str:
 
 
 @contextmanager
-def desk(url: str, name: str) -> Iterator[Desk]:
+def open_admin(url: str, name: str) -> Iterator[AdminConnection]:
     """A desk on the server of ``url``, with the lock on working for the database ``name`` held.
 
     Raises JobBusy while another process holds it; it goes with its process.
     """
     engine, session = _reached(url, name)
     try:
-        made = Desk(engine, session, Statements(engine, "swap"))
+        made = AdminConnection(engine, session, Statements(engine, "swap"))
         if not _rows(made, "lock", name=name)[0]["held"]:
             raise JobBusy(f"a restore of the database {name!r}")
         yield made
@@ -102,19 +102,19 @@ def _reached(url: str, name: str) -> tuple[Engine, Connection]:
     raise errors[0]
 
 
-def check_server(desk: Desk, major: int) -> None:
+def check_server(admin: AdminConnection, major: int) -> None:
     """Raises ServerTooOld for a backup of a newer version."""
-    row = _rows(desk, "server")[0]
+    row = _rows(admin, "server")[0]
     if row["major"] < major:
         raise ServerTooOld(major, row["major"])
 
 
-def look(desk: Desk, url: str, name: str) -> Database | None:
+def look(admin: AdminConnection, url: str, name: str) -> Database | None:
     """The database of that name; None for none."""
-    rows = _rows(desk, "database", name=name)
+    rows = _rows(admin, "database", name=name)
     if not rows:
         return None
-    sessions = tuple(f"{one.program} as {one.role}" for one in _sessions(desk, name))
+    sessions = tuple(f"{one.program} as {one.role}" for one in _sessions(admin, name))
     found = Database(**rows[0], sessions=sessions)
     closed = sessions or found.template or found.mark == UNFINISHED  # which a half done DROP leaves invalid
     return found if closed else _opened(found, temporary_server.beside(url, name))
@@ -136,62 +136,62 @@ class _Session:
     endable: bool
 
 
-def _sessions(desk: Desk, name: str) -> list[_Session]:
-    return [_Session(**row) for row in _rows(desk, "sessions", name=name)]
+def _sessions(admin: AdminConnection, name: str) -> list[_Session]:
+    return [_Session(**row) for row in _rows(admin, "sessions", name=name)]
 
 
-def make(desk: Desk, name: str, locale: Sequence[str]) -> None:
+def make(admin: AdminConnection, name: str, locale: Sequence[str]) -> None:
     """Make an empty database, marked as unfinished."""
-    here = desk.engine.url.render_as_string(hide_password=False)
+    here = admin.engine.url.render_as_string(hide_password=False)
     temporary_server.create(here, name, locale)
-    mark(desk, name, UNFINISHED)
+    mark(admin, name, UNFINISHED)
 
 
-def mark(desk: Desk, name: str, words: str) -> None:
+def mark(admin: AdminConnection, name: str, words: str) -> None:
     with translated():
-        _do(desk.session, _COMMENT, sql.Identifier(name), sql.Literal(words))
+        _do(admin.session, _COMMENT, sql.Identifier(name), sql.Literal(words))
 
 
-def remove(desk: Desk, name: str, *, force: bool = False) -> None:
+def remove(admin: AdminConnection, name: str, *, force: bool = False) -> None:
     """Drop a database. Raises DatabaseBusy when somebody works in it, unless their sessions may be ended."""
     if force:
-        return temporary_server.drop(desk.engine.url.render_as_string(hide_password=False), name)
+        return temporary_server.drop(admin.engine.url.render_as_string(hide_password=False), name)
     with translated():
         try:
-            _do(desk.session, "DROP DATABASE IF EXISTS {}", sql.Identifier(name))
+            _do(admin.session, "DROP DATABASE IF EXISTS {}", sql.Identifier(name))
         except _InUse as error:
             raise DatabaseBusy(name, error) from error
 
 
-def check_swap(desk: Desk, live: str) -> None:
+def check_swap(admin: AdminConnection, live: str) -> None:
     """Raises RightsMissing where the role could not put another database in the place of ``live``."""
-    there = _rows(desk, "database", name=live)
+    there = _rows(admin, "database", name=live)
     if not there:
         raise UsageError(f"There is no database {live!r} to take the place of; restore into it (--into).")
-    strange = [one["role"] for one in _rows(desk, "strange_roles", name=live)]
-    if not _rows(desk, "server")[0]["creates"]:
+    strange = [one["role"] for one in _rows(admin, "strange_roles", name=live)]
+    if not _rows(admin, "server")[0]["creates"]:
         raise RightsMissing("the role may not make or rename databases")
     if not there[0]["ours"]:
         raise RightsMissing(f"the database {live!r} is another role's, and cannot be renamed")
     if strange:
         raise RightsMissing(f"what {', '.join(strange)} own in {live!r} could not be given back to them")
-    _check_sessions(desk, live)
+    _check_sessions(admin, live)
 
 
-def _check_sessions(desk: Desk, live: str) -> None:
-    for one in _sessions(desk, live):
+def _check_sessions(admin: AdminConnection, live: str) -> None:
+    for one in _sessions(admin, live):
         if not one.endable:
             raise RightsMissing(f"the session of {one.program} as {one.role} cannot be ended")
 
 
-def liken(desk: Desk, new: str, live: str) -> None:
+def copy_database_settings(admin: AdminConnection, new: str, live: str) -> None:
     """Give ``new`` what no dump holds: owner, grants, limit and settings of the database itself."""
-    with translated(), desk.engine.begin() as session:
-        for row in desk.sql.rows_in(session, "liken", new=new, live=live):
+    with translated(), admin.engine.begin() as session:
+        for row in admin.sql.rows_in(session, "copy_database_settings", new=new, live=live):
             _do(session, "{}", sql.SQL(row["statement"]))
 
 
-def exchange(desk: Desk, live: str, new: str, kept: str, until: datetime) -> None:
+def exchange(admin: AdminConnection, live: str, new: str, kept: str, until: datetime) -> None:
     """End all sessions of both databases; then ``live`` is named ``kept``, and ``new`` is named ``live``.
 
     One transaction, and nothing before it that would have to be undone: a kill at any point leaves ``live``
@@ -202,7 +202,7 @@ def exchange(desk: Desk, live: str, new: str, kept: str, until: datetime) -> Non
     for _ in range(TRIES):
         try:
             with translated():
-                return _exchange(desk, live, new, kept, until)
+                return _exchange(admin, live, new, kept, until)
         except _InUse as error:
             why = str(error)
     raise DatabaseBusy(live, why)
@@ -212,30 +212,30 @@ class _InUse(Exception):
     """Sessions are in the way."""
 
 
-def _exchange(desk: Desk, live: str, new: str, kept: str, until: datetime) -> None:
-    _check_sessions(desk, live)
-    words = _rows(desk, "database", name=live)[0]["mark"]
-    with desk.engine.begin() as session:
-        desk.sql.rows_in(session, "end_sessions", names=[live, new])
+def _exchange(admin: AdminConnection, live: str, new: str, kept: str, until: datetime) -> None:
+    _check_sessions(admin, live)
+    words = _rows(admin, "database", name=live)[0]["mark"]
+    with admin.engine.begin() as session:
+        admin.sql.rows_in(session, "end_sessions", names=[live, new])
         _do(session, _RENAME, sql.Identifier(live), sql.Identifier(kept))
         _do(session, _RENAME, sql.Identifier(new), sql.Identifier(live))
         _do(session, _COMMENT, sql.Identifier(kept), sql.Literal(f"{KEPT}{until.isoformat()}"))
         _do(session, _COMMENT, sql.Identifier(live), sql.Literal("" if words.startswith(MARK) else words))
 
 
-def kept(desk: Desk, live: str) -> dict[str, datetime]:
+def kept(admin: AdminConnection, live: str) -> dict[str, datetime]:
     """The databases that were ``live`` before, and until when each is kept."""
     ours = {_stem(live, word) for word in ("before", "undone")}
     return {
         row["name"]: datetime.fromisoformat(row["mark"].removeprefix(KEPT))
-        for row in _rows(desk, "marked", mark=KEPT)
+        for row in _rows(admin, "marked", mark=KEPT)
         if row["name"][:-8] in ours
     }
 
 
-def leftovers(desk: Desk, live: str) -> list[str]:
+def leftovers(admin: AdminConnection, live: str) -> list[str]:
     """Databases of swaps that were killed, whose lock is ours now."""
-    rows = _rows(desk, "marked", mark=UNFINISHED)
+    rows = _rows(admin, "marked", mark=UNFINISHED)
     return [row["name"] for row in rows if row["name"][:-8] == _stem(live, "restored")]
 
 
@@ -243,9 +243,9 @@ def _stem(live: str, word: str) -> str:
     return derived(live, word, "0" * 8)[:-8]
 
 
-def _rows(desk: Desk, statement: str, **values: object) -> list[Mapping[str, Any]]:
+def _rows(admin: AdminConnection, statement: str, **values: object) -> list[Mapping[str, Any]]:
     with translated():
-        return desk.sql.rows_in(desk.session, statement, **values)
+        return admin.sql.rows_in(admin.session, statement, **values)
 
 
 def _do(session: Connection, statement: str, *words: sql.Composable) -> None:

@@ -222,8 +222,8 @@ def said(error: psycopg2.Error) -> str:
 
 def scratch_name(url: str, word: str) -> str:
     """The name of a scratch database; what begins like it belongs to this site, and to no other."""
-    site = hashlib.sha256(str(make_url(url).database).encode()).hexdigest()[:8]
-    return f"storage_scratch_{site}_{word}"
+    context = hashlib.sha256(str(make_url(url).database).encode()).hexdigest()[:8]
+    return f"storage_scratch_{context}_{word}"
 
 
 def leftovers(url: str) -> list[str]:

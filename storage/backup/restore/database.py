@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from storage.backup import manifest as manifests
-from storage.backup.context import Progress, Site, as_recorded
-from storage.backup.download import pour
+from storage.backup.context import BackupContext, Progress, as_recorded
+from storage.backup.download import write_decrypted
 from storage.backup.encryption import identities
 from storage.backup.errors import NoKey, NoSuchBackup, NotProven, TargetInUse, TargetLeft
 from storage.backup.load import Keys, load
@@ -43,7 +43,7 @@ class Restored:
 
 def restore(
     settings: Settings,
-    vault: ObjectStore,
+    backup_bucket: ObjectStore,
     id: BackupId,
     *,
     into: str = "",
@@ -60,18 +60,18 @@ def restore(
     """
     if typed != into:
         raise UsageError(f"To restore into {into!r}, type its name twice: it was confirmed as {typed!r}.")
-    manifest, keys, _ = readable(settings, vault, id)
+    manifest, keys, _ = readable(settings, backup_bucket, id)
     name = swap.fit_name(into or f"restored_{id.replace('-', '_').lower()}")
     began = time.monotonic()
-    with swap.desk(settings.database_url, name) as desk:
-        with target(settings, desk, manifest, name) as to:
+    with swap.open_admin(settings.database_url, name) as admin:
+        with target(settings, admin, manifest, name) as to:
             whole = [] if to.made else ["--single-transaction"]
-            lacking = load(manifest, vault, to.url, keys, whole, access=access, progress=progress)
+            lacking = load(manifest, backup_bucket, to.url, keys, whole, access=access, progress=progress)
             check(manifest, to.url)
             if name == swap.name_of(settings.database_url):
                 _reconcile_first(to.url, manifest)
         if to.made:
-            swap.mark(desk, name, f"{swap.MARK}restored from {id}")
+            swap.mark(admin, name, f"{swap.MARK}restored from {id}")
     return Restored(
         database=name,
         url=to.url,
@@ -81,19 +81,19 @@ def restore(
     )
 
 
-def globals_sql(vault: ObjectStore, manifest: Manifest, keys: Keys) -> str:
+def globals_sql(backup_bucket: ObjectStore, manifest: Manifest, keys: Keys) -> str:
     """The server's roles, memberships and tablespaces as SQL, without passwords: for a person to run."""
     text = io.BytesIO()
-    pour(manifest.part("globals"), vault, text, keys)
+    write_decrypted(manifest.part("globals"), backup_bucket, text, keys)
     return text.getvalue().decode()
 
 
-def readable(settings: Settings, vault: ObjectStore, id: BackupId) -> tuple[Manifest, Keys, str]:
+def readable(settings: Settings, backup_bucket: ObjectStore, id: BackupId) -> tuple[Manifest, Keys, str]:
     """The manifest of a database's backup, the keys to open it, and the manifest's SHA-256.
 
     Raises UsageError, NoSuchBackup, BackupDamaged or NoKey, before anything is made.
     """
-    manifest, sha256 = manifests.read(id, vault)
+    manifest, sha256 = manifests.read(id, backup_bucket)
     if manifest.kind != "database":
         raise UsageError(f"{id} is a backup of {manifest.kind}; name one of the database.")
     keys = identities(settings.backup_identity_file)
@@ -102,17 +102,17 @@ def readable(settings: Settings, vault: ObjectStore, id: BackupId) -> tuple[Mani
     return manifest, keys, sha256
 
 
-def known(site: Site, id: BackupId) -> tuple[Manifest, Keys]:
+def known(context: BackupContext, id: BackupId) -> tuple[Manifest, Keys]:
     """As :func:`readable`; and the manifest is the one the catalogue recorded, if there still is one.
 
     Raises NoSuchBackup for one that the catalogue does not know: who may write to the bucket could have put
     it there. `storage backup rebuild` enters what is to be believed.
     """
-    manifest, keys, sha256 = readable(site.settings, site.stores.vault, id)
+    manifest, keys, sha256 = readable(context.settings, context.stores.backup_bucket, id)
     with suppress(SchemaMissing):
-        if site.stores.catalogue.get(id) is None:
+        if context.stores.catalogue.get(id) is None:
             raise NoSuchBackup(id)
-        as_recorded(site, id, sha256)
+        as_recorded(context, id, sha256)
     return manifest, keys
 
 
@@ -125,32 +125,34 @@ class Target:
 
 
 @contextmanager
-def target(settings: Settings, desk: swap.Desk, manifest: Manifest, name: str) -> Iterator[Target]:
+def target(
+    settings: Settings, admin: swap.AdminConnection, manifest: Manifest, name: str
+) -> Iterator[Target]:
     """The database of that name, made or found empty.
 
     When the block raises, what was made is dropped; what was there is left.
     """
-    swap.check_server(desk, manifest.database.major)
+    swap.check_server(admin, manifest.database.major)
     url = temporary_server.beside(settings.database_url, name)
-    there = swap.look(desk, settings.database_url, name)
+    there = swap.look(admin, settings.database_url, name)
     if there and there.mark == swap.UNFINISHED and not there.sessions:
-        swap.remove(desk, name)  # the lock is ours: whoever began it is gone
+        swap.remove(admin, name)  # the lock is ours: whoever began it is gone
         there = None
     if there is None:
-        swap.make(desk, name, manifest.database.locale)
+        swap.make(admin, name, manifest.database.locale)
     else:
         _check_empty(there, swap.name_of(settings.database_url))
         if name == swap.name_of(settings.database_url):
             # Made anew it is another database: until it was introduced, maintenance refuses to touch it.
-            swap.remove(desk, name)
-            swap.make(desk, name, manifest.database.locale)
+            swap.remove(admin, name)
+            swap.make(admin, name, manifest.database.locale)
             there = None
     try:
         yield Target(url, made=there is None)
     except BaseException as error:
         if there is None:
             with suppress(StorageError):
-                swap.remove(desk, name, force=True)
+                swap.remove(admin, name, force=True)
         elif isinstance(error, StorageError):
             raise TargetLeft(name, error) from error
         raise
@@ -180,9 +182,9 @@ def _reconcile_first(url: str, manifest: Manifest) -> None:
     migrated(url)
     copy_rows.analyze(url)
     with copy_rows.opened(url) as session:
-        told = epoch(manifest, copy_rows.server_now(session), "")
+        answer = epoch(manifest, copy_rows.server_now(session), "")
         copy_rows.void(session)
-        copy_rows.control(session, shut(told, "a restore") | {"identity": None, "kept_database": None})
+        copy_rows.control(session, shut(answer, "a restore") | {"identity": None, "kept_database": None})
         copy_rows.audit(session, "restore", {"backup": manifest.id})
 
 
@@ -205,10 +207,10 @@ def epoch(manifest: Manifest, restored_at: datetime, kept: str) -> dict[str, str
     }
 
 
-def shut(told: dict[str, str], by: str) -> dict[str, str | None]:
+def shut(answer: dict[str, str], by: str) -> dict[str, str | None]:
     """Switches of a database that knows the bucket as of another day: paused, and its restore epoch open."""
-    of = f"restored from backup {told['backup']}" if told["backup"] else "put back"
+    of = f"restored from backup {answer['backup']}" if answer["backup"] else "put back"
     return {
-        "paused": f"{of}, as of {told['taken_at']}, by {by}: reconcile first (`storage reconcile`)",
-        "restore_epoch": json.dumps(told),
+        "paused": f"{of}, as of {answer['taken_at']}, by {by}: reconcile first (`storage reconcile`)",
+        "restore_epoch": json.dumps(answer),
     }

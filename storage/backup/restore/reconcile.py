@@ -14,7 +14,7 @@ from heapq import merge
 from itertools import groupby, islice
 from typing import Literal
 
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.ports import BackupStores
 from storage.backup.postgres import reconcile
 from storage.backup.restore.unreconciled import SKEW
@@ -68,12 +68,12 @@ def open_epoch(stores: BackupStores) -> Epoch:
     if text is None:
         raise UsageError("No restore waits to be reconciled; `storage restore` begins one.")
     try:
-        told = json.loads(text)
+        answer = json.loads(text)
         return Epoch(
-            backup=told["backup"],
-            taken_at=datetime.fromisoformat(told["taken_at"]),
-            restored_at=datetime.fromisoformat(told["restored_at"]),
-            kept=told.get("kept") or "",
+            backup=answer["backup"],
+            taken_at=datetime.fromisoformat(answer["taken_at"]),
+            restored_at=datetime.fromisoformat(answer["restored_at"]),
+            kept=answer.get("kept") or "",
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
@@ -82,22 +82,22 @@ def open_epoch(stores: BackupStores) -> Epoch:
         ) from error
 
 
-def pending(site: Site) -> Iterator[Unreconciled]:
+def pending(context: BackupContext) -> Iterator[Unreconciled]:
     """Every job to be judged, with the verdict it has, streamed in the order of the folders.
 
     That is who has objects of before the restore, and one of them newer than the backup or no row; and
     whose row in the kept database is newer than the backup. An object in nobody's folder is not a job's.
     """
-    epoch = open_epoch(site.stores)
-    with reconcile.kept(site.settings.database_url, epoch.kept) as kept:
+    epoch = open_epoch(context.stores)
+    with reconcile.kept(context.settings.database_url, epoch.kept) as kept:
         until = epoch.restored_at + SKEW
-        sources = [_by_owner(site.stores.objects.scan(one), one, until) for one in JOB_PREFIXES]
+        sources = [_by_owner(context.stores.objects.scan(one), one, until) for one in JOB_PREFIXES]
         if kept:
             sources.append(_Found(owner) for owner in kept.changed_since(epoch.taken_at))
         together = groupby(merge(*sources, key=_folder), lambda found: found.owner)
         found = (_sum(owner, group) for owner, group in together)
         while chunk := list(islice(found, LOOK_UP)):
-            yield from _compared(chunk, site.stores, epoch, kept)
+            yield from _compared(chunk, context.stores, epoch, kept)
 
 
 def _by_owner(infos: Iterable[ObjectInfo], prefix: Prefix, until: datetime) -> Iterator[_Found]:
@@ -155,7 +155,7 @@ def _row(row: Job | None, old: Job | None) -> Literal["missing", "older", "same"
     return "older" if old and row.updated_at < old.updated_at else "same"
 
 
-def decide(site: Site, owners: Iterable[str], verdict: Ruling, by: str) -> int:
+def decide(context: BackupContext, owners: Iterable[str], verdict: Ruling, by: str) -> int:
     """Judge jobs; how many. May be repeated, and until the epoch is closed the last verdict holds.
 
     adopt: the kept database's row is copied where the live one is missing or older, and the objects are
@@ -164,10 +164,10 @@ def decide(site: Site, owners: Iterable[str], verdict: Ruling, by: str) -> int:
 
     Raises UsageError without an open epoch, JobBusy beside a twin, PipelineTableWrong or NotAdopted.
     """
-    stores, wanted = site.stores, sorted({JobId(owner) for owner in owners})
+    stores, wanted = context.stores, sorted({JobId(owner) for owner in owners})
     with stores.runs.lock(LOCK):
         epoch, copied = open_epoch(stores), 0
-        with reconcile.kept(site.settings.database_url, epoch.kept) as kept:
+        with reconcile.kept(context.settings.database_url, epoch.kept) as kept:
             for first in range(0, len(wanted), LOOK_UP):
                 chunk = wanted[first : first + LOOK_UP]
                 if kept and verdict == "adopt":
@@ -178,16 +178,16 @@ def decide(site: Site, owners: Iterable[str], verdict: Ruling, by: str) -> int:
     return len(wanted)
 
 
-def close(site: Site, by: str) -> None:
+def close(context: BackupContext, by: str) -> None:
     """End the epoch, so that maintenance goes on.
 
     Raises Refused while a job is not judged, UsageError where no epoch is open, JobBusy beside a twin.
     """
-    stores = site.stores
+    stores = context.stores
     with stores.runs.lock(LOCK):
         epoch = open_epoch(stores)
         count, first = 0, ""
-        for one in pending(site):
+        for one in pending(context):
             if one.verdict is None:
                 count, first = count + 1, first or one.owner
         if count:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.errors import NotProven, TargetInUse
 from storage.backup.load import Wanted, load
 from storage.backup.model import BackupId, DatabaseFacts, TableFact
@@ -23,31 +23,35 @@ SECTIONS = ("--section=pre-data", "--section=data")
 _DATA = re.compile(r"^\d+; \d+ \d+ (TABLE DATA|BLOBS?|BLOB METADATA|SEQUENCE SET|MATERIALIZED VIEW DATA) ")
 
 
-def restore_tables(site: Site, id: BackupId, tables: Sequence[str], *, into: str = "") -> Restored:
+def restore_tables(
+    context: BackupContext, id: BackupId, tables: Sequence[str], *, into: str = ""
+) -> Restored:
     """Restore the rows of some tables into a new database, which stays for a person to look into.
 
     ``tables``: ``schema.table``, or ``table`` where one schema only has it. The others are there and empty;
     keys and indexes are not. Raises UsageError for a table the backup has not.
     """
-    manifest, keys = known(site, id)
+    manifest, keys = known(context, id)
     chosen = [_resolved(manifest.database, name) for name in tables]
     name = swap.fit_name(into or f"tables_{id.replace('-', '_').lower()}")
-    began, url = time.monotonic(), site.settings.database_url
-    with swap.desk(url, name) as desk:
-        there = swap.look(desk, url, name)
+    began, url = time.monotonic(), context.settings.database_url
+    with swap.open_admin(url, name) as admin:
+        there = swap.look(admin, url, name)
         if there and there.mark != swap.UNFINISHED:
             raise TargetInUse(name, "there is one of that name")
-        with target(site.settings, desk, manifest, name) as to:
-            lacking = load(manifest, site.stores.vault, to.url, keys, SECTIONS, wanted=_rows_of(chosen))
+        with target(context.settings, admin, manifest, name) as to:
+            lacking = load(
+                manifest, context.stores.backup_bucket, to.url, keys, SECTIONS, wanted=_rows_of(chosen)
+            )
             _check(manifest.database, chosen, to.url)
-        swap.mark(desk, name, f"{swap.MARK}tables of {id}")
+        swap.mark(admin, name, f"{swap.MARK}tables of {id}")
     rows = sum(table.rows for table in chosen)
     took = time.monotonic() - began
     return Restored(database=name, url=to.url, seconds=took, rows=rows, lacking=lacking)
 
 
 def restore_rows(
-    site: Site, id: BackupId, *, api_key: str = "", job: str = "", apply: bool = False
+    context: BackupContext, id: BackupId, *, api_key: str = "", job: str = "", apply: bool = False
 ) -> list[Compared]:
     """Compare one key's or one job's rows with the live ones, table by table; with ``apply`` insert what is
     missing, in one transaction. No live row is ever changed.
@@ -56,25 +60,25 @@ def restore_rows(
     """
     if bool(api_key) == bool(job):
         raise UsageError("Name either an api_key or a job whose rows to restore.")
-    manifest, keys = known(site, id)
-    facts, url = manifest.database, site.settings.database_url
+    manifest, keys = known(context, id)
+    facts, url = manifest.database, context.settings.database_url
     scratch = temporary_server.scratch_name(url, f"rows_{id[-8:]}")
     with copy_rows.opened(url) as live:
         wanted = row_diff.of_owner(live, api_key, job)
     tables = [table for table in facts.tables if table.name in wanted]
-    with site.stores.runs.lock("prove"):  # who holds it owns the scratch databases of the server
+    with context.stores.runs.lock("prove"):  # who holds it owns the scratch databases of the server
         for left in temporary_server.leftovers(url):
             temporary_server.drop(url, left)
         with temporary_server.database(url, scratch, facts.locale) as made:
-            load(manifest, site.stores.vault, made, keys, SECTIONS, wanted=_rows_of(tables))
+            load(manifest, context.stores.backup_bucket, made, keys, SECTIONS, wanted=_rows_of(tables))
             _check(facts, tables, made)
             order = {name: where for name, where in wanted.items() if name in {t.name for t in tables}}
             with copy_rows.opened(made, snapshot=True) as restored, copy_rows.opened(url) as live:
                 found = row_diff.compare(restored, live, order, apply=apply)
     if apply:
-        told = {one.table: one.inserted for one in found}
-        detail = {"backup": id, "of": f"job {job}" if job else "an api_key", "inserted": told}
-        site.stores.audit.record("restore-rows", "", detail)
+        answer = {one.table: one.inserted for one in found}
+        detail = {"backup": id, "of": f"job {job}" if job else "an api_key", "inserted": answer}
+        context.stores.audit.record("restore-rows", "", detail)
     return found
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from storage.backup.context import Progress, Site
+from storage.backup.context import BackupContext, Progress
 from storage.backup.load import load
 from storage.backup.model import BackupId, Manifest
 from storage.backup.postgres import copy_rows, temporary_server
@@ -40,81 +40,85 @@ class Swapped:
     backup: str = ""
 
 
-def swap(site: Site, id: BackupId, *, typed: str, by: str, progress: Progress | None = None) -> Swapped:
+def swap(
+    context: BackupContext, id: BackupId, *, typed: str, by: str, progress: Progress | None = None
+) -> Swapped:
     """Put the backup ``id`` in the place of the live database, whose name was ``typed``.
 
     The new one is paused, and closed to destructive jobs until it was reconciled; it has the old one's newer
     runs, backups and audit, and none of its tombstones. Raises UsageError, RightsMissing, DatabaseBusy, or
     what a restore raises: the live database is the old one then.
     """
-    live, began = _live(site, typed), time.monotonic()
-    manifest, keys = known(site, id)
-    url = site.settings.database_url
+    live, began = _live(context, typed), time.monotonic()
+    manifest, keys = known(context, id)
+    url = context.settings.database_url
     kept, beside = _free(live, "before"), pg_swap.derived(live, "restored", id[-8:])
-    with pg_swap.desk(url, live) as desk:
-        pg_swap.check_swap(desk, live)
+    with pg_swap.open_admin(url, live) as admin:
+        pg_swap.check_swap(admin, live)
         _no_restore_open(url)
-        for left in pg_swap.leftovers(desk, live):
-            pg_swap.remove(desk, left, force=True)
-        with target(site.settings, desk, manifest, beside) as to:
-            lacking = load(manifest, site.stores.vault, to.url, keys, access=True, progress=progress)
+        for left in pg_swap.leftovers(admin, live):
+            pg_swap.remove(admin, left, force=True)
+        with target(context.settings, admin, manifest, beside) as to:
+            lacking = load(
+                manifest, context.stores.backup_bucket, to.url, keys, access=True, progress=progress
+            )
             check(manifest, to.url)
             if lacking:
                 raise UsageError(
                     f"The server lacks extensions of the backup: {', '.join(lacking)}. Add them."
                 )
             with _paused(url, f"backup {id}, by {by}"):
-                until = _prepare(site, manifest, to.url, kept, by)
-                pg_swap.liken(desk, beside, live)
-                pg_swap.exchange(desk, live, beside, kept, until)
+                until = _prepare(context, manifest, to.url, kept, by)
+                pg_swap.copy_database_settings(admin, beside, live)
+                pg_swap.exchange(admin, live, beside, kept, until)
         _bring_stragglers(url, kept)
     took = time.monotonic() - began
     return Swapped(database=live, kept=kept, until=until, seconds=took, backup=id)
 
 
-def undo_swap(site: Site, *, typed: str, by: str) -> Swapped:
+def undo_swap(context: BackupContext, *, typed: str, by: str) -> Swapped:
     """Put the kept database back in its place; the one that was live is kept in its turn.
 
     It comes back as it was, but with the newer runs, backups and audit. Only where the pipeline has written
     to the other one since, a restore epoch is opened in it: of those objects it does not know. Raises
     UsageError where none is kept.
     """
-    live, began = _live(site, typed), time.monotonic()
-    url, now = site.settings.database_url, site.stores.clock()
-    with pg_swap.desk(url, live) as desk:
-        back, since = _recorded(site, desk, live)
+    live, began = _live(context, typed), time.monotonic()
+    url, now = context.settings.database_url, context.stores.clock()
+    with pg_swap.open_admin(url, live) as admin:
+        back, since = _recorded(context, admin, live)
         kept = _free(live, "undone")
         with _paused(url, f"the one before it again, by {by}"):
             _revive(url, back, since, kept, now, by)
-            pg_swap.exchange(desk, live, back, kept, now + KEEP)
+            pg_swap.exchange(admin, live, back, kept, now + KEEP)
         _bring_stragglers(url, kept)
     return Swapped(database=live, kept=kept, until=now + KEEP, seconds=time.monotonic() - began)
 
 
-def drop_kept(site: Site, as_of: datetime) -> list[str]:
+def drop_kept(context: BackupContext, as_of: datetime) -> list[str]:
     """Drop the databases that were live before and whose time of being kept has passed; their names.
 
     Raises Refused while none may go yet, or while the one to go is needed to reconcile; DatabaseBusy when
     somebody works in it.
     """
-    url = site.settings.database_url
+    url = context.settings.database_url
     live = pg_swap.name_of(url)
-    with pg_swap.desk(url, live) as desk:
-        all_kept = pg_swap.kept(desk, live)
+    with pg_swap.open_admin(url, live) as admin:
+        all_kept = pg_swap.kept(admin, live)
         due = [name for name, until in all_kept.items() if until <= as_of]
         if all_kept and not due:
             name, until = min(all_kept.items(), key=lambda one: one[1])
             raise Refused("kept-database", f"{name} is kept until {until.isoformat()}.")
         for name in due:
-            _check_reconciled(site, name)
-            pg_swap.remove(desk, name)
-            _forget(site, name)
+            _check_reconciled(context, name)
+            pg_swap.remove(admin, name)
+            _forget(context, name)
     return due
 
 
-def _live(site: Site, typed: str) -> str:
+def _live(context: BackupContext, typed: str) -> str:
     """The live database's name, if it was typed."""
-    live = pg_swap.name_of(site.settings.database_url)
+    live = pg_swap.name_of(context.settings.database_url)
     if typed != live:
         raise UsageError(f"To replace the live database type its name, {live!r}; {typed!r} was typed.")
     return live
@@ -126,8 +130,8 @@ def _free(live: str, word: str) -> str:
 
 def _kept(name: str, until: datetime, since: datetime) -> dict[str, str | None]:
     """The switch that names the database before this one, not live ``since`` then by the server's clock."""
-    told = {"name": name, "until": until.isoformat(), "since": since.isoformat()}
-    return {"kept_database": json.dumps(told)}
+    answer = {"name": name, "until": until.isoformat(), "since": since.isoformat()}
+    return {"kept_database": json.dumps(answer)}
 
 
 @contextmanager
@@ -146,17 +150,17 @@ def _paused(url: str, why: str) -> Iterator[None]:
         raise
 
 
-def _prepare(site: Site, manifest: Manifest, new: str, kept: str, by: str) -> datetime:
+def _prepare(context: BackupContext, manifest: Manifest, new: str, kept: str, by: str) -> datetime:
     """Make the restored database one that may go live; until when the other is kept.
 
     One transaction, after all that takes long: the epoch begins with it, and the exchange follows at once.
     """
     migrated(new)
     copy_rows.analyze(new)
-    url, now, identity = site.settings.database_url, site.stores.clock(), _identity(site, new)
+    url, now, identity = context.settings.database_url, context.stores.clock(), _identity(context, new)
     with copy_rows.opened(url, snapshot=True) as source, copy_rows.opened(new) as session:
         copy_rows.void(session)
-        copy_rows.carry(source, session, over=True)
+        copy_rows.copy_newer(source, session, over=True)
         switches = shut(epoch(manifest, now, kept), by) | {"identity": identity}
         switches |= {GUARD: copy_rows.read_control(source, GUARD)}  # of today, not of the backup's day
         copy_rows.control(session, switches | _kept(kept, now + KEEP, copy_rows.server_now(session)))
@@ -165,11 +169,11 @@ def _prepare(site: Site, manifest: Manifest, new: str, kept: str, by: str) -> da
     return now + KEEP
 
 
-def _identity(site: Site, new: str) -> str:
+def _identity(context: BackupContext, new: str) -> str:
     """What :func:`storage.GONE.identity` says once the database of ``new`` is live."""
     engine = connect(new)
     try:
-        return f"{site.stores.objects.identity()} {PostgresJobs(engine).identity()}"
+        return f"{context.stores.objects.identity()} {PostgresJobs(engine).identity()}"
     finally:
         engine.dispose()
 
@@ -192,43 +196,48 @@ def _bring_stragglers(url: str, kept: str) -> None:
         copy_rows.opened(old, snapshot=True) as source,
         copy_rows.opened(url) as session,
     ):
-        copy_rows.carry(source, session, over=False)
+        copy_rows.copy_newer(source, session, over=False)
         copy_rows.advance(source, session)
 
 
-def _recorded(site: Site, desk: pg_swap.Desk, live: str) -> tuple[str, datetime]:
+def _recorded(context: BackupContext, admin: pg_swap.AdminConnection, live: str) -> tuple[str, datetime]:
     """The kept database's name, and since when it is not live."""
-    url = site.settings.database_url
+    url = context.settings.database_url
     with copy_rows.opened(url) as session:
         value = copy_rows.read_control(session, "kept_database")
-    told = json.loads(value) if value else {"name": ""}
-    if told["name"] not in pg_swap.kept(desk, live):
+    answer = json.loads(value) if value else {"name": ""}
+    if answer["name"] not in pg_swap.kept(admin, live):
         raise UsageError(f"No database that {live!r} has replaced is kept: there is nothing to go back to.")
-    return told["name"], datetime.fromisoformat(told["since"])
+    return answer["name"], datetime.fromisoformat(answer["since"])
 
 
 def _revive(url: str, back: str, since: datetime, kept: str, now: datetime, by: str) -> None:
     """Make the kept database one that may go live again, in one transaction."""
     there = temporary_server.beside(url, back)
     with copy_rows.opened(url, snapshot=True) as source, copy_rows.opened(there) as session:
-        copy_rows.carry(source, session, over=True)
+        copy_rows.copy_newer(source, session, over=True)
         copy_rows.unpause(session)
         if copy_rows.written_since(source, since):
-            told = {"backup": "", "taken_at": since.isoformat(), "restored_at": now.isoformat(), "kept": kept}
+            answer = {
+                "backup": "",
+                "taken_at": since.isoformat(),
+                "restored_at": now.isoformat(),
+                "kept": kept,
+            }
             copy_rows.void(session)
-            copy_rows.control(session, shut(told, by))
+            copy_rows.control(session, shut(answer, by))
         copy_rows.control(session, _kept(kept, now + KEEP, copy_rows.server_now(session)))
         copy_rows.advance(source, session)
         copy_rows.audit(session, "undo-swap", {"by": by, "kept": kept})
 
 
-def _check_reconciled(site: Site, name: str) -> None:
-    open_epoch = site.stores.control.read("restore_epoch")
+def _check_reconciled(context: BackupContext, name: str) -> None:
+    open_epoch = context.stores.control.read("restore_epoch")
     if open_epoch and json.loads(open_epoch)["kept"] == name:
         raise Refused("restore-epoch", f"{name} is needed until it was reconciled. Run `storage reconcile`.")
 
 
-def _forget(site: Site, name: str) -> None:
-    value = site.stores.control.read("kept_database")
+def _forget(context: BackupContext, name: str) -> None:
+    value = context.stores.control.read("kept_database")
     if value and json.loads(value)["name"] == name:
-        site.stores.control.write("kept_database", None)
+        context.stores.control.write("kept_database", None)

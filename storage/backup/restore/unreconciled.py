@@ -17,7 +17,7 @@ SKEW = timedelta(seconds=60)  # the store's clock may be so far from the one tha
 
 
 @dataclass(frozen=True, slots=True)
-class Doomed:
+class DeletionCandidate:
     """An object of a condemned job; ``epoch`` is the restore after which the job was condemned."""
 
     item: Owned
@@ -33,26 +33,28 @@ class CondemnUnreconciled:
 
     notice: timedelta = NOTICE
 
-    def select(self, stores: BackupStores, as_of: datetime) -> Iterator[Doomed]:
+    def select(self, stores: BackupStores, as_of: datetime) -> Iterator[DeletionCandidate]:
         verdicts = stores.verdicts.condemned()
         while chunk := list(islice(verdicts, LOOK_UP)):
             epochs = {verdict.owner: verdict.epoch for verdict in chunk}
             for item in with_jobs(_objects(epochs, stores), _owner, stores, stores.tombstones):
                 assert item.owner
-                yield Doomed(item, epochs[item.owner])
+                yield DeletionCandidate(item, epochs[item.owner])
 
-    def plan(self, items: Iterable[Doomed], as_of: datetime) -> Iterator[Action[BackupStores] | Keep]:
-        for doomed in items:
-            item, info = doomed.item, doomed.item.thing
+    def plan(
+        self, items: Iterable[DeletionCandidate], as_of: datetime
+    ) -> Iterator[Action[BackupStores] | Keep]:
+        for to_delete in items:
+            item, info = to_delete.item, to_delete.item.thing
             assert isinstance(info, ObjectInfo)
             if item.job:
                 yield Keep(info.key, info.size, f"job {item.owner} has a row ({item.job.status})")
             elif item.condemned:
                 yield Keep(info.key, info.size, "already condemned")
-            elif info.last_modified > doomed.epoch + SKEW:
-                yield Keep(info.key, info.size, f"came after the restore of {doomed.epoch:%Y-%m-%d %H:%M}")
+            elif info.last_modified > to_delete.epoch + SKEW:
+                yield Keep(info.key, info.size, f"came after the restore of {to_delete.epoch:%Y-%m-%d %H:%M}")
             else:
-                why = f"job {item.owner} was condemned after the restore of {doomed.epoch:%Y-%m-%d %H:%M}"
+                why = f"job {item.owner} was condemned after the restore of {to_delete.epoch:%Y-%m-%d %H:%M}"
                 act = condemn(info, as_of + self.notice, why, item.owner, None)
                 yield replace(act, notice_seconds=self.notice.total_seconds())
 

@@ -10,15 +10,17 @@ from typing import ClassVar
 from storage.cold import compress as rewrite
 from storage.cold import decompressing_reader
 from storage.cold.errors import CompressorErred, ContentDamaged
-from storage.cold.model import Details, Memory, Saving, coding_of
+from storage.cold.model import ColdRecord, Details, Saving, compression_of
 from storage.cold.ports import ColdStores
 from storage.core.errors import ObjectMissing, Paused, PreconditionFailed, StorageError, Unreachable
 from storage.core.model import Job, JobId, ObjectKey, Outcome
 from storage.core.tiers import ARCHIVED, CodecName, ObjectClass
 from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner
 
-AGAIN = 32 << 20  # bytes worked on after which jobs and switch are looked at again
-NOTICED = 4 << 10  # bytes; what has as many is looked at every night until something is remembered of it
+RECHECK_BYTES = 32 << 20  # bytes worked on after which jobs and switch are looked at again
+MIN_RELISTED_SIZE = (
+    4 << 10
+)  # bytes; what has as many is looked at every night until something is remembered of it
 READ_BACK = 256 << 20  # stored bytes; what is larger was proven before it was written, and is not read again
 
 
@@ -26,15 +28,15 @@ READ_BACK = 256 << 20  # stored bytes; what is larger was proven before it was w
 class _Findings:
     """What a batch found, to be remembered together."""
 
-    memories: list[Memory] = field(default_factory=list)
+    records: list[ColdRecord] = field(default_factory=list)
     savings: list[Saving] = field(default_factory=list)
 
     def write(self, stores: ColdStores) -> None:
         """Into the ledger first: what is remembered as compressed is never looked at again."""
         if self.savings:
             stores.cold.enter(self.savings)
-        if self.memories:
-            stores.cold.remember(self.memories)
+        if self.records:
+            stores.cold.save_records(self.records)
 
 
 class _Looks:
@@ -51,7 +53,7 @@ class _Looks:
             if why := self._work.stores.control.paused():
                 raise Paused(why)
             self._jobs = self._work.stores.jobs.get(self._owners) if self._owners else {}
-            self._left = AGAIN
+            self._left = RECHECK_BYTES
         self._left -= action.size
         return self._jobs
 
@@ -80,7 +82,7 @@ class CompressObject:
 
     @classmethod
     def apply(cls, batch: Sequence[CompressObject], work: Work[ColdStores]) -> list[Outcome]:
-        known = work.stores.cold.recall([action.key for action in batch])
+        known = work.stores.cold.get_records([action.key for action in batch])
         findings, looks = _Findings(), _Looks(batch, work)
         try:
             return [
@@ -90,13 +92,13 @@ class CompressObject:
             findings.write(work.stores)  # also of what was done before a pause or a fault
 
     def _apply(
-        self, work: Work[ColdStores], jobs: Mapping[JobId, Job], known: Memory | None, findings: _Findings
+        self, work: Work[ColdStores], jobs: Mapping[JobId, Job], known: ColdRecord | None, findings: _Findings
     ) -> Outcome:
         if why := changed_owner(self.owner, self.owner_updated_at, jobs):
             return Outcome("skipped", why, self.size)
         try:
             made = rewrite.compress(
-                work.stores.rewriter,
+                work.stores.replacer,
                 ObjectKey(self.key),
                 self.size,
                 self.etag,
@@ -111,41 +113,41 @@ class CompressObject:
         return self._found(made, work, known, findings)
 
     def _found(
-        self, made: rewrite.Rewritten, work: Work[ColdStores], known: Memory | None, findings: _Findings
+        self, made: rewrite.Rewritten, work: Work[ColdStores], known: ColdRecord | None, findings: _Findings
     ) -> Outcome:
         if made.status == "overtaken":
             return Outcome("skipped", made.why, self.size)
-        memory = self._remembered(known, made)
+        record = self._remembered(known, made)
         if made.status == "skipped":
-            findings.memories.append(
-                replace(memory, etag=self.etag, size=self.size, coding="skipped", skipped=made.why)
+            findings.records.append(
+                replace(record, etag=self.etag, size=self.size, compression="skipped", skipped=made.why)
             )
             return Outcome("failed" if made.damaged else "skipped", made.why, self.size)
-        assert made.after and made.coding
+        assert made.after and made.compression
         now, saving = made.after.info, self._saving(made, work)
         findings.savings.append(saving)  # never remembered without it: nobody would look again
-        findings.memories.append(
-            replace(memory, etag=now.etag, size=now.size, coding="compressed", skipped="")
+        findings.records.append(
+            replace(record, etag=now.etag, size=now.size, compression="compressed", skipped="")
         )
         return Outcome("done", bytes=self.size)
 
-    def _remembered(self, known: Memory | None, made: rewrite.Rewritten) -> Memory:
+    def _remembered(self, known: ColdRecord | None, made: rewrite.Rewritten) -> ColdRecord:
         """What is remembered so far, where it is of these bytes; where they are sent to stays remembered."""
         same = {self.etag, made.after.info.etag if made.after else ""}
         if known and known.etag in same:
             return known
         return self._begun
 
-    def _note_begun(self, size: int, stores: ColdStores, known: Memory | None) -> None:
+    def _note_begun(self, size: int, stores: ColdStores, known: ColdRecord | None) -> None:
         """Killed after the write, it may have left a form so small that no night would look at it again."""
-        if size >= NOTICED:
+        if size >= MIN_RELISTED_SIZE:
             return
         if known is None or (known.etag != self.etag and not known.tier_state):
-            stores.cold.remember([self._begun])
+            stores.cold.save_records([self._begun])
 
     @property
-    def _begun(self) -> Memory:
-        return Memory(
+    def _begun(self) -> ColdRecord:
+        return ColdRecord(
             key=ObjectKey(self.key),
             etag=self.etag,
             size=self.size,
@@ -158,7 +160,7 @@ class CompressObject:
         return JobId(self.owner) if self.owner else None
 
     def _saving(self, made: rewrite.Rewritten, work: Work[ColdStores]) -> Saving:
-        assert made.after and made.coding
+        assert made.after and made.compression
         return Saving(
             run_id=work.run_id,
             key=ObjectKey(self.key),
@@ -166,22 +168,22 @@ class CompressObject:
             owner=self._owner,
             kind="compress",
             etag=made.after.info.etag,
-            before=made.coding.size,
+            before=made.compression.size,
             after=made.after.info.size,
-            left_behind=made.coding.size if work.stores.rewriter.versioned() else 0,
-            codec=made.coding.codec,
+            left_behind=made.compression.size if work.stores.replacer.versioned() else 0,
+            codec=made.compression.codec,
         )
 
     def holds(self, stores: ColdStores) -> bool:
         """Whether its original bytes come out of what is there; another object in its place is not ours."""
         key = ObjectKey(self.key)
         try:
-            now = stores.rewriter.details(key)
-            coding = coding_of(key, now.attributes)
-            if coding is None:
+            now = stores.replacer.details(key)
+            compression = compression_of(key, now.attributes)
+            if compression is None:
                 return now.info.etag != self.etag
             if _readable(now):
-                decompressing_reader.check(stores.rewriter, now, coding)
+                decompressing_reader.check(stores.replacer, now, compression)
         except (ObjectMissing, PreconditionFailed):
             return True  # deleted or written anew since
         except (ContentDamaged, CompressorErred):

@@ -33,7 +33,7 @@ class FollowObject:
 
     @classmethod
     def apply(cls, batch: Sequence[FollowObject], work: Work[ColdStores]) -> list[Outcome]:
-        known = work.stores.cold.recall([action.key for action in batch])
+        known = work.stores.cold.get_records([action.key for action in batch])
         moving = [one for one in known.values() if one.tier_state in MOVING]
         found = tiering.follow(moving, work.stores, work.stores.clock(), work.run_id)
         by_key = {one.key: outcome for one, outcome in zip(moving, found, strict=True)}
@@ -46,4 +46,4 @@ class FollowObject:
         return Outcome(found.status, found.detail, self.size)
 
     def holds(self, stores: ColdStores) -> bool:
-        return stores.cold.recall([self.key])[self.key].tier_state == "held"
+        return stores.cold.get_records([self.key])[self.key].tier_state == "held"

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from storage.cold import tiering
 from storage.cold.errors import ContentDamaged
 from storage.cold.journal import Move
-from storage.cold.model import Details, TierPlace, coding_of
+from storage.cold.model import Details, TierTarget, compression_of
 from storage.cold.ports import ColdStores
 from storage.core.errors import ObjectMissing
 from storage.core.model import JobId, ObjectKey, Outcome
@@ -45,25 +45,25 @@ class TransitionObject:
 
     @classmethod
     def apply(cls, batch: Sequence[TransitionObject], work: Work[ColdStores]) -> list[Outcome]:
-        barred = _barred(batch, work)
-        moves = [action.move for action in batch if action.key not in barred]
+        blocked = _blocked(batch, work)
+        moves = [action.move for action in batch if action.key not in blocked]
         moved = dict(
             zip((one.key for one in moves), tiering.move(moves, work.stores, work.run_id), strict=True)
         )
-        return [_outcome(action, barred, moved) for action in batch]
+        return [_outcome(action, blocked, moved) for action in batch]
 
     @property
     def move(self) -> Move:
-        return Move(ObjectKey(self.key), self.etag, TierPlace(self.tier, self.how, self.target))
+        return Move(ObjectKey(self.key), self.etag, TierTarget(self.tier, self.how, self.target))
 
     def holds(self, stores: ColdStores) -> bool:
         """It is in its tier, or tagged for the rule that moves it; what took its place is not ours."""
         key = ObjectKey(self.key)
         try:
-            if self._there(stores.mover.details(key)):
+            if self._there(stores.tier_store.details(key)):
                 return True
-            tagged = self.how == "tag" and stores.mover.tags(key).get(TIER_TAG) == self.tier
-            return tagged or self._there(stores.mover.details(key))  # written anew between the two looks
+            tagged = self.how == "tag" and stores.tier_store.tags(key).get(TIER_TAG) == self.tier
+            return tagged or self._there(stores.tier_store.details(key))  # written anew between the two looks
         except ObjectMissing:
             return True  # deleted since
         except ContentDamaged:
@@ -71,37 +71,39 @@ class TransitionObject:
 
     def _there(self, now: Details) -> bool:
         """In its tier, or no longer the object that was meant."""
-        coding = coding_of(now.info.key, now.attributes)
-        meant = self.etag in (now.info.etag, coding.etag if coding else "")
+        compression = compression_of(now.info.key, now.attributes)
+        meant = self.etag in (now.info.etag, compression.etag if compression else "")
         return now.info.storage_class == self.target or not meant
 
 
-def _barred(batch: Sequence[TransitionObject], work: Work[ColdStores]) -> dict[str, str]:
+def _blocked(batch: Sequence[TransitionObject], work: Work[ColdStores]) -> dict[str, str]:
     """Objects that stay after all, with why: their job moved on, was pinned, or they were read meanwhile."""
     stores = work.stores
     owners = {JobId(action.owner) for action in batch if action.owner}
     jobs, pins = stores.jobs.get(owners), stores.cold.pins(owners)
     run, reads = stores.runs.get(work.run_id), stores.cold.accessed([action.key for action in batch])
-    known = stores.cold.recall([action.key for action in batch if action.compress_first])
-    barred = {}
+    known = stores.cold.get_records([action.key for action in batch if action.compress_first])
+    blocked = {}
     for action in batch:
         pinned = pins.get(JobId(action.owner), "") if action.owner else ""
         read_at = reads.get(action.key)
         if why := changed_owner(action.owner, action.owner_updated_at, jobs):
-            barred[action.key] = why
+            blocked[action.key] = why
         elif pinned:
-            barred[action.key] = f"job {action.owner} was pinned: {pinned}"
-        elif action.compress_first and not (action.key in known and known[action.key].coding):
-            barred[action.key] = "it was to be compressed first, and that failed: it waits for the next night"
+            blocked[action.key] = f"job {action.owner} was pinned: {pinned}"
+        elif action.compress_first and not (action.key in known and known[action.key].compression):
+            blocked[action.key] = (
+                "it was to be compressed first, and that failed: it waits for the next night"
+            )
         elif run and read_at and read_at > run.as_of:
-            barred[action.key] = f"it was read since it was planned ({read_at:%Y-%m-%d %H:%M} UTC)"
-    return barred
+            blocked[action.key] = f"it was read since it was planned ({read_at:%Y-%m-%d %H:%M} UTC)"
+    return blocked
 
 
 def _outcome(
-    action: TransitionObject, barred: Mapping[str, str], moved: Mapping[ObjectKey, Outcome]
+    action: TransitionObject, blocked: Mapping[str, str], moved: Mapping[ObjectKey, Outcome]
 ) -> Outcome:
-    if action.key in barred:
-        return Outcome("skipped", barred[action.key], action.size)
+    if action.key in blocked:
+        return Outcome("skipped", blocked[action.key], action.size)
     found = moved[ObjectKey(action.key)]
     return Outcome(found.status, found.detail, found.bytes or action.size)

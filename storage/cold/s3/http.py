@@ -36,7 +36,7 @@ class Wire:
 
     def head(self, key: ObjectKey) -> Headers:
         if self._by_boto(key):
-            return _told(self._bucket.boto.head_object(**self._place(key)))
+            return _headers_of(self._bucket.boto.head_object(**self._place(key)))
         return _lower(self._bucket.send("HEAD", key).headers)
 
     @contextmanager
@@ -44,9 +44,9 @@ class Wire:
         """Headers and raw bytes of the object, if it has that etag; ``span`` as a Range header has it."""
         if self._by_boto(key):
             words = {name: value for name, value in (("IfMatch", etag), ("Range", span)) if value}
-            told = self._bucket.boto.get_object(**self._place(key), **words)
-            with closing(told["Body"]) as body:
-                yield _told(told), body
+            reply = self._bucket.boto.get_object(**self._place(key), **words)
+            with closing(reply["Body"]) as body:
+                yield _headers_of(reply), body
             return
         asked = {name: value for name, value in (("If-Match", etag), ("Range", span)) if value}
         answer = self._bucket.send("GET", key, headers=asked, preload_content=False)
@@ -73,7 +73,7 @@ class Wire:
         return {"Bucket": str(self._bucket.bucket), "Key": str(key)}
 
 
-def _told(answer: Mapping[str, Any]) -> Headers:
+def _headers_of(answer: Mapping[str, Any]) -> Headers:
     return _lower(cast(Headers, answer["ResponseMetadata"]["HTTPHeaders"]))
 
 

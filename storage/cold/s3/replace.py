@@ -39,8 +39,8 @@ _NO_CODING = ("aws-chunked", "identity")  # how a body travelled, which some sto
 _CHANGED_MEANWHILE = "ConditionalRequestConflict"  # AWS's word for two writers at one instant
 
 
-class S3Rewriter:
-    """A :class:`storage.cold.ports.Rewriter` on an S3 bucket.
+class S3ObjectReplacer:
+    """A :class:`storage.cold.ports.ObjectReplacer` on an S3 bucket.
 
     ``conditional`` tells whether the probe proved that puts and completions honour If-Match, ``counts_tags``
     whether an answer without a count of tags means that there are none. ``uploads`` is told of uploads.
@@ -75,7 +75,7 @@ class S3Rewriter:
             headers = self._wire.head(key)
         return self._details(key, headers, int(headers.get("content-length", 0)))
 
-    def peek(self, key: ObjectKey, start: int, length: int, etag: str = "") -> tuple[Details, bytes]:
+    def read_range(self, key: ObjectKey, start: int, length: int, etag: str = "") -> tuple[Details, bytes]:
         span = f"bytes={start}-{start + length - 1}"
         try:
             with (
@@ -88,12 +88,12 @@ class S3Rewriter:
                 raise
             return self._beyond(key, etag)
 
-    def _cut(self, key: ObjectKey, told: Headers, start: int, data: bytes) -> tuple[Details, bytes]:
-        answered = told.get("content-range", "")
+    def _cut(self, key: ObjectKey, answer: Headers, start: int, data: bytes) -> tuple[Details, bytes]:
+        answered = answer.get("content-range", "")
         if not answered and start:
             raise StoreRefused(key, "the store ignores that a range was asked for")
-        size = int(answered.rpartition("/")[2]) if answered else int(told["content-length"])
-        return self._details(key, told, size), data
+        size = int(answered.rpartition("/")[2]) if answered else int(answer["content-length"])
+        return self._details(key, answer, size), data
 
     def _beyond(self, key: ObjectKey, etag: str) -> tuple[Details, bytes]:
         """A range behind the end, as every range of an empty object is."""
@@ -110,12 +110,12 @@ class S3Rewriter:
     def tags(self, key: ObjectKey) -> dict[str, str]:
         try:
             with translated(self._bucket.bucket, key):
-                told = self._bucket.boto.get_object_tagging(Bucket=self._bucket.bucket, Key=key)
+                answer = self._bucket.boto.get_object_tagging(Bucket=self._bucket.bucket, Key=key)
         except StoreRefused as error:
             if _is(error, "NotImplemented"):
                 return {}
             raise
-        return {tag["Key"]: tag["Value"] for tag in told["TagSet"]}
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
     @contextmanager
     def replace(
@@ -159,7 +159,7 @@ class S3Rewriter:
             attributes=_attributes(headers),
             tag_count=int(count) if count else None,
             restore=headers.get("x-amz-restore", ""),
-            barred=_barred(headers),
+            blocked=_blocked(headers),
         )
 
 
@@ -173,7 +173,7 @@ def _attributes(headers: Headers) -> Attributes:
     )
 
 
-def _barred(headers: Headers) -> str:
+def _blocked(headers: Headers) -> str:
     if headers.get("x-amz-object-lock-legal-hold") == "ON":
         return "it is under legal hold"
     if headers.get("x-amz-object-lock-mode"):

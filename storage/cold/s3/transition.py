@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from botocore.exceptions import ClientError
 
 from storage.cold.model import Details
-from storage.cold.s3.replace import S3Rewriter, words
+from storage.cold.s3.replace import S3ObjectReplacer, words
 from storage.core.capabilities import Capabilities
 from storage.core.errors import StorageError, StoreRefused
 from storage.core.model import ObjectKey
@@ -24,8 +24,8 @@ PART = 1 << 30  # bytes of a part of what is larger: 5 TiB stay below 10,000 par
 _NO_RULES = {"NoSuchLifecycleConfiguration", "NotImplemented", "MethodNotAllowed"}
 
 
-class S3Mover:
-    """A :class:`storage.cold.ports.Mover` on an S3 endpoint.
+class S3TierStore:
+    """A :class:`storage.cold.ports.TierStore` on an S3 endpoint.
 
     ``capabilities`` are what the probe proved; ``uploads`` is told of the multipart uploads.
     """
@@ -37,7 +37,9 @@ class S3Mover:
         uploads: UploadJournal | None = None,
     ) -> None:
         self._bucket, self._capabilities, self._uploads = bucket, capabilities, uploads
-        self._looks = S3Rewriter(bucket, counts_tags=lambda: capabilities().counts_tags is True, frugal=False)
+        self._looks = S3ObjectReplacer(
+            bucket, counts_tags=lambda: capabilities().counts_tags is True, frugal=False
+        )
 
     def details(self, key: ObjectKey) -> Details:
         return self._looks.details(key)
@@ -107,16 +109,16 @@ class S3Mover:
             self._uploads.close(upload_id)
 
     def _copy_part(self, seen: Details, upload: dict[str, str], number: int, span: str) -> dict[str, Any]:
-        told = self._bucket.boto.upload_part_copy(
+        answer = self._bucket.boto.upload_part_copy(
             **upload,
             PartNumber=number,
             CopySource=self._place(seen.info.key),
             CopySourceIfMatch=seen.info.etag,
             **({"CopySourceRange": span} if span else {}),
         )
-        return {"PartNumber": number, "ETag": told["CopyPartResult"]["ETag"]}
+        return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
 
-    def ask_back(self, key: ObjectKey, days: int) -> None:
+    def request_restore(self, key: ObjectKey, days: int) -> None:
         """Asking again for what is on its way already is no error."""
         try:
             with self._translated(key):
@@ -128,12 +130,12 @@ class S3Mover:
     def rules(self) -> Mapping[str, str]:
         try:
             with translated(self._bucket.bucket):
-                told = self._bucket.boto.get_bucket_lifecycle_configuration(Bucket=self._bucket.bucket)
+                answer = self._bucket.boto.get_bucket_lifecycle_configuration(Bucket=self._bucket.bucket)
         except StoreRefused as error:
             if _code(error) in _NO_RULES:
                 return {}
             raise
-        return {value: tier for rule in told.get("Rules", ()) for value, tier in _moves(rule)}
+        return {value: tier for rule in answer.get("Rules", ()) for value, tier in _moves(rule)}
 
     def _place(self, key: ObjectKey) -> dict[str, str]:
         return {"Bucket": str(self._bucket.bucket), "Key": str(key)}

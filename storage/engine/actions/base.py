@@ -68,12 +68,18 @@ class Keep:
     reason: str
 
 
+#: Fields whose name in plan files is that of version 0.1.0.
+_STORED_AS = {"tombstone": "stone"}
+
+
 def encode(action: Action[Any]) -> str:
     """One line of a plan file: canonical JSON, ASCII only, times as ISO 8601."""
     values: dict[str, Any] = {"verb": action.verb}
     for field in fields(action):  # type: ignore[arg-type]
         value = getattr(action, field.name)
-        values[field.name] = value.isoformat() if isinstance(value, datetime) else value
+        values[_STORED_AS.get(field.name, field.name)] = (
+            value.isoformat() if isinstance(value, datetime) else value
+        )
     return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
 
@@ -81,6 +87,9 @@ def decode(line: str | bytes, verbs: Mapping[str, type[Action[S]]]) -> Action[S]
     """The exact inverse of :func:`encode`."""
     values = json.loads(line)
     verb = verbs[values.pop("verb")]
+    for name, stored in _STORED_AS.items():
+        if stored in values:
+            values[name] = values.pop(stored)
     for name in _times(verb):
         if values[name]:
             values[name] = datetime.fromisoformat(values[name])
@@ -108,7 +117,7 @@ class Condemning(Protocol):
     def notice_seconds(self) -> float: ...
 
 
-def tombstone(
+def tombstone_of(
     action: Condemning,
     work: Work[EngineStores],
     kind: TombstoneKind,

@@ -12,7 +12,7 @@ from typing import ClassVar
 from storage.core.errors import FileFault, FileGone, FileInTheWay
 from storage.core.model import CONDEMNED, JobId, LocalFile, Outcome, Tombstone
 from storage.core.ports import FileStore, Stores
-from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner, tombstone
+from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner, tombstone_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +40,19 @@ class CondemnFile:
     @classmethod
     def apply(cls, batch: Sequence[CondemnFile], work: Work[Stores]) -> list[Outcome]:
         work.stores.files.check()
-        stones = work.stores.tombstones
+        tombstones = work.stores.tombstones
         jobs = work.stores.jobs.get({JobId(action.owner) for action in batch if action.owner})
-        barred = {
+        blocked = {
             action.key: why
             for action in batch
             if (why := changed_owner(action.owner, action.owner_updated_at, jobs) or action._changed(work))
         }
-        barred |= stones.condemn([action._stone(work) for action in batch if action.key not in barred])
+        blocked |= tombstones.condemn(
+            [action._tombstone(work) for action in batch if action.key not in blocked]
+        )
         return [
-            Outcome("skipped", barred[action.key], action.size)
-            if action.key in barred
+            Outcome("skipped", blocked[action.key], action.size)
+            if action.key in blocked
             else _attempt(partial(action._move, work), action.size)
             for action in batch
         ]
@@ -77,9 +79,11 @@ class CondemnFile:
         why = "opened while it was moved aside"
         return Outcome("skipped", f"{why}; put back", self.size) if back else _stranded(why, aside, self.size)
 
-    def _stone(self, work: Work[Stores]) -> Tombstone:
+    def _tombstone(self, work: Work[Stores]) -> Tombstone:
         aside = held_at(work.run_id, self.key)
-        return tombstone(self, work, "file", work.stores.files.root, f"{self.mtime_ns} {self.inode}", aside)
+        return tombstone_of(
+            self, work, "file", work.stores.files.root, f"{self.mtime_ns} {self.inode}", aside
+        )
 
     def holds(self, stores: Stores) -> bool:
         now = stores.files.look(self.key)
@@ -125,7 +129,7 @@ class ReapFile:
     touches: ClassVar[Touches] = "file"
     batch_size: ClassVar[BatchSize] = BatchSize(200)
 
-    stone: int
+    tombstone: int
     key: str
     held_at: str
     size: int
@@ -136,16 +140,16 @@ class ReapFile:
     @classmethod
     def apply(cls, batch: Sequence[ReapFile], work: Work[Stores]) -> list[Outcome]:
         work.stores.files.check()  # an empty mount point is no reason to call a file reaped
-        begun = work.stores.tombstones.begin([action.stone for action in batch])
+        begun = work.stores.tombstones.begin([action.tombstone for action in batch])
         ends: dict[tuple[str, str], list[int]] = {}
         outcomes = [
             _attempt(partial(action._reap, work.stores.files, ends), action.size)
-            if action.stone in begun
+            if action.tombstone in begun
             else Outcome("skipped", "no longer condemned", action.size)
             for action in batch
         ]
-        for (state, note), stones in ends.items():
-            work.stores.tombstones.finish(stones, state, note)
+        for (state, note), tombstones in ends.items():
+            work.stores.tombstones.finish(tombstones, state, note)
         for folder in {action.held_at.rpartition("/")[0] for action in batch}:
             work.stores.files.rmdir(folder)  # goes with the last of its run's files
         return outcomes
@@ -154,7 +158,7 @@ class ReapFile:
         """Unlink or put back; how the tombstone ends is written into ``ends``, for the batch as a whole."""
 
         def end(state: str, note: str = "") -> None:
-            ends.setdefault((state, note), []).append(self.stone)
+            ends.setdefault((state, note), []).append(self.tombstone)
 
         busy, now = files.busy(self.held_at), files.look(self.held_at)  # in this order, see _move
         if now is None:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from storage.core.model import Job, JobId, Outcome, Tombstone, jobs_of
 from storage.core.ports import EngineStores, Stores
-from storage.engine.actions.base import BatchSize, Touches, Work, tombstone
+from storage.engine.actions.base import BatchSize, Touches, Work, tombstone_of
 
 TIMEOUT_MESSAGE = "Job timeout - stuck in processing"
 
@@ -57,7 +57,7 @@ class CondemnJob:
 
     @classmethod
     def apply(cls, batch: Sequence[CondemnJob], work: Work[Stores]) -> list[Outcome]:
-        refused = work.stores.tombstones.condemn([_stone(action, work) for action in batch])
+        refused = work.stores.tombstones.condemn([_tombstone(action, work) for action in batch])
         return [
             Outcome("skipped", refused[action.key]) if action.key in refused else Outcome("done")
             for action in batch
@@ -75,7 +75,7 @@ class ReapJob:
     touches: ClassVar[Touches] = "job"
     batch_size: ClassVar[BatchSize] = BatchSize(100)
 
-    stone: int
+    tombstone: int
     key: str
     updated_at: datetime
     reason: str
@@ -83,16 +83,16 @@ class ReapJob:
 
     @classmethod
     def apply(cls, batch: Sequence[ReapJob], work: Work[Stores]) -> list[Outcome]:
-        begun = work.stores.tombstones.begin([action.stone for action in batch])
-        return [cls._claim(begun.get(action.stone), work) for action in batch]
+        begun = work.stores.tombstones.begin([action.tombstone for action in batch])
+        return [cls._claim(begun.get(action.tombstone), work) for action in batch]
 
     @staticmethod
-    def _claim(stone: Tombstone | None, work: Work[Stores]) -> Outcome:
-        if stone is None:
+    def _claim(tombstone: Tombstone | None, work: Work[Stores]) -> Outcome:
+        if tombstone is None:
             return Outcome("skipped", "no longer condemned")
-        if work.stores.tombstones.claim_job(stone, work.run_id):
+        if work.stores.tombstones.claim_job(tombstone, work.run_id):
             return Outcome("done")
-        work.stores.tombstones.finish([stone.id], "kept", "the job was retried")
+        work.stores.tombstones.finish([tombstone.id], "kept", "the job was retried")
         return Outcome("skipped", "the job was retried")
 
     def holds(self, stores: Stores) -> bool:
@@ -100,6 +100,8 @@ class ReapJob:
         return row is None or (row.status, row.updated_at) != ("failed", self.updated_at)
 
 
-def _stone(action: CondemnJob, work: Work[Stores]) -> Tombstone:
-    stone = tombstone(action, work, "job", jobs_of(work.stores.objects.bucket), action.updated_at.isoformat())
-    return replace(stone, owner=JobId(action.key), owner_updated_at=action.updated_at)
+def _tombstone(action: CondemnJob, work: Work[Stores]) -> Tombstone:
+    tombstone = tombstone_of(
+        action, work, "job", jobs_of(work.stores.objects.bucket), action.updated_at.isoformat()
+    )
+    return replace(tombstone, owner=JobId(action.key), owner_updated_at=action.updated_at)

@@ -10,7 +10,7 @@ from typing import ClassVar
 from storage.core.errors import StoreRefused
 from storage.core.model import DeleteTarget, JobId, ObjectInfo, ObjectKey, Outcome, Tombstone
 from storage.core.ports import EngineStores, Stores
-from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner, tombstone
+from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner, tombstone_of
 from storage.engine.actions.recheck import look_again, referred
 
 OVERTAKEN = "PreconditionFailed"  # a store that honours the etag of a bulk delete says so by this code
@@ -36,14 +36,14 @@ class DeleteObject:
     def apply(cls, batch: Sequence[DeleteObject], work: Work[EngineStores]) -> list[Outcome]:
         now = look_again(work.stores.objects, (action.key for action in batch))
         jobs = work.stores.jobs.get({JobId(action.owner) for action in batch if action.owner})
-        barred = {
+        blocked = {
             action.key: why
             for action in batch
             if (why := changed_owner(action.owner, action.owner_updated_at, jobs) or _changed(action, now))
         }
-        barred |= referred(work.stores, [action.key for action in batch if action.key not in barred])
-        failed = _delete(work, [info for key, info in now.items() if info and key not in barred])
-        return [_outcome(action, barred, failed) for action in batch]
+        blocked |= referred(work.stores, [action.key for action in batch if action.key not in blocked])
+        failed = _delete(work, [info for key, info in now.items() if info and key not in blocked])
+        return [_outcome(action, blocked, failed) for action in batch]
 
     def holds(self, stores: EngineStores) -> bool:
         return _changed(self, {self.key: stores.objects.head(ObjectKey(self.key))}) is not None
@@ -70,7 +70,7 @@ class CondemnObject:
 
     @classmethod
     def apply(cls, batch: Sequence[CondemnObject], work: Work[Stores]) -> list[Outcome]:
-        refused = work.stores.tombstones.condemn([_stone(action, work) for action in batch])
+        refused = work.stores.tombstones.condemn([_tombstone(action, work) for action in batch])
         return [_outcome(action, refused, {}) for action in batch]
 
     def holds(self, stores: Stores) -> bool:
@@ -85,7 +85,7 @@ class ReapObject:
     touches: ClassVar[Touches] = "object"
     batch_size: ClassVar[BatchSize] = BatchSize(1000)
 
-    stone: int
+    tombstone: int
     key: str
     size: int
     etag: str
@@ -97,21 +97,21 @@ class ReapObject:
 
     @classmethod
     def apply(cls, batch: Sequence[ReapObject], work: Work[Stores]) -> list[Outcome]:
-        stones = work.stores.tombstones
-        begun = stones.begin([action.stone for action in batch])
-        open_now = [action for action in batch if action.stone in begun]
+        tombstones = work.stores.tombstones
+        begun = tombstones.begin([action.tombstone for action in batch])
+        open_now = [action for action in batch if action.tombstone in begun]
         now = look_again(work.stores.objects, (action.key for action in open_now))
-        spared = _spared(open_now, now, work.stores)
-        doomed = [info for action in open_now if action.key not in spared and (info := now[action.key])]
-        failed = _delete(work, doomed)
+        retained = _retained(open_now, now, work.stores)
+        to_delete = [info for action in open_now if action.key not in retained and (info := now[action.key])]
+        failed = _delete(work, to_delete)
         for action in open_now:
-            if action.key in spared:
-                stones.finish([action.stone], "kept", spared[action.key])
-        gone = [a.stone for a in open_now if a.key not in spared and a.key not in failed]
-        stones.finish(gone, "reaped")
-        undone = {a.key: "no longer condemned" for a in batch if a.stone not in begun}
-        absent = {a.key: "already gone" for a in open_now if now[a.key] is None and a.key not in spared}
-        return [_outcome(action, {**undone, **spared, **absent}, failed) for action in batch]
+            if action.key in retained:
+                tombstones.finish([action.tombstone], "kept", retained[action.key])
+        gone = [a.tombstone for a in open_now if a.key not in retained and a.key not in failed]
+        tombstones.finish(gone, "reaped")
+        undone = {a.key: "no longer condemned" for a in batch if a.tombstone not in begun}
+        absent = {a.key: "already gone" for a in open_now if now[a.key] is None and a.key not in retained}
+        return [_outcome(action, {**undone, **retained, **absent}, failed) for action in batch]
 
     def holds(self, stores: Stores) -> bool:
         return _changed(self, {self.key: stores.objects.head(ObjectKey(self.key))}) is not None
@@ -127,11 +127,13 @@ def _changed(action: DeleteObject | ReapObject, now: dict[str, ObjectInfo | None
     return None
 
 
-def _spared(batch: Sequence[ReapObject], now: dict[str, ObjectInfo | None], stores: Stores) -> dict[str, str]:
+def _retained(
+    batch: Sequence[ReapObject], now: dict[str, ObjectInfo | None], stores: Stores
+) -> dict[str, str]:
     """Condemned objects that must stay after all, with why."""
     owners = {JobId(action.owner) for action in batch if action.owner}
     jobs, claimed = stores.jobs.get(owners), stores.tombstones.claimed(owners)
-    spared: dict[str, str] = {}
+    retained: dict[str, str] = {}
     for action in batch:
         row = jobs.get(JobId(action.owner)) if action.owner else None
         if action.goes_with_job:
@@ -140,8 +142,8 @@ def _spared(batch: Sequence[ReapObject], now: dict[str, ObjectInfo | None], stor
         else:
             why = changed_owner(action.owner, action.owner_updated_at, jobs)
         if why or (now[action.key] and (why := _changed(action, now))):
-            spared[action.key] = why
-    return spared | referred(stores, [action.key for action in batch if action.key not in spared])
+            retained[action.key] = why
+    return retained | referred(stores, [action.key for action in batch if action.key not in retained])
 
 
 def _delete(work: Work[EngineStores], objects: Sequence[ObjectInfo]) -> dict[str, str]:
@@ -155,9 +157,9 @@ def _delete(work: Work[EngineStores], objects: Sequence[ObjectInfo]) -> dict[str
     return failed
 
 
-def _stone(action: CondemnObject, work: Work[Stores]) -> Tombstone:
+def _tombstone(action: CondemnObject, work: Work[Stores]) -> Tombstone:
     seen = f"{action.etag} {action.last_modified.isoformat()}"
-    return tombstone(action, work, "object", work.stores.objects.bucket, seen)
+    return tombstone_of(action, work, "object", work.stores.objects.bucket, seen)
 
 
 def _outcome(

@@ -23,28 +23,32 @@ class PostgresTombstones:
     def __init__(self, engine: Engine) -> None:
         self._sql = Statements(engine, "tombstones")
 
-    def condemn(self, stones: Sequence[Tombstone]) -> dict[str, str]:
-        if not stones:
+    def condemn(self, tombstones: Sequence[Tombstone]) -> dict[str, str]:
+        if not tombstones:
             return {}
         refused = {
-            stone.key: "its key holds NUL, which cannot be recorded" for stone in stones if "\0" in stone.key
+            tombstone.key: "its key holds NUL, which cannot be recorded"
+            for tombstone in tombstones
+            if "\0" in tombstone.key
         }
-        fit = [asdict(stone) for stone in stones if stone.key not in refused]
-        rows = self._sql.rows("condemn", stones=json.dumps(fit, default=_iso))
+        fit = [asdict(tombstone) for tombstone in tombstones if tombstone.key not in refused]
+        rows = self._sql.rows("condemn", tombstones=json.dumps(fit, default=_iso))
         return refused | {row["key"]: row["why"] for row in rows if row["why"]}
 
-    def due(self, as_of: datetime, places: Sequence[str]) -> Iterator[Tombstone]:
+    def due(self, as_of: datetime, containers: Sequence[str]) -> Iterator[Tombstone]:
         start: dict[str, Any] = {"last_rank": -1, "last_key": "", "last_id": 0}
         while True:
-            rows = self._sql.rows("due", as_of=as_of, places=list(places), page=PAGE, **start)
-            yield from map(_stone, rows)
+            rows = self._sql.rows("due", as_of=as_of, containers=list(containers), page=PAGE, **start)
+            yield from map(_tombstone, rows)
             if len(rows) < PAGE:
                 return
             last = rows[-1]
             start = {"last_rank": _RANK[last["kind"]], "last_key": last["key"], "last_id": last["id"]}
 
     def begin(self, ids: Sequence[int]) -> dict[int, Tombstone]:
-        return {stone.id: stone for stone in map(_stone, self._sql.rows("begin", ids=list(ids)))}
+        return {
+            tombstone.id: tombstone for tombstone in map(_tombstone, self._sql.rows("begin", ids=list(ids)))
+        }
 
     def finish(self, ids: Sequence[int], state: str, note: str = "") -> None:
         if ids:
@@ -52,14 +56,14 @@ class PostgresTombstones:
                 self._sql.rows_in(connection, "finish", ids=list(ids), state=state, note=note)
                 self._sql.rows_in(connection, "close_claims")
 
-    def claim_job(self, stone: Tombstone, run_id: str) -> bool:
+    def claim_job(self, tombstone: Tombstone, run_id: str) -> bool:
         with self._sql.transaction() as connection:
             run = self._sql.rows_in
-            if run(connection, "clean_job", owner=stone.key, seen=stone.owner_updated_at):
-                run(connection, "claim", owner=stone.key, run_id=run_id)
-            elif not run(connection, "claim_stands", owner=stone.key):
+            if run(connection, "clean_job", owner=tombstone.key, seen=tombstone.owner_updated_at):
+                run(connection, "claim", owner=tombstone.key, run_id=run_id)
+            elif not run(connection, "claim_stands", owner=tombstone.key):
                 return False
-            run(connection, "finish_job_stone", id=stone.id)
+            run(connection, "finish_job_stone", id=tombstone.id)
             run(connection, "close_claims")
             return True
 
@@ -67,7 +71,7 @@ class PostgresTombstones:
         return {JobId(row["owner"]) for row in self._sql.rows("claimed", owners=list(ids))}
 
     def of_run(self, run_id: str) -> Iterator[Tombstone]:
-        return map(_stone, self._sql.pages("of_run", start={"last_id": 0}, page=PAGE, run_id=run_id))
+        return map(_tombstone, self._sql.pages("of_run", start={"last_id": 0}, page=PAGE, run_id=run_id))
 
     def undo(self, ids: Sequence[int]) -> set[int]:
         with self._sql.transaction() as connection:
@@ -107,6 +111,6 @@ def _iso(value: datetime) -> str:
     return value.isoformat()
 
 
-def _stone(row: Mapping[str, Any]) -> Tombstone:
+def _tombstone(row: Mapping[str, Any]) -> Tombstone:
     values = {field.name: row[field.name] for field in fields(Tombstone) if field.name in row}
     return Tombstone(**values | {"owner": JobId(row["owner"]) if row["owner"] else None})

@@ -105,14 +105,14 @@ class S3Bucket:
         """Versions until at least one object is whole: a key's versions may fill more than a page."""
         entries: list[Version] = []
         while True:
-            told = versions(self._call("GET", query=query | {"versions": ""}))
-            entries += told.entries
-            last = told.entries[-1].info.key if told.entries and told.markers else None
+            answer = versions(self._call("GET", query=query | {"versions": ""}))
+            entries += answer.entries
+            last = answer.entries[-1].info.key if answer.entries and answer.markers else None
             found = current(entry for entry in entries if entry.info.key != last)
-            if found or not told.markers:
-                return Page(tuple(found), bool(told.markers))
+            if found or not answer.markers:
+                return Page(tuple(found), bool(answer.markers))
             entries = [entry for entry in entries if entry.info.key == last]
-            query = query | told.markers
+            query = query | answer.markers
 
     def head(self, key: ObjectKey) -> ObjectInfo | None:
         if self.versioned:
@@ -126,9 +126,9 @@ class S3Bucket:
 
     def _head(self, key: ObjectKey) -> ObjectInfo:
         if dotted(key):
-            told = self.boto.head_object(Bucket=self.bucket, Key=key)
-            etag, kind = told["ETag"].strip('"'), told.get("StorageClass", "STANDARD")
-            return ObjectInfo(key, told["ContentLength"], told["LastModified"], etag, kind)
+            answer = self.boto.head_object(Bucket=self.bucket, Key=key)
+            etag, kind = answer["ETag"].strip('"'), answer.get("StorageClass", "STANDARD")
+            return ObjectInfo(key, answer["ContentLength"], answer["LastModified"], etag, kind)
         headers = self.send("HEAD", key).headers
         etag, kind = headers.get("etag", "").strip('"'), headers.get("x-amz-storage-class") or "STANDARD"
         when = to_second(parsedate_to_datetime(headers["last-modified"]))
@@ -220,8 +220,8 @@ class S3Bucket:
     def uploads(self) -> Iterator[UploadInfo]:
         """Unprefixed, for some stores show an upload under a prefix only by its exact key."""
         with translated(self.bucket):
-            for told in self.boto.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
-                for one in told.get("Uploads", ()):
+            for answer in self.boto.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
+                for one in answer.get("Uploads", ()):
                     yield UploadInfo(ObjectKey(one["Key"]), one["UploadId"], one["Initiated"])
 
     def parts(self, key: ObjectKey, upload_id: str) -> list[UploadPart] | None:
@@ -229,7 +229,7 @@ class S3Bucket:
         try:
             with translated(self.bucket, key):
                 pages = self.boto.get_paginator("list_parts").paginate(**place)
-                found = [part for told in pages for part in told.get("Parts", ())]
+                found = [part for answer in pages for part in answer.get("Parts", ())]
         except ObjectMissing:
             return None
         return [UploadPart(part["PartNumber"], part["Size"], part["LastModified"]) for part in found]

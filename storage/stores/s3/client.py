@@ -136,8 +136,8 @@ def translated(bucket: str, key: str = "") -> Iterator[None]:
     except S3Error as error:
         raise ours(error.code or "", error.message or "", bucket, key) from error
     except ClientError as error:
-        told = error.response.get("Error", {})
-        raise ours(told.get("Code", ""), told.get("Message", ""), bucket, key) from error
+        answer = error.response.get("Error", {})
+        raise ours(answer.get("Code", ""), answer.get("Message", ""), bucket, key) from error
     except UnicodeEncodeError as error:
         raise StoreRefused(key or bucket, "its name is no UTF-8") from error
     except (ServerError, InvalidResponseError) as error:

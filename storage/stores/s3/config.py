@@ -37,14 +37,14 @@ def configuration(boto: Any, bucket: str) -> dict[str, Any]:
 def _answer(boto: Any, bucket: str, method: str, field: str | None, none: str) -> Any:
     try:
         with translated(bucket):
-            told = getattr(boto, method)(Bucket=bucket)
+            answer = getattr(boto, method)(Bucket=bucket)
     except BucketMissing:
         raise
     except (AccessDenied, ObjectMissing, StoreRefused) as error:
         code = _code(error.__cause__)
         return None if code == none else {"unsupported": code}
-    told.pop("ResponseMetadata", None)
-    return (told.get(field) if field else told) or None
+    answer.pop("ResponseMetadata", None)
+    return (answer.get(field) if field else answer) or None
 
 
 def _code(error: BaseException | None) -> str:
@@ -54,32 +54,34 @@ def _code(error: BaseException | None) -> str:
 def document(boto: Any, bucket: str, key: ObjectKey, most: int) -> Document | None:
     """The object by one request; None for one of more than ``most`` bytes. Raises ObjectMissing."""
     with translated(bucket, key):
-        told = boto.get_object(Bucket=bucket, Key=key)
-        with told["Body"] as stream:
-            if told["ContentLength"] > most:
+        answer = boto.get_object(Bucket=bucket, Key=key)
+        with answer["Body"] as stream:
+            if answer["ContentLength"] > most:
                 return None
             body = stream.read()
-    etag = told["ETag"].strip('"')
-    return Document(key, etag, _is_md5(etag, told), _attributes(told), body)
+    etag = answer["ETag"].strip('"')
+    return Document(key, etag, _is_md5(etag, answer), _attributes(answer), body)
 
 
-def _is_md5(etag: str, told: Mapping[str, Any]) -> bool:
+def _is_md5(etag: str, answer: Mapping[str, Any]) -> bool:
     """An etag is no MD5 where the object came in parts or is encrypted with a key not the store's own."""
-    own_key = told.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in told
+    own_key = (
+        answer.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in answer
+    )
     return own_key and re.fullmatch(r"[0-9a-f]{32}", etag) is not None
 
 
 def attributes(boto: Any, bucket: str, key: ObjectKey) -> tuple[Attributes, dict[str, str]]:
     """What the object carries, and its tags: two requests. Raises ObjectMissing."""
     with translated(bucket, key):
-        told = boto.head_object(Bucket=bucket, Key=key)
+        answer = boto.head_object(Bucket=bucket, Key=key)
         tags = boto.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
-    return _attributes(told), {tag["Key"]: tag["Value"] for tag in tags}
+    return _attributes(answer), {tag["Key"]: tag["Value"] for tag in tags}
 
 
-def _attributes(told: Mapping[str, Any]) -> Attributes:
+def _attributes(answer: Mapping[str, Any]) -> Attributes:
     return Attributes(
-        told.get("ContentType", ""), told.get("ContentEncoding", ""), dict(told.get("Metadata", {}))
+        answer.get("ContentType", ""), answer.get("ContentEncoding", ""), dict(answer.get("Metadata", {}))
     )
 
 

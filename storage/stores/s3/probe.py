@@ -35,10 +35,10 @@ class Probe:
         return f"{self.folder}/{name}"
 
     def put(self, name: str, **conditions: Any) -> dict[str, Any]:
-        told: dict[str, Any] = self.s3.put_object(
+        answer: dict[str, Any] = self.s3.put_object(
             Bucket=self.bucket, Key=self.key(name), Body=b"probe", **conditions
         )
-        return told
+        return answer
 
     def there(self, name: str) -> bool:
         return not _refuses(lambda: self.s3.head_object(Bucket=self.bucket, Key=self.key(name)))
@@ -51,9 +51,9 @@ def probe(bucket: S3Bucket, swept: S3Bucket, file_leases: bool) -> Capabilities:
     """
     one = Probe(bucket.boto, bucket.bucket, f"probe/{secrets.token_hex(8)}")
     with translated(bucket.bucket), _cleaned(one):
-        told = one.put("first")
+        answer = one.put("first")
         return Capabilities(
-            server=told["ResponseMetadata"]["HTTPHeaders"].get("server", "unknown"),
+            server=answer["ResponseMetadata"]["HTTPHeaders"].get("server", "unknown"),
             versioned=swept.versioned,
             conditional_put=_refuses(lambda: one.put("first", IfNoneMatch="*"))
             and _refuses(lambda: one.put("first", IfMatch=_WRONG_ETAG)),
@@ -67,7 +67,7 @@ def probe(bucket: S3Bucket, swept: S3Bucket, file_leases: bool) -> Capabilities:
             checks_sha256=_refuses(lambda: one.put("sum", ChecksumSHA256=_WRONG_SHA256)),
             storage_classes=tuple(name for name in _CLASSES if _keeps_class(one, name)),
             refused_keys=tuple(key for key in _ODD_KEYS if _refuses(lambda key=key: one.put(key))),  # type: ignore[misc]
-            clock_skew_seconds=_skew(told),
+            clock_skew_seconds=_skew(answer),
             file_leases=file_leases,
         )
 
@@ -115,8 +115,8 @@ def _conditional_complete(one: Probe) -> bool:
 def _completes(one: Probe, name: str, etag: str) -> bool:
     place = {"Bucket": one.bucket, "Key": one.key(name)}
     place["UploadId"] = one.s3.create_multipart_upload(**place)["UploadId"]
-    told = one.s3.upload_part(**place, PartNumber=1, Body=b"probe")
-    parts = {"Parts": [{"PartNumber": 1, "ETag": told["ETag"]}]}
+    answer = one.s3.upload_part(**place, PartNumber=1, Body=b"probe")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": answer["ETag"]}]}
     if _refuses(lambda: one.s3.complete_multipart_upload(**place, MultipartUpload=parts, IfMatch=etag)):
         _refuses(lambda: one.s3.abort_multipart_upload(**place))
         return False
@@ -140,8 +140,8 @@ def _lists_upload(one: Probe, prefix: str) -> bool:
     key = one.key("upload")
     upload = one.s3.create_multipart_upload(Bucket=one.bucket, Key=key)["UploadId"]
     try:
-        told = one.s3.list_multipart_uploads(Bucket=one.bucket, Prefix=prefix)
-        return any(found["UploadId"] == upload for found in told.get("Uploads", ()))
+        answer = one.s3.list_multipart_uploads(Bucket=one.bucket, Prefix=prefix)
+        return any(found["UploadId"] == upload for found in answer.get("Uploads", ()))
     finally:
         one.s3.abort_multipart_upload(Bucket=one.bucket, Key=key, UploadId=upload)
 
@@ -150,12 +150,12 @@ def _keeps_class(one: Probe, name: str) -> bool:
     """Accepted and still there on a second look: some servers accept any class and drop it."""
     if _refuses(lambda: one.put(f"class-{name}", StorageClass=name)):
         return False
-    told = one.s3.head_object(Bucket=one.bucket, Key=one.key(f"class-{name}"))
-    return bool(told.get("StorageClass", "STANDARD") == name)
+    answer = one.s3.head_object(Bucket=one.bucket, Key=one.key(f"class-{name}"))
+    return bool(answer.get("StorageClass", "STANDARD") == name)
 
 
-def _skew(told: dict[str, Any]) -> float:
-    server = parsedate_to_datetime(told["ResponseMetadata"]["HTTPHeaders"]["date"])
+def _skew(answer: dict[str, Any]) -> float:
+    server = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
     return (server - utcnow()).total_seconds()
 
 
@@ -166,8 +166,8 @@ def _cleaned(one: Probe) -> Iterator[None]:
         yield
     finally:
         pages = one.s3.get_paginator("list_object_versions")
-        for told in pages.paginate(Bucket=one.bucket, Prefix=f"{one.folder}/"):
-            for entry in (*told.get("Versions", ()), *told.get("DeleteMarkers", ())):
+        for answer in pages.paginate(Bucket=one.bucket, Prefix=f"{one.folder}/"):
+            for entry in (*answer.get("Versions", ()), *answer.get("DeleteMarkers", ())):
                 one.s3.delete_object(Bucket=one.bucket, Key=entry["Key"], VersionId=entry["VersionId"])
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from storage.cold.model import Memory, Saving
+from storage.cold.model import ColdRecord, Saving
 from storage.cold.ports import ColdLog
 from storage.cold.postgres import PostgresCold
 from storage.core.clock import utcnow
@@ -23,7 +23,7 @@ from storage.testing import Database, MemoryCold
 AT = datetime(2026, 3, 8, 2, tzinfo=UTC)
 BUCKET = BucketName("transcode-storage")
 KEY = ObjectKey("processed/job-1/transcription/transcript.json")
-ONE = Memory(key=KEY, etag="e1", size=100, object_class="transcripts", owner=JobId("job-1"))
+ONE = ColdRecord(key=KEY, etag="e1", size=100, object_class="transcripts", owner=JobId("job-1"))
 SAVING = Saving(
     run_id="run-1",
     key=KEY,
@@ -45,23 +45,25 @@ def log(request: pytest.FixtureRequest) -> ColdLog:
 
 
 def test_the_last_memory_of_a_key_holds(log: ColdLog) -> None:
-    log.remember([ONE, replace(ONE, key=ObjectKey("other"), coding="skipped", skipped="it is a video")])
-    later = replace(ONE, etag="e2", coding="compressed", tier="cold", tier_state="asked", asked_at=AT)
-    log.remember([later])
-    assert log.recall([KEY, "none"]) == {KEY: later}
-    assert log.recall([]) == {}
+    log.save_records(
+        [ONE, replace(ONE, key=ObjectKey("other"), compression="skipped", skipped="it is a video")]
+    )
+    later = replace(ONE, etag="e2", compression="compressed", tier="cold", tier_state="asked", asked_at=AT)
+    log.save_records([later])
+    assert log.get_records([KEY, "none"]) == {KEY: later}
+    assert log.get_records([]) == {}
 
 
 @pytest.mark.parametrize("key", ["tab\tnew\nline", "日本語-\U0001f3ac", "quote'\"\\", "x" * 1024])
 def test_any_key_is_remembered(log: ColdLog, key: str) -> None:
     odd = replace(ONE, key=ObjectKey(key), owner=None)
-    log.remember([odd])
-    assert log.recall([key]) == {key: odd}
+    log.save_records([odd])
+    assert log.get_records([key]) == {key: odd}
 
 
 def test_what_moves_is_found_in_key_order(log: ColdLog) -> None:
     states = {"b": "asked", "a": "stuck", "c": "held", "d": ""}
-    log.remember(
+    log.save_records(
         [replace(ONE, key=ObjectKey(k), tier="cold", tier_state=s, asked_at=AT) for k, s in states.items()]  # type: ignore[arg-type]
     )
     assert [one.key for one in log.moving()] == ["a", "b"]
@@ -117,8 +119,11 @@ def test_two_at_once_enter_the_same_once(engine: Engine) -> None:
 def test_groups_by_day_class_and_job(log: ColdLog) -> None:
     other = replace(SAVING, key=ObjectKey("k2"), object_class="metadata", owner=None, left_behind=1000)
     log.enter([SAVING, other])
-    log.remember(
-        [replace(ONE, key=ObjectKey(f"v{n}"), coding="skipped", skipped="it is a video") for n in range(3)]
+    log.save_records(
+        [
+            replace(ONE, key=ObjectKey(f"v{n}"), compression="skipped", skipped="it is a video")
+            for n in range(3)
+        ]
     )
     assert [(line.group, line.objects, line.saved, line.skipped) for line in log.savings("class")] == [
         ("metadata", 1, -200, 0),

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from storage.cold.model import Details
-from storage.cold.ports import Mover
+from storage.cold.ports import TierStore
 from storage.cold.s3 import transition
-from storage.cold.s3.transition import S3Mover
+from storage.cold.s3.transition import S3TierStore
 from storage.core.capabilities import Capabilities
 from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused
 from storage.core.model import Attributes, ObjectKey
 from storage.stores.s3.probe import probe
-from storage.testing import MemoryMover
+from storage.testing import MemoryTierStore
 from tests.contract import conftest as kinds
 from tests.support import remote_tier
 
@@ -40,23 +40,23 @@ def capabilities(object_store: Any, store_kind: str) -> Capabilities:
 
 
 @pytest.fixture
-def mover(
+def tier_store(
     object_store: Any, store_kind: str, capabilities: Capabilities, request: pytest.FixtureRequest
-) -> Mover:
+) -> TierStore:
     """With storage classes or a remote tier, whichever the store has."""
     if store_kind == "fake":
-        made = MemoryMover(object_store)
+        made = MemoryTierStore(object_store)
         made.classes = {"STANDARD", "STANDARD_IA", "GLACIER_IR", "GLACIER"}
         made.moves = {"cold": remote_tier.TIER}
         return made
     if store_kind == "minio":
         request.getfixturevalue("cold_store")
         remote_tier.install(object_store.boto, object_store.bucket)
-    return S3Mover(object_store, lambda: capabilities)
+    return S3TierStore(object_store, lambda: capabilities)
 
 
 @pytest.fixture
-def stored(object_store: Any, store_kind: str, mover: Mover) -> Details:
+def stored(object_store: Any, store_kind: str, tier_store: TierStore) -> Details:
     """An object with all that one can carry."""
     data = b"subtitles\n" * 500
     if store_kind == "fake":
@@ -67,7 +67,7 @@ def stored(object_store: Any, store_kind: str, mover: Mover) -> Details:
             Bucket=object_store.bucket, Key=KEY, Body=data, ContentType="text/vtt", ContentEncoding="gzip",
             CacheControl="max-age=60", Metadata=ATTRIBUTES.metadata, Tagging="team=video+%2B+audio&x=",
         )  # fmt: skip
-    return mover.details(KEY)
+    return tier_store.details(KEY)
 
 
 def body(object_store: Any) -> bytes:
@@ -80,72 +80,76 @@ def same(now: Details, before: Details) -> bool:
     return (now.attributes, now.info.size) == (before.attributes, before.info.size)
 
 
-def arrived(mover: Mover, storage_class: str, seconds: float = 60) -> Details:
+def arrived(tier_store: TierStore, storage_class: str, seconds: float = 60) -> Details:
     end = time.monotonic() + seconds
-    while (found := mover.details(KEY)).info.storage_class != storage_class and time.monotonic() < end:
+    while (found := tier_store.details(KEY)).info.storage_class != storage_class and time.monotonic() < end:
         time.sleep(0.1)
     assert found.info.storage_class == storage_class
     return found
 
 
 def test_details_are_all_that_one_look_tells(
-    mover: Mover, stored: Details, capabilities: Capabilities
+    tier_store: TierStore, stored: Details, capabilities: Capabilities
 ) -> None:
     assert (stored.info.size, stored.info.storage_class) == (5000, "STANDARD")
     assert stored.attributes.content_encoding == "gzip"
     assert stored.attributes.metadata == ATTRIBUTES.metadata
     assert stored.attributes.headers["cache-control"] == "max-age=60"
     assert stored.tag_count == (2 if capabilities.counts_tags else None)
-    assert mover.tags(KEY) == TAGS
+    assert tier_store.tags(KEY) == TAGS
     with pytest.raises(ObjectMissing):
-        mover.details(ObjectKey("processed/none"))
+        tier_store.details(ObjectKey("processed/none"))
 
 
-def test_tags_are_replaced(mover: Mover, stored: Details) -> None:
-    mover.put_tags(KEY, {"a": "b"})
-    assert mover.tags(KEY) == {"a": "b"}
-    mover.put_tags(KEY, {})
-    assert mover.tags(KEY) == {}
-    assert mover.details(KEY).info.etag == stored.info.etag
+def test_tags_are_replaced(tier_store: TierStore, stored: Details) -> None:
+    tier_store.put_tags(KEY, {"a": "b"})
+    assert tier_store.tags(KEY) == {"a": "b"}
+    tier_store.put_tags(KEY, {})
+    assert tier_store.tags(KEY) == {}
+    assert tier_store.details(KEY).info.etag == stored.info.etag
     with pytest.raises(StoreRefused):
-        mover.put_tags(KEY, {f"tag-{number}": "" for number in range(11)})
+        tier_store.put_tags(KEY, {f"tag-{number}": "" for number in range(11)})
     with pytest.raises(ObjectMissing):
-        mover.put_tags(ObjectKey("processed/none"), {"a": "b"})
+        tier_store.put_tags(ObjectKey("processed/none"), {"a": "b"})
 
 
 @pytest.mark.parametrize("store_kind", WITH_CLASSES, indirect=True)
 @pytest.mark.parametrize("guarded", [False, True])
 def test_copy_in_place_changes_the_class_and_nothing_else(
-    mover: Mover, stored: Details, object_store: Any, store_kind: str, guarded: bool
+    tier_store: TierStore, stored: Details, object_store: Any, store_kind: str, guarded: bool
 ) -> None:
     was = body(object_store)
-    mover.copy_in_place(stored, "GLACIER_IR", guarded=guarded)
-    now = mover.details(KEY)
+    tier_store.copy_in_place(stored, "GLACIER_IR", guarded=guarded)
+    now = tier_store.details(KEY)
     assert now.info.storage_class == "GLACIER_IR"
     assert same(now, stored)
-    assert mover.tags(KEY) == TAGS
+    assert tier_store.tags(KEY) == TAGS
     assert body(object_store) == was
-    mover.copy_in_place(now, "STANDARD", {"only": "this"}, guarded=guarded)
-    assert mover.details(KEY).info.storage_class == "STANDARD"
-    assert same(mover.details(KEY), stored)
+    tier_store.copy_in_place(now, "STANDARD", {"only": "this"}, guarded=guarded)
+    assert tier_store.details(KEY).info.storage_class == "STANDARD"
+    assert same(tier_store.details(KEY), stored)
     forgets = guarded and store_kind == "ministack"  # the tags that a multipart upload begins with
-    assert mover.tags(KEY) == (TAGS if forgets else {"only": "this"})
+    assert tier_store.tags(KEY) == (TAGS if forgets else {"only": "this"})
 
 
 @pytest.mark.parametrize("guarded", [False, True])
 def test_copy_in_place_of_another_object_is_refused(
-    mover: Mover, stored: Details, put: Callable[[str, bytes], None], object_store: Any, guarded: bool
+    tier_store: TierStore,
+    stored: Details,
+    put: Callable[[str, bytes], None],
+    object_store: Any,
+    guarded: bool,
 ) -> None:
     put(KEY, b"another")
     with pytest.raises(PreconditionFailed):
-        mover.copy_in_place(stored, "STANDARD", {}, guarded=guarded)
+        tier_store.copy_in_place(stored, "STANDARD", {}, guarded=guarded)
     assert body(object_store) == b"another"
     assert list(object_store.uploads()) == []
 
 
 @pytest.mark.parametrize("store_kind", ["ministack", "minio"], indirect=True)
 def test_a_guarded_copy_never_takes_the_place_of_what_was_written_meanwhile(
-    mover: Mover, stored: Details, object_store: Any
+    tier_store: TierStore, stored: Details, object_store: Any
 ) -> None:
     """Written at the last moment, after all has been read."""
     events, place = object_store.boto.meta.events, {"Bucket": object_store.bucket, "Key": KEY}
@@ -155,19 +159,19 @@ def test_a_guarded_copy_never_takes_the_place_of_what_was_written_meanwhile(
 
     events.register("before-call.s3.CompleteMultipartUpload", another)
     with pytest.raises(PreconditionFailed):
-        mover.copy_in_place(stored, "STANDARD", {}, guarded=True)
+        tier_store.copy_in_place(stored, "STANDARD", {}, guarded=True)
     events.unregister("before-call.s3.CompleteMultipartUpload", another)
     assert body(object_store) == b"another"
 
 
 @pytest.mark.parametrize("store_kind", ["ministack", "minio"], indirect=True)
-def test_a_race_of_guarded_copies_and_writers_loses_nothing(mover: Mover, object_store: Any) -> None:
+def test_a_race_of_guarded_copies_and_writers_loses_nothing(tier_store: TierStore, object_store: Any) -> None:
     """Whoever writes last without a condition is read at the end, for a copy never comes after it."""
     place, old, new = {"Bucket": object_store.bucket, "Key": KEY}, b"old " * 500_000, b"new " * 200_000
 
     def copy(seen: Details) -> bool:
         try:
-            mover.copy_in_place(seen, "STANDARD", {"a": "b"}, guarded=True)
+            tier_store.copy_in_place(seen, "STANDARD", {"a": "b"}, guarded=True)
         except PreconditionFailed:
             return False
         return True
@@ -176,7 +180,7 @@ def test_a_race_of_guarded_copies_and_writers_loses_nothing(mover: Mover, object
     with ThreadPoolExecutor(2) as pool:
         for round in range(60):
             object_store.boto.put_object(**place, Body=old)
-            copied = pool.submit(copy, mover.details(KEY))
+            copied = pool.submit(copy, tier_store.details(KEY))
             time.sleep(round % 20 / 1000)
             object_store.boto.put_object(**place, Body=new)
             first += copied.result()
@@ -185,23 +189,25 @@ def test_a_race_of_guarded_copies_and_writers_loses_nothing(mover: Mover, object
     assert 0 <= first < 60
 
 
-def test_copy_in_place_of_nothing_is_an_error(mover: Mover, stored: Details) -> None:
+def test_copy_in_place_of_nothing_is_an_error(tier_store: TierStore, stored: Details) -> None:
     gone = replace(stored, info=replace(stored.info, key=ObjectKey("processed/none")))
     with pytest.raises(ObjectMissing):
-        mover.copy_in_place(gone, "STANDARD", {})
+        tier_store.copy_in_place(gone, "STANDARD", {})
 
 
 @pytest.mark.parametrize("name", ["cold", "COLD_AS_ICE", "standard_ia"])
-def test_a_class_that_the_store_does_not_have_is_refused(mover: Mover, stored: Details, name: str) -> None:
+def test_a_class_that_the_store_does_not_have_is_refused(
+    tier_store: TierStore, stored: Details, name: str
+) -> None:
     with pytest.raises(StoreRefused):
-        mover.copy_in_place(stored, name)
-    assert mover.details(KEY) == stored
+        tier_store.copy_in_place(stored, name)
+    assert tier_store.details(KEY) == stored
 
 
 @pytest.mark.parametrize("store_kind", ["ministack", "minio"], indirect=True)
 @pytest.mark.parametrize("size", [7 << 20, (10 << 20) + 1])
 def test_what_is_too_large_for_one_request_is_copied_in_parts(
-    mover: Mover, object_store: Any, size: int, monkeypatch: pytest.MonkeyPatch
+    tier_store: TierStore, object_store: Any, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transition, "LARGEST", 6 << 20)
     monkeypatch.setattr(transition, "PART", 5 << 20)
@@ -209,45 +215,45 @@ def test_what_is_too_large_for_one_request_is_copied_in_parts(
     object_store.boto.put_object(
         Bucket=object_store.bucket, Key=KEY, Body=data, Metadata={"a": "b"}, Tagging="t=u", ContentType="a/b"
     )
-    before = mover.details(KEY)
-    mover.copy_in_place(before, "STANDARD")
-    now = mover.details(KEY)
+    before = tier_store.details(KEY)
+    tier_store.copy_in_place(before, "STANDARD")
+    now = tier_store.details(KEY)
     assert now.info.etag.endswith(f"-{-(-size // (5 << 20))}")
     assert same(now, before)
-    assert (mover.tags(KEY), body(object_store)) == ({"t": "u"}, data)
+    assert (tier_store.tags(KEY), body(object_store)) == ({"t": "u"}, data)
 
 
 @pytest.mark.parametrize("store_kind", WITH_REMOTE, indirect=True)
 def test_a_tagged_object_moves_to_the_remote_tier_and_back(
-    mover: Mover, stored: Details, object_store: Any
+    tier_store: TierStore, stored: Details, object_store: Any
 ) -> None:
     was = body(object_store)
-    mover.put_tags(KEY, TAGS | {"tier": "cold"})
-    now = arrived(mover, remote_tier.TIER)
+    tier_store.put_tags(KEY, TAGS | {"tier": "cold"})
+    now = arrived(tier_store, remote_tier.TIER)
     assert same(now, stored)
     assert now.info.etag == stored.info.etag
     assert body(object_store) == was
-    mover.copy_in_place(now, "STANDARD", TAGS, guarded=True)
-    back = mover.details(KEY)
+    tier_store.copy_in_place(now, "STANDARD", TAGS, guarded=True)
+    back = tier_store.details(KEY)
     assert (back.info.storage_class, back.restore) == ("STANDARD", "")
     assert same(back, stored)
-    assert (mover.tags(KEY), body(object_store)) == (TAGS, was)
+    assert (tier_store.tags(KEY), body(object_store)) == (TAGS, was)
 
 
 @pytest.mark.parametrize("store_kind", WITH_CLASSES, indirect=True)
-def test_an_archived_object_is_asked_back(mover: Mover, stored: Details) -> None:
+def test_an_archived_object_is_asked_back(tier_store: TierStore, stored: Details) -> None:
     with pytest.raises(StoreRefused):
-        mover.ask_back(KEY, 1)
-    mover.copy_in_place(stored, "GLACIER")
-    mover.ask_back(KEY, 1)
-    assert mover.details(KEY).restore.startswith("ongoing-request=")
+        tier_store.request_restore(KEY, 1)
+    tier_store.copy_in_place(stored, "GLACIER")
+    tier_store.request_restore(KEY, 1)
+    assert tier_store.details(KEY).restore.startswith("ongoing-request=")
 
 
 def test_rules_are_those_that_move_what_is_tagged_at_once(
-    mover: Mover, object_store: Any, store_kind: str
+    tier_store: TierStore, object_store: Any, store_kind: str
 ) -> None:
     known = {"cold": remote_tier.TIER} if store_kind in ("fake", "minio") else {}
-    assert mover.rules() == known
+    assert tier_store.rules() == known
 
 
 @pytest.mark.parametrize("store_kind", ["ministack"], indirect=True)
@@ -265,11 +271,11 @@ def test_rules_are_those_that_move_what_is_tagged_at_once(
     ids=str,
 )
 def test_a_rule_that_does_not_move_at_once_all_that_is_tagged_is_none(
-    mover: Mover, object_store: Any, change: dict[str, Any]
+    tier_store: TierStore, object_store: Any, change: dict[str, Any]
 ) -> None:
     other = remote_tier.rule("STANDARD_IA", "warm", ID="other")
     remote_tier.install(object_store.boto, object_store.bucket, other, remote_tier.rule("GLACIER", **change))
-    assert mover.rules() == {"warm": "STANDARD_IA"}
+    assert tier_store.rules() == {"warm": "STANDARD_IA"}
 
 
 def test_the_probe_finds_what_moving_relies_on(capabilities: Capabilities, store_kind: str) -> None:

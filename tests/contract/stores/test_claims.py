@@ -28,10 +28,10 @@ OF_JOB = Tombstone(
 OBJECT = replace(OF_JOB, kind="object", place="bucket", key="temp/j/a", goes_with_job=True)
 
 
-def condemned(database: Any, *stones: Tombstone) -> list[Tombstone]:
+def condemned(database: Any, *tombstones: Tombstone) -> list[Tombstone]:
     database.add_job("j", "failed", T)
-    assert database.tombstones.condemn(stones) == {}
-    ids = [stone.id for stone in database.tombstones.of_run("run-1")]
+    assert database.tombstones.condemn(tombstones) == {}
+    ids = [tombstone.id for tombstone in database.tombstones.of_run("run-1")]
     return [database.tombstones.begin(ids)[id] for id in ids]
 
 

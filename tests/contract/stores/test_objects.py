@@ -157,10 +157,10 @@ def test_open_of_nothing_raises_object_missing(object_store: ObjectStore) -> Non
 
 
 def test_server_time_is_the_clock_to_the_second(object_store: ObjectStore) -> None:
-    told = object_store.server_time()
-    assert told.utcoffset() == timedelta()
-    assert told.microsecond == 0
-    assert abs(told - utcnow()) < timedelta(minutes=1)
+    answer = object_store.server_time()
+    assert answer.utcoffset() == timedelta()
+    assert answer.microsecond == 0
+    assert abs(answer - utcnow()) < timedelta(minutes=1)
 
 
 def test_identity_is_what_was_adopted(object_store: ObjectStore) -> None:

@@ -28,15 +28,21 @@ PLAIN = Tombstone(
 
 
 def opened(database: Any, run_id: str = "run-1") -> list[Tombstone]:
-    return [stone for stone in database.tombstones.of_run(run_id) if stone.state in ("condemned", "reaping")]
+    return [
+        tombstone
+        for tombstone in database.tombstones.of_run(run_id)
+        if tombstone.state in ("condemned", "reaping")
+    ]
 
 
 def test_condemn_records_every_field(database: Any) -> None:
     database.add_job("j", "completed", T)
-    stone = replace(PLAIN, kind="file", owner=JobId("j"), owner_updated_at=T, held_at=".condemned/run-1/abc")
-    assert database.tombstones.condemn([stone, PLAIN]) == {}
+    tombstone = replace(
+        PLAIN, kind="file", owner=JobId("j"), owner_updated_at=T, held_at=".condemned/run-1/abc"
+    )
+    assert database.tombstones.condemn([tombstone, PLAIN]) == {}
     found = sorted(database.tombstones.of_run("run-1"), key=lambda one: one.kind)
-    assert [replace(one, id=0) for one in found] == [stone, PLAIN]
+    assert [replace(one, id=0) for one in found] == [tombstone, PLAIN]
     assert len({one.id for one in found}) == 2
 
 
@@ -66,11 +72,11 @@ def test_one_open_tombstone_a_kind_place_and_key(database: Any) -> None:
 @pytest.mark.parametrize("state", ["reaped", "undone", "kept"])
 def test_a_closed_tombstone_bars_nothing(state: str, database: Any) -> None:
     database.tombstones.condemn([PLAIN])
-    [stone] = opened(database)
+    [tombstone] = opened(database)
     if state == "undone":
-        database.tombstones.undo([stone.id])
+        database.tombstones.undo([tombstone.id])
     else:
-        database.tombstones.finish([stone.id], state)
+        database.tombstones.finish([tombstone.id], state)
     assert database.tombstones.condemn([replace(PLAIN, run_id="run-2")]) == {}
     assert len(opened(database, "run-2")) == 1
 
@@ -82,7 +88,7 @@ OF_JOB = replace(OWNED, kind="job", place="jobs", key="j")
 
 
 @pytest.mark.parametrize(
-    ("stone", "status", "updated_at", "taken"),
+    ("tombstone", "status", "updated_at", "taken"),
     [
         (OWNED, "completed", T, True),
         (OWNED, "failed", T, True),
@@ -106,27 +112,27 @@ OF_JOB = replace(OWNED, kind="job", place="jobs", key="j")
     ],
 )
 def test_condemn_compares_the_owner_as_seen(
-    stone: Tombstone, status: str, updated_at: datetime, taken: bool, database: Any
+    tombstone: Tombstone, status: str, updated_at: datetime, taken: bool, database: Any
 ) -> None:
     """An empty status stands for: there is no row."""
     if status:
         database.add_job("j", status, updated_at)
     bystander = replace(PLAIN, key="uploads/bystander")
-    refused = database.tombstones.condemn([stone, bystander])
-    assert refused.keys() == (set() if taken else {stone.key})
+    refused = database.tombstones.condemn([tombstone, bystander])
+    assert refused.keys() == (set() if taken else {tombstone.key})
     assert all(refused.values())
-    assert {one.key for one in opened(database)} == ({stone.key} if taken else set()) | {bystander.key}
+    assert {one.key for one in opened(database)} == ({tombstone.key} if taken else set()) | {bystander.key}
 
 
 def test_due_is_jobs_then_objects_by_key_then_files(database: Any) -> None:
     for id in ("j2", "j1"):
         database.add_job(id, "failed", T)
-    stones = [
+    tombstones = [
         replace(PLAIN, key=key) for key in ("uploads/b", "uploads/B", "uploads/é", "uploads/a-", "uploads/a/")
     ]
-    stones += [replace(PLAIN, kind="file", place="/tmp/t", key="a/file")]
-    stones += [replace(OF_JOB, key=id, owner=JobId(id)) for id in ("j2", "j1")]
-    assert database.tombstones.condemn(stones) == {}
+    tombstones += [replace(PLAIN, kind="file", place="/tmp/t", key="a/file")]
+    tombstones += [replace(OF_JOB, key=id, owner=JobId(id)) for id in ("j2", "j1")]
+    assert database.tombstones.condemn(tombstones) == {}
     objects = ["uploads/B", "uploads/a-", "uploads/a/", "uploads/b", "uploads/é"]
     assert [one.key for one in database.tombstones.due(T, PLACES)] == ["j1", "j2", *objects, "a/file"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from storage import catalog
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.database import backup_database
 from storage.backup.metadata import backup_minio_metadata
 from storage.backup.postgres import swap as pg_swap
@@ -17,9 +17,9 @@ from storage.backup.restore.database import restore
 from storage.backup.restore.swap import swap
 from storage.engine import sweep
 from tests.faults import disk, injected, workers
-from tests.faults.backup.environment import JOBS, Yard
+from tests.faults.backup.environment import JOBS, BackupEnvironment
 from tests.faults.effects import MACHINE, MODES, Effect, Fault, Injector, Kind, Mode
-from tests.faults.injected import Told
+from tests.faults.injected import ChildReport
 from tests.faults.transports import watch_programs
 from tests.faults.workers import Opener, Result
 
@@ -31,7 +31,7 @@ SHARE = 1 / 3
 _SERVER: tuple[Mode, ...] = ("restart", "outage", "disk full")
 
 
-def _nothing(yard: Yard, fault: Fault, told: Told) -> Iterator[str]:
+def _nothing(backup_env: BackupEnvironment, fault: Fault, answer: ChildReport) -> Iterator[str]:
     yield from ()
 
 
@@ -44,10 +44,10 @@ class Act:
     """
 
     name: str
-    does: Callable[[Site, Yard], object]
-    wrong: Callable[[Yard], Iterator[str]]
-    before: Callable[[Yard], None] = lambda yard: None
-    never: Callable[[Yard, Fault, Told], Iterator[str]] = _nothing
+    does: Callable[[BackupContext, BackupEnvironment], object]
+    wrong: Callable[[BackupEnvironment], Iterator[str]]
+    before: Callable[[BackupEnvironment], None] = lambda backup_env: None
+    never: Callable[[BackupEnvironment, Fault, ChildReport], Iterator[str]] = _nothing
     machine: tuple[Mode, ...] = _SERVER
     every: bool = True
 
@@ -57,13 +57,17 @@ class Act:
 
 
 # --- taking and proving ---------------------------------------------------------------------------
-def _states(yard: Yard, kind: str) -> list[str]:
-    return [state for id, (of, state, _) in yard.catalogue().items() if of == kind and id not in yard.made]
+def _states(backup_env: BackupEnvironment, kind: str) -> list[str]:
+    return [
+        state
+        for id, (of, state, _) in backup_env.catalogue().items()
+        if of == kind and id not in backup_env.made
+    ]
 
 
-def _taken(kind: str) -> Callable[[Yard], Iterator[str]]:
-    def wrong(yard: Yard) -> Iterator[str]:
-        states = _states(yard, kind)
+def _taken(kind: str) -> Callable[[BackupEnvironment], Iterator[str]]:
+    def wrong(backup_env: BackupEnvironment) -> Iterator[str]:
+        states = _states(backup_env, kind)
         if "complete" not in states:
             yield f"no complete backup of {kind}: {states}"
         if "running" in states:
@@ -72,79 +76,79 @@ def _taken(kind: str) -> Callable[[Yard], Iterator[str]]:
     return wrong
 
 
-def _proven(yard: Yard) -> Iterator[str]:
-    if yard.catalogue()[yard.whole][1] != "proven":
+def _proven(backup_env: BackupEnvironment) -> Iterator[str]:
+    if backup_env.catalogue()[backup_env.whole][1] != "proven":
         yield "the backup is not proven"
-    if left := [name for name in yard.databases() if name != yard.live]:
+    if left := [name for name in backup_env.databases() if name != backup_env.live]:
         yield f"scratch databases are left: {left}"
 
 
-def _prove_apart(site: Site, yard: Yard) -> None:
-    prove(replace(site, settings=replace(site.settings, proof_server="throwaway")), yard.whole)
+def _prove_apart(context: BackupContext, backup_env: BackupEnvironment) -> None:
+    prove(replace(context, settings=replace(context.settings, proof_server="throwaway")), backup_env.whole)
 
 
-def _proven_apart(yard: Yard) -> Iterator[str]:
-    yield from _proven(yard)
-    if left := yard.machine.left():
+def _proven_apart(backup_env: BackupEnvironment) -> Iterator[str]:
+    yield from _proven(backup_env)
+    if left := backup_env.machine.left():
         yield f"in the temp folder there still is {left}"
 
 
-def _called_damaged(yard: Yard, fault: Fault, told: Told) -> Iterator[str]:
+def _called_damaged(backup_env: BackupEnvironment, fault: Fault, answer: ChildReport) -> Iterator[str]:
     """No fault of ours is the backup's; and what a full temp folder stopped is told as that."""
-    if (state := yard.catalogue()[yard.whole][1]) not in ("complete", "proven"):
-        yield f"the backup is called {state} for it: {told.error}"
+    if (state := backup_env.catalogue()[backup_env.whole][1]) not in ("complete", "proven"):
+        yield f"the backup is called {state} for it: {answer.error}"
     if fault.mode == "temp full":
-        if told.error and not told.error.startswith("ScratchFault"):
-            yield f"no clear error: {told.error}"
-        if left := yard.machine.left():
+        if answer.error and not answer.error.startswith("ScratchFault"):
+            yield f"no clear error: {answer.error}"
+        if left := backup_env.machine.left():
             yield f"in the temp folder there still is {left}"
 
 
 # --- pruning --------------------------------------------------------------------------------------
-def _prune(site: Site, yard: Yard) -> None:
+def _prune(context: BackupContext, backup_env: BackupEnvironment) -> None:
     job = catalog.get("cleanup_old_backups")
-    sweep.run(job, site.stores, site.stores.clock())
+    sweep.run(job, context.stores, context.stores.clock())
 
 
-def _pruned(yard: Yard) -> Iterator[str]:
-    for id in yard.old:
-        state = yard.catalogue()[id][1]
+def _pruned(backup_env: BackupEnvironment) -> Iterator[str]:
+    for id in backup_env.old:
+        state = backup_env.catalogue()[id][1]
         if state != "expired":
             yield f"the old backup {id} is {state}"
-        if left := [key for key in yard.stored() if f"/{id}/" in key]:
+        if left := [key for key in backup_env.stored() if f"/{id}/" in key]:
             yield f"of the old backup {id} there still is {left}"
 
 
 # --- restoring ------------------------------------------------------------------------------------
-def _restore(site: Site, yard: Yard) -> None:
-    if any(_restored(yard)):  # else the struck one had done it
-        restore(site.settings, site.stores.vault, yard.base)
+def _restore(context: BackupContext, backup_env: BackupEnvironment) -> None:
+    if any(_restored(backup_env)):  # else the struck one had done it
+        restore(context.settings, context.stores.backup_bucket, backup_env.base)
 
 
-def _restored(yard: Yard) -> Iterator[str]:
-    made = {name: mark for name, mark in yard.marks().items() if name != yard.live}
-    if [yard.jobs(name) for name in made] != [JOBS] or pg_swap.UNFINISHED in made.values():
+def _restored(backup_env: BackupEnvironment) -> Iterator[str]:
+    made = {name: mark for name, mark in backup_env.marks().items() if name != backup_env.live}
+    if [backup_env.jobs(name) for name in made] != [JOBS] or pg_swap.UNFINISHED in made.values():
         yield f"there is not one restored database: {made}"
 
 
-def _write_later(yard: Yard) -> None:
-    with yard.session(yard.live) as cursor:
+def _write_later(backup_env: BackupEnvironment) -> None:
+    with backup_env.session(backup_env.live) as cursor:
         cursor.execute("INSERT INTO jobs (id, status) VALUES (%s, 'completed')", (LATER,))
 
 
-def _swap(site: Site, yard: Yard) -> None:
-    if yard.jobs(yard.live) == JOBS:
+def _swap(context: BackupContext, backup_env: BackupEnvironment) -> None:
+    if backup_env.jobs(backup_env.live) == JOBS:
         return  # the struck one had done it: to repeat it would be another restore
-    swap(site, yard.base, typed=yard.live, by="the campaign")
+    swap(context, backup_env.base, typed=backup_env.live, by="the campaign")
 
 
-def _swapped(yard: Yard) -> Iterator[str]:
-    if yard.jobs(yard.live) != JOBS:
-        yield f"the live database is not the restored one: {yard.jobs(yard.live)}"
-    kept = [name for name in yard.databases() if name != yard.live]
-    if not any(yard.jobs(name) == sorted([*JOBS, LATER]) for name in kept):
+def _swapped(backup_env: BackupEnvironment) -> Iterator[str]:
+    if backup_env.jobs(backup_env.live) != JOBS:
+        yield f"the live database is not the restored one: {backup_env.jobs(backup_env.live)}"
+    kept = [name for name in backup_env.databases() if name != backup_env.live]
+    if not any(backup_env.jobs(name) == sorted([*JOBS, LATER]) for name in kept):
         yield f"the database of before is not among {kept}"
-    with yard.session(yard.live) as cursor:
+    with backup_env.session(backup_env.live) as cursor:
         cursor.execute("SELECT name FROM maintenance.control WHERE name IN ('paused', 'restore_epoch')")
         if cursor.rowcount != 2:
             yield "the restored database is neither paused nor marked"
@@ -178,53 +182,58 @@ class Trial:
         return f"{self.of} effect {self.number} {self.fault.mode}: {self.fault.effect}"
 
 
-def child(yard: Yard, act: Act, fault: Fault | None = None) -> Told:
+def child(backup_env: BackupEnvironment, act: Act, fault: Fault | None = None) -> ChildReport:
     def does(injector: Injector) -> None:
-        tempfile.tempdir = str(yard.machine.temp)
+        tempfile.tempdir = str(backup_env.machine.temp)
         watch_programs(injector)
-        with yard.machine.struck(), injected.watched(injector, yard.settings) as stores:
-            act.does(Site(stores=stores, settings=yard.settings), yard)
+        with backup_env.machine.injected(), injected.watched(injector, backup_env.settings) as stores:
+            act.does(BackupContext(stores=stores, settings=backup_env.settings), backup_env)
 
-    return injected.child(does, yard.names, TIMEOUT, fault, yard.machine.befall)
+    return injected.child(does, backup_env.names, TIMEOUT, fault, backup_env.machine.befall)
 
 
-def record(yard: Yard, act: Act) -> tuple[Effect, ...]:
+def record(backup_env: BackupEnvironment, act: Act) -> tuple[Effect, ...]:
     """Every effect of an undisturbed run."""
-    yard.lay()
-    act.before(yard)
-    told = child(yard, act)
-    wrong = ([told.error] if told.error else []) + [*yard.always(), *act.wrong(yard)]
+    backup_env.lay()
+    act.before(backup_env)
+    answer = child(backup_env, act)
+    wrong = ([answer.error] if answer.error else []) + [*backup_env.always(), *act.wrong(backup_env)]
     assert not wrong, f"{act.name}, undisturbed: {wrong}"
-    return told.log
+    return answer.log
 
 
-def run(yard: Yard, trial: Trial) -> list[str]:
+def run(backup_env: BackupEnvironment, trial: Trial) -> list[str]:
     """What the trial violated."""
-    yard.machine.tidy()
-    yard.lay()
-    trial.act.before(yard)
-    before = yard.jobs(yard.live)
-    first = child(yard, trial.act, trial.fault)
-    yard.machine.mend()
+    backup_env.machine.tidy()
+    backup_env.lay()
+    trial.act.before(backup_env)
+    before = backup_env.jobs(backup_env.live)
+    first = child(backup_env, trial.act, trial.fault)
+    backup_env.machine.mend()
     found = list(injected.misbehaved(first, trial.fault))
-    if (now := yard.jobs(yard.live)) not in (before, JOBS, None):
+    if (now := backup_env.jobs(backup_env.live)) not in (before, JOBS, None):
         found.append(f"the live database is neither old nor new: {now}")
     found += [
-        f"after the fault: {one}" for one in (*yard.always(), *trial.act.never(yard, trial.fault, first))
+        f"after the fault: {one}"
+        for one in (*backup_env.always(), *trial.act.never(backup_env, trial.fault, first))
     ]
-    again = injected.patient(lambda: child(yard, trial.act))
+    again = injected.patient(lambda: child(backup_env, trial.act))
     final = [again.error] if again.error else []
-    found += [f"after the rerun: {one}" for one in (*final, *trial.act.wrong(yard), *yard.always())]
+    found += [
+        f"after the rerun: {one}" for one in (*final, *trial.act.wrong(backup_env), *backup_env.always())
+    ]
     return found
 
 
-def trials(place: Opener[Yard], acts: Sequence[Act], seed: int, share: float = SHARE) -> list[Trial]:
+def trials(
+    place: Opener[BackupEnvironment], acts: Sequence[Act], seed: int, share: float = SHARE
+) -> list[Trial]:
     """Every mode of every effect, in an order whose every beginning is spread over them.
 
     Of those in SLOW only a drawn share; and where the kernel gives no small disk, none is filled.
     """
     chance, left_out = random.Random(seed), FULL if disk.refused() else ()
-    effects = workers.apart(place, lambda yard: [record(yard, act) for act in acts])
+    effects = workers.apart(place, lambda backup_env: [record(backup_env, act) for act in acts])
     found = [
         Trial(act, Fault(effect, mode), number)
         for act, log in zip(acts, effects, strict=True)
@@ -235,7 +244,7 @@ def trials(place: Opener[Yard], acts: Sequence[Act], seed: int, share: float = S
     return workers.spread(found, seed)
 
 
-def carry_out(
-    yards: Sequence[Opener[Yard]], todo: Sequence[Trial], seconds: float = float("inf")
+def run_trials(
+    yards: Sequence[Opener[BackupEnvironment]], todo: Sequence[Trial], seconds: float = float("inf")
 ) -> Iterator[Result[Trial]]:
-    return workers.carry_out(yards, todo, run, seconds)
+    return workers.run_trials(yards, todo, run, seconds)

@@ -78,7 +78,7 @@ BUGS = (
     Bug(
         "a manifest that a listing hides counts as gone",
         "storage/backup/policy.py",
-        "and vault.head(ObjectKey(p + MANIFEST))}",
+        "and backup_bucket.head(ObjectKey(p + MANIFEST))}",
         "and False}",
         "tests/unit/backup/test_old_backups.py::test_select_sees_rows_folders_uploads_and_asks_for_what_a_listing_hides",
     ),
@@ -120,7 +120,7 @@ BUGS = (
     Bug(
         "the manifest goes together with the parts",
         "storage/backup/actions.py",
-        "manifest = stores.vault.head(self._manifest)",
+        "manifest = stores.backup_bucket.head(self._manifest)",
         "manifest = None",
         "tests/unit/backup/test_prune.py::test_row_then_manifest_then_parts_then_uploads",
     ),
@@ -136,14 +136,14 @@ BUGS = (
         "storage/backup/actions.py",
         "DeleteTarget(info.key, info.etag, info.versions)",
         "DeleteTarget(info.key, info.etag)",
-        "tests/unit/backup/test_prune.py::test_a_backup_goes_wholly_and_the_others_stay",
+        "tests/unit/backup/test_prune.py::test_a_backup_goes_wholly_and_the_others_remain",
     ),
     Bug(
         "other backups' uploads are aborted too",
         "storage/backup/actions.py",
         " if one.key.startswith(place)}",
         "}",
-        "tests/unit/backup/test_prune.py::test_a_backup_goes_wholly_and_the_others_stay",
+        "tests/unit/backup/test_prune.py::test_a_backup_goes_wholly_and_the_others_remain",
     ),
     Bug(
         "what is being proven is pruned",

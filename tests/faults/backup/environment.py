@@ -20,8 +20,8 @@ from devstack.objectstore import ObjectStore
 from storage import connect
 from storage.backup import download
 from storage.backup import manifest as manifests
-from storage.backup.connect import backup_bucket, open_context
-from storage.backup.context import Site
+from storage.backup.connect import open_backup_bucket, open_context
+from storage.backup.context import BackupContext
 from storage.backup.database import backup_database
 from storage.backup.model import Backup, BackupId
 from storage.backup.prove import prove
@@ -36,7 +36,7 @@ JOBS = [f"job-{number:03}" for number in range(ROWS)]
 
 
 @dataclass
-class Yard:
+class BackupEnvironment:
     """Before any trial ``base`` was proven and ``whole`` was taken; ``old`` ones are due to be pruned."""
 
     settings: Settings
@@ -69,16 +69,18 @@ class Yard:
     # --- laying --------------------------------------------------------------------------------
     def found(self) -> None:
         """Make what every trial begins with: rows, documents, and one proven backup."""
-        with open_context(self.settings) as site:
-            self._rows(site)
-            self.old = tuple(_aged(site, prove(site, backup_database(site).id)) for _ in range(4))[:2]
+        with open_context(self.settings) as context:
+            self._rows(context)
+            self.old = tuple(_aged(context, prove(context, backup_database(context).id)) for _ in range(4))[
+                :2
+            ]
             for _ in range(2):
-                self.base = prove(site, backup_database(site).id).id
-            self.whole = backup_database(site).id
+                self.base = prove(context, backup_database(context).id).id
+            self.whole = backup_database(context).id
         self.objects = {key: self._get(key) for key in self.stored()}
         self._freeze()
 
-    def _rows(self, site: Site) -> None:
+    def _rows(self, context: BackupContext) -> None:
         with self.session(self.live) as cursor:
             for id in JOBS:
                 cursor.execute("INSERT INTO jobs (id, status) VALUES (%s, 'completed')", (id,))
@@ -131,8 +133,8 @@ class Yard:
             yield cursor
 
     def stored(self) -> list[str]:
-        told = self.boto.list_objects_v2(Bucket=self.settings.backup_bucket)
-        return [one["Key"] for one in told.get("Contents", ())]
+        answer = self.boto.list_objects_v2(Bucket=self.settings.backup_bucket)
+        return [one["Key"] for one in answer.get("Contents", ())]
 
     def _get(self, key: str) -> bytes:
         return bytes(self.boto.get_object(Bucket=self.settings.backup_bucket, Key=key)["Body"].read())
@@ -146,13 +148,13 @@ class Yard:
 
     def always(self) -> Iterator[str]:
         """Violations of what holds at every instant, however a run is interrupted."""
-        vault = backup_bucket(self.settings)
+        backup_bucket = open_backup_bucket(self.settings)
         rows = self.catalogue()
         for key in [key for key in self.stored() if key.endswith("/manifest.json")]:
             id = BackupId(key.split("/")[1])
             try:
-                manifest, sha256 = manifests.read(id, vault)
-                download.verify(manifest, vault)
+                manifest, sha256 = manifests.read(id, backup_bucket)
+                download.verify(manifest, backup_bucket)
             except StorageError as error:
                 yield f"a manifest without its data: {key}: {error}"
                 continue
@@ -179,17 +181,17 @@ class Yard:
             return None
 
 
-def _aged(site: Site, backup: Backup) -> BackupId:
+def _aged(context: BackupContext, backup: Backup) -> BackupId:
     """Let it be of half a year ago in the catalogue."""
-    site.stores.catalogue.save(replace(backup, taken_at=backup.taken_at - timedelta(days=180)))
+    context.stores.catalogue.save(replace(backup, taken_at=backup.taken_at - timedelta(days=180)))
     return backup.id
 
 
 @contextmanager
-def open_yard(store: ObjectStore, home: Path) -> Iterator[Yard]:
+def open_backup_environment(store: ObjectStore, home: Path) -> Iterator[BackupEnvironment]:
     """Found a yard in a new folder of ``home``, with a database server of its own."""
     with tempfile.TemporaryDirectory(dir=home) as own, machine(Path(own)) as here:
         settings = replace(make_place(store, here.server, Path(own))[0], proof_server="same")
-        made = Yard(settings, here, connect.endpoint(settings).boto())
+        made = BackupEnvironment(settings, here, connect.endpoint(settings).boto())
         made.found()
         yield made

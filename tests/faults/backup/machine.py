@@ -73,7 +73,7 @@ class Machine:
         postgres.start(self.server.folder, port=self.server.port, fsync=False)
 
     @contextmanager
-    def struck(self) -> Iterator[None]:
+    def injected(self) -> Iterator[None]:
         """Around all that a struck child does: it ends no sooner than what it has begun to restart."""
         try:
             yield

@@ -36,7 +36,7 @@ BUGS = (
         "storage/engine/actions/objects.py",
         "if (why := changed_owner(action.owner, action.owner_updated_at, jobs) or _changed(action, now))",
         "if (why := _changed(action, now))",
-        "tests/unit/engine/test_apply.py::test_objects_stay_when_their_job_moved_on",
+        "tests/unit/engine/test_apply.py::test_objects_remain_when_their_job_moved_on",
     ),
     Bug(
         "prefix without '/': job-1 takes the objects of job-10",
@@ -48,8 +48,8 @@ BUGS = (
     Bug(
         "lazy iterator: jobs are claimed when somebody counts them",
         "storage/engine/actions/jobs.py",
-        "return [cls._claim(begun.get(action.stone), work) for action in batch]",
-        "return (cls._claim(begun.get(action.stone), work) for action in batch)",
+        "return [cls._claim(begun.get(action.tombstone), work) for action in batch]",
+        "return (cls._claim(begun.get(action.tombstone), work) for action in batch)",
         "tests/unit/cleanup/test_reap.py::test_reap_cleans_the_job_and_deletes_what_is_its_own",
     ),
     Bug(
@@ -70,8 +70,8 @@ BUGS = (
     Bug(
         "a run that keeps failing goes on",
         "storage/engine/apply.py",
-        "if self.in_a_row >= IN_A_ROW:",
-        "if self.in_a_row > 10 * IN_A_ROW:",
+        "if self.in_a_row >= MAX_CONSECUTIVE_FAILURES:",
+        "if self.in_a_row > 10 * MAX_CONSECUTIVE_FAILURES:",
         "tests/unit/engine/test_apply.py::test_ten_failures_in_a_row_stop_the_run",
     ),
     Bug(
@@ -147,7 +147,7 @@ BUGS = (
     Bug(
         "a single act heeds no pause",
         "storage/engine/single.py",
-        "    guard.world(stores, stores.clock())\n",
+        "    guard.check_environment(stores, stores.clock())\n",
         "",
         "tests/unit/engine/test_single.py::test_a_paused_platform_does_nothing",
     ),

@@ -9,7 +9,7 @@ from functools import partial
 
 from tests.faults import workers
 from tests.faults.cleanup import trial
-from tests.faults.cleanup.environment import ground
+from tests.faults.cleanup.environment import environment
 from tests.faults.cleanup.scenarios import ALL, Scenario
 from tests.faults.cleanup.trial import Trial
 from tests.faults.effects import MODES, Effect, Fault
@@ -22,7 +22,7 @@ Recorded = Sequence[tuple[Scenario, tuple[Effect, ...]]]
 def record(place: Place, scenarios: Sequence[Scenario] = ALL) -> Recorded:
     """The effects of each scenario's undisturbed run."""
     fit = [replace(scenario, world=scenario.world.on(place[1])) for scenario in scenarios]
-    with ground(*place) as here:
+    with environment(*place) as here:
         return [(scenario, trial.record(here, scenario)) for scenario in fit]
 
 
@@ -36,7 +36,9 @@ def trials(recorded: Recorded, seed: int) -> list[Trial]:
     return workers.spread(found, seed)
 
 
-def carry_out(
-    places: Sequence[Place], todo: Sequence[Trial], seconds: float = float("inf")
+def run_trials(
+    environments: Sequence[Place], todo: Sequence[Trial], seconds: float = float("inf")
 ) -> Iterator[Result[Trial]]:
-    return workers.carry_out([partial(ground, *place) for place in places], todo, trial.run, seconds)
+    return workers.run_trials(
+        [partial(environment, *place) for place in environments], todo, trial.run, seconds
+    )

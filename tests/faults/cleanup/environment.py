@@ -76,7 +76,7 @@ def as_of() -> datetime:
 
 
 @dataclass
-class Ground:
+class Environment:
     """One bucket set, database and temp folder. ``stores`` are the product's own, without any fault."""
 
     settings: Settings
@@ -141,8 +141,8 @@ class Ground:
 
     def listing(self) -> dict[str, str]:
         """Key and etag of every object but the bucket's own mark."""
-        told = self.boto.list_objects_v2(Bucket=self.settings.bucket)
-        return {one["Key"]: one["ETag"] for one in told.get("Contents", ()) if one["Key"][0] != "."}
+        answer = self.boto.list_objects_v2(Bucket=self.settings.bucket)
+        return {one["Key"]: one["ETag"] for one in answer.get("Contents", ()) if one["Key"][0] != "."}
 
     def _uploads(self, world: World) -> None:
         bucket = self.settings.bucket
@@ -167,10 +167,10 @@ class Ground:
     def alive(self, key: str, id: str) -> bool:
         """Whether the upload still is there with its part."""
         try:
-            told = self.boto.list_parts(Bucket=self.settings.bucket, Key=key, UploadId=id)
+            answer = self.boto.list_parts(Bucket=self.settings.bucket, Key=key, UploadId=id)
         except ClientError:
             return False
-        return [part["PartNumber"] for part in told.get("Parts", ())] == [1]
+        return [part["PartNumber"] for part in answer.get("Parts", ())] == [1]
 
     def _tree(self, world: World) -> None:
         for entry in os.scandir(self.temp):
@@ -220,7 +220,7 @@ def _send_age(params: dict[str, Any], **_: object) -> None:
 
 
 @contextmanager
-def ground(settings: Settings, kind: str) -> Iterator[Ground]:
+def environment(settings: Settings, kind: str) -> Iterator[Environment]:
     """A ground on a place that is introduced already."""
     boto = connect.endpoint(settings).boto()
     boto.meta.events.register("before-call.s3.PutObject", _send_age)
@@ -230,4 +230,4 @@ def ground(settings: Settings, kind: str) -> Iterator[Ground]:
         database.autocommit = True
         stack.callback(database.close)
         stores = stack.enter_context(open_installation(settings))
-        yield Ground(settings, kind, boto, database, stores)
+        yield Environment(settings, kind, boto, database, stores)

@@ -14,7 +14,7 @@ from storage.engine.policy import Policy
 from storage.engine.sweep import plan
 from storage.engine.undo import undo
 from storage.installation import Installation
-from tests.faults.cleanup.environment import OLD, Ground, Row, World, as_of
+from tests.faults.cleanup.environment import OLD, Environment, Row, World, as_of
 from tests.support.runs import apply
 
 DAY = timedelta(days=1)
@@ -32,7 +32,7 @@ class Scenario:
     name: str
     world: World
     act: Act
-    setup: Callable[[Ground], None] = lambda ground: None
+    setup: Callable[[Environment], None] = lambda environment: None
     later: tuple[Act, ...] = ()
     gone: frozenset[str] = frozenset()
     gone_folders: frozenset[str] = frozenset()
@@ -125,18 +125,18 @@ _UNDO = replace(_FAILED, objects=_OF_J, files=_FILES.files, links=_FILES.links, 
     *_FAILED.rows[:1], *_ROWS))  # fmt: skip
 
 
-def _condemn_all(ground: Ground) -> None:
+def _condemn_all(environment: Environment) -> None:
     """Condemned by the product itself and due; then one job is retried, and the row of an orphan comes."""
     for act in (FAILED, ORPHANS, TEMP_FILES):
-        act(ground.stores, "setup")
-    ground.sql("UPDATE maintenance.tombstones SET delete_after = now() - interval '1 hour'")
-    ground.sql("UPDATE jobs SET status = 'queued', updated_at = now() WHERE id = 'again'")
-    ground.sql("INSERT INTO jobs (id, status) VALUES ('came', 'queued')")
+        act(environment.stores, "setup")
+    environment.sql("UPDATE maintenance.tombstones SET delete_after = now() - interval '1 hour'")
+    environment.sql("UPDATE jobs SET status = 'queued', updated_at = now() WHERE id = 'again'")
+    environment.sql("INSERT INTO jobs (id, status) VALUES ('came', 'queued')")
 
 
-def _condemn_two(ground: Ground) -> None:
+def _condemn_two(environment: Environment) -> None:
     for act in (FAILED, TEMP_FILES):
-        act(ground.stores, "setup")
+        act(environment.stores, "setup")
 
 
 def _undo(stores: Installation, run_id: str) -> None:
@@ -144,7 +144,7 @@ def _undo(stores: Installation, run_id: str) -> None:
         undo(name, stores)
 
 
-def _stones(kind: str, keys: tuple[str, ...]) -> frozenset[tuple[str, str]]:
+def _tombstones(kind: str, keys: tuple[str, ...]) -> frozenset[tuple[str, str]]:
     return frozenset((kind, key) for key in keys)
 
 
@@ -155,13 +155,13 @@ ALL = (
     Scenario(
         name="cleanup_temp_files", world=_FILES, act=TEMP_FILES, later=(TEMP_FILES, REAP, TEMP_FILES),
         gone=frozenset(_GONE_FILES), gone_folders=frozenset({"done", "done/sub"}),
-        condemned=_stones("file", _GONE_FILES),
+        condemned=_tombstones("file", _GONE_FILES),
     ),
     Scenario(
         name="cleanup_ended_temp_files", world=_FILES, act=ENDED_FILES,
         later=(ENDED_FILES, REAP, ENDED_FILES),
         gone=frozenset(_ENDED_FILES), gone_folders=frozenset({"done", "done/sub"}),
-        condemned=_stones("file", _ENDED_FILES),
+        condemned=_tombstones("file", _ENDED_FILES),
     ),
     Scenario(
         name="cleanup_temp_objects", world=_OBJECTS, act=TEMP_OBJECTS, gone=frozenset(_OBJECTS.objects[:3])
@@ -172,15 +172,15 @@ ALL = (
     ),
     Scenario(
         name="abort_uploads", world=_UPLOADS, act=UPLOADS, gone=frozenset(_UPLOADS.uploads[:2]),
-        condemned=_stones("object", _PARTS),
+        condemned=_tombstones("object", _PARTS),
     ),
     Scenario(
         name="cleanup_orphan_uploads", world=_ORPHANS, act=ORPHANS,
-        condemned=_stones("object", _ORPHANS.objects[:2]),
+        condemned=_tombstones("object", _ORPHANS.objects[:2]),
     ),
     Scenario(
         name="cleanup_failed_jobs", world=_FAILED, act=FAILED,
-        condemned=_stones("job", ("j", "k")) | _stones("object", (*_OF_J, "uploads/k/in.mp4")),
+        condemned=_tombstones("job", ("j", "k")) | _tombstones("object", (*_OF_J, "uploads/k/in.mp4")),
     ),
     Scenario(
         name="cleanup_stuck_jobs", world=_STUCK, act=STUCK,

@@ -24,7 +24,7 @@ TRIALS = 80
 
 
 @pytest.fixture
-def places(
+def environments(
     store_server: Callable[[str], objectstore.ObjectStore], postgres_server: postgres.Postgres, tmp_path: Path
 ) -> list[Place]:
     store = best_store(store_server)
@@ -41,11 +41,11 @@ def best_store(start: Callable[[str], objectstore.ObjectStore]) -> objectstore.O
         return start("ministack")
 
 
-def test_sample_of_crash_points_and_faults(places: list[Place]) -> None:
-    recorded = campaign.record(places[0])
+def test_sample_of_crash_points_and_faults(environments: list[Place]) -> None:
+    recorded = campaign.record(environments[0])
     every = campaign.trials(recorded, SEED)
     todo = draw.covering(every, TRIALS, lambda trial: trial.of, lambda trial: trial.fault.mode)
-    results = list(campaign.carry_out(places, todo))
+    results = list(campaign.run_trials(environments, todo))
     lost = [f"{one.trial}: {'; '.join(one.violations)}" for one in results if one.violations]
     print(f"FAULT_SEED={SEED}: survived {len(results) - len(lost)}/{len(todo)} of {len(every)} trials")
     assert not lost, f"FAULT_SEED={SEED} repeats this: " + "\n".join(lost)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults import injected
-from tests.faults.cleanup.environment import Ground
+from tests.faults.cleanup.environment import Environment
 from tests.faults.cleanup.invariants import always, finally_
 from tests.faults.cleanup.scenarios import Act, Scenario
 from tests.faults.effects import Effect, Fault, Injector
-from tests.faults.injected import Told
+from tests.faults.injected import ChildReport
 from tests.faults.transports import watch_files
 
 TIMEOUT = 30.0  # seconds a child may take before it counts as hung
@@ -35,72 +35,82 @@ class Trial:
         return f"{self.of} effect {self.number} {self.fault.mode}: {self.fault.effect} ({how})"
 
 
-def child(ground: Ground, acts: tuple[Act, ...], names: tuple[str, ...], fault: Fault | None = None) -> Told:
+def child(
+    environment: Environment, acts: tuple[Act, ...], names: tuple[str, ...], fault: Fault | None = None
+) -> ChildReport:
     """Do ``acts``, each under its run name, in a forked child that ``fault`` strikes."""
 
     def does(injector: Injector) -> None:
         # What a killed child leaves goes with the place.
-        tempfile.tempdir = str(Path(ground.settings.temp_dir).parent)
+        tempfile.tempdir = str(Path(environment.settings.temp_dir).parent)
         watch_files(injector)
-        with injected.watched(injector, ground.settings) as stores:
+        with injected.watched(injector, environment.settings) as stores:
             for act, name in zip(acts, names, strict=True):
                 act(stores, name)
 
-    return injected.child(does, ground.names, TIMEOUT, fault)
+    return injected.child(does, environment.names, TIMEOUT, fault)
 
 
-def lay(ground: Ground, scenario: Scenario) -> None:
-    ground.lay(scenario.world)
-    scenario.setup(ground)
+def lay(environment: Environment, scenario: Scenario) -> None:
+    environment.lay(scenario.world)
+    scenario.setup(environment)
 
 
-def record(ground: Ground, scenario: Scenario) -> tuple[Effect, ...]:
+def record(environment: Environment, scenario: Scenario) -> tuple[Effect, ...]:
     """Every effect of an undisturbed run. Raises AssertionError when it does not even do its work."""
-    lay(ground, scenario)
-    told = child(ground, (scenario.act,), ("first",))
-    wrong = [told.error] if told.error else []
-    wrong += [*always(ground, scenario), *finally_(ground, scenario, by_later_nights=False)]
+    lay(environment, scenario)
+    answer = child(environment, (scenario.act,), ("first",))
+    wrong = [answer.error] if answer.error else []
+    wrong += [*always(environment, scenario), *finally_(environment, scenario, by_later_nights=False)]
     assert not wrong, f"{scenario.name}, undisturbed: {wrong}"
-    return told.log
+    return answer.log
 
 
-def run(ground: Ground, trial: Trial) -> list[str]:
+def run(environment: Environment, trial: Trial) -> list[str]:
     """What the trial violated."""
-    lay(ground, trial.scenario)
-    first = child(ground, (trial.scenario.act,), ("first",), trial.fault)
+    lay(environment, trial.scenario)
+    first = child(environment, (trial.scenario.act,), ("first",), trial.fault)
     found = list(injected.misbehaved(first, trial.fault))
-    found += [f"after the fault: {one}" for one in always(ground, trial.scenario)]
-    _again(ground, trial, found)
-    _third(ground, trial, found)
+    found += [f"after the fault: {one}" for one in always(environment, trial.scenario)]
+    _again(environment, trial, found)
+    _third(environment, trial, found)
     return found
 
 
-def _again(ground: Ground, trial: Trial, found: list[str]) -> None:
+def _again(environment: Environment, trial: Trial, found: list[str]) -> None:
     """Repeat the struck run, or let later nights come; then all must be done.
 
     What a broken disk made a run skip or fail is a later night's, for a run does each thing once.
     """
     final: list[str] = []
     if trial.repeat:
-        told = _patient(ground, (trial.scenario.act,), ("first",))
-        final = [told.error] if told.error else list(finally_(ground, trial.scenario, by_later_nights=False))
+        answer = _patient(environment, (trial.scenario.act,), ("first",))
+        final = (
+            [answer.error]
+            if answer.error
+            else list(finally_(environment, trial.scenario, by_later_nights=False))
+        )
     if not trial.repeat or (final and trial.fault.mode == "EIO"):
         nights = trial.scenario.nights
-        told = _patient(ground, nights, tuple(f"night{number}" for number in range(len(nights))))
-        final = [told.error] if told.error else list(finally_(ground, trial.scenario, by_later_nights=True))
-    final += always(ground, trial.scenario)
+        answer = _patient(environment, nights, tuple(f"night{number}" for number in range(len(nights))))
+        final = (
+            [answer.error]
+            if answer.error
+            else list(finally_(environment, trial.scenario, by_later_nights=True))
+        )
+    final += always(environment, trial.scenario)
     found += [f"after the rerun: {one}" for one in final]
 
 
-def _third(ground: Ground, trial: Trial, found: list[str]) -> None:
+def _third(environment: Environment, trial: Trial, found: list[str]) -> None:
     """The third run may write its record and nothing else."""
-    before = ground.print()
-    told = _patient(ground, (trial.scenario.act,), ("third",))
-    if told.error:
-        found.append(f"the third run failed: {told.error}")
-    if ground.print() != before:
+    before = environment.print()
+    answer = _patient(environment, (trial.scenario.act,), ("third",))
+    if answer.error:
+        found.append(f"the third run failed: {answer.error}")
+    if environment.print() != before:
         found.append("the third run changed rows, objects or files")
-    writes = [str(effect) for effect in told.log if _is_write(effect)]
+    writes = [str(effect) for effect in answer.log if _is_write(effect)]
     if writes:
         found.append(f"the third run wrote: {writes[:3]}")
 
@@ -109,5 +119,5 @@ def _is_write(effect: Effect) -> bool:
     return effect.kind == "file-write" or (effect.kind == "http-write" and "MAINTENANCE" not in effect.what)
 
 
-def _patient(ground: Ground, acts: tuple[Act, ...], names: tuple[str, ...]) -> Told:
-    return injected.patient(lambda: child(ground, acts, names))
+def _patient(environment: Environment, acts: tuple[Act, ...], names: tuple[str, ...]) -> ChildReport:
+    return injected.patient(lambda: child(environment, acts, names))

@@ -11,30 +11,30 @@ from storage.stores.s3.probe import probe
 from tests.faults.cleanup.environment import World
 from tests.faults.cleanup.races import TEMP, TEMP_JOB
 from tests.faults.effects import Kind
-from tests.faults.race import Arena, Report
+from tests.faults.race import RaceHarness, Report
 from tests.support.runs import apply
 
 NEW = b"written between the second look and the delete"
 
 
-def overwritten_inside(arena: Arena, report: Report, number: int) -> None:
+def overwritten_inside(harness: RaceHarness, report: Report, number: int) -> None:
     """Write an object anew at the worst instant; a loss is counted as ``open``, a survival as ``won``."""
-    ground = arena.ground
-    ground.lay(TEMP)
-    run_id = arena.decide(TEMP_JOB, f"inside{number}")
-    key, client = TEMP.objects[2], connect.endpoint(ground.settings).minio()
+    environment = harness.environment
+    environment.lay(TEMP)
+    run_id = harness.decide(TEMP_JOB, f"inside{number}")
+    key, client = TEMP.objects[2], connect.endpoint(environment.settings).minio()
 
     def strike(kind: Kind, what: str) -> None:
         if what.startswith("POST BUCKET?delete"):
-            client.put_object(ground.settings.bucket, key, io.BytesIO(NEW), len(NEW))
+            client.put_object(environment.settings.bucket, key, io.BytesIO(NEW), len(NEW))
 
-    arena.instead = strike
+    harness.instead = strike
     with suppress(ActionsFailed):  # a store that honours the etag says that it did not delete this one
-        apply(run_id, arena.stores)
-    found = ground.listing()
+        apply(run_id, harness.stores)
+    found = environment.listing()
     if key not in found:
         report.open += 1
-    elif ground.boto.get_object(Bucket=ground.settings.bucket, Key=key)["Body"].read() != NEW:
+    elif environment.boto.get_object(Bucket=environment.settings.bucket, Key=key)["Body"].read() != NEW:
         report.violations.append("the object is there, but not what was written last")
     else:
         report.won += 1
@@ -43,27 +43,27 @@ def overwritten_inside(arena: Arena, report: Report, number: int) -> None:
     ]
 
 
-def with_versions(arena: Arena, report: Report, number: int) -> None:
+def with_versions(harness: RaceHarness, report: Report, number: int) -> None:
     """The same in a bucket that keeps versions: those that were seen go, by their ids."""
-    name = arena.ground.settings.bucket
-    arena.ground.boto.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    overwritten_inside(arena, report, number)
+    name = harness.environment.settings.bucket
+    harness.environment.boto.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    overwritten_inside(harness, report, number)
 
 
-def with_conditions(arena: Arena, report: Report, number: int) -> None:
+def with_conditions(harness: RaceHarness, report: Report, number: int) -> None:
     """The same where the probe proved that a bulk delete honours the etag it is sent."""
-    stores = arena.ground.stores
+    stores = harness.environment.stores
     found = probe(stores.plans, stores.objects, True)  # type: ignore[arg-type]
     stores.control.save_capabilities(found)
     if not found.conditional_bulk_delete:
         report.violations.append("this store does not honour a condition on a bulk delete")
-    overwritten_inside(arena, report, number)
+    overwritten_inside(harness, report, number)
 
 
-def of_a_full_batch(arena: Arena, report: Report, number: int) -> None:
+def of_a_full_batch(harness: RaceHarness, report: Report, number: int) -> None:
     """How long the window is for the largest batch, a thousand objects."""
-    ground = arena.ground
-    ground.lay(World(objects=tuple(f"temp/{one:04}.ts" for one in range(1000))))
-    arena.contest(arena.decide(TEMP_JOB, f"full{number}"), [])
-    window = arena.window()
+    environment = harness.environment
+    environment.lay(World(objects=tuple(f"temp/{one:04}.ts" for one in range(1000))))
+    harness.contest(harness.decide(TEMP_JOB, f"full{number}"), [])
+    window = harness.window()
     report.windows += [window[1] - window[0]] if window else []

@@ -11,9 +11,9 @@ from storage import connect
 from storage.cli import cold as commands_cold
 from storage.cold import restore, tiering
 from storage.cold.journal import memory_of
-from storage.cold.model import Saving, class_of, coding_of
+from storage.cold.model import Saving, class_of, compression_of
 from storage.cold.policy import ColdObjects
-from storage.cold.s3.replace import S3Rewriter
+from storage.cold.s3.replace import S3ObjectReplacer
 from storage.core.clock import utcnow
 from storage.core.errors import ActionsFailed
 from storage.core.model import JobId, ObjectKey
@@ -28,7 +28,7 @@ from storage.lifecycle.s3 import S3Lifecycle
 from storage.stores.postgres.connection import connect as connect_engine
 from storage.stores.s3.bucket import S3Bucket
 from tests.faults.cleanup.scenarios import job
-from tests.faults.cold.environment import JOB, Cellar, Thing
+from tests.faults.cold.environment import JOB, ColdEnvironment, Thing
 from tests.faults.effects import Injector
 from tests.faults.transports import http_client, watch_sql
 from tests.support import remote_tier as remote
@@ -43,19 +43,19 @@ class At:
 
     stores: Installation
     injector: Injector
-    cellar: Cellar
+    cold_env: ColdEnvironment
     run: str
 
 
 Does = Callable[[At], None]
-Prepares = Callable[[Cellar], None]
+Prepares = Callable[[ColdEnvironment], None]
 
 
-def _nothing(cellar: Cellar) -> None:
+def _nothing(cold_env: ColdEnvironment) -> None:
     """As the things were laid."""
 
 
-def _no_more(cellar: Cellar) -> Iterator[str]:
+def _no_more(cold_env: ColdEnvironment) -> Iterator[str]:
     yield from ()
 
 
@@ -79,23 +79,23 @@ class Act:
     skipped: tuple[Thing, ...] = ()
     ledger: tuple[str, ...] = ()
     by_hand: bool = False
-    more: Callable[[Cellar], Iterator[str]] = _no_more
+    more: Callable[[ColdEnvironment], Iterator[str]] = _no_more
 
-    def wrong(self, cellar: Cellar) -> Iterator[str]:
+    def wrong(self, cold_env: ColdEnvironment) -> Iterator[str]:
         """What is not done, or done twice."""
-        memories = cellar.memories()
+        records = cold_env.records()
         for one in self.things:
-            seen = cellar.details(one.key)
-            coded = coding_of(one.key, seen.attributes) is not None
+            seen = cold_env.details(one.key)
+            coded = compression_of(one.key, seen.attributes) is not None
             if coded != (one in self.compressed):
                 yield f"{one.key} is {'' if coded else 'not '}compressed"
-            if (seen.info.storage_class == cellar.target) != (one in self.moved):
+            if (seen.info.storage_class == cold_env.target) != (one in self.moved):
                 yield f"{one.key} is in {seen.info.storage_class}"
-            if one in self.skipped and (one.key not in memories or memories[one.key].coding != "skipped"):
+            if one in self.skipped and (one.key not in records or records[one.key].compression != "skipped"):
                 yield f"of {one.key} it is not remembered why it stays as it is"
-        if cellar.ledger() != self._ledger():
-            yield f"the ledger has {dict(cellar.ledger())}"
-        yield from self.more(cellar)
+        if cold_env.ledger() != self._ledger():
+            yield f"the ledger has {dict(cold_env.ledger())}"
+        yield from self.more(cold_env)
 
     def _ledger(self) -> Counter[tuple[str, str]]:
         """Each kind once for each thing it was done to; what is done to all of them stands in ``ledger``."""
@@ -110,7 +110,7 @@ def nightly(*steps: str) -> Does:
     """A run of the catalogued job, of these steps; what it tags has been taken when it looks again."""
 
     def does(at: At) -> None:
-        _taken_at_once(at.cellar)
+        _taken_at_once(at.cold_env)
         name = f"cold_storage-{at.run}"
         if at.run != "first" or at.stores.runs.get(name) is None:
             plan(job_of(*steps), at.stores, utcnow(), run_id=name)
@@ -127,13 +127,13 @@ def job_of(*steps: str) -> MaintenanceJob:
 COMPRESS, MOVE, NIGHT = nightly("compress"), nightly("transition"), nightly("compress", "transition")
 
 
-def _taken_at_once(cellar: Cellar) -> None:
+def _taken_at_once(cold_env: ColdEnvironment) -> None:
     """A remote tier has its objects before the first look: how often it is looked varies no run then."""
     awaited = tiering._awaited
 
     def patient(sent: Any, stores: Any, pool: Any) -> Any:
-        if cellar.ground.kind == "minio":
-            cellar.until_moved([one.move.key for one in sent])
+        if cold_env.environment.kind == "minio":
+            cold_env.until_moved([one.move.key for one in sent])
         return awaited(sent, stores, pool)
 
     tiering._awaited = patient
@@ -143,36 +143,36 @@ def in_parts(at: At) -> None:
     """The same with parts so small that the object has two."""
     bucket = at.stores.objects
     assert isinstance(bucket, S3Bucket)
-    rewriter = S3Rewriter(
+    replacer = S3ObjectReplacer(
         bucket,
         conditional=lambda: True,
         counts_tags=lambda: at.stores.control.capabilities().counts_tags is True,
         uploads=at.stores.uploads,
         part_size=SMALLEST_PART,
     )
-    COMPRESS(replace(at, stores=replace(at.stores, rewriter=rewriter)))
+    COMPRESS(replace(at, stores=replace(at.stores, replacer=replacer)))
 
 
 def planned(*steps: str) -> Prepares:
     """Tonight's plan is made: it is struck when it is carried out."""
 
-    def prepares(cellar: Cellar) -> None:
-        plan(job_of(*steps), cellar.stores, utcnow(), run_id="cold_storage-first")
+    def prepares(cold_env: ColdEnvironment) -> None:
+        plan(job_of(*steps), cold_env.stores, utcnow(), run_id="cold_storage-first")
 
     return prepares
 
 
 # --- asked, and not moved yet ----------------------------------------------------------------------
-def rule_is_gone(cellar: Cellar) -> None:
+def rule_is_gone(cold_env: ColdEnvironment) -> None:
     """What is tagged after the plan was made stays where it is."""
-    planned("transition")(cellar)
-    cellar.install(managed=False)
+    planned("transition")(cold_env)
+    cold_env.install(managed=False)
 
 
-def sent_earlier(cellar: Cellar) -> None:
+def sent_earlier(cold_env: ColdEnvironment) -> None:
     """An earlier night sent them, and did not see them arrive."""
-    send(cellar, held=False)
-    planned("transition")(cellar)
+    send(cold_env, held=False)
+    planned("transition")(cold_env)
 
 
 def ask(at: At) -> None:
@@ -180,56 +180,56 @@ def ask(at: At) -> None:
     if at.run != "first":
         MOVE(at)
         return
-    tiering.PATIENCE = 0.0
+    tiering.TIMEOUT = 0.0
     apply("cold_storage-first", at.stores)
 
 
-def rule_is_back(cellar: Cellar) -> None:
-    cellar.install()
-    taken(cellar)
+def rule_is_back(cold_env: ColdEnvironment) -> None:
+    cold_env.install()
+    taken(cold_env)
 
 
-def taken(cellar: Cellar) -> None:
+def taken(cold_env: ColdEnvironment) -> None:
     """What was tagged for it is in the remote tier."""
-    cellar.until_moved(cellar.things)
+    cold_env.until_moved(cold_env.things)
 
 
 # --- by hand ---------------------------------------------------------------------------------------
 def bring_back(at: At) -> None:
     """As ``storage tier restore``."""
-    done = [found for _, found in restore.bring_back(list(at.cellar.things), at.stores, at.run)]
+    done = [found for _, found in restore.bring_back(list(at.cold_env.things), at.stores, at.run)]
     if failed := [one.detail for one in done if one.status == "failed"]:
         raise ActionsFailed(len(failed), len(done), failed[0])
 
 
 def decompress(at: At) -> None:
     """As ``storage decompress KEY ... --apply``."""
-    found = list(commands_cold._compressed(at.stores, at.cellar.things))
+    found = list(commands_cold._compressed(at.stores, at.cold_env.things))
     done = list(commands_cold._restore(at.stores, found))
     if failed := [one["why"] for one in done if one["status"] == "failed"]:
         raise ActionsFailed(len(failed), len(done), failed[0])
 
 
-def compress_first(cellar: Cellar) -> None:
+def compress_first(cold_env: ColdEnvironment) -> None:
     """By the product, undisturbed."""
-    apply(plan(job_of("compress"), cellar.stores, utcnow(), run_id="setup").id, cellar.stores)
+    apply(plan(job_of("compress"), cold_env.stores, utcnow(), run_id="setup").id, cold_env.stores)
 
 
-def send(cellar: Cellar, *, held: bool = True) -> None:
+def send(cold_env: ColdEnvironment, *, held: bool = True) -> None:
     """Let all things be in the cold, remembered as there or as on their way."""
-    for key in cellar.things:
-        if cellar.ground.kind == "minio":
-            cellar.stores.mover.put_tags(key, {**cellar.stores.mover.tags(key), "tier": "cold"})
+    for key in cold_env.things:
+        if cold_env.environment.kind == "minio":
+            cold_env.stores.tier_store.put_tags(key, {**cold_env.stores.tier_store.tags(key), "tier": "cold"})
         else:
-            cellar.stores.mover.copy_in_place(cellar.details(key), cellar.target)
-    if cellar.ground.kind == "minio":
-        cellar.until_moved(cellar.things)
-    for key in cellar.things:
-        now = cellar.details(key)
-        made = replace(memory_of(now, cellar.memories().get(key)), tier="cold", asked_at=utcnow())
-        cellar.stores.cold.remember([replace(made, tier_state="held" if held else "asked")])
+            cold_env.stores.tier_store.copy_in_place(cold_env.details(key), cold_env.target)
+    if cold_env.environment.kind == "minio":
+        cold_env.until_moved(cold_env.things)
+    for key in cold_env.things:
+        now = cold_env.details(key)
+        made = replace(memory_of(now, cold_env.records().get(key)), tier="cold", asked_at=utcnow())
+        cold_env.stores.cold.save_records([replace(made, tier_state="held" if held else "asked")])
         if held:
-            cellar.stores.cold.enter([_entered(key, now.info.etag, now.info.size)])
+            cold_env.stores.cold.enter([_entered(key, now.info.etag, now.info.size)])
 
 
 def _entered(key: ObjectKey, etag: str, size: int) -> Saving:
@@ -242,22 +242,26 @@ def _entered(key: ObjectKey, etag: str, size: int) -> Saving:
 # --- lifecycle -------------------------------------------------------------------------------------
 def lifecycle(at: At) -> None:
     """As ``storage lifecycle apply --apply``."""
-    settings = at.cellar.ground.settings
+    settings = at.cold_env.environment.settings
     engine = connect_engine(settings.database_url)
     watch_sql(at.injector, engine)
     rules = S3Lifecycle(connect.endpoint(settings), at.stores.objects.bucket, http=http_client(at.injector))
     versions = PostgresVersions(engine, rules.bucket)
-    site = Lifecycle(stores=at.stores, tiers=settings.cold_site, rules=rules, versions=versions)
-    lifecycle_apply.apply(site, lifecycle_apply.plan(site), "the campaign")
+    context = Lifecycle(stores=at.stores, tiers=settings.cold_settings, rules=rules, versions=versions)
+    lifecycle_apply.apply(context, lifecycle_apply.plan(context), "the campaign")
     engine.dispose()
 
 
-def ours_stand(cellar: Cellar) -> Iterator[str]:
-    ours = set(read(cellar.lifecycle.get()).ours)
-    wanted = {remote.RULE} if cellar.ground.kind == "minio" else {"storage-platform:abort-incomplete-uploads"}
+def ours_stand(cold_env: ColdEnvironment) -> Iterator[str]:
+    ours = set(read(cold_env.lifecycle.get()).ours)
+    wanted = (
+        {remote.RULE}
+        if cold_env.environment.kind == "minio"
+        else {"storage-platform:abort-incomplete-uploads"}
+    )
     if ours != wanted:
         yield f"of our rules there stand {sorted(ours)}"
-    states = [state for (state,) in cellar.ground.sql(_STATES)]
+    states = [state for (state,) in cold_env.environment.sql(_STATES)]
     if states[-1:] != ["applied"]:
         yield f"the versions are {states}"
 

@@ -18,7 +18,7 @@ BUGS = (
     Bug(
         "the tag is not looked for again where another object took the key",
         "storage/cold/tiering.py",
-        "        if not by_copy:\n            let_go(mover, now, place)\n",
+        "        if not by_copy:\n            let_go(tier_store, now, place)\n",
         "",
         f"{_RACE}[minio-overwritten just before the tag]",
     ),
@@ -33,8 +33,8 @@ BUGS = (
         "remembered as compressed before it is in the ledger",
         _ACTION,
         "        if self.savings:\n            stores.cold.enter(self.savings)\n"
-        "        if self.memories:\n            stores.cold.remember(self.memories)\n",
-        "        if self.memories:\n            stores.cold.remember(self.memories)\n"
+        "        if self.records:\n            stores.cold.save_records(self.records)\n",
+        "        if self.records:\n            stores.cold.save_records(self.records)\n"
         "        if self.savings:\n            stores.cold.enter(self.savings)\n",
         f"{_POINT}[not entered-minio]",
     ),
@@ -43,12 +43,12 @@ BUGS = (
         _ACTION,
         "        now, saving = made.after.info, self._saving(made, work)\n"
         "        findings.savings.append(saving)  # never remembered without it: nobody would look again\n"
-        "        findings.memories.append(\n"
-        '            replace(memory, etag=now.etag, size=now.size, coding="compressed", skipped="")\n'
+        "        findings.records.append(\n"
+        '            replace(record, etag=now.etag, size=now.size, compression="compressed", skipped="")\n'
         "        )\n",
         "        now = made.after.info\n"
-        '        held = replace(memory, etag=now.etag, size=now.size, coding="compressed", skipped="")\n'
-        "        findings.memories.append(held)\n"
+        '        held = replace(record, etag=now.etag, size=now.size, compression="compressed", skipped="")\n'
+        "        findings.records.append(held)\n"
         "        findings.savings.append(self._saving(made, work))\n",
         f"{_POINT}[not measured-minio]",
     ),
@@ -76,7 +76,7 @@ BUGS = (
     Bug(
         "tags are lost with the replacement",
         _REWRITE,
-        "rewriter.tags(key)  # as late as can be",
+        "replacer.tags(key)  # as late as can be",
         "{}  # as late as can be",
         f"{_POINT}[written-minio]",
     ),
@@ -90,8 +90,8 @@ BUGS = (
     Bug(
         "that an original is being put back is not noted before",
         "storage/cold/decompress.py",
-        "lambda seen, coding: noted.append(_note_begun(stores, seen, coding))",
-        "lambda seen, coding: None",
+        "lambda seen, compression: noted.append(_note_begun(stores, seen, compression))",
+        "lambda seen, compression: None",
         f"{_POINT}[restored-minio]",
     ),
     Bug(

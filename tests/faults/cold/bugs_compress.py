@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.faults.cleanup.bugs import Bug
 
-_ACTION, _FAKE = "storage/cold/actions/compress.py", "storage/testing/rewriter.py"
+_ACTION, _FAKE = "storage/cold/actions/compress.py", "storage/testing/replacer.py"
 
 BUGS = (
     Bug(
@@ -45,8 +45,8 @@ BUGS = (
     Bug(
         "an object is read without naming its etag",
         "storage/cold/compress.py",
-        "with rewriter.open(seen.info.key, seen.info.etag) as stream:",
-        "with rewriter.open(seen.info.key) as stream:",
+        "with replacer.open(seen.info.key, seen.info.etag) as stream:",
+        "with replacer.open(seen.info.key) as stream:",
         "tests/unit/cold/test_compress_races.py::test_an_object_written_at_any_moment_wins",
     ),
     Bug(
@@ -87,35 +87,35 @@ BUGS = (
     Bug(
         "tags are forgotten where nothing counts them",
         "storage/cold/compress.py",
-        "tags = {} if seen.tag_count == 0 else rewriter.tags(key)",
-        "tags = {} if not seen.tag_count else rewriter.tags(key)",
+        "tags = {} if seen.tag_count == 0 else replacer.tags(key)",
+        "tags = {} if not seen.tag_count else replacer.tags(key)",
         "tests/unit/cold/test_compress.py::test_tags_are_asked_for_where_nothing_counts_them",
     ),
     Bug(
         "a lost answer counts as somebody else's write",
         "storage/cold/compress.py",
-        "return look(rewriter, key, coding.etag, coding)  # ours",
-        'return Rewritten(status="overtaken", why="written anew")  # ours',
+        "return look(replacer, key, compression.etag, compression)",
+        'return Rewritten(status="overtaken", why="written anew")',
         "tests/unit/cold/test_compress_races.py::test_a_lost_answer_is_looked_up",
     ),
     Bug(
         "a twin's form is taken for one's own",
         "storage/cold/compress.py",
-        "found.etag == etag and found == (coding or found)",
+        "found.etag == etag and found == (compression or found)",
         "found.etag == etag",
         "tests/unit/cold/test_compress_races.py::test_a_lost_answer_is_not_ours_when_a_twin_was_faster",
     ),
     Bug(
         "metadata is believed that says compressed",
         "storage/cold/compress.py",
-        "        decompressing_reader.check(rewriter, seen, coding)\n",
+        "        decompressing_reader.check(replacer, seen, compression)\n",
         "",
-        "tests/unit/cold/test_compress.py::test_metadata_that_lies_is_told_and_the_object_left",
+        "tests/unit/cold/test_compress.py::test_metadata_that_lies_is_reported_and_the_object_left",
     ),
     Bug(
         "a bomb is unpacked to its end",
         "storage/cold/decompressing_reader.py",
-        "                if size > coding.size:\n",
+        "                if size > compression.size:\n",
         "                if size < 0:\n",
         "tests/unit/cold/test_decompressing_reader.py::test_a_bomb_is_never_unpacked_further_than_it_declares",
     ),
@@ -129,8 +129,8 @@ BUGS = (
     Bug(
         "a hash is not compared",
         "storage/cold/decompressing_reader.py",
-        "if sum.hexdigest() != coding.sha256:",
-        "if not coding.sha256:",
+        "if sum.hexdigest() != compression.sha256:",
+        "if not compression.sha256:",
         "tests/unit/cold/test_decompressing_reader.py::test_metadata_that_lies_is_found_out",
     ),
     Bug(
@@ -159,9 +159,9 @@ BUGS = (
         _ACTION,
         "        if self.savings:\n"
         "            stores.cold.enter(self.savings)\n"
-        "        if self.memories:\n"
-        "            stores.cold.remember(self.memories)\n",
-        "        stores.cold.remember(self.memories)\n        stores.cold.enter(self.savings)\n",
+        "        if self.records:\n"
+        "            stores.cold.save_records(self.records)\n",
+        "        stores.cold.save_records(self.records)\n        stores.cold.enter(self.savings)\n",
         "tests/unit/cold/test_compress_action.py::test_a_kill_at_any_moment_is_made_good_by_the_next_night",
     ),
     Bug(
@@ -174,7 +174,7 @@ BUGS = (
     Bug(
         "the version left behind is not counted",
         _ACTION,
-        "left_behind=made.coding.size if work.stores.rewriter.versioned() else 0,",
+        "left_behind=made.compression.size if work.stores.replacer.versioned() else 0,",
         "left_behind=0,",
         "tests/unit/cold/test_compress_action.py::test_the_version_left_behind_is_counted",
     ),
@@ -195,8 +195,8 @@ BUGS = (
     Bug(
         "what was decompressed by hand is compressed the next night",
         "storage/cold/decompress.py",
-        'replace(memory, coding="skipped", skipped=BY_HAND)',
-        "memory",
+        'replace(record, compression="skipped", skipped=BY_HAND)',
+        "record",
         "tests/unit/cold/test_compress_action.py::test_what_comes_back_is_entered_and_stays_as_it_is",
     ),
 )

@@ -6,20 +6,20 @@ from tests.faults.cleanup.bugs import Bug
 
 _TIERING = "storage/cold/tiering.py"
 _LOG, _RETURNING = "storage/cold/journal.py", "storage/cold/restore.py"
-_MOVER = "storage/testing/mover.py"
+_MOVER = "storage/testing/tier_store.py"
 _S3 = "storage/cold/s3/transition.py"
 BUGS = (
     Bug(
         "an object is moved whatever it has become",
         _TIERING,
-        "if one.etag not in (info.etag, coding.etag if coding else info.etag):",
+        "if one.etag not in (info.etag, compression.etag if compression else info.etag):",
         "if not one.etag:",
         "tests/unit/cold/test_tiering.py::test_another_object_is_left_alone",
     ),
     Bug(
         "what was compressed since the plan is not moved",
         _TIERING,
-        "coding.etag if coding else info.etag",
+        "compression.etag if compression else info.etag",
         "info.etag",
         "tests/unit/cold/test_tiering.py::test_what_was_compressed_since_the_plan_is_moved",
     ),
@@ -33,15 +33,15 @@ BUGS = (
     Bug(
         "our tag stays on the object that took the key",
         _TIERING,
-        "        if not by_copy:\n            let_go(mover, now, place)\n",
+        "        if not by_copy:\n            let_go(tier_store, now, place)\n",
         "",
         "tests/unit/cold/test_tiering.py::test_an_object_that_takes_the_key_meanwhile_stays_hot",
     ),
     Bug(
         "a new object that our tag moved stays in the cold",
         _TIERING,
-        'mover.copy_in_place(now, "STANDARD", tags, guarded=True)',
-        "mover.put_tags(key, tags)",
+        'tier_store.copy_in_place(now, "STANDARD", tags, guarded=True)',
+        "tier_store.put_tags(key, tags)",
         "tests/unit/cold/test_tiering.py::test_a_new_object_that_our_tag_moved_is_brought_back",
     ),
     Bug(
@@ -49,7 +49,7 @@ BUGS = (
         _TIERING,
         "tags[TIER_TAG] = place.tier\n",
         "tags = {TIER_TAG: place.tier}\n",
-        "tests/unit/cold/test_tiering.py::test_other_tags_stay",
+        "tests/unit/cold/test_tiering.py::test_other_tags_remain",
     ),
     Bug(
         "an eleventh tag is sent",
@@ -70,8 +70,8 @@ BUGS = (
     Bug(
         "remembered as held before it is in the ledger",
         _LOG,
-        "    stores.cold.enter(savings)\n    stores.cold.remember(memories)\n",
-        "    stores.cold.remember(memories)\n    stores.cold.enter(savings)\n",
+        "    stores.cold.enter(savings)\n    stores.cold.save_records(records)\n",
+        "    stores.cold.save_records(records)\n    stores.cold.enter(savings)\n",
         "tests/unit/cold/test_follow.py::test_the_ledger_comes_before_the_memory",
     ),
     Bug(

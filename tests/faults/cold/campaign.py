@@ -12,10 +12,10 @@ from pathlib import Path
 from storage.core.errors import ActionsFailed
 from tests.faults import injected, workers
 from tests.faults.cold.acts import Act, At
-from tests.faults.cold.environment import Cellar, open_cellar
+from tests.faults.cold.environment import ColdEnvironment, open_cold_environment
 from tests.faults.cold.table import ACTS
 from tests.faults.effects import MODES, Effect, Fault, Injector
-from tests.faults.injected import Told
+from tests.faults.injected import ChildReport
 from tests.faults.servers import Place
 from tests.faults.workers import Result
 
@@ -42,84 +42,86 @@ class Trial:
         return f"{self.of} effect {self.number} {self.fault.mode}: {self.fault.effect} ({how})"
 
 
-def child(cellar: Cellar, act: Act, run: str, fault: Fault | None = None) -> Told:
+def child(cold_env: ColdEnvironment, act: Act, run: str, fault: Fault | None = None) -> ChildReport:
     def does(injector: Injector) -> None:
-        tempfile.tempdir = str(Path(cellar.ground.settings.temp_dir).parent)
-        with injected.watched(injector, cellar.ground.settings) as stores:
-            act.does(At(stores, injector, cellar, run))
+        tempfile.tempdir = str(Path(cold_env.environment.settings.temp_dir).parent)
+        with injected.watched(injector, cold_env.environment.settings) as stores:
+            act.does(At(stores, injector, cold_env, run))
 
-    return injected.child(does, cellar.ground.names, TIMEOUT, fault)
-
-
-def lay(cellar: Cellar, act: Act) -> None:
-    cellar.lay(act.things)
-    act.before(cellar)
+    return injected.child(does, cold_env.environment.names, TIMEOUT, fault)
 
 
-def record(cellar: Cellar, act: Act) -> tuple[Effect, ...]:
+def lay(cold_env: ColdEnvironment, act: Act) -> None:
+    cold_env.lay(act.things)
+    act.before(cold_env)
+
+
+def record(cold_env: ColdEnvironment, act: Act) -> tuple[Effect, ...]:
     """Every effect of an undisturbed run. Raises AssertionError when it does not even do its work."""
-    lay(cellar, act)
-    told = child(cellar, act, "first")
-    wrong = [told.error] if told.error else []
-    wrong += cellar.always()
-    act.between(cellar)
+    lay(cold_env, act)
+    answer = child(cold_env, act, "first")
+    wrong = [answer.error] if answer.error else []
+    wrong += cold_env.always()
+    act.between(cold_env)
     for run in act.then:
-        again = child(cellar, act, run)
+        again = child(cold_env, act, run)
         wrong += [again.error] if again.error else []
-    wrong += [*act.wrong(cellar), *cellar.books()]
+    wrong += [*act.wrong(cold_env), *cold_env.books()]
     assert not wrong, f"{act.name}, undisturbed: {wrong}"
-    return told.log
+    return answer.log
 
 
-def run(cellar: Cellar, trial: Trial) -> list[str]:
+def run(cold_env: ColdEnvironment, trial: Trial) -> list[str]:
     """What the trial violated."""
     act = trial.act
-    lay(cellar, act)
-    first = child(cellar, act, "first", trial.fault)
+    lay(cold_env, act)
+    first = child(cold_env, act, "first", trial.fault)
     found = list(injected.misbehaved(first, trial.fault))
-    found += [f"after the fault: {one}" for one in cellar.always()]
-    act.between(cellar)
-    found += [f"after the rerun: {one}" for one in _again(cellar, trial)]
-    found += _third(cellar, act)
-    return found + list(cellar.unfinished())
+    found += [f"after the fault: {one}" for one in cold_env.always()]
+    act.between(cold_env)
+    found += [f"after the rerun: {one}" for one in _again(cold_env, trial)]
+    found += _third(cold_env, act)
+    return found + list(cold_env.unfinished())
 
 
-def _again(cellar: Cellar, trial: Trial) -> Iterator[str]:
+def _again(cold_env: ColdEnvironment, trial: Trial) -> Iterator[str]:
     """Repeat the struck run, or let the next night come; then all must be done."""
     names = ("first", *trial.act.then) if trial.repeat or trial.act.by_hand else ("second", "next")
     for name in names:
-        told = _patient(cellar, trial.act, name)
-        if told.error.startswith(ActionsFailed.__name__) and trial.fault.mode in IN_VAIN:
-            told = _patient(cellar, trial.act, f"after {name}")
-        if told.error:
-            yield told.error
-        trial.act.between(cellar)
-    yield from cellar.always()
-    yield from trial.act.wrong(cellar)
-    yield from cellar.books()
+        answer = _patient(cold_env, trial.act, name)
+        if answer.error.startswith(ActionsFailed.__name__) and trial.fault.mode in IN_VAIN:
+            answer = _patient(cold_env, trial.act, f"after {name}")
+        if answer.error:
+            yield answer.error
+        trial.act.between(cold_env)
+    yield from cold_env.always()
+    yield from trial.act.wrong(cold_env)
+    yield from cold_env.books()
 
 
-def _third(cellar: Cellar, act: Act) -> Iterator[str]:
+def _third(cold_env: ColdEnvironment, act: Act) -> Iterator[str]:
     """The third run may write its record and nothing else."""
-    before = cellar.print()
-    told = _patient(cellar, act, "third")
-    if told.error:
-        yield f"the third run failed: {told.error}"
-    if cellar.print() != before:
+    before = cold_env.print()
+    answer = _patient(cold_env, act, "third")
+    if answer.error:
+        yield f"the third run failed: {answer.error}"
+    if cold_env.print() != before:
         yield "the third run changed something"
-    writes = [str(one) for one in told.log if one.kind == "http-write" and "MAINTENANCE" not in one.what]
+    writes = [str(one) for one in answer.log if one.kind == "http-write" and "MAINTENANCE" not in one.what]
     if writes:
         yield f"the third run wrote: {writes[:3]}"
 
 
-def _patient(cellar: Cellar, act: Act, name: str) -> Told:
-    return injected.patient(lambda: child(cellar, act, name))
+def _patient(cold_env: ColdEnvironment, act: Act, name: str) -> ChildReport:
+    return injected.patient(lambda: child(cold_env, act, name))
 
 
 def trials(place: Place, seed: int, acts: Sequence[Act] = ACTS) -> list[Trial]:
     """Every mode of every effect of the acts that its store is for."""
     fit = [act for act in acts if act.kind == place[1]]
-    logs = workers.apart(partial(open_cellar, place), lambda cellar: [record(cellar, act) for act in fit])
+    logs = workers.apart(
+        partial(open_cold_environment, place), lambda cold_env: [record(cold_env, act) for act in fit]
+    )
     chance = random.Random(seed)
     found = [
         Trial(act, Fault(effect, mode), number, chance.random() < 0.5)
@@ -130,7 +132,9 @@ def trials(place: Place, seed: int, acts: Sequence[Act] = ACTS) -> list[Trial]:
     return workers.spread(found, seed)
 
 
-def carry_out(
-    places: Sequence[Place], todo: Sequence[Trial], seconds: float = float("inf")
+def run_trials(
+    environments: Sequence[Place], todo: Sequence[Trial], seconds: float = float("inf")
 ) -> Iterator[Result[Trial]]:
-    return workers.carry_out([partial(open_cellar, place) for place in places], todo, run, seconds)
+    return workers.run_trials(
+        [partial(open_cold_environment, place) for place in environments], todo, run, seconds
+    )

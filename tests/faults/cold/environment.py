@@ -24,7 +24,7 @@ from devstack.postgres import Postgres
 from storage import connect
 from storage.cli.installation import probe_now
 from storage.cold import decompressing_reader
-from storage.cold.model import Details, Memory, coding_of, without_coding
+from storage.cold.model import ColdRecord, Details, compression_of, without_compression
 from storage.core.clock import utcnow
 from storage.core.errors import StorageError
 from storage.core.model import Attributes, ObjectKey
@@ -32,7 +32,7 @@ from storage.core.tiers import TIER_TAG
 from storage.installation import Installation
 from storage.lifecycle.document import read as rules_of
 from storage.lifecycle.s3 import S3Lifecycle
-from tests.faults.cleanup.environment import Ground, ground
+from tests.faults.cleanup.environment import Environment, environment
 from tests.faults.cleanup.scenarios import UPLOADS
 from tests.faults.servers import Place, make_place, servers
 from tests.support import remote_tier
@@ -50,7 +50,7 @@ _CLEAR = " ".join(
         "maintenance.control WHERE name NOT IN ('identity', 'history_from', 'fresh_backup_guard')",
     )
 )  # fmt: skip
-_MEMORIES = "key, etag, size, coding, skipped, tier, tier_state, asked_at"
+_MEMORIES = "key, etag, size, compression, skipped, tier, tier_state, asked_at"
 _STEADY = (
     f"SELECT {_MEMORIES} FROM maintenance.cold_objects ORDER BY key",
     "SELECT id, key, kind, etag FROM maintenance.savings ORDER BY id",
@@ -96,10 +96,10 @@ LARGE = _thing("transcription/large.txt", base64.b64encode(CHANCE.randbytes(5_60
 
 
 @dataclass
-class Cellar:
-    """A bucket with things of one completed job. ``ground.stores`` are the product's own, undisturbed."""
+class ColdEnvironment:
+    """A bucket with things of one completed job. Its stores are the product's own."""
 
-    ground: Ground
+    environment: Environment
     things: Mapping[ObjectKey, Thing] = field(default_factory=dict)
     was: dict[ObjectKey, tuple[Attributes, dict[str, str]]] = field(default_factory=dict)
     bytes: int = 0
@@ -107,19 +107,19 @@ class Cellar:
 
     @property
     def stores(self) -> Installation:
-        return self.ground.stores
+        return self.environment.stores
 
     @property
     def bucket(self) -> str:
-        return self.ground.settings.bucket
+        return self.environment.settings.bucket
 
     @property
     def target(self) -> str:
-        return TARGET[self.ground.kind]
+        return TARGET[self.environment.kind]
 
     @property
     def lifecycle(self) -> S3Lifecycle:
-        return S3Lifecycle(connect.endpoint(self.ground.settings), self.stores.objects.bucket)
+        return S3Lifecycle(connect.endpoint(self.environment.settings), self.stores.objects.bucket)
 
     # --- laying --------------------------------------------------------------------------------
     def lay(self, things: Sequence[Thing]) -> None:
@@ -129,37 +129,37 @@ class Cellar:
         self._uploads_go()
         self.install()
         for key in self.listed().keys() - self.things.keys():
-            self.ground.boto.delete_object(Bucket=self.bucket, Key=key)
+            self.environment.boto.delete_object(Bucket=self.bucket, Key=key)
         for one in things:
-            self.ground.boto.put_object(Bucket=self.bucket, Key=one.key, Body=one.data, **one.carried)
-        self.was = {key: self._carried(self.stores.rewriter.details(key)) for key in self.things}
+            self.environment.boto.put_object(Bucket=self.bucket, Key=one.key, Body=one.data, **one.carried)
+        self.was = {key: self._carried(self.stores.replacer.details(key)) for key in self.things}
         self.bytes = sum(size for size, _ in self.listed().values())
 
     def install(self, *more: Mapping[str, Any], managed: bool = True) -> None:
         """The operator's rules, and on MinIO the one that moves what is tagged."""
-        own = [remote_tier.rule()] if managed and self.ground.kind == "minio" else []
-        remote_tier.install(self.ground.boto, self.bucket, *map(dict, OPERATORS), *own, *map(dict, more))
+        own = [remote_tier.rule()] if managed and self.environment.kind == "minio" else []
+        remote_tier.install(self.environment.boto, self.bucket, *map(dict, OPERATORS), *own, *map(dict, more))
         self.rules = self.foreign()
 
     def _rows(self) -> None:
         then = utcnow() - timedelta(days=100)
-        self.ground.sql(_CLEAR)
-        self.ground.sql(
+        self.environment.sql(_CLEAR)
+        self.environment.sql(
             "INSERT INTO jobs (id, status, updated_at, completed_at) VALUES (%s, 'completed', %s, %s)",
             JOB, then, then,
         )  # fmt: skip
 
     def _uploads_go(self) -> None:
         for key, id in self.uploads():
-            self.ground.boto.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=id)
+            self.environment.boto.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=id)
 
     # --- looking -------------------------------------------------------------------------------
     def listed(self) -> dict[str, tuple[int, str]]:
         """Stored size and storage class by key; the bucket's own mark left out."""
-        told = self.ground.boto.list_objects_v2(Bucket=self.bucket).get("Contents", ())
+        answer = self.environment.boto.list_objects_v2(Bucket=self.bucket).get("Contents", ())
         return {
             one["Key"]: (one["Size"], one.get("StorageClass", "STANDARD"))
-            for one in told
+            for one in answer
             if not one["Key"].startswith(".")
         }
 
@@ -168,33 +168,33 @@ class Cellar:
 
         It answers from its memory, in which one that ended while it began stays: what is gone is left out.
         """
-        told = self.ground.boto.list_multipart_uploads(Bucket=self.bucket).get("Uploads", ())
-        found = [(one["Key"], one["UploadId"]) for one in told]
+        answer = self.environment.boto.list_multipart_uploads(Bucket=self.bucket).get("Uploads", ())
+        found = [(one["Key"], one["UploadId"]) for one in answer]
         return [one for one in found if self.stores.objects.parts(ObjectKey(one[0]), one[1]) is not None]
 
     def foreign(self) -> tuple[bytes, ...]:
         return tuple(sorted(piece.raw for piece in rules_of(self.lifecycle.get()).foreign))
 
     def details(self, key: ObjectKey) -> Details:
-        return self.stores.rewriter.details(key)
+        return self.stores.replacer.details(key)
 
     def _carried(self, seen: Details) -> tuple[Attributes, dict[str, str]]:
         """What it bears that is not ours."""
-        tags = self.stores.rewriter.tags(seen.info.key)
+        tags = self.stores.replacer.tags(seen.info.key)
         tags.pop(TIER_TAG, None)
-        return without_coding(seen.attributes), tags
+        return without_compression(seen.attributes), tags
 
-    def memories(self) -> dict[str, Memory]:
-        return self.stores.cold.recall(list(self.things))
+    def records(self) -> dict[str, ColdRecord]:
+        return self.stores.cold.get_records(list(self.things))
 
     def ledger(self) -> Counter[tuple[str, str]]:
         """How often each key was entered, by kind."""
-        return Counter(self.ground.sql("SELECT key, kind FROM maintenance.savings"))  # type: ignore[arg-type]
+        return Counter(self.environment.sql("SELECT key, kind FROM maintenance.savings"))  # type: ignore[arg-type]
 
     def print(self) -> tuple[Any, ...]:
         """All that an act which has nothing left to do leaves as it is."""
-        objects = [(key, self.details(key), self.stores.rewriter.tags(key)) for key in sorted(self.things)]
-        return objects, self.listed(), [self.ground.sql(one) for one in _STEADY], self.lifecycle.get()
+        objects = [(key, self.details(key), self.stores.replacer.tags(key)) for key in sorted(self.things)]
+        return objects, self.listed(), [self.environment.sql(one) for one in _STEADY], self.lifecycle.get()
 
     # --- judging -------------------------------------------------------------------------------
     def always(self) -> Iterator[str]:
@@ -210,7 +210,7 @@ class Cellar:
     def wrong(self, key: ObjectKey) -> Iterator[str]:
         """What of it is not as its owner wrote it."""
         try:
-            data = b"".join(decompressing_reader.read(self.stores.rewriter, key))
+            data = b"".join(decompressing_reader.read(self.stores.replacer, key))
         except StorageError as error:
             yield f"{key} cannot be read: {error}"
             return
@@ -222,26 +222,26 @@ class Cellar:
 
     def books(self) -> Iterator[str]:
         """What is written about the objects, and is not so."""
-        (saved,) = self.ground.sql(
+        (saved,) = self.environment.sql(
             "SELECT coalesce(sum(before_bytes - after_bytes), 0) FROM maintenance.savings"
             " WHERE kind IN ('compress', 'decompress')"
         )
         now = sum(size for size, _ in self.listed().values())
         if saved[0] != self.bytes - now:
             yield f"the ledger says {saved[0]} bytes were saved, two listings {self.bytes - now}"
-        for key, memory in self.memories().items():
-            yield from self._misremembered(ObjectKey(key), memory)
+        for key, record in self.records().items():
+            yield from self._misremembered(ObjectKey(key), record)
 
-    def _misremembered(self, key: ObjectKey, memory: Memory) -> Iterator[str]:
+    def _misremembered(self, key: ObjectKey, record: ColdRecord) -> Iterator[str]:
         seen = self.details(key)
-        coded = coding_of(key, seen.attributes) is not None
-        if (memory.etag, memory.size) != (seen.info.etag, seen.info.size):
+        coded = compression_of(key, seen.attributes) is not None
+        if (record.etag, record.size) != (seen.info.etag, seen.info.size):
             yield f"of {key} another form is remembered"
-        if coded != (memory.coding == "compressed"):
-            yield f"{key} is remembered as {memory.coding!r}"
+        if coded != (record.compression == "compressed"):
+            yield f"{key} is remembered as {record.compression!r}"
         moved = seen.info.storage_class == self.target
-        if (memory.tier, memory.tier_state) != (("cold", "held") if moved else ("hot", "")):
-            yield f"{key} is in {seen.info.storage_class}, remembered as {memory.tier} {memory.tier_state}"
+        if (record.tier, record.tier_state) != (("cold", "held") if moved else ("hot", "")):
+            yield f"{key} is in {seen.info.storage_class}, remembered as {record.tier} {record.tier_state}"
 
     def unfinished(self) -> Iterator[str]:
         """Uploads that the nightly job does not find and abort."""
@@ -255,7 +255,7 @@ class Cellar:
         MinIO's scanner comes to a folder every sixteenth of its rounds; a copy of the object onto itself
         makes it look at the rules at once.
         """
-        client = connect.endpoint(self.ground.settings).minio()
+        client = connect.endpoint(self.environment.settings).minio()
         waiting, until = [key for key in keys if self._nudged(client, key)], time.monotonic() + ARRIVES
         while waiting and time.monotonic() < until:
             threading.Event().wait(0.01)  # time.sleep hurries in a struck child
@@ -277,7 +277,7 @@ class Cellar:
         return (seen.metadata or {}).get("x-amz-storage-class") == self.target
 
 
-def make_cellar(store: ObjectStore, database: Postgres, home: Path, number: int = 0) -> Place:
+def make_cold_environment(store: ObjectStore, database: Postgres, home: Path, number: int = 0) -> Place:
     """A place with the settings of cold data, probed. MinIO knows its second one already."""
     settings, kind = make_place(store, database, home, number)
     tiers = "cold=COLD" if kind == "minio" else "cold=GLACIER_IR"
@@ -287,9 +287,9 @@ def make_cellar(store: ObjectStore, database: Postgres, home: Path, number: int 
 
 
 @contextmanager
-def open_cellar(place: Place) -> Iterator[Cellar]:
-    with ground(*place) as here:
-        yield Cellar(here)
+def open_cold_environment(place: Place) -> Iterator[ColdEnvironment]:
+    with environment(*place) as here:
+        yield ColdEnvironment(here)
 
 
 @contextmanager
@@ -298,4 +298,4 @@ def cellars(kind: str, count: int) -> Iterator[list[Place]]:
     with servers(kind) as (store, database, home), ExitStack() as stack:
         if kind == "minio":
             stack.enter_context(remote_tier.second_minio(home / "cold", store))
-        yield [make_cellar(store, database, home, number) for number in range(count)]
+        yield [make_cold_environment(store, database, home, number) for number in range(count)]

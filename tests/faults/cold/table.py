@@ -37,7 +37,7 @@ def _of_both(kind: str) -> tuple[Act, ...]:
         ),
         Act(
             name=f"lifecycle apply on {kind}", kind=kind, things=(TEXT,), does=lifecycle,
-            before=lambda cellar: cellar.install(managed=False), more=ours_stand, by_hand=True,
+            before=lambda cold_env: cold_env.install(managed=False), more=ours_stand, by_hand=True,
         ),
     )  # fmt: skip
 

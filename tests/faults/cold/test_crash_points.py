@@ -31,7 +31,7 @@ Start = Callable[[str], objectstore.ObjectStore]
 
 
 @pytest.fixture
-def places(
+def environments(
     request: pytest.FixtureRequest, store_server: Start, postgres_server: postgres.Postgres, tmp_path: Path
 ) -> list[Place]:
     """On the store whose kind is the parameter, and on MinIO with its remote tier; two for a sample."""
@@ -40,15 +40,17 @@ def places(
     if request.param == "minio":
         request.getfixturevalue("cold_store")
     count = 2 if "sample" in request.node.name else 1
-    return [environment.make_cellar(store, postgres_server, tmp_path, number) for number in range(count)]
+    return [
+        environment.make_cold_environment(store, postgres_server, tmp_path, number) for number in range(count)
+    ]
 
 
-@pytest.mark.parametrize("places", list(TRIALS), indirect=True)
-def test_sample_of_crash_points_of_cold_data(places: list[Place]) -> None:
-    kind = places[0][1]
-    every = campaign.trials(places[0], SEED)
+@pytest.mark.parametrize("environments", list(TRIALS), indirect=True)
+def test_sample_of_crash_points_of_cold_data(environments: list[Place]) -> None:
+    kind = environments[0][1]
+    every = campaign.trials(environments[0], SEED)
     todo = draw.covering(every, TRIALS[kind], lambda trial: trial.of, lambda trial: trial.fault.mode)
-    results = list(campaign.carry_out(places, todo))
+    results = list(campaign.run_trials(environments, todo))
     lost = [str(one) for one in results if one.violations]
     print(f"FAULT_SEED={SEED}: survived {len(results) - len(lost)}/{len(todo)} of {len(every)} trials")
     assert not lost, f"FAULT_SEED={SEED} repeats this: " + "\n".join(lost)
@@ -58,10 +60,12 @@ def test_sample_of_crash_points_of_cold_data(places: list[Place]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("places", "race"), [(kind, name) for kind, races in RACES.items() for name in races], indirect=["places"]
+    ("environments", "race"),
+    [(kind, name) for kind, races in RACES.items() for name in races],
+    indirect=["environments"],
 )
-def test_race_of_cold_data(places: list[Place], race: str) -> None:
-    report = play(places[0], race, RACES[places[0][1]][race], ROUNDS, SEED)
+def test_race_of_cold_data(environments: list[Place], race: str) -> None:
+    report = play(environments[0], race, RACES[environments[0][1]][race], ROUNDS, SEED)
     print(f"FAULT_SEED={SEED} {report}")
     assert not report.violations, f"FAULT_SEED={SEED} {report}: {report.violations}"
     assert report.rounds == ROUNDS
@@ -78,14 +82,14 @@ POINTS: dict[str, tuple[str, str, int, Mode]] = {
 }
 
 
-@pytest.mark.parametrize("places", ["minio"], indirect=True)
+@pytest.mark.parametrize("environments", ["minio"], indirect=True)
 @pytest.mark.parametrize("point", POINTS)
-def test_point(places: list[Place], point: str) -> None:
+def test_point(environments: list[Place], point: str) -> None:
     name, begins, which, mode = POINTS[point]
     act = next(one for one in ACTS if one.name == name)
 
-    def strike(here: environment.Cellar) -> list[str]:
+    def strike(here: environment.ColdEnvironment) -> list[str]:
         found = [one for one in campaign.record(here, act) if one.what.startswith(begins)]
         return campaign.run(here, campaign.Trial(act, Fault(found[which], mode), 0, repeat=False))
 
-    assert workers.apart(lambda: environment.open_cellar(places[0]), strike) == []
+    assert workers.apart(lambda: environment.open_cold_environment(environments[0]), strike) == []

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from devstack.postgres import Postgres
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.database import backup_database
 from storage.backup.errors import DumpFailed, EmptyDatabase, NoPostgresProgram, NoSuchBackup
 from storage.backup.model import BackupId
@@ -32,43 +32,46 @@ PART = 5 << 20  # bytes; the least that S3 takes
 
 
 @pytest.fixture
-def site(place: Place) -> Iterator[Site]:
-    with opened(place.settings) as site:
-        yield site
+def context(place: Place) -> Iterator[BackupContext]:
+    with opened(place.settings) as context:
+        yield context
 
 
-def but(site: Site, **settings: str) -> Site:
-    return replace(site, settings=replace(site.settings, **settings))
+def with_encoding(context: BackupContext, **settings: str) -> BackupContext:
+    return replace(context, settings=replace(context.settings, **settings))
 
 
 def fails(
-    site: Site, place: Place, error: type[StorageError] | tuple[type[StorageError], ...], *words: str
+    context: BackupContext,
+    place: Place,
+    error: type[StorageError] | tuple[type[StorageError], ...],
+    *words: str,
 ) -> StorageError:
     """A backup that fails so; no manifest, no open upload, and the row says why."""
-    with pytest.raises(error) as told:
-        backup_database(site)
+    with pytest.raises(error) as answer:
+        backup_database(context)
     for word in words:
-        assert word in str(told.value)
-    nothing_left(site, place, str(told.value))
-    return told.value
+        assert word in str(answer.value)
+    nothing_left(context, place, str(answer.value))
+    return answer.value
 
 
-def nothing_left(site: Site, place: Place, why: str) -> None:
-    (row,) = site.stores.catalogue.all()
+def nothing_left(context: BackupContext, place: Place, why: str) -> None:
+    (row,) = context.stores.catalogue.all()
     assert (row.state, row.message) == ("failed", why)
     bucket = Bucket(place)
     assert not [key for key in bucket.keys if key.endswith("manifest.json")]
     assert bucket.uploads() == []
-    assert list(site.stores.vault_uploads.open()) == []
+    assert list(context.stores.backup_uploads.open()) == []
 
 
-def test_no_programs_at_all(site: Site, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_programs_at_all(context: BackupContext, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "PLACES", ())
     monkeypatch.setattr(programs, "_wheel", list)
     monkeypatch.setenv("PATH", os.devnull)
     monkeypatch.delenv("PG_BINDIR", raising=False)
     error = fails(
-        site, place, NoPostgresProgram, "pg_dump", "found: none", "postgresql-client-N", "PG_BINDIR"
+        context, place, NoPostgresProgram, "pg_dump", "found: none", "postgresql-client-N", "PG_BINDIR"
     )
     assert error.exit_code == 2
 
@@ -88,65 +91,71 @@ def test_no_programs_at_all(site: Site, place: Place, monkeypatch: pytest.Monkey
     ids=["table", "schema", "sequence", "rows"],
 )
 def test_what_the_role_may_not_read(
-    site: Site, place: Place, postgres_server: Postgres, made: str, words: str
+    context: BackupContext, place: Place, postgres_server: Postgres, made: str, words: str
 ) -> None:
     """Left out silently it would be missed on the day of the restore. Dump or reader may meet it first."""
-    name = make_url(site.settings.database_url).database
+    name = make_url(context.settings.database_url).database
     with postgres_server.connect(name or "") as one, one.cursor() as cursor:
         cursor.execute(made)
-    fails(site, place, (AccessDenied, DumpFailed), words)
+    fails(context, place, (AccessDenied, DumpFailed), words)
 
 
-def test_no_bucket(site: Site, place: Place) -> None:
+def test_no_bucket(context: BackupContext, place: Place) -> None:
     lost = replace(place.settings, backup_bucket="no-such-bucket")
-    with opened(lost) as there, pytest.raises(BucketMissing, match="no-such-bucket") as told:
+    with opened(lost) as there, pytest.raises(BucketMissing, match="no-such-bucket") as answer:
         backup_database(there)
-    assert told.value.exit_code == 6
-    nothing_left(site, place, str(told.value))
+    assert answer.value.exit_code == 6
+    nothing_left(context, place, str(answer.value))
 
 
-def test_no_database(site: Site, place: Place) -> None:
-    gone = make_url(site.settings.database_url).set(port=1).render_as_string(hide_password=False)
-    assert fails(but(site, database_url=gone), place, Unreachable).exit_code == 6
+def test_no_database(context: BackupContext, place: Place) -> None:
+    gone = make_url(context.settings.database_url).set(port=1).render_as_string(hide_password=False)
+    assert fails(with_encoding(context, database_url=gone), place, Unreachable).exit_code == 6
 
 
-def test_the_wrong_password(site: Site, place: Place) -> None:
-    url = make_url(site.settings.database_url).set(password="wr:o\\ng")
+def test_the_wrong_password(context: BackupContext, place: Place) -> None:
+    url = make_url(context.settings.database_url).set(password="wr:o\\ng")
     wrong = url.render_as_string(hide_password=False)
-    assert "wr:o" not in str(fails(but(site, database_url=wrong), place, AccessDenied, "password"))
+    assert "wr:o" not in str(
+        fails(with_encoding(context, database_url=wrong), place, AccessDenied, "password")
+    )
 
 
-def test_a_password_of_strange_characters(site: Site, postgres_server: Postgres) -> None:
+def test_a_password_of_strange_characters(context: BackupContext, postgres_server: Postgres) -> None:
     strange = r"p:a\s s@'\"%é"
     with postgres_server.connect() as one, one.cursor() as cursor:
         cursor.execute("CREATE ROLE stranger LOGIN SUPERUSER PASSWORD %s", [strange])
     try:
-        url = make_url(site.settings.database_url).set(username="stranger", password=strange)
-        taken = backup_database(but(site, database_url=url.render_as_string(hide_password=False)))
+        url = make_url(context.settings.database_url).set(username="stranger", password=strange)
+        taken = backup_database(
+            with_encoding(context, database_url=url.render_as_string(hide_password=False))
+        )
         assert taken.state == "complete"
     finally:
         with postgres_server.connect() as one, one.cursor() as cursor:
             cursor.execute("DROP ROLE stranger")
 
 
-def test_a_database_without_a_table(site: Site, place: Place, postgres_server: Postgres) -> None:
+def test_a_database_without_a_table(context: BackupContext, place: Place, postgres_server: Postgres) -> None:
     with database(postgres_server, "bare") as url:
-        fails(but(site, database_url=url), place, EmptyDatabase, "'bare'", "STORAGE_DATABASE_URL")
+        fails(
+            with_encoding(context, database_url=url), place, EmptyDatabase, "'bare'", "STORAGE_DATABASE_URL"
+        )
 
 
-def test_wrong_recipients(site: Site) -> None:
+def test_wrong_recipients(context: BackupContext) -> None:
     key = str(pyrage.x25519.Identity.generate())
     for words in ("age1nonsense", "ssh-rsa AAAA", key):
-        with pytest.raises(ConfigError, match="no age recipient") as told:
-            backup_database(but(site, backup_recipients=words))
-        assert told.value.exit_code == 2
-        assert key not in str(told.value)
-    assert site.stores.catalogue.all() == []
+        with pytest.raises(ConfigError, match="no age recipient") as answer:
+            backup_database(with_encoding(context, backup_recipients=words))
+        assert answer.value.exit_code == 2
+        assert key not in str(answer.value)
+    assert context.stores.catalogue.all() == []
 
 
-def test_a_wrong_identity_file(site: Site, tmp_path: Path) -> None:
+def test_a_wrong_identity_file(context: BackupContext, tmp_path: Path) -> None:
     key = pyrage.x25519.Identity.generate()
-    taken = backup_database(but(site, backup_recipients=str(key.to_public())))
+    taken = backup_database(with_encoding(context, backup_recipients=str(key.to_public())))
     for name, data in (
         ("public", str(key.to_public()).encode()),
         ("cut", str(key)[:-3].encode()),
@@ -154,27 +163,27 @@ def test_a_wrong_identity_file(site: Site, tmp_path: Path) -> None:
     ):
         (tmp_path / name).write_bytes(data)
     for name in ("missing", "public", "cut", "no", "."):
-        with pytest.raises(ConfigError, match="STORAGE_BACKUP_IDENTITY_FILE") as told:
-            prove(but(site, backup_identity_file=str(tmp_path / name)), taken.id)
-        assert told.value.exit_code == 2
-        assert str(key)[:-3] not in str(told.value)
-    assert site.stores.catalogue.get(taken.id).state == "complete"  # type: ignore[union-attr]
+        with pytest.raises(ConfigError, match="STORAGE_BACKUP_IDENTITY_FILE") as answer:
+            prove(with_encoding(context, backup_identity_file=str(tmp_path / name)), taken.id)
+        assert answer.value.exit_code == 2
+        assert str(key)[:-3] not in str(answer.value)
+    assert context.stores.catalogue.get(taken.id).state == "complete"  # type: ignore[union-attr]
 
 
-def test_an_unknown_backup(site: Site) -> None:
-    with pytest.raises(NoSuchBackup, match="20260131T030000Z-0a1b2c3d.*storage backup list") as told:
-        prove(site, BackupId("20260131T030000Z-0a1b2c3d"))
-    assert told.value.exit_code == 2
+def test_an_unknown_backup(context: BackupContext) -> None:
+    with pytest.raises(NoSuchBackup, match="20260131T030000Z-0a1b2c3d.*storage backup list") as answer:
+        prove(context, BackupId("20260131T030000Z-0a1b2c3d"))
+    assert answer.value.exit_code == 2
 
 
 @contextmanager
-def stuck(site: Site) -> Iterator[Future[object]]:
+def stuck(context: BackupContext) -> Iterator[Future[object]]:
     """A backup that has begun and cannot go on: somebody holds a table."""
-    url = site.settings.database_url
+    url = context.settings.database_url
     with session(url) as holder, holder.cursor() as cursor, ThreadPoolExecutor(1) as pool:
         holder.autocommit = False
         cursor.execute("LOCK TABLE jobs")
-        backup: Future[object] = pool.submit(backup_database, site)
+        backup: Future[object] = pool.submit(backup_database, context)
         try:
             until(lambda: bool(execute(url, LOCKING)))
             yield backup
@@ -208,32 +217,35 @@ def dumping() -> list[int]:
     return found
 
 
-def test_its_session_is_ended(site: Site, place: Place) -> None:
+def test_its_session_is_ended(context: BackupContext, place: Place) -> None:
     """It is told at once, though the reader of the contents waits for the same table."""
-    with stuck(site) as backup:
-        execute(site.settings.database_url, LOCKING.replace("pid", "pg_terminate_backend(pid)", 1))
-        with pytest.raises(DumpFailed, match="terminating connection") as told:
+    with stuck(context) as backup:
+        execute(context.settings.database_url, LOCKING.replace("pid", "pg_terminate_backend(pid)", 1))
+        with pytest.raises(DumpFailed, match="terminating connection") as answer:
             backup.result(10)
-    nothing_left(site, place, str(told.value))
-    assert told.value.transient
-    assert backup_database(site).state == "complete"
+    nothing_left(context, place, str(answer.value))
+    assert answer.value.transient
+    assert backup_database(context).state == "complete"
 
 
-def test_pg_dump_is_killed_while_it_waits(site: Site, place: Place) -> None:
-    with stuck(site) as backup:
+def test_pg_dump_is_killed_while_it_waits(context: BackupContext, place: Place) -> None:
+    with stuck(context) as backup:
         (pid,) = dumping()
         os.kill(pid, signal.SIGKILL)
-        with pytest.raises(DumpFailed, match="ended with -9") as told:
+        with pytest.raises(DumpFailed, match="ended with -9") as answer:
             backup.result(10)
-    nothing_left(site, place, str(told.value))
+    nothing_left(context, place, str(answer.value))
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, KeyboardInterrupt])
 def test_it_ends_in_the_middle_of_an_upload(
-    site: Site, place: Place, monkeypatch: pytest.MonkeyPatch, ending: signal.Signals | type[BaseException]
+    context: BackupContext,
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    ending: signal.Signals | type[BaseException],
 ) -> None:
     monkeypatch.setattr(s3, "PART", PART)
-    fill(site.settings.database_url, "noise", 6)
+    fill(context.settings.database_url, "noise", 6)
     seen: list[str] = []
 
     def ended(_: str, mib: int) -> None:
@@ -246,8 +258,8 @@ def test_it_ends_in_the_middle_of_an_upload(
             raise ending
 
     error = DumpFailed if isinstance(ending, signal.Signals) else ending
-    with pytest.raises(error) as told:
-        backup_database(site, ended)
+    with pytest.raises(error) as answer:
+        backup_database(context, ended)
     assert len(seen) == 1, "the upload had begun"
-    nothing_left(site, place, str(told.value) or "KeyboardInterrupt")
+    nothing_left(context, place, str(answer.value) or "KeyboardInterrupt")
     assert Bucket(place).keys == []

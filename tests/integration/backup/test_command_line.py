@@ -8,50 +8,50 @@ from collections.abc import Iterator
 import pytest
 
 from devstack.postgres import Postgres
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from tests.conftest import Place
 from tests.support.command_line import Person, environment
 from tests.support.plain_owner import (
     ONE_STORE,
     add_jobs,
+    context_of,
     count,
     databases,
     drop,
     execute,
     kept_database,
     live,
-    site_of,
 )
 
 pytestmark = ONE_STORE
 
 
 @pytest.fixture
-def site(place: Place, postgres_server: Postgres, person: Person) -> Iterator[Site]:
+def context(place: Place, postgres_server: Postgres, person: Person) -> Iterator[BackupContext]:
     """Its database belongs to a role that may make databases; the person's shell names it."""
-    with kept_database(postgres_server) as url, site_of(place, url) as made:
+    with kept_database(postgres_server) as url, context_of(place, url) as made:
         person.sits_at(environment(made.settings))
         yield made
 
 
 def ids(person: Person, *argv: str) -> list[tuple[str, str, str]]:
-    told = person("backup", "list", *argv, "--json")
-    assert told.code == 0, told.err
-    return [(one["id"], one["kind"], one["state"]) for one in told.document]
+    answer = person("backup", "list", *argv, "--json")
+    assert answer.code == 0, answer.err
+    return [(one["id"], one["kind"], one["state"]) for one in answer.document]
 
 
-def test_taken_proven_shown_and_kept(site: Site, person: Person) -> None:
+def test_taken_proven_shown_and_kept(context: BackupContext, person: Person) -> None:
     """Both kinds in one go; what is printed is what the catalogue and the bucket hold."""
     assert person("backup", "check").code == 1, "there is none yet"
-    told = person("backup", "run", "--json")
-    assert told.code == 0, told.err
-    assert [(one["kind"], one["state"]) for one in told.document] == [
+    answer = person("backup", "run", "--json")
+    assert answer.code == 0, answer.err
+    assert [(one["kind"], one["state"]) for one in answer.document] == [
         ("database", "proven"),
         ("metadata", "proven"),
     ]
     assert sorted(ids(person)) == sorted(ids(person, "--from-bucket"))
     assert person("backup", "check").code == 0
-    id = told.document[0]["id"]
+    id = answer.document[0]["id"]
     shown = person("backup", "show", "latest")
     assert shown.code == 0
     assert id in shown.out
@@ -67,22 +67,22 @@ def test_taken_proven_shown_and_kept(site: Site, person: Person) -> None:
     assert person("backup", "prune", "--json").document["run"]["planned"]["count"] == 0
 
 
-def test_the_bucket_alone_is_enough_to_look(site: Site, person: Person) -> None:
+def test_the_bucket_alone_is_enough_to_look(context: BackupContext, person: Person) -> None:
     """The database is gone: list, show, roles and the drill need the store's keys and nothing else."""
     assert person("backup", "run", "database").code == 0
-    names = environment(site.settings)
+    names = environment(context.settings)
     person.sits_at({name: value for name, value in names.items() if name != "STORAGE_DATABASE_URL"})
     (found,) = ids(person, "--from-bucket")
     assert found[1:] == ("database", "proven")
     assert person("backup", "show", found[0]).code == 0
     assert "CREATE ROLE keeper" in person("restore", "latest", "--roles").out
-    told = person("backup", "drill", "--json").document
-    assert (told["backup"], told["damaged"]) == (found[0], [])
+    answer = person("backup", "drill", "--json").document
+    assert (answer["backup"], answer["damaged"]) == (found[0], [])
 
 
-def test_the_guard_is_switched_and_said(site: Site, person: Person) -> None:
-    assert "guard_fresh_backup" in (told := person("status", "--json").document)
-    assert told["guard_fresh_backup"] == "on"
+def test_the_guard_is_switched_and_said(context: BackupContext, person: Person) -> None:
+    assert "guard_fresh_backup" in (answer := person("status", "--json").document)
+    assert answer["guard_fresh_backup"] == "on"
     assert person("plan", "cleanup_failed_jobs").code == 3
     assert person("backup", "guard", "off").code == 0
     assert person("status", "--json").document["guard_fresh_backup"] == "off"
@@ -91,44 +91,48 @@ def test_the_guard_is_switched_and_said(site: Site, person: Person) -> None:
     assert person("plan", "cleanup_failed_jobs").code == 3
 
 
-def test_a_catalogue_is_rebuilt_from_the_bucket(site: Site, person: Person) -> None:
+def test_a_catalogue_is_rebuilt_from_the_bucket(context: BackupContext, person: Person) -> None:
     """Rows that were lost come back; proofs do not: what only a certificate says was not seen here."""
     for _ in range(3):
         assert person("backup", "run", "database").code == 0
     before = ids(person)
-    execute(site.settings.database_url, "DELETE FROM maintenance.backups")
+    execute(context.settings.database_url, "DELETE FROM maintenance.backups")
     assert len(person("backup", "rebuild", "--json").document["entered"]) == 3
     assert ids(person) == before
-    assert site.stores.catalogue.newest_proven("database") is None
+    assert context.stores.catalogue.newest_proven("database") is None
     assert person("backup", "prove", before[0][0]).code == 0
-    assert site.stores.catalogue.newest_proven("database")
+    assert context.stores.catalogue.newest_proven("database")
 
 
-def test_a_wrong_bucket_loses_nothing(site: Site, person: Person) -> None:
+def test_a_wrong_bucket_loses_nothing(context: BackupContext, person: Person) -> None:
     """An empty bucket named by mistake is refused; though accepted, the right one heals it."""
     for _ in range(3):
         assert person("backup", "run", "database").code == 0
     before = ids(person)
-    person.sits_at(environment(site.settings, backup_bucket=site.settings.bucket, bucket="not-this-one"))
+    person.sits_at(
+        environment(context.settings, backup_bucket=context.settings.bucket, bucket="not-this-one")
+    )
     refused = person("backup", "rebuild")
     assert refused.code == 3
     assert "STORAGE_BACKUP_BUCKET right?" in refused.err
     assert [one[2] for one in ids(person)] == ["proven"] * 3
     assert person("backup", "rebuild", "--accept").code == 0
     assert [one[2] for one in ids(person)] == ["failed"] * 3
-    person.sits_at(environment(site.settings))
+    person.sits_at(environment(context.settings))
     assert person("backup", "rebuild").code == 0
     assert ids(person) == before
 
 
-def test_restored_beside_and_put_back(site: Site, person: Person, postgres_server: Postgres) -> None:
+def test_restored_beside_and_put_back(
+    context: BackupContext, person: Person, postgres_server: Postgres
+) -> None:
     assert person("backup", "run", "database").code == 0
-    url = site.settings.database_url
+    url = context.settings.database_url
     execute(url, "DELETE FROM jobs WHERE id = 'key-a-1'")
-    told = person("restore", "latest", "--json").document
-    assert told["database"] in databases(postgres_server)
-    assert (count(url), told["rows"] >= 5) == (4, True)
-    drop(postgres_server, told["database"])
+    answer = person("restore", "latest", "--json").document
+    assert answer["database"] in databases(postgres_server)
+    assert (count(url), answer["rows"] >= 5) == (4, True)
+    drop(postgres_server, answer["database"])
     looked = person("restore", "latest", "--job", "key-a-1")
     assert "Nothing was changed" in looked.out
     assert count(url) == 4
@@ -136,10 +140,10 @@ def test_restored_beside_and_put_back(site: Site, person: Person, postgres_serve
     assert (row["table"], row["inserted"], count(url)) == ("public.jobs", 1, 5)
 
 
-def test_swapped_reconciled_undone(site: Site, person: Person) -> None:
+def test_swapped_reconciled_undone(context: BackupContext, person: Person) -> None:
     """Wrong words change nothing; the right ones pause all until each job was judged."""
     assert person("backup", "run", "database").code == 0
-    url, name = site.settings.database_url, live(site)
+    url, name = context.settings.database_url, live(context)
     add_jobs(url, "later", 2)
     refused = person("restore", "latest", "--live", "--confirm", "other")
     assert (refused.code, count(url)) == (2, 7)
@@ -170,23 +174,23 @@ def test_swapped_reconciled_undone(site: Site, person: Person) -> None:
         (("latest", "--into", "x"), "type its name twice"),
     ],
 )
-def test_nonsense_is_told_and_changes_nothing(
-    site: Site, person: Person, postgres_server: Postgres, argv: tuple[str, ...], says: str
+def test_nonsense_is_reported_and_changes_nothing(
+    context: BackupContext, person: Person, postgres_server: Postgres, argv: tuple[str, ...], says: str
 ) -> None:
     if "latest" in argv:
         assert person("backup", "run", "database").code == 0
     before = databases(postgres_server)
-    told = person("restore", *argv, "--json")
-    assert told.code == 2, told.err
-    assert says in json.loads(told.out)["message"]
+    answer = person("restore", *argv, "--json")
+    assert answer.code == 2, answer.err
+    assert says in json.loads(answer.out)["message"]
     assert databases(postgres_server) == before
 
 
-def test_an_exchanged_manifest_is_not_restored(site: Site, person: Person, place: Place) -> None:
+def test_an_exchanged_manifest_is_not_restored(context: BackupContext, person: Person, place: Place) -> None:
     """Where there is a catalogue, what somebody put into the bucket under a known id is refused."""
     assert person("backup", "run", "database").code == 0
     (mine,) = ids(person)
-    execute(site.settings.database_url, "UPDATE maintenance.backups SET manifest_sha256 = 'another'")
-    told = person("restore", mine[0])
-    assert told.code == 1
-    assert "not the one that was written" in told.err
+    execute(context.settings.database_url, "UPDATE maintenance.backups SET manifest_sha256 = 'another'")
+    answer = person("restore", mine[0])
+    assert answer.code == 1
+    assert "not the one that was written" in answer.err

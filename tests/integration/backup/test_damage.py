@@ -11,7 +11,7 @@ import pyrage
 import pytest
 
 from storage.backup import manifest as manifests
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.database import backup_database
 from storage.backup.errors import BackupDamaged, NoSuchBackup
 from storage.backup.model import BackupId, Manifest
@@ -33,9 +33,9 @@ def bucket(place: Place) -> Bucket:
 
 
 @pytest.fixture
-def site(place: Place) -> Iterator[Site]:
-    with opened(place.settings) as site:
-        yield site
+def context(place: Place) -> Iterator[BackupContext]:
+    with opened(place.settings) as context:
+        yield context
 
 
 def flips(data: bytes, count: int) -> Iterator[tuple[str, bytes]]:
@@ -129,7 +129,7 @@ def canonical(values: Any) -> bytes:
 
 
 def undetected(
-    site: Site, bucket: Bucket, id: BackupId, alterations: Iterator[Alteration]
+    context: BackupContext, bucket: Bucket, id: BackupId, alterations: Iterator[Alteration]
 ) -> tuple[int, list[str]]:
     """How many were tried, and which verify does not find or does not name."""
     tried, missed = 0, []
@@ -137,7 +137,7 @@ def undetected(
         tried += 1
         with bucket.changed(changes):
             try:
-                verified(site, id)
+                verified(context, id)
                 missed.append(name)
             except (BackupDamaged, NoSuchBackup) as error:
                 if not re.search(word, str(error)):
@@ -148,28 +148,28 @@ def undetected(
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
 def test_every_altered_backup_is_found(
-    site: Site, bucket: Bucket, add_job: Callable[..., None], encrypted: bool
+    context: BackupContext, bucket: Bucket, add_job: Callable[..., None], encrypted: bool
 ) -> None:
     add_job("job-é", "completed", NOON)
     if encrypted:
-        site = sealed_to(site, pyrage.x25519.Identity.generate())
-    taken, second = backup_database(site).id, backup_database(site).id
-    manifest, _ = manifests.read(taken, site.stores.vault)
+        context = sealed_to(context, pyrage.x25519.Identity.generate())
+    taken, second = backup_database(context).id, backup_database(context).id
+    manifest, _ = manifests.read(taken, context.stores.backup_bucket)
     alterations = [*damaged(bucket, taken, 40), *exchanged(bucket, taken, second), *edited(bucket, manifest)]
-    tried, missed = undetected(site, bucket, taken, iter(alterations))
+    tried, missed = undetected(context, bucket, taken, iter(alterations))
     assert missed == []
     assert tried >= 200
-    verified(site, taken)
+    verified(context, taken)
 
 
 @pytest.mark.parametrize("place", ["minio"], indirect=True)
 def test_every_altered_large_backup_is_found(
-    site: Site, bucket: Bucket, database_url: str, monkeypatch: pytest.MonkeyPatch
+    context: BackupContext, bucket: Bucket, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An upload of several parts: cut, turned and exchanged at their boundaries."""
     monkeypatch.setattr(s3, "PART", PART)
     fill(database_url, "noise", 4)
-    taken = backup_database(site).id
+    taken = backup_database(context).id
     key = f"database/{taken}/dump.zst"
     data = bucket.get(key)
     assert len(data) > 2 * PART
@@ -180,42 +180,42 @@ def test_every_altered_large_backup_is_found(
     exchanged = pieces[1], pieces[0], *pieces[2:]
     for name, parts in (("exchanged", exchanged), ("repeated", (pieces[0], *pieces)), ("lost", pieces[1:])):
         alterations.append((f"{key}: part {name}", {key: b"".join(parts)}, "dump"))
-    tried, missed = undetected(site, bucket, taken, iter(alterations))
+    tried, missed = undetected(context, bucket, taken, iter(alterations))
     assert missed == []
     assert tried >= 25
-    verified(site, taken)
+    verified(context, taken)
 
 
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
-def test_a_certificate_counts_for_its_own_manifest_only(site: Site, bucket: Bucket) -> None:
+def test_a_certificate_counts_for_its_own_manifest_only(context: BackupContext, bucket: Bucket) -> None:
     """What the bucket alone tells, when there is no catalogue: no certificate, no proof."""
-    first, second = (backup_database(site) for _ in range(2))
-    prove(site, first.id)
+    first, second = (backup_database(context) for _ in range(2))
+    prove(context, first.id)
     (key,) = [key for key in bucket.keys if "certificate" in key]
-    told = bucket.get(key)
+    answer = bucket.get(key)
     borrowed = key.replace(first.id, second.id)
-    with bucket.changed({borrowed: told}):
-        assert {one.id: one.state for one in of_bucket(site.stores.vault)} == {
+    with bucket.changed({borrowed: answer}):
+        assert {one.id: one.state for one in of_bucket(context.stores.backup_bucket)} == {
             first.id: "proven",
             second.id: "complete",
         }
-    values = json.loads(told)
+    values = json.loads(answer)
     forged = json.dumps(values | {"manifest_sha256": second.manifest_sha256}).encode()
-    for altered in (forged, told[:-10], b"", b"[]", b"null", b"{}", bytes(len(told)), None):
+    for altered in (forged, answer[:-10], b"", b"[]", b"null", b"{}", bytes(len(answer)), None):
         with bucket.changed({key: altered}):
-            assert "proven" not in {one.state for one in of_bucket(site.stores.vault)}
-            verified(site, first.id)
+            assert "proven" not in {one.state for one in of_bucket(context.stores.backup_bucket)}
+            verified(context, first.id)
 
 
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
 def test_two_backups_of_the_same_second_do_not_collide(place: Place) -> None:
     with open_installation(place.settings, clock=lambda: NOON) as stores:
-        site = Site(stores=stores, settings=place.settings)
-        taken = [backup_database(site) for _ in range(3)]
+        context = BackupContext(stores=stores, settings=place.settings)
+        taken = [backup_database(context) for _ in range(3)]
         assert len({one.id for one in taken}) == 3
         assert {one.id[:16] for one in taken} == {f"{NOON:%Y%m%dT%H%M%SZ}"}
         for one in taken:
-            verified(site, one.id)
+            verified(context, one.id)
         assert len(stores.catalogue.all("database")) == 3
-        manifest, _ = manifests.read(taken[2].id, stores.vault)
+        manifest, _ = manifests.read(taken[2].id, stores.backup_bucket)
         assert manifest.previous in {taken[0].manifest_sha256, taken[1].manifest_sha256}

@@ -15,7 +15,7 @@ import pyrage
 import pytest
 
 from storage.backup import manifest as manifests
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.database import backup_database
 from storage.backup.errors import BackupDamaged
 from storage.backup.prove import prove
@@ -52,59 +52,59 @@ with open_installation(settings) as stores:
 
 
 @pytest.fixture
-def site(place: Place) -> Iterator[Site]:
+def context(place: Place) -> Iterator[BackupContext]:
     with open_installation(place.settings) as stores:
-        yield Site(stores=stores, settings=place.settings)
+        yield BackupContext(stores=stores, settings=place.settings)
 
 
-def test_a_backup_is_taken_and_proven(site: Site, add_job: Callable[..., None]) -> None:
+def test_a_backup_is_taken_and_proven(context: BackupContext, add_job: Callable[..., None]) -> None:
     for number in range(50):
         add_job(f"job-{number}", "completed", NOW)
-    taken = backup_database(site)
+    taken = backup_database(context)
     assert taken.state == "complete"
     assert taken.items >= 50
-    proven = prove(site, taken.id)
+    proven = prove(context, taken.id)
     assert proven.state == "proven"
     assert ["public.jobs", 50] in [row[:2] for row in proven.certificate["tables"]]
     assert all(row[2] == row[3] for row in proven.certificate["tables"])
-    assert site.stores.catalogue.newest_proven("database") == proven
+    assert context.stores.catalogue.newest_proven("database") == proven
 
 
-def test_a_flipped_bit_is_found(site: Site, place: Place, add_job: Callable[..., None]) -> None:
+def test_a_flipped_bit_is_found(context: BackupContext, place: Place, add_job: Callable[..., None]) -> None:
     add_job("job-1", "completed", NOW)
-    taken = backup_database(site)
+    taken = backup_database(context)
     bucket, key = place.settings.backup_bucket, f"database/{taken.id}/dump.zst"
     data = bytearray(place.boto.get_object(Bucket=bucket, Key=key)["Body"].read())
     data[len(data) // 2] ^= 1
     place.boto.put_object(Bucket=bucket, Key=key, Body=bytes(data))
     with pytest.raises(BackupDamaged, match="dump is not what was written"):
-        prove(site, taken.id)
-    assert site.stores.catalogue.get(taken.id).state == "failed"  # type: ignore[union-attr]
+        prove(context, taken.id)
+    assert context.stores.catalogue.get(taken.id).state == "failed"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
-def test_what_the_bucket_holds_when_it_is_done(site: Site, place: Place) -> None:
+def test_what_the_bucket_holds_when_it_is_done(context: BackupContext, place: Place) -> None:
     """Two parts and the manifest; then the certificate. Each manifest names the one before it."""
-    first, second = backup_database(site), backup_database(site)
+    first, second = backup_database(context), backup_database(context)
     bucket = Bucket(place)
     for taken in (first, second):
         names = [key.rpartition("/")[2] for key in bucket.keys if taken.id in key]
         assert names == ["dump.zst", "globals.zst", "manifest.json"]
-    manifest, sha256 = manifests.read(second.id, site.stores.vault)
+    manifest, sha256 = manifests.read(second.id, context.stores.backup_bucket)
     assert sha256 == second.manifest_sha256
     assert manifest.previous == first.manifest_sha256
     assert manifest.tools.keys() == {"pg_dump", "pg_dumpall", "pg_restore"}
     assert place.settings.secret_key.encode() not in b"".join(map(bucket.get, bucket.keys))
-    proven = prove(site, second.id)
+    proven = prove(context, second.id)
     (key,) = [key for key in bucket.keys if "certificate" in key]
     assert json.loads(bucket.get(key)) == proven.certificate
     assert bucket.uploads() == []
 
 
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
-def test_it_holds_one_instant(site: Site) -> None:
+def test_it_holds_one_instant(context: BackupContext) -> None:
     """Rows written while the dump runs are neither in it nor in its counts: it is proven all the same."""
-    url = site.settings.database_url
+    url = context.settings.database_url
     execute(url, "CREATE TABLE busy (n serial PRIMARY KEY, w text)")
     execute(url, "INSERT INTO busy (w) SELECT repeat(md5(g::text), 40) FROM generate_series(1, 20000) AS g")
     ending = False
@@ -122,18 +122,18 @@ def test_it_holds_one_instant(site: Site) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(write)
-        taken = backup_database(site)
+        taken = backup_database(context)
         ending = True
     assert writing.result() > 2
-    assert prove(site, taken.id).state == "proven"
+    assert prove(context, taken.id).state == "proven"
 
 
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
-def test_only_one_at_a_time(site: Site) -> None:
-    with site.stores.runs.lock("backup_database"), pytest.raises(JobBusy):
-        backup_database(site)
-    with site.stores.runs.lock("prove"), pytest.raises(JobBusy):
-        prove(site, backup_database(site).id)
+def test_only_one_at_a_time(context: BackupContext) -> None:
+    with context.stores.runs.lock("backup_database"), pytest.raises(JobBusy):
+        backup_database(context)
+    with context.stores.runs.lock("prove"), pytest.raises(JobBusy):
+        prove(context, backup_database(context).id)
 
 
 @pytest.mark.parametrize("place", ["minio"], indirect=True)
@@ -150,20 +150,20 @@ def test_memory_does_not_grow_with_the_database_and_nothing_is_on_disk(place: Pl
             check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        told = json.loads(done.stdout)
-        assert told["size"] > blocks * BLOCK * 0.7
-        growth.append(told["growth"])
+        answer = json.loads(done.stdout)
+        assert answer["size"] > blocks * BLOCK * 0.7
+        growth.append(answer["growth"])
     assert max(growth) <= ALLOWED
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
-def test_a_lost_manifest_is_found(site: Site, place: Place, add_job: Callable[..., None]) -> None:
+def test_a_lost_manifest_is_found(context: BackupContext, place: Place, add_job: Callable[..., None]) -> None:
     """It was proven, and must not count any more: not for the guard, not for retention."""
     add_job("job-1", "completed", NOW)
-    proven = prove(site, backup_database(site).id)
+    proven = prove(context, backup_database(context).id)
     key = f"database/{proven.id}/manifest.json"
     place.boto.delete_object(Bucket=place.settings.backup_bucket, Key=key)
     with pytest.raises(BackupDamaged, match="manifest is missing"):
-        prove(site, proven.id)
-    assert site.stores.catalogue.get(proven.id).state == "failed"  # type: ignore[union-attr]
-    assert site.stores.catalogue.newest_proven("database") is None
+        prove(context, proven.id)
+    assert context.stores.catalogue.get(proven.id).state == "failed"  # type: ignore[union-attr]
+    assert context.stores.catalogue.newest_proven("database") is None

@@ -35,16 +35,16 @@ def test_backup_restore(
     assert {"backup_file", "size_mb", "timestamp"} <= set(taken)
     assert taken["state"] == "proven"
     add_job("job-2", "completed", datetime(2026, 3, 2, tzinfo=UTC))
-    told = manager.restore_database(taken["backup_file"])
+    answer = manager.restore_database(taken["backup_file"])
     try:
-        assert told["status"] == "restored"
-        assert told["backup_file"] == taken["backup_file"]
-        assert rows(postgres_server, told["database"]) == ["job-1"]
+        assert answer["status"] == "restored"
+        assert answer["backup_file"] == taken["backup_file"]
+        assert rows(postgres_server, answer["database"]) == ["job-1"]
         live = str(make_url(place.settings.database_url).database)
         assert rows(postgres_server, live) == ["job-1", "job-2"]
     finally:
         with postgres_server.connect() as session, session.cursor() as cursor:
-            cursor.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(told["database"])))
+            cursor.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(answer["database"])))
 
 
 def rows(server: Postgres, database: str) -> list[str]:
@@ -56,10 +56,10 @@ def rows(server: Postgres, database: str) -> list[str]:
 def test_metadata(manager: BackupManager, place: Place) -> None:
     place.put("processed/job-1/metadata.json", b'{"a": 1}')
     place.put("processed/job-1/segment.ts")
-    told = manager.backup_minio_metadata()
-    assert {"backup_file", "metadata_files", "size_mb"} <= set(told)
-    assert told["metadata_files"] == 1
-    assert told["state"] == "proven"
+    answer = manager.backup_minio_metadata()
+    assert {"backup_file", "metadata_files", "size_mb"} <= set(answer)
+    assert answer["metadata_files"] == 1
+    assert answer["state"] == "proven"
 
 
 def test_a_restore_of_what_is_not_there_is_no_success(manager: BackupManager) -> None:
@@ -74,7 +74,7 @@ def test_old_backups_go_by_the_rule(manager: BackupManager, place: Place) -> Non
     """Nothing young goes, however small ``days``; the newest proven one never does."""
     for _ in range(2):
         manager.backup_database()
-    told = manager.cleanup_old_backups(days=30)
-    assert told["done"] == 0
+    answer = manager.cleanup_old_backups(days=30)
+    assert answer["done"] == 0
     with open_installation(place.settings) as stores:
         assert [one.state for one in stores.catalogue.all()] == ["proven", "proven"]

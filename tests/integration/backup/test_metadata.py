@@ -14,9 +14,9 @@ import pyrage
 import pytest
 
 from storage.backup import manifest as manifests
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.documents import documents, put_back
-from storage.backup.download import pour
+from storage.backup.download import write_decrypted
 from storage.backup.encryption import seal
 from storage.backup.errors import BackupDamaged, ListingDeviates, NoKey, NotProven
 from storage.backup.metadata import MOST, backup_minio_metadata
@@ -51,18 +51,18 @@ HOSTILE = (
 
 
 @pytest.fixture
-def site(place: Place) -> Iterator[Site]:
+def context(place: Place) -> Iterator[BackupContext]:
     with open_installation(place.settings) as stores:
-        yield Site(stores=stores, settings=place.settings)
+        yield BackupContext(stores=stores, settings=place.settings)
 
 
 @pytest.fixture
-def sealed(site: Site, tmp_path: Path) -> Site:
+def sealed(context: BackupContext, tmp_path: Path) -> BackupContext:
     """The same site, which encrypts its backups and holds the key."""
     key = pyrage.x25519.Identity.generate()
     (tmp_path / "identity").write_text(f"{key}\n")
     to = {"backup_recipients": str(key.to_public()), "backup_identity_file": str(tmp_path / "identity")}
-    return replace(site, settings=replace(site.settings, **to))
+    return replace(context, settings=replace(context.settings, **to))
 
 
 def fill(place: Place, count: int) -> None:
@@ -70,100 +70,100 @@ def fill(place: Place, count: int) -> None:
         place.put(f"uploads/{number:04}", b"data")
 
 
-def manifest_of(site: Site, backup: Backup) -> Manifest:
-    return manifests.read(backup.id, site.stores.vault)[0]
+def manifest_of(context: BackupContext, backup: Backup) -> Manifest:
+    return manifests.read(backup.id, context.stores.backup_bucket)[0]
 
 
-def plain(site: Site, manifest: Manifest, name: str) -> bytes:
+def plain(context: BackupContext, manifest: Manifest, name: str) -> bytes:
     sink = io.BytesIO()
-    pour(manifest.part(name), site.stores.vault, sink, ())
+    write_decrypted(manifest.part(name), context.stores.backup_bucket, sink, ())
     return sink.getvalue()
 
 
-def test_taken_and_proven(site: Site, place: Place, add_job: Callable[..., None]) -> None:
+def test_taken_and_proven(context: BackupContext, place: Place, add_job: Callable[..., None]) -> None:
     fill(place, 30)
     place.put(KEY, b'{"id": 1}')
     for job in ("job-1", "job-2"):
         add_job(job, "completed", utcnow())
-    taken = backup_minio_metadata(site)
+    taken = backup_minio_metadata(context)
     assert (taken.state, taken.items) == ("complete", 32)
-    facts = manifest_of(site, taken).metadata
+    facts = manifest_of(context, taken).metadata
     assert facts.by_prefix == {".maintenance/": (1, 36), "processed/": (1, 9), "uploads/": (30, 120)}
     assert (facts.documents, facts.missing_documents, facts.last_key) == (1, 1, "uploads/0029")
-    proven = prove(site, taken.id)
+    proven = prove(context, taken.id)
     assert proven.certificate["sample"] == {"objects": 32, "equal": 32, "written_since": 0, "gone": 0}
-    assert site.stores.catalogue.newest_proven("metadata") == proven
+    assert context.stores.catalogue.newest_proven("metadata") == proven
 
 
-def test_hostile_keys(site: Site, place: Place) -> None:
+def test_hostile_keys(context: BackupContext, place: Place) -> None:
     """Every key the store takes is in the inventory byte for byte, with what the object held."""
     keys = [f"processed/{name}/metadata.json" for name in HOSTILE]
     taken = {key for key in keys if put_if_taken(place, key)}
     assert len(taken) >= 9
     assert max(len(key.encode()) for key in taken) == 1024
-    backup = backup_minio_metadata(site, details=True)
-    manifest = manifest_of(site, backup)
-    lines = [json.loads(line) for line in plain(site, manifest, "objects-00001").splitlines()]
+    backup = backup_minio_metadata(context, details=True)
+    manifest = manifest_of(context, backup)
+    lines = [json.loads(line) for line in plain(context, manifest, "objects-00001").splitlines()]
     assert {line["key"] for line in lines} == taken | {str(IDENTITY)}
-    assert {one.key for one in documents(manifest, site.stores.vault, ())} == taken
-    assert prove(site, backup.id).certificate["sample"]["equal"] == len(taken) + 1
+    assert {one.key for one in documents(manifest, context.stores.backup_bucket, ())} == taken
+    assert prove(context, backup.id).certificate["sample"]["equal"] == len(taken) + 1
 
 
-def test_an_empty_bucket(site: Site, place: Place) -> None:
+def test_an_empty_bucket(context: BackupContext, place: Place) -> None:
     place.boto.delete_object(Bucket=place.settings.bucket, Key=IDENTITY)
-    taken = backup_minio_metadata(site)
+    taken = backup_minio_metadata(context)
     assert taken.items == 0
-    assert prove(site, taken.id).state == "proven"
+    assert prove(context, taken.id).state == "proven"
 
 
-def test_encrypted(site: Site, sealed: Site, place: Place) -> None:
+def test_encrypted(context: BackupContext, sealed: BackupContext, place: Place) -> None:
     place.put(KEY, b"a secret of the pipeline")
     taken = backup_minio_metadata(sealed)
     manifest = manifest_of(sealed, taken)
     assert {part.key.rpartition(".")[2] for part in manifest.parts} == {"age"}
     assert manifest.recipients == (sealed.settings.backup_recipients,)
     with pytest.raises(NoKey):
-        prove(site, taken.id)
-    assert site.stores.catalogue.get(taken.id).state == "complete"  # type: ignore[union-attr]
+        prove(context, taken.id)
+    assert context.stores.catalogue.get(taken.id).state == "complete"  # type: ignore[union-attr]
     assert prove(sealed, taken.id).certificate["documents"] == 1
     place.boto.delete_object(Bucket=place.settings.bucket, Key=KEY)
     assert [one.result for one in put_back(sealed, taken.id, JobId("job-1"))] == ["created"]
 
 
-def test_a_deviating_listing(site: Site, place: Place) -> None:
+def test_a_deviating_listing(context: BackupContext, place: Place) -> None:
     fill(place, 100)
-    first = backup_minio_metadata(site)
-    doomed = [{"Key": f"uploads/{number:04}"} for number in range(50)]
-    place.boto.delete_objects(Bucket=place.settings.bucket, Delete={"Objects": doomed})
+    first = backup_minio_metadata(context)
+    to_delete = [{"Key": f"uploads/{number:04}"} for number in range(50)]
+    place.boto.delete_objects(Bucket=place.settings.bucket, Delete={"Objects": to_delete})
     with pytest.raises(ListingDeviates, match=f"lists 51 .*{first.id}.* has 101"):
-        backup_minio_metadata(site)
-    assert [one.state for one in site.stores.catalogue.all("metadata")] == ["failed", "complete"]
-    assert [id for id, _, _ in manifests.scan(site.stores.vault, "metadata")] == [first.id]
-    assert backup_minio_metadata(site, accept=True).state == "complete"
+        backup_minio_metadata(context)
+    assert [one.state for one in context.stores.catalogue.all("metadata")] == ["failed", "complete"]
+    assert [id for id, _, _ in manifests.scan(context.stores.backup_bucket, "metadata")] == [first.id]
+    assert backup_minio_metadata(context, accept=True).state == "complete"
 
 
-def test_changed_since_the_listing(site: Site, place: Place) -> None:
+def test_changed_since_the_listing(context: BackupContext, place: Place) -> None:
     fill(place, 3)
     place.put(KEY, b"before")
-    taken = backup_minio_metadata(site)
+    taken = backup_minio_metadata(context)
     place.put(KEY, b"after")
     place.boto.delete_object(Bucket=place.settings.bucket, Key="uploads/0000")
-    certificate = prove(site, taken.id).certificate
+    certificate = prove(context, taken.id).certificate
     assert certificate["sample"] == {"objects": 5, "equal": 3, "written_since": 1, "gone": 1}
-    [document] = documents(manifest_of(site, taken), site.stores.vault, ())
+    [document] = documents(manifest_of(context, taken), context.stores.backup_bucket, ())
     assert document.body == b"before"
 
 
-def test_a_forged_inventory_is_found_by_the_sample(site: Site, place: Place) -> None:
+def test_a_forged_inventory_is_found_by_the_sample(context: BackupContext, place: Place) -> None:
     """Part, manifest and catalogue agree, as after a thief with every key but the bucket's data."""
     fill(place, 5)
-    now = site.stores.objects.server_time()
-    while site.stores.objects.server_time() == now:  # times are told in seconds
+    now = context.stores.objects.server_time()
+    while context.stores.objects.server_time() == now:  # times are told in seconds
         pass
-    taken = backup_minio_metadata(site)
-    manifest = manifest_of(site, taken)
+    taken = backup_minio_metadata(context)
+    manifest = manifest_of(context, taken)
     etag = hashlib.md5(b"data").hexdigest().encode()
-    forged = plain(site, manifest, "objects-00001").replace(etag, b"0" * 32, 1)
+    forged = plain(context, manifest, "objects-00001").replace(etag, b"0" * 32, 1)
     sink, part = io.BytesIO(), manifest.part("objects-00001")
     seal(io.BytesIO(forged), sink)
     of_part = replace(part, size=len(sink.getvalue()), sha256=hashlib.sha256(sink.getvalue()).hexdigest())
@@ -173,13 +173,13 @@ def test_a_forged_inventory_is_found_by_the_sample(site: Site, place: Place) -> 
     place.boto.put_object(Bucket=bucket, Key=part.key, Body=sink.getvalue())
     place.boto.put_object(Bucket=bucket, Key=manifest.key, Body=text)
     with pytest.raises(BackupDamaged, match="not the one that was written"):
-        prove(site, taken.id)
-    site.stores.catalogue.save(replace(taken, manifest_sha256=hashlib.sha256(text).hexdigest()))
+        prove(context, taken.id)
+    context.stores.catalogue.save(replace(taken, manifest_sha256=hashlib.sha256(text).hexdigest()))
     with pytest.raises(NotProven, match="uploads/0000 .* was not written since"):
-        prove(site, taken.id)
+        prove(context, taken.id)
 
 
-def test_a_document_is_put_back_as_it_was(site: Site, place: Place) -> None:
+def test_a_document_is_put_back_as_it_was(context: BackupContext, place: Place) -> None:
     where: dict[str, Any] = {"Bucket": place.settings.bucket, "Key": KEY}
     carried = Attributes("application/json", "gzip", {"sha256": "00ff", "made-by": "pipeline"})
     place.boto.put_object(
@@ -189,51 +189,53 @@ def test_a_document_is_put_back_as_it_was(site: Site, place: Place) -> None:
         ContentEncoding=carried.content_encoding,
         Metadata=carried.metadata,
     )
-    taken = backup_minio_metadata(site)
+    taken = backup_minio_metadata(context)
     place.put(KEY, b"other")
-    assert [str(one) for one in put_back(site, taken.id, JobId("job-1"))] == [f"kept     {KEY}"]
+    assert [str(one) for one in put_back(context, taken.id, JobId("job-1"))] == [f"kept     {KEY}"]
     place.boto.delete_object(**where)
-    assert [one.result for one in put_back(site, taken.id, JobId("job-1"))] == ["created"]
-    found = site.stores.objects.document(ObjectKey(KEY), MOST)
+    assert [one.result for one in put_back(context, taken.id, JobId("job-1"))] == ["created"]
+    found = context.stores.objects.document(ObjectKey(KEY), MOST)
     assert found and (found.body, found.attributes) == (b"raw bytes", carried)
-    assert [one.result for one in put_back(site, taken.id, JobId("job-1"), overwrite=True)] == ["equal"]
+    assert [one.result for one in put_back(context, taken.id, JobId("job-1"), overwrite=True)] == ["equal"]
 
 
-def test_user_metadata_that_no_header_carries_is_refused(site: Site) -> None:
+def test_user_metadata_that_no_header_carries_is_refused(context: BackupContext) -> None:
     carried = Attributes(metadata={"title": "ünï"})
     with pytest.raises(StoreRefused, match="its user metadata is not ASCII"):
-        site.stores.objects.create(ObjectKey(KEY), b"", carried)
+        context.stores.objects.create(ObjectKey(KEY), b"", carried)
 
 
-def test_an_etag_of_parts_is_no_md5(site: Site, place: Place) -> None:
-    with site.stores.objects.writer(ObjectKey(KEY)) as sink:
+def test_an_etag_of_parts_is_no_md5(context: BackupContext, place: Place) -> None:
+    with context.stores.objects.writer(ObjectKey(KEY)) as sink:
         sink.write(bytes(MOST))
     place.put("processed/job-2/metadata.json")
-    taken = backup_minio_metadata(site)
-    found = {one.key: one.md5 for one in documents(manifest_of(site, taken), site.stores.vault, ())}
+    taken = backup_minio_metadata(context)
+    found = {
+        one.key: one.md5 for one in documents(manifest_of(context, taken), context.stores.backup_bucket, ())
+    }
     assert found == {KEY: False, "processed/job-2/metadata.json": True}
-    assert prove(site, taken.id).state == "proven"
+    assert prove(context, taken.id).state == "proven"
 
 
-def test_the_configuration_is_kept(site: Site, place: Place) -> None:
+def test_the_configuration_is_kept(context: BackupContext, place: Place) -> None:
     bucket = place.settings.bucket
     rule = {"ID": "old", "Status": "Enabled", "Filter": {"Prefix": "temp/"}, "Expiration": {"Days": 3}}
     place.boto.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
     place.boto.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "team", "Value": "video"}]})
     place.boto.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    taken = backup_minio_metadata(site)
-    told = json.loads(plain(site, manifest_of(site, taken), "configuration"))
-    assert sorted(told) == sorted(NAMES)
-    assert told["versioning"] == "Enabled"
-    assert told["tags"] == [{"Key": "team", "Value": "video"}]
-    assert [one["Expiration"] for one in told["lifecycle"]] == [{"Days": 3}]
-    assert told["policy"] is None
-    certificate = prove(site, taken.id).certificate
+    taken = backup_minio_metadata(context)
+    answer = json.loads(plain(context, manifest_of(context, taken), "configuration"))
+    assert sorted(answer) == sorted(NAMES)
+    assert answer["versioning"] == "Enabled"
+    assert answer["tags"] == [{"Key": "team", "Value": "video"}]
+    assert [one["Expiration"] for one in answer["lifecycle"]] == [{"Days": 3}]
+    assert answer["policy"] is None
+    certificate = prove(context, taken.id).certificate
     assert certificate["configuration"]["lifecycle"] == "set"
     assert certificate["configuration"]["policy"] == "none"
 
 
-def test_details(site: Site, place: Place) -> None:
+def test_details(context: BackupContext, place: Place) -> None:
     place.boto.put_object(
         Bucket=place.settings.bucket,
         Key="uploads/a",
@@ -242,7 +244,7 @@ def test_details(site: Site, place: Place) -> None:
         Metadata={"codec": "h264"},
         Tagging="tier=cold",
     )
-    manifest = manifest_of(site, backup_minio_metadata(site, details=True))
-    line = json.loads(plain(site, manifest, "objects-00001").splitlines()[-1])
+    manifest = manifest_of(context, backup_minio_metadata(context, details=True))
+    line = json.loads(plain(context, manifest, "objects-00001").splitlines()[-1])
     assert (line["content_type"], line["metadata"]) == ("video/mp4", {"codec": "h264"})
     assert line["tags"] == {"tier": "cold"}

@@ -17,7 +17,7 @@ from devstack.errors import ProgramMissing
 from devstack.minio_build import cache_folder, find_go
 from devstack.postgres import Postgres
 from storage.backup import manifest as manifests
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.database import backup_database
 from storage.backup.model import DatabaseFacts
 from storage.backup.postgres import fingerprint
@@ -53,8 +53,8 @@ def tools() -> str:
     """A PATH with age, zstd and the database's own programs, and with nothing of this project."""
     if shutil.which("zstd") is None:
         lacking("zstd", "install it (Debian: zstd)")
-    places = [str(cache_folder()), *os.environ["PATH"].split(os.pathsep)]
-    path = os.pathsep.join(places)
+    targets = [str(cache_folder()), *os.environ["PATH"].split(os.pathsep)]
+    path = os.pathsep.join(targets)
     if shutil.which("age", path=path) is None:
         build_age()
     return path
@@ -79,7 +79,7 @@ def build_age() -> None:
         lacking("age", f"`go install {AGE}` failed: {done.stderr.strip()[-300:]}")
 
 
-class Desk:
+class AdminConnection:
     """A folder with the files a person fetched, and a shell that knows the way to the server."""
 
     def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
@@ -98,7 +98,7 @@ class Desk:
 
 
 @pytest.fixture
-def site(place: Place, tmp_path: Path) -> Iterator[Site]:
+def context(place: Place, tmp_path: Path) -> Iterator[BackupContext]:
     key = pyrage.x25519.Identity.generate()
     (tmp_path / "KEY").write_text(f"# created: today\n# public key: {key.to_public()}\n{key}\n")
     settings = replace(place.settings, backup_recipients=str(key.to_public()))
@@ -106,55 +106,61 @@ def site(place: Place, tmp_path: Path) -> Iterator[Site]:
         place.settings.database_url, "INSERT INTO jobs (id) SELECT 'job-' || g FROM generate_series(1, 500) g"
     )
     execute(place.settings.database_url, "SELECT lo_from_bytea(0, 'abc')")
-    with opened(settings) as site:
-        yield site
+    with opened(settings) as context:
+        yield context
 
 
 @pytest.fixture
-def desk(site: Site, place: Place, tmp_path: Path, tools: str) -> Desk:
+def admin(context: BackupContext, place: Place, tmp_path: Path, tools: str) -> AdminConnection:
     """The parts of a backup as files, with the hashes that its manifest tells."""
-    taken = backup_database(site)
-    manifest, _ = manifests.read(taken.id, site.stores.vault)
+    taken = backup_database(context)
+    manifest, _ = manifests.read(taken.id, context.stores.backup_bucket)
     for part in manifest.parts:
         (tmp_path / Path(part.key).name).write_bytes(Bucket(place).get(part.key))
     (tmp_path / "dump.sha256").write_text(f"{manifest.part('dump').sha256}  dump.zst.age\n")
     url, programs = (
-        make_url(site.settings.database_url),
+        make_url(context.settings.database_url),
         pg_programs.client("pg_restore", manifest.database.major),
     )
     login = {"PGHOST": url.host, "PGPORT": str(url.port), "PGUSER": url.username, "PGPASSWORD": url.password}
-    return Desk(tmp_path, {"PATH": f"{programs.parent}{os.pathsep}{tools}", "LANG": "C.UTF-8", **login})  # type: ignore[dict-item]
+    return AdminConnection(
+        tmp_path, {"PATH": f"{programs.parent}{os.pathsep}{tools}", "LANG": "C.UTF-8", **login}
+    )  # type: ignore[dict-item]
 
 
-def facts_of(site: Site) -> DatabaseFacts:
+def facts_of(context: BackupContext) -> DatabaseFacts:
     """What the site's only backup holds, as its manifest tells."""
-    (taken,) = site.stores.catalogue.all()
-    return manifests.read(taken.id, site.stores.vault)[0].database
+    (taken,) = context.stores.catalogue.all()
+    return manifests.read(taken.id, context.stores.backup_bucket)[0].database
 
 
-def test_restored_as_a_stream(site: Site, desk: Desk, postgres_server: Postgres) -> None:
-    assert desk.does(CHECK) == "dump.zst.age: OK\n"
+def test_restored_as_a_stream(
+    context: BackupContext, admin: AdminConnection, postgres_server: Postgres
+) -> None:
+    assert admin.does(CHECK) == "dump.zst.age: OK\n"
     with database(postgres_server, "plain_stream") as url:
-        desk.does(IN_ONE.replace("NEW", "plain_stream"))
-        assert differences(facts_of(site), fingerprint.facts(url)) == []
-    roles = desk.does(ROLES)
+        admin.does(IN_ONE.replace("NEW", "plain_stream"))
+        assert differences(facts_of(context), fingerprint.facts(url)) == []
+    roles = admin.does(ROLES)
     assert "CREATE ROLE maintainer" in roles
     assert "PASSWORD" not in roles
 
 
-def test_restored_by_two_workers_from_a_file(site: Site, desk: Desk, postgres_server: Postgres) -> None:
+def test_restored_by_two_workers_from_a_file(
+    context: BackupContext, admin: AdminConnection, postgres_server: Postgres
+) -> None:
     with database(postgres_server, "plain_file") as url:
         for command in LARGE:
-            desk.does(command.replace("NEW", "plain_file"))
-        assert differences(facts_of(site), fingerprint.facts(url)) == []
+            admin.does(command.replace("NEW", "plain_file"))
+        assert differences(facts_of(context), fingerprint.facts(url)) == []
 
 
-def test_the_tools_refuse_what_is_damaged(desk: Desk, postgres_server: Postgres) -> None:
+def test_the_tools_refuse_what_is_damaged(admin: AdminConnection, postgres_server: Postgres) -> None:
     """Nothing of a damaged dump stays: one transaction, and a pipe that fails with its first program."""
-    whole = (desk.folder / "dump.zst.age").read_bytes()
+    whole = (admin.folder / "dump.zst.age").read_bytes()
     with database(postgres_server, "plain_damaged") as url:
         for broken in (whole[: len(whole) // 2], whole[:-1], b""):
-            (desk.folder / "dump.zst.age").write_bytes(broken)
-            assert desk.run(CHECK).returncode
-            assert desk.run(IN_ONE.replace("NEW", "plain_damaged")).returncode
+            (admin.folder / "dump.zst.age").write_bytes(broken)
+            assert admin.run(CHECK).returncode
+            assert admin.run(IN_ONE.replace("NEW", "plain_damaged")).returncode
         assert fingerprint.facts(url).tables == ()

@@ -14,7 +14,7 @@ import pytest
 
 from devstack.postgres import Postgres
 from storage.backup import manifest as manifests
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.database import backup_database
 from storage.backup.encryption import seal, unseal
 from storage.backup.errors import BackupDamaged, NoKey, NotProven
@@ -41,15 +41,15 @@ def sealed_dump(url: str) -> bytes:
     return out.getvalue()
 
 
-def forge(site: Site, bucket: Bucket, taken: Backup, dump: bytes) -> None:
+def forge(context: BackupContext, bucket: Bucket, taken: Backup, dump: bytes) -> None:
     """Put another dump under the backup's manifest with every hash made anew, also the catalogue's."""
-    manifest, _ = manifests.read(taken.id, site.stores.vault)
+    manifest, _ = manifests.read(taken.id, context.stores.backup_bucket)
     part = replace(manifest.part("dump"), size=len(dump), sha256=hashlib.sha256(dump).hexdigest())
     forged = manifests.encode(replace(manifest, parts=(part, manifest.part("globals"))))
     bucket.put(part.key, dump)
     bucket.put(manifest.key, forged)
-    site.stores.catalogue.save(replace(taken, manifest_sha256=hashlib.sha256(forged).hexdigest()))
-    verified(site, taken.id)
+    context.stores.catalogue.save(replace(taken, manifest_sha256=hashlib.sha256(forged).hexdigest()))
+    verified(context, taken.id)
 
 
 SUBJECT = (
@@ -74,19 +74,19 @@ OTHERWISE = {
 
 
 @pytest.fixture
-def subject(place: Place, postgres_server: Postgres) -> Iterator[Site]:
+def subject(place: Place, postgres_server: Postgres) -> Iterator[BackupContext]:
     """Backs up a database that the catalogue is not in, and proves it beside it, which is quick."""
     with (
         role(postgres_server, "builder", "CREATEDB"),
         database(postgres_server, "subject", owner="builder") as url,
-        opened(place.settings) as site,
+        opened(place.settings) as context,
     ):
         execute(url, *SUBJECT)
-        yield replace(site, settings=replace(site.settings, database_url=url, proof_server="same"))
+        yield replace(context, settings=replace(context.settings, database_url=url, proof_server="same"))
 
 
 def test_a_valid_dump_of_something_else_is_not_proven(
-    subject: Site, bucket: Bucket, postgres_server: Postgres
+    subject: BackupContext, bucket: Bucket, postgres_server: Postgres
 ) -> None:
     """Every hash is right: only restoring and comparing tells, and it says which table."""
     taken = backup_database(subject)
@@ -102,7 +102,7 @@ def test_a_valid_dump_of_something_else_is_not_proven(
     assert prove(subject, taken.id).state == "proven"
 
 
-def test_a_dump_that_does_not_restore_is_damaged(subject: Site, bucket: Bucket) -> None:
+def test_a_dump_that_does_not_restore_is_damaged(subject: BackupContext, bucket: Bucket) -> None:
     taken = backup_database(subject)
     sealed, plain = sealed_dump(subject.settings.database_url), io.BytesIO()
     unseal(io.BytesIO(sealed), plain)
@@ -119,15 +119,15 @@ def sealed_bytes(plain: bytes) -> bytes:
     return out.getvalue()
 
 
-def test_only_the_keys_of_a_recipient_open_a_backup(subject: Site, tmp_path: Path) -> None:
+def test_only_the_keys_of_a_recipient_open_a_backup(subject: BackupContext, tmp_path: Path) -> None:
     """Any one of them does; without one nothing is said of the backup."""
     first, second, strange = (pyrage.x25519.Identity.generate() for _ in range(3))
     for name, key in (("second", second), ("strange", strange)):
         (tmp_path / name).write_text(f"# public key: {key.to_public()}\n{key}\n")
     taken = backup_database(sealed_to(subject, first, second)).id
     for file in ("", str(tmp_path / "strange")):
-        with pytest.raises(NoKey, match="encrypted and cannot be opened") as told:
+        with pytest.raises(NoKey, match="encrypted and cannot be opened") as answer:
             prove(sealed_to(subject, first, opened_by=file), taken)
-        assert told.value.exit_code == 2
+        assert answer.value.exit_code == 2
         assert subject.stores.catalogue.get(taken).state == "complete"  # type: ignore[union-attr]
     assert prove(sealed_to(subject, opened_by=str(tmp_path / "second")), taken).state == "proven"

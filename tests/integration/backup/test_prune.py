@@ -28,7 +28,7 @@ def stores(place: Place) -> Iterator[Installation]:
         yield opened
 
 
-class Vault:
+class BackupBucket:
     """The backup bucket, written to as backups write to it."""
 
     def __init__(self, place: Place, stores: Installation) -> None:
@@ -55,7 +55,7 @@ class Vault:
         key = ObjectKey(folder(row.kind, row.id) + "dump.zst")
         where = {"Bucket": self.bucket, "Key": key}
         upload_id = str(self.boto.create_multipart_upload(**where)["UploadId"])
-        self.stores.vault_uploads.record(key, upload_id)
+        self.stores.backup_uploads.record(key, upload_id)
         self.boto.upload_part(**where, UploadId=upload_id, PartNumber=1, Body=b"x")
         return upload_id
 
@@ -69,34 +69,36 @@ class Vault:
 
 
 @pytest.fixture
-def vault(place: Place, stores: Installation) -> Vault:
-    return Vault(place, stores)
+def backup_bucket(place: Place, stores: Installation) -> BackupBucket:
+    return BackupBucket(place, stores)
 
 
 def keep_versions(boto: Any, bucket: str) -> None:
     boto.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
 
 
-def fill(vault: Vault) -> tuple[list[Backup], list[Backup]]:
+def fill(backup_bucket: BackupBucket) -> tuple[list[Backup], list[Backup]]:
     """(what stays, what goes): of two in one week the newer is the proven one of its week, month and year."""
-    stays = [vault.add(vault.now - n * DAY) for n in range(5)] + [vault.add(WEDNESDAY)]
+    stays = [backup_bucket.add(backup_bucket.now - n * DAY) for n in range(5)] + [
+        backup_bucket.add(WEDNESDAY)
+    ]
     goes = [
-        vault.add(WEDNESDAY - DAY),
-        vault.add(vault.now - 100 * DAY, "complete"),
-        vault.add(vault.now - 3 * DAY - timedelta(hours=1), "failed", bare=True),
+        backup_bucket.add(WEDNESDAY - DAY),
+        backup_bucket.add(backup_bucket.now - 100 * DAY, "complete"),
+        backup_bucket.add(backup_bucket.now - 3 * DAY - timedelta(hours=1), "failed", bare=True),
     ]
     return stays, goes
 
 
 @pytest.mark.parametrize("versioned", [False, True], ids=["plain", "versioned"])
 def test_old_backups_go_for_good_and_nothing_else_does(
-    vault: Vault, stores: Installation, place: Place, versioned: bool
+    backup_bucket: BackupBucket, stores: Installation, place: Place, versioned: bool
 ) -> None:
     if versioned:
-        keep_versions(place.boto, vault.bucket)
-    stays, goes = fill(vault)
-    vault.put(folder("database", goes[0].id) + MANIFEST, b"again")
-    upload_id = vault.upload(goes[2])
+        keep_versions(place.boto, backup_bucket.bucket)
+    stays, goes = fill(backup_bucket)
+    backup_bucket.put(folder("database", goes[0].id) + MANIFEST, b"again")
+    upload_id = backup_bucket.upload(goes[2])
     strange = [
         "database/readme.txt",
         "database/old.bak/dump",
@@ -104,8 +106,8 @@ def test_old_backups_go_for_good_and_nothing_else_does(
         "database/20200101T000000Z-00000001/x",
     ]
     for key in strange:
-        vault.put(key, b"not ours")
-    before = vault.versions()
+        backup_bucket.put(key, b"not ours")
+    before = backup_bucket.versions()
     done = run(JOB, stores, stores.clock())
     assert (done.state, done.planned.count, done.done.count, done.done.bytes) == (
         "verified",
@@ -114,49 +116,51 @@ def test_old_backups_go_for_good_and_nothing_else_does(
         35 + 35 + 30,
     )
     gone = tuple(folder("database", one.id) for one in goes)
-    assert vault.versions() == {key: n for key, n in before.items() if not key.startswith(gone)}
-    assert set(strange) <= vault.versions().keys()
+    assert backup_bucket.versions() == {key: n for key, n in before.items() if not key.startswith(gone)}
+    assert set(strange) <= backup_bucket.versions().keys()
     rows = {one.id: one.state for one in stores.catalogue.all()}
     assert rows == {one.id: "proven" for one in stays} | {one.id: "expired" for one in goes}
     key = ObjectKey(gone[2] + "dump.zst")
-    assert stores.vault.parts(key, upload_id) is None
-    assert list(stores.vault_uploads.open()) == []
-    told = {one.key: one for _, one in explain([JOB], stores, stores.clock(), "database")}
-    assert told["database/readme.txt"].reason == "no folder of a backup"
-    assert not {one for one in told if one.startswith(gone)}
+    assert stores.backup_bucket.parts(key, upload_id) is None
+    assert list(stores.backup_uploads.open()) == []
+    answer = {one.key: one for _, one in explain([JOB], stores, stores.clock(), "database")}
+    assert answer["database/readme.txt"].reason == "no folder of a backup"
+    assert not {one for one in answer if one.startswith(gone)}
 
 
-def test_a_later_run_finishes_what_was_killed_half_way(vault: Vault, stores: Installation) -> None:
+def test_a_later_run_finishes_what_was_killed_half_way(
+    backup_bucket: BackupBucket, stores: Installation
+) -> None:
     """As a kill leaves it: the row expired, the manifest gone, parts and an upload still there."""
-    _, goes = fill(vault)
+    _, goes = fill(backup_bucket)
     first = goes[0]
     stores.catalogue.move(first.id, ["proven"], "expired", "old")
-    vault.boto.delete_object(Bucket=vault.bucket, Key=folder("database", first.id) + MANIFEST)
-    upload_id = vault.upload(first)
+    backup_bucket.boto.delete_object(Bucket=backup_bucket.bucket, Key=folder("database", first.id) + MANIFEST)
+    upload_id = backup_bucket.upload(first)
     assert run(JOB, stores, stores.clock()).done.count == 3
-    assert not {key for key in vault.versions() if key.startswith(folder("database", first.id))}
-    assert stores.vault.parts(ObjectKey(folder("database", first.id) + "dump.zst"), upload_id) is None
+    assert not {key for key in backup_bucket.versions() if key.startswith(folder("database", first.id))}
+    assert stores.backup_bucket.parts(ObjectKey(folder("database", first.id) + "dump.zst"), upload_id) is None
     assert plan(JOB, stores, stores.clock()).planned.count == 0
 
 
-def test_pinned_after_the_plan_it_stays(vault: Vault, stores: Installation) -> None:
-    _, goes = fill(vault)
+def test_pinned_after_the_plan_it_stays(backup_bucket: BackupBucket, stores: Installation) -> None:
+    _, goes = fill(backup_bucket)
     planned = plan(JOB, stores, stores.clock())
     stores.catalogue.pin(goes[0].id, "for the auditors")
-    before = vault.versions()
+    before = backup_bucket.versions()
     done = apply(planned.id, stores)
     assert stores.runs.details(done.id) == [("skipped", "pinned since the plan: for the auditors", 1)]
     mine = folder("database", goes[0].id)
-    after = vault.versions()
+    after = backup_bucket.versions()
     assert {k: n for k, n in after.items() if k.startswith(mine)} == {
         k: n for k, n in before.items() if k.startswith(mine)
     }
 
 
-def test_without_a_fresh_proven_one_nothing_goes(vault: Vault, stores: Installation) -> None:
+def test_without_a_fresh_proven_one_nothing_goes(backup_bucket: BackupBucket, stores: Installation) -> None:
     for days in (2, 60, 61, 62, 63):
-        vault.add(vault.now - days * DAY)
-    before = vault.versions()
+        backup_bucket.add(backup_bucket.now - days * DAY)
+    before = backup_bucket.versions()
     with pytest.raises(Refused, match="newest proven database backup is 48 h old"):
         run(JOB, stores, stores.clock())
-    assert vault.versions() == before
+    assert backup_bucket.versions() == before

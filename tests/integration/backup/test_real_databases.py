@@ -15,7 +15,7 @@ from devstack import postgres as servers
 from devstack.postgres import Postgres
 from devstack.stack import server_folder
 from storage.backup import manifest as manifests
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.database import backup_database
 from storage.backup.errors import BackupDamaged, NoPostgresProgram
 from storage.backup.model import Backup, DatabaseFacts
@@ -23,7 +23,7 @@ from storage.backup.postgres import programs as pg_programs
 from storage.backup.postgres import temporary_server
 from storage.backup.prove import prove
 from tests.conftest import PASSWORD, Place
-from tests.support.backup_databases import Bucket, database, execute, role, site_on
+from tests.support.backup_databases import Bucket, context_on, database, execute, role
 
 pytestmark = pytest.mark.parametrize("place", ["ministack"], indirect=True)
 
@@ -112,21 +112,21 @@ CREATE STATISTICS two ON id, owner FROM guarded;
 """
 
 
-def taken_and_proven(site: Site) -> tuple[DatabaseFacts, Backup]:
+def taken_and_proven(context: BackupContext) -> tuple[DatabaseFacts, Backup]:
     """The facts of a backup of the site's database, and the backup, proven."""
-    taken = backup_database(site)
-    proven = prove(site, taken.id)
+    taken = backup_database(context)
+    proven = prove(context, taken.id)
     assert proven.state == "proven"
     assert all(ours == theirs for _, _, ours, theirs in proven.certificate["tables"])
-    facts = manifests.read(taken.id, site.stores.vault)[0].database
+    facts = manifests.read(taken.id, context.stores.backup_bucket)[0].database
     assert proven.certificate["large_objects"][1] == proven.certificate["large_objects"][2]
     return facts, proven
 
 
 def test_all_that_postgresql_can_hold(place: Place, postgres_server: Postgres) -> None:
-    with database(postgres_server, "museum") as url, site_on(place, url) as site:
+    with database(postgres_server, "museum") as url, context_on(place, url) as context:
         execute(url, ODD_NAMES, TYPES, RELATIONS)
-        facts, proven = taken_and_proven(site)
+        facts, proven = taken_and_proven(context)
     rows = {table.name: table.rows for table in facts.tables}
     assert rows["public.kinds"] == 60
     assert rows['"Odd ""Schema"" %s"."Table; --\'%d"'] == 3
@@ -150,14 +150,14 @@ def test_all_that_postgresql_can_hold(place: Place, postgres_server: Postgres) -
 
 
 def test_a_thousand_tables(place: Place, postgres_server: Postgres) -> None:
-    with database(postgres_server, "wide") as url, site_on(place, url) as site:
+    with database(postgres_server, "wide") as url, context_on(place, url) as context:
         execute(
             url,
             "DO $$ BEGIN FOR n IN 1..1000 LOOP "
             "EXECUTE format('CREATE TABLE t%s AS SELECT g, g * %s AS w FROM generate_series(1, 3) g', n, n); "
             "END LOOP; END $$",
         )
-        facts, _ = taken_and_proven(site)
+        facts, _ = taken_and_proven(context)
     assert sum(table.name.startswith("public.t") for table in facts.tables) >= 1000
     assert facts.rows >= 3000
 
@@ -173,11 +173,11 @@ def test_a_thousand_tables(place: Place, postgres_server: Postgres) -> None:
 def test_other_encodings(
     place: Place, postgres_server: Postgres, encoding: str, codec: str, name: str, word: bytes
 ) -> None:
-    with database(postgres_server, "elsewhere", encoding=encoding) as url, site_on(place, url) as site:
+    with database(postgres_server, "elsewhere", encoding=encoding) as url, context_on(place, url) as context:
         table = name.encode(codec)
         made = b"CREATE TABLE %s (w text); INSERT INTO %s VALUES ('%s')" % (table, table, word)
         execute(url, f"SET client_encoding = '{encoding}'", made)
-        facts, _ = taken_and_proven(site)
+        facts, _ = taken_and_proven(context)
     assert facts.locale[0] == encoding
     assert {one.name.replace('"', ""): one.rows for one in facts.tables}[f"public.{name}"] == 1
 
@@ -189,12 +189,12 @@ def test_proof_beside_the_database_leaves_nothing(place: Place, postgres_server:
     with (
         role(postgres_server, "builder", "CREATEDB"),
         database(postgres_server, "beside", owner="builder") as url,
-        site_on(replace(place, settings=settings), url) as site,
+        context_on(replace(place, settings=settings), url) as context,
     ):
         execute(url, made)
         execute(url, f"CREATE DATABASE {temporary_server.scratch_name(url, 'old')}")
         assert temporary_server.leftovers(url) == [temporary_server.scratch_name(url, "old")]
-        _, proven = taken_and_proven(site)
+        _, proven = taken_and_proven(context)
         assert proven.certificate["restored_on"] == "a scratch database beside the pipeline's"
         assert temporary_server.leftovers(url) == []
 
@@ -202,14 +202,14 @@ def test_proof_beside_the_database_leaves_nothing(place: Place, postgres_server:
 def test_a_throw_away_server_needs_its_programs(
     place: Place, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with site_on(place, database_url) as site:
-        taken = backup_database(site)
-        strict = replace(site, settings=replace(site.settings, proof_server="throwaway"))
+    with context_on(place, database_url) as context:
+        taken = backup_database(context)
+        strict = replace(context, settings=replace(context.settings, proof_server="throwaway"))
         monkeypatch.setenv("PG_BINDIR", "/nowhere")
         monkeypatch.setattr(pg_programs, "PLACES", ())
         with pytest.raises(NoPostgresProgram, match="server"):
             prove(strict, taken.id)
-        kept = site.stores.catalogue.get(taken.id)
+        kept = context.stores.catalogue.get(taken.id)
         assert kept and kept.state == "complete", (
             "the proof could not be tried: nothing is known of the backup"
         )
@@ -243,16 +243,16 @@ def test_an_extension_that_no_other_server_has(place: Place, other_major: Postgr
     identity.write_text(f"# a comment\n{keys}\n")
     crypt = {"backup_recipients": str(keys.to_public()), "backup_identity_file": str(identity)}
     place = replace(place, settings=replace(place.settings, **crypt))
-    with database(other_major, "extended") as url, site_on(place, url) as site:
+    with database(other_major, "extended") as url, context_on(place, url) as context:
         execute(url, "CREATE EXTENSION house", "CREATE TABLE mine AS SELECT 1 AS id")
-        facts, proven = taken_and_proven(site)
+        facts, proven = taken_and_proven(context)
         assert facts.major == other_major_of(other_major)
         assert proven.certificate["extensions_lacking"] == ["house"]
         assert "public.rules" not in {table.name for table in facts.tables}, "it is the extension's"
         execute(url, "CREATE TABLE walls (of brick)")
-        taken = backup_database(site)
+        taken = backup_database(context)
         with pytest.raises(BackupDamaged, match=r"lacks the extensions house.*brick"):
-            prove(site, taken.id)
+            prove(context, taken.id)
 
 
 def other_major_of(server: Postgres) -> int:
@@ -262,10 +262,10 @@ def other_major_of(server: Postgres) -> int:
 def test_an_older_client_is_refused(
     place: Place, other_major: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with database(other_major, "newer") as url, site_on(place, url) as site:
+    with database(other_major, "newer") as url, context_on(place, url) as context:
         monkeypatch.setattr(pg_programs, "_wheel", list)
-        with pytest.raises(NoPostgresProgram, match="pg_dump for version") as told:
-            backup_database(site)
-        assert told.value.exit_code == 2
-        assert [one.state for one in site.stores.catalogue.all()] == ["failed"]
+        with pytest.raises(NoPostgresProgram, match="pg_dump for version") as answer:
+            backup_database(context)
+        assert answer.value.exit_code == 2
+        assert [one.state for one in context.stores.catalogue.all()] == ["failed"]
     assert Bucket(place).keys == []

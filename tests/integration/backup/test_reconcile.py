@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 
 from devstack.postgres import Postgres
 from storage import catalog
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.errors import NotAdopted
 from storage.backup.postgres import reconcile as pg_reconcile
 from storage.backup.restore.reconcile import Unreconciled, close, decide, pending
@@ -49,9 +49,9 @@ def keep(engine: Engine, postgres_server: Postgres) -> Iterator[Keep]:
 
 
 @pytest.fixture
-def site(place: Place) -> Iterator[Site]:
+def context(place: Place) -> Iterator[BackupContext]:
     with open_installation(place.settings) as stores:
-        yield Site(stores=stores, settings=place.settings)
+        yield BackupContext(stores=stores, settings=place.settings)
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def now(sql: Sql, place: Place) -> datetime:
 
 @pytest.fixture
 def restored(
-    place: Place, site: Site, sql: Sql, keep: Keep, add_job: Callable[..., None], now: datetime
-) -> Site:
+    place: Place, context: BackupContext, sql: Sql, keep: Keep, add_job: Callable[..., None], now: datetime
+) -> BackupContext:
     """Two jobs of today, one of yesterday that went on today, one untouched: then back to yesterday."""
     add_job("new", "completed", now - SECOND, output_360p_path="processed/new/a.mp4", source_size_bytes=7)
     add_job("lost", "failed", now - SECOND)
@@ -82,19 +82,19 @@ def restored(
         "UPDATE jobs SET status = 'queued', updated_at = :then, api_key = 'y' WHERE id = 'went-on'",
         then=now - 2 * DAY,
     )
-    begin(site, now, name)
-    return site
+    begin(context, now, name)
+    return context
 
 
-def listed(site: Site) -> dict[str, tuple[str, bool, str | None]]:
-    return {one.owner: (one.row, one.in_kept, one.verdict) for one in pending(site)}
+def listed(context: BackupContext) -> dict[str, tuple[str, bool, str | None]]:
+    return {one.owner: (one.row, one.in_kept, one.verdict) for one in pending(context)}
 
 
 def rows(sql: Sql, table: str = "jobs") -> list[tuple[Any, ...]]:
     return sql(f"SELECT CAST({table} AS text) FROM {table} ORDER BY 1")
 
 
-def test_what_is_to_be_judged(restored: Site) -> None:
+def test_what_is_to_be_judged(restored: BackupContext) -> None:
     assert listed(restored) == {
         "lost": ("missing", True, None),
         "new": ("missing", True, None),
@@ -106,20 +106,20 @@ def test_what_is_to_be_judged(restored: Site) -> None:
 
 
 def test_a_job_that_has_only_a_row_is_listed(
-    site: Site, now: datetime, sql: Sql, keep: Keep, add_job: Any
+    context: BackupContext, now: datetime, sql: Sql, keep: Keep, add_job: Any
 ) -> None:
     add_job("row-only", "completed", now - SECOND)
     add_job("row", "completed", now - SECOND)
     add_job("before-the-backup", "completed", now - DAY)
     name = keep()
     sql("DELETE FROM jobs")
-    begin(site, now, name)
-    assert list(pending(site)) == [
+    begin(context, now, name)
+    assert list(pending(context)) == [
         Unreconciled(JobId(id), 0, 0, None, "missing", True, None) for id in ("row-only", "row")
     ]
 
 
-def test_without_the_kept_database_objects_tell(restored: Site, postgres_server: Postgres) -> None:
+def test_without_the_kept_database_objects_tell(restored: BackupContext, postgres_server: Postgres) -> None:
     gone(postgres_server, json.loads(restored.stores.control.read("restore_epoch") or "")["kept"])
     assert listed(restored) == {
         "lost": ("missing", False, None),
@@ -131,7 +131,7 @@ def test_without_the_kept_database_objects_tell(restored: Site, postgres_server:
     assert listed(restored)["new"] == ("missing", False, "adopt")
 
 
-def test_adopting_copies_the_whole_rows(restored: Site, sql: Sql, now: datetime) -> None:
+def test_adopting_copies_the_whole_rows(restored: BackupContext, sql: Sql, now: datetime) -> None:
     """What is missing is inserted, what is older is brought up to date, and nothing else is touched."""
     untouched = sql("SELECT CAST(jobs AS text) FROM jobs WHERE id = 'old'")
     assert decide(restored, ["new", "went-on", "nobody", "old"], "adopt", "eva") == 4
@@ -147,14 +147,14 @@ def test_adopting_copies_the_whole_rows(restored: Site, sql: Sql, now: datetime)
     ) == [("2", "eva")]
 
 
-def test_a_row_that_moved_since_the_restore_wins(restored: Site, sql: Sql) -> None:
+def test_a_row_that_moved_since_the_restore_wins(restored: BackupContext, sql: Sql) -> None:
     sql("UPDATE jobs SET status = 'processing', updated_at = now() WHERE id = 'went-on'")
     before = rows(sql)
     decide(restored, ["went-on"], "adopt", "eva")
     assert rows(sql) == before
 
 
-def test_destructive_jobs_refuse_until_it_is_closed(restored: Site, place: Place, sql: Sql) -> None:
+def test_destructive_jobs_refuse_until_it_is_closed(restored: BackupContext, place: Place, sql: Sql) -> None:
     stores = restored.stores
     with pytest.raises(Paused):
         run(catalog.get("cleanup_orphan_uploads"), stores, stores.clock())
@@ -171,7 +171,7 @@ def test_destructive_jobs_refuse_until_it_is_closed(restored: Site, place: Place
         close(restored, "eva")
 
 
-def test_closed_it_condemns_the_condemned_and_keeps_the_adopted(restored: Site, sql: Sql) -> None:
+def test_closed_it_condemns_the_condemned_and_keeps_the_adopted(restored: BackupContext, sql: Sql) -> None:
     stores = restored.stores
     decide(restored, ["new", "went-on"], "adopt", "eva")
     decide(restored, ["nobody", "lost"], "condemn", "eva")
@@ -180,14 +180,14 @@ def test_closed_it_condemns_the_condemned_and_keeps_the_adopted(restored: Site, 
     assert sql("SELECT detail ->> 'by' FROM maintenance.audit WHERE event = 'reconciled'") == [("eva",)]
     done = run(catalog.get("condemn_unreconciled"), stores, stores.clock())
     assert (done.state, done.done.count) == ("verified", 2)
-    stones = sql(
+    tombstones = sql(
         "SELECT key, owner, delete_after - now() > '13 days' FROM maintenance.tombstones ORDER BY key"
     )
-    assert stones == [("uploads/lost/in.mp4", "lost", True), ("uploads/nobody/in.mp4", "nobody", True)]
+    assert tombstones == [("uploads/lost/in.mp4", "lost", True), ("uploads/nobody/in.mp4", "nobody", True)]
     assert run(catalog.get("condemn_unreconciled"), stores, stores.clock()).done.count == 0
 
 
-def test_an_adopted_orphan_is_kept_for_good(restored: Site, place: Place, sql: Sql) -> None:
+def test_an_adopted_orphan_is_kept_for_good(restored: BackupContext, place: Place, sql: Sql) -> None:
     decide(restored, listed(restored), "adopt", "eva")
     close(restored, "eva")
     with open_installation(place.settings, lambda: restored.stores.clock()) as stores:
@@ -198,7 +198,7 @@ def test_an_adopted_orphan_is_kept_for_good(restored: Site, place: Place, sql: S
 
 
 def test_an_interrupted_decision_is_repeated(
-    restored: Site, sql: Sql, monkeypatch: pytest.MonkeyPatch
+    restored: BackupContext, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed after the rows and before the verdicts: nothing is judged, and a repetition ends it."""
     with monkeypatch.context() as patch:
@@ -216,12 +216,14 @@ def _killed(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def test_two_at_once(restored: Site, place: Place, sql: Sql, now: datetime) -> None:
+def test_two_at_once(restored: BackupContext, place: Place, sql: Sql, now: datetime) -> None:
     """One decides, the others are told to wait; and without the lock their rows come once, too."""
 
     def judge(number: int) -> int:
         with open_installation(place.settings) as stores, suppress(JobBusy):
-            return decide(Site(stores=stores, settings=place.settings), ["new", "lost"], "adopt", "eva")
+            return decide(
+                BackupContext(stores=stores, settings=place.settings), ["new", "lost"], "adopt", "eva"
+            )
         return 0
 
     with ThreadPoolExecutor(4) as pool:
@@ -240,7 +242,7 @@ def test_two_at_once(restored: Site, place: Place, sql: Sql, now: datetime) -> N
     assert len(rows(sql)) == 4
 
 
-def test_a_row_the_pipeline_inserts_meanwhile_wins(restored: Site, engine: Engine, sql: Sql) -> None:
+def test_a_row_the_pipeline_inserts_meanwhile_wins(restored: BackupContext, engine: Engine, sql: Sql) -> None:
     """It is not committed yet when the live table is looked at."""
     waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     with ThreadPoolExecutor(1) as pool:
@@ -253,7 +255,7 @@ def test_a_row_the_pipeline_inserts_meanwhile_wins(restored: Site, engine: Engin
     assert sql("SELECT status FROM jobs WHERE id = 'new'") == [("queued",)]
 
 
-def test_rows_that_do_not_fit_are_named(restored: Site, sql: Sql) -> None:
+def test_rows_that_do_not_fit_are_named(restored: BackupContext, sql: Sql) -> None:
     sql("ALTER TABLE jobs ADD CONSTRAINT keys CHECK (id <> 'lost')")
     before = rows(sql)
     with pytest.raises(NotAdopted, match='violates check constraint "keys".*adopt the others by name'):

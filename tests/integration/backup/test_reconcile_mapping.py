@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
 from devstack.postgres import Postgres
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.restore.reconcile import decide, pending
 from storage.core.errors import PipelineTableWrong
 from storage.installation import open_installation
@@ -53,9 +53,9 @@ def keep(engine: Engine, postgres_server: Postgres) -> Iterator[Keep]:
 
 
 @pytest.fixture
-def site(place: Place) -> Iterator[Site]:
+def context(place: Place) -> Iterator[BackupContext]:
     with open_installation(place.settings) as stores:
-        yield Site(stores=stores, settings=place.settings)
+        yield BackupContext(stores=stores, settings=place.settings)
 
 
 def raw(engine: Engine, script: str) -> None:
@@ -70,7 +70,7 @@ def remap(engine: Engine, files: Path, mapping: str) -> None:
 
 
 @pytest.fixture
-def other(site: Site, engine: Engine, keep: Keep, tmp_path: Path) -> Site:
+def other(context: BackupContext, engine: Engine, keep: Keep, tmp_path: Path) -> BackupContext:
     """A table with names, types and columns of its own; two of its three rows are lost, one is older."""
     raw(engine, _OTHER)
     remap(engine, tmp_path / "sql", _MAPPING)
@@ -80,11 +80,11 @@ def other(site: Site, engine: Engine, keep: Keep, tmp_path: Path) -> Site:
         engine,
         """UPDATE "Video %s:jobs" SET state = 'queued', size = 0, changed = now() - interval '3 days'""",
     )
-    begin(site, site.stores.jobs.now(), name)
-    return site
+    begin(context, context.stores.jobs.now(), name)
+    return context
 
 
-def test_a_table_under_other_names(other: Site, engine: Engine, place: Place) -> None:
+def test_a_table_under_other_names(other: BackupContext, engine: Engine, place: Place) -> None:
     """It is found through the view; every type comes back as it was, and columns of its own stay."""
     raw(engine, """ALTER TABLE "Video %s:jobs" ADD COLUMN later text DEFAULT 'live'""")
     kept = json.loads(other.stores.control.read("restore_epoch") or "")["kept"]
@@ -112,12 +112,12 @@ def test_a_table_under_other_names(other: Site, engine: Engine, place: Place) ->
     ],
 )
 def test_a_view_that_names_no_key_is_refused(
-    site: Site, engine: Engine, keep: Keep, tmp_path: Path, mapping: str, why: str
+    context: BackupContext, engine: Engine, keep: Keep, tmp_path: Path, mapping: str, why: str
 ) -> None:
     raw(engine, _OTHER + "CREATE TABLE others AS SELECT n FROM generate_series(1, 3) AS n;")
     remap(engine, tmp_path / "sql", mapping)
     name = keep()
-    begin(site, site.stores.jobs.now(), name)
+    begin(context, context.stores.jobs.now(), name)
     with pytest.raises(PipelineTableWrong, match=why):
-        decide(site, [one.owner for one in pending(site)], "adopt", "eva")
-    assert not [one for one in pending(site) if one.verdict]
+        decide(context, [one.owner for one in pending(context)], "adopt", "eva")
+    assert not [one for one in pending(context) if one.verdict]

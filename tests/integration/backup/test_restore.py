@@ -12,8 +12,8 @@ import pytest
 from devstack.postgres import Postgres
 from storage import connect
 from storage.backup import manifest as manifests
-from storage.backup.connect import backup_bucket
-from storage.backup.context import Site
+from storage.backup.connect import open_backup_bucket
+from storage.backup.context import BackupContext
 from storage.backup.database import backup_database
 from storage.backup.encryption import identities
 from storage.backup.errors import (
@@ -37,102 +37,108 @@ from tests.conftest import PASSWORD, Place
 from tests.support.plain_owner import (
     ONE_STORE,
     add_jobs,
+    context_of,
     count,
     databases,
     execute,
     kept_database,
     live,
     role,
-    site_of,
 )
 
 
 @pytest.fixture
-def site(place: Place, postgres_server: Postgres) -> Iterator[Site]:
-    with kept_database(postgres_server) as url, site_of(place, url) as made:
+def context(place: Place, postgres_server: Postgres) -> Iterator[BackupContext]:
+    with kept_database(postgres_server) as url, context_of(place, url) as made:
         yield made
 
 
-def test_into_a_new_database(site: Site, postgres_server: Postgres) -> None:
-    id = backup_database(site).id
-    add_jobs(site.settings.database_url, "later", 5)
-    told: list[tuple[str, int]] = []
-    made = restore(site.settings, backup_bucket(site.settings), id, progress=lambda *one: told.append(one))
+def test_into_a_new_database(context: BackupContext, postgres_server: Postgres) -> None:
+    id = backup_database(context).id
+    add_jobs(context.settings.database_url, "later", 5)
+    answer: list[tuple[str, int]] = []
+    made = restore(
+        context.settings, open_backup_bucket(context.settings), id, progress=lambda *one: answer.append(one)
+    )
     assert made.database == f"restored_{id.replace('-', '_').lower()}"
-    assert (count(made.url), count(site.settings.database_url)) == (5, 10)
-    manifest, _ = manifests.read(id, site.stores.vault)
+    assert (count(made.url), count(context.settings.database_url)) == (5, 10)
+    manifest, _ = manifests.read(id, context.stores.backup_bucket)
     assert differences(manifest.database, fingerprint.facts(made.url)) == []
     assert made.rows == manifest.database.rows
     assert PASSWORD not in repr(made)
     with pytest.raises(TargetInUse, match="it is not empty"):
-        restore(site.settings, site.stores.vault, id)
+        restore(context.settings, context.stores.backup_bucket, id)
     assert made.database in databases(postgres_server)
 
 
 @ONE_STORE
-def test_into_a_named_database(site: Site, postgres_server: Postgres) -> None:
+def test_into_a_named_database(context: BackupContext, postgres_server: Postgres) -> None:
     """Its name is typed twice; it is made, or taken when it is empty and nobody works in it."""
-    id, name = backup_database(site).id, f"{live(site)}_back"
+    id, name = backup_database(context).id, f"{live(context)}_back"
     for typed in ("", "other"):
         with pytest.raises(UsageError, match="type its name twice"):
-            restore(site.settings, site.stores.vault, id, into=name, typed=typed)
+            restore(context.settings, context.stores.backup_bucket, id, into=name, typed=typed)
     with pytest.raises(InvalidName, match="1 to 63 bytes"):
-        restore(site.settings, site.stores.vault, id, into="é" * 32, typed="é" * 32)
-    made = restore(site.settings, site.stores.vault, id, into=name, typed=name)
+        restore(context.settings, context.stores.backup_bucket, id, into="é" * 32, typed="é" * 32)
+    made = restore(context.settings, context.stores.backup_bucket, id, into=name, typed=name)
     assert (made.database, count(made.url)) == (name, 5)
     postgres_server.create_database(f"{name}_there", "keeper", PASSWORD)
     into = {"into": f"{name}_there", "typed": f"{name}_there"}
     busy = pytest.raises(TargetInUse, match="as postgres is connected to it")
     with postgres_server.connect(f"{name}_there"), busy:
-        restore(site.settings, site.stores.vault, id, **into)
-    admin = replace(site.settings, database_url=role(postgres_server, "reader", "NOCREATEDB"))
+        restore(context.settings, context.stores.backup_bucket, id, **into)
+    admin = replace(context.settings, database_url=role(postgres_server, "reader", "NOCREATEDB"))
     with postgres_server.connect(f"{name}_there") as session, session.cursor() as cursor:
         cursor.execute(f"GRANT CREATE ON DATABASE {name}_there TO reader")
         cursor.execute("GRANT ALL ON SCHEMA public TO reader")
-    assert count(restore(admin, site.stores.vault, id, **into).url) == 5  # though it may not make one
+    assert (
+        count(restore(admin, context.stores.backup_bucket, id, **into).url) == 5
+    )  # though it may not make one
 
 
 @ONE_STORE
 @pytest.mark.parametrize("what", ["TABLE x ()", "SEQUENCE s", "VIEW v AS SELECT 1"])
-def test_never_into_one_that_holds_anything(site: Site, what: str) -> None:
-    id, name = backup_database(site).id, f"{live(site)}_full"
-    url = temporary_server.beside(site.settings.database_url, name)
-    execute(site.settings.database_url, f"CREATE DATABASE {name}")
+def test_never_into_one_that_holds_anything(context: BackupContext, what: str) -> None:
+    id, name = backup_database(context).id, f"{live(context)}_full"
+    url = temporary_server.beside(context.settings.database_url, name)
+    execute(context.settings.database_url, f"CREATE DATABASE {name}")
     execute(url, "CREATE SCHEMA odd", f"CREATE {what.replace(' ', ' odd.', 1)}")
     with pytest.raises(TargetInUse, match="it is not empty: it has 1 tables"):
-        restore(site.settings, site.stores.vault, id, into=name, typed=name)
+        restore(context.settings, context.stores.backup_bucket, id, into=name, typed=name)
     assert execute(url, "SELECT count(*) FROM pg_namespace WHERE nspname = 'maintenance'") == [(0,)]
 
 
 @ONE_STORE
-def test_never_into_the_live_one_or_a_template(site: Site) -> None:
-    id = backup_database(site).id
-    site.stores.runs.latest()  # our own pool is a session as well: it is not looked through
-    for name, why in ((live(site), "connected to it|use a swap"), ("template1", "template")):
+def test_never_into_the_live_one_or_a_template(context: BackupContext) -> None:
+    id = backup_database(context).id
+    context.stores.runs.latest()  # our own pool is a session as well: it is not looked through
+    for name, why in ((live(context), "connected to it|use a swap"), ("template1", "template")):
         with pytest.raises(TargetInUse, match=why):
-            restore(site.settings, site.stores.vault, id, into=name, typed=name)
-    assert count(site.settings.database_url) == 5
+            restore(context.settings, context.stores.backup_bucket, id, into=name, typed=name)
+    assert count(context.settings.database_url) == 5
 
 
 @ONE_STORE
-def test_after_a_disaster_the_live_name_is_made_anew_and_shut(site: Site, postgres_server: Postgres) -> None:
+def test_after_a_disaster_the_live_name_is_made_anew_and_shut(
+    context: BackupContext, postgres_server: Postgres
+) -> None:
     """The database is gone; its name comes back paused, with an epoch, and condemns nothing."""
-    url, name = site.settings.database_url, live(site)
+    url, name = context.settings.database_url, live(context)
     execute(url, CONDEMNED)
-    id = backup_database(site).id
+    id = backup_database(context).id
     with postgres_server.connect() as session, session.cursor() as cursor:
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    vault = backup_bucket(site.settings)
-    made = restore(site.settings, vault, id, into=name, typed=name)
+    backup_bucket = open_backup_bucket(context.settings)
+    made = restore(context.settings, backup_bucket, id, into=name, typed=name)
     assert (made.database, count(url)) == (name, 5)
     assert execute(url, "SELECT state, note FROM maintenance.tombstones") == [("undone", "restored")]
-    connect.set_up(site.settings)
-    with open_installation(site.settings) as stores:
+    connect.set_up(context.settings)
+    with open_installation(context.settings) as stores:
         with pytest.raises(Paused, match="restored from backup"):
-            guard.world(stores, stores.clock())
+            guard.check_environment(stores, stores.clock())
         stores.control.write("paused", None)
         with pytest.raises(Exception, match="restore-epoch"):
-            guard.world(stores, stores.clock())
+            guard.check_environment(stores, stores.clock())
 
 
 CONDEMNED = (
@@ -142,114 +148,124 @@ CONDEMNED = (
 
 
 @ONE_STORE
-def test_what_fails_leaves_no_database(site: Site, place: Place, postgres_server: Postgres) -> None:
-    id = backup_database(site).id
+def test_what_fails_leaves_no_database(
+    context: BackupContext, place: Place, postgres_server: Postgres
+) -> None:
+    id = backup_database(context).id
     bucket, key = place.settings.backup_bucket, f"database/{id}/dump.zst"
     body = place.boto.get_object(Bucket=bucket, Key=key)["Body"].read()
     place.boto.put_object(Bucket=bucket, Key=key, Body=body[:-1])
     before = databases(postgres_server)
     with pytest.raises(BackupDamaged, match="bytes, not"):
-        restore(site.settings, site.stores.vault, id)
+        restore(context.settings, context.stores.backup_bucket, id)
     assert databases(postgres_server) == before
-    execute(site.settings.database_url, f"CREATE DATABASE {live(site)}_mine")
+    execute(context.settings.database_url, f"CREATE DATABASE {live(context)}_mine")
     with pytest.raises(TargetLeft, match="was left; empty it to try again: The backup is damaged"):
-        restore(site.settings, site.stores.vault, id, into=f"{live(site)}_mine", typed=f"{live(site)}_mine")
-    assert databases(postgres_server) == sorted([*before, f"{live(site)}_mine"])
+        restore(
+            context.settings,
+            context.stores.backup_bucket,
+            id,
+            into=f"{live(context)}_mine",
+            typed=f"{live(context)}_mine",
+        )
+    assert databases(postgres_server) == sorted([*before, f"{live(context)}_mine"])
 
 
 @ONE_STORE
-def test_what_a_killed_restore_left_is_made_anew(site: Site) -> None:
-    id = backup_database(site).id
-    url, name = site.settings.database_url, f"restored_{id.replace('-', '_').lower()}"
+def test_what_a_killed_restore_left_is_made_anew(context: BackupContext) -> None:
+    id = backup_database(context).id
+    url, name = context.settings.database_url, f"restored_{id.replace('-', '_').lower()}"
     execute(url, f"CREATE DATABASE {name}", f"COMMENT ON DATABASE {name} IS '{swap.UNFINISHED}'")
     execute(temporary_server.beside(url, name), "CREATE TABLE jobs (half int)")
-    with swap.desk(url, name), pytest.raises(JobBusy, match=name):
-        restore(site.settings, site.stores.vault, id)
-    assert count(restore(site.settings, site.stores.vault, id).url) == 5
+    with swap.open_admin(url, name), pytest.raises(JobBusy, match=name):
+        restore(context.settings, context.stores.backup_bucket, id)
+    assert count(restore(context.settings, context.stores.backup_bucket, id).url) == 5
 
 
 @ONE_STORE
 def test_what_is_wrong_is_said_before_anything_is_made(
-    site: Site, place: Place, postgres_server: Postgres, tmp_path: Path
+    context: BackupContext, place: Place, postgres_server: Postgres, tmp_path: Path
 ) -> None:
-    id = backup_database(site).id
+    id = backup_database(context).id
     before = databases(postgres_server)
-    weak = replace(site.settings, database_url=role(postgres_server, "reader", "NOCREATEDB"))
+    weak = replace(context.settings, database_url=role(postgres_server, "reader", "NOCREATEDB"))
     with pytest.raises(RightsMissing, match="permission denied to create database"):
-        restore(weak, site.stores.vault, id)
+        restore(weak, context.stores.backup_bucket, id)
     with pytest.raises(NoSuchBackup, match="20200101T000000Z-00000000"):
-        restore(site.settings, site.stores.vault, type(id)("20200101T000000Z-00000000"))
+        restore(context.settings, context.stores.backup_bucket, type(id)("20200101T000000Z-00000000"))
     newer = f"{int(postgres_server.version.partition('.')[0]) + 1}.0"
     with pytest.raises(ServerTooOld, match=f"is of PostgreSQL {newer[:2]}"):
-        restore(site.settings, _of_version(site, place, id, newer), id)
+        restore(context.settings, _of_version(context, place, id, newer), id)
     assert databases(postgres_server) == before
 
 
-def _of_version(site: Site, place: Place, id: manifests.BackupId, version: str) -> ObjectStore:
-    manifest, _ = manifests.read(id, site.stores.vault)
+def _of_version(context: BackupContext, place: Place, id: manifests.BackupId, version: str) -> ObjectStore:
+    manifest, _ = manifests.read(id, context.stores.backup_bucket)
     edited = replace(manifest, facts=replace(manifest.database, version=version))
     body = manifests.encode(edited)
     place.boto.put_object(Bucket=place.settings.backup_bucket, Key=manifest.key, Body=body)
-    return backup_bucket(site.settings)
+    return open_backup_bucket(context.settings)
 
 
 @ONE_STORE
-def test_an_encrypted_one_asks_for_its_key(site: Site, tmp_path: Path) -> None:
+def test_an_encrypted_one_asks_for_its_key(context: BackupContext, tmp_path: Path) -> None:
     key = pyrage.x25519.Identity.generate()
-    sealed = replace(site, settings=replace(site.settings, backup_recipients=str(key.to_public())))
+    sealed = replace(context, settings=replace(context.settings, backup_recipients=str(key.to_public())))
     id = backup_database(sealed).id
     with pytest.raises(NoKey, match="no identity is set"):
-        restore(site.settings, site.stores.vault, id)
+        restore(context.settings, context.stores.backup_bucket, id)
     (tmp_path / "key").write_text(f"# a key\n{key}\n")
-    opening = replace(site.settings, backup_identity_file=str(tmp_path / "key"))
-    assert count(restore(opening, site.stores.vault, id).url) == 5
-    manifest, _ = manifests.read(id, site.stores.vault)
-    roles = globals_sql(site.stores.vault, manifest, identities(opening.backup_identity_file))
+    opening = replace(context.settings, backup_identity_file=str(tmp_path / "key"))
+    assert count(restore(opening, context.stores.backup_bucket, id).url) == 5
+    manifest, _ = manifests.read(id, context.stores.backup_bucket)
+    roles = globals_sql(context.stores.backup_bucket, manifest, identities(opening.backup_identity_file))
     assert "CREATE ROLE keeper;" in roles
     assert PASSWORD not in roles
 
 
 @ONE_STORE
-def test_owners_and_grants_where_asked(site: Site, postgres_server: Postgres) -> None:
+def test_owners_and_grants_where_asked(context: BackupContext, postgres_server: Postgres) -> None:
     """As the superuser does it: the roles are there, and get back what was theirs."""
-    execute(site.settings.database_url, "GRANT SELECT ON jobs TO maintainer")
-    id = backup_database(site).id
+    execute(context.settings.database_url, "GRANT SELECT ON jobs TO maintainer")
+    id = backup_database(context).id
     admin = postgres_server.dsn("postgres", "postgres", postgres_server.password)
-    settings = replace(site.settings, database_url=admin)
-    made = restore(settings, site.stores.vault, id, into="as_it_was", typed="as_it_was", access=True)
+    settings = replace(context.settings, database_url=admin)
+    made = restore(
+        settings, context.stores.backup_bucket, id, into="as_it_was", typed="as_it_was", access=True
+    )
     owned = "SELECT tableowner, has_table_privilege('maintainer', 'jobs', 'SELECT') FROM pg_tables "
     assert execute(made.url, f"{owned} WHERE tablename = 'jobs'") == [("keeper", True)]
     with pytest.raises(RightsMissing, match="maintainer|keeper"):
-        maker = replace(site.settings, database_url=role(postgres_server, "maker", "CREATEDB"))
-        restore(maker, site.stores.vault, id, into="not_mine", typed="not_mine", access=True)
+        maker = replace(context.settings, database_url=role(postgres_server, "maker", "CREATEDB"))
+        restore(maker, context.stores.backup_bucket, id, into="not_mine", typed="not_mine", access=True)
     assert "not_mine" not in databases(postgres_server)
 
 
 @ONE_STORE
-def test_chosen_tables(site: Site) -> None:
-    url = site.settings.database_url
+def test_chosen_tables(context: BackupContext) -> None:
+    url = context.settings.database_url
     execute(
         url, "CREATE SCHEMA other",
         'CREATE TABLE other."Odd name" (a int)', "CREATE TABLE other.jobs (a int)",
         'INSERT INTO other."Odd name" VALUES (1), (2)', "CREATE TYPE mood AS ENUM ('fine')",
         "CREATE TABLE moods (mood mood)", "INSERT INTO moods VALUES ('fine')",
     )  # fmt: skip
-    id = backup_database(site).id
-    made = selective.restore_tables(site, id, ["moods", "other.Odd name"])
+    id = backup_database(context).id
+    made = selective.restore_tables(context, id, ["moods", "other.Odd name"])
     there = [count(made.url, one) for one in ("moods", 'other."Odd name"', "public.jobs")]
     assert (there, made.rows) == ([1, 2, 0], 3)
     for names, why in ((["jobs"], "more than one table"), (["public.jbos"], "Did you mean public.jobs")):
         with pytest.raises(UsageError, match=why):
-            selective.restore_tables(site, id, names)
+            selective.restore_tables(context, id, names)
     with pytest.raises(TargetInUse, match="there is one of that name"):
-        selective.restore_tables(site, id, ["moods"], into=live(site))
+        selective.restore_tables(context, id, ["moods"], into=live(context))
     assert count(url) == 5
 
 
 @ONE_STORE
-def test_rows_of_one_key_or_job(site: Site, postgres_server: Postgres) -> None:
+def test_rows_of_one_key_or_job(context: BackupContext, postgres_server: Postgres) -> None:
     """Lost rows come back, parents first; what was changed since is told, and stays."""
-    url = site.settings.database_url
+    url = context.settings.database_url
     execute(
         url, "CREATE TABLE api_keys_extra (api_key text, note json)",
         "CREATE TABLE a_files (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
@@ -258,30 +274,30 @@ def test_rows_of_one_key_or_job(site: Site, postgres_server: Postgres) -> None:
         """INSERT INTO api_keys_extra VALUES ('key-a', '{"a": 1}'), ('key-b', '{}')""",
         "INSERT INTO api_keys (key_hash) VALUES ('key-a')",
     )  # fmt: skip
-    id = backup_database(site).id
+    id = backup_database(context).id
     execute(
         url, "DELETE FROM a_files", "DELETE FROM jobs WHERE id IN ('key-a-1', 'key-b-1')",
         "DELETE FROM api_keys_extra", "UPDATE jobs SET status = 'failed' WHERE id = 'key-a-2'",
     )  # fmt: skip
     before = databases(postgres_server)
-    found = {one.table: one for one in selective.restore_rows(site, id, api_key="key-a")}
+    found = {one.table: one for one in selective.restore_rows(context, id, api_key="key-a")}
     assert (found["public.jobs"].missing, found["public.jobs"].changed) == (("key-a-1",), ("key-a-2",))
     assert (found["public.jobs"].same, found["public.jobs"].inserted) == (1, 0)
     assert found["public.a_files"].missing == ("1", "2", "3")
     assert (found["public.api_keys"].same, len(found["public.api_keys_extra"].missing)) == (1, 1)
     assert count(url) == 3
-    done = {one.table: one for one in selective.restore_rows(site, id, api_key="key-a", apply=True)}
+    done = {one.table: one for one in selective.restore_rows(context, id, api_key="key-a", apply=True)}
     assert {name: one.inserted for name, one in done.items()} == {
         "public.api_keys": 0, "public.api_keys_extra": 1, "public.jobs": 1, "public.a_files": 3,
     }  # fmt: skip
     assert execute(url, "SELECT status FROM jobs WHERE id = 'key-a-2'") == [("failed",)]
     assert execute(url, "SELECT id, twice FROM a_files ORDER BY 1") == [(1, 14), (2, 14), (3, 14)]
-    again = selective.restore_rows(site, id, api_key="key-a", apply=True)
+    again = selective.restore_rows(context, id, api_key="key-a", apply=True)
     assert [one.inserted for one in again] == [0, 0, 0, 0]
-    one_job = {one.table: one for one in selective.restore_rows(site, id, job="key-b-1", apply=True)}
+    one_job = {one.table: one for one in selective.restore_rows(context, id, job="key-b-1", apply=True)}
     assert {name: one.inserted for name, one in one_job.items()} == {"public.jobs": 1, "public.a_files": 1}
     assert count(url) == 5
     assert databases(postgres_server) == before
     for wrong in ({}, {"api_key": "a", "job": "b"}):
         with pytest.raises(UsageError, match="either an api_key or a job"):
-            selective.restore_rows(site, id, **wrong)
+            selective.restore_rows(context, id, **wrong)

@@ -59,30 +59,30 @@ def keys(place: Place, tmp_path: Path) -> Iterator[Keys]:
 @ON_MINIO
 def test_the_writer_takes_and_proves_and_cannot_delete(place: Place, keys: Keys) -> None:
     settings = keys("backup-writer")
-    with open_context(settings) as site:
-        id = prove(site, backup_database(site).id).id
+    with open_context(settings) as context:
+        id = prove(context, backup_database(context).id).id
         key = ObjectKey(f"database/{id}/manifest.json")
-        seen = site.stores.vault.head(key)
+        seen = context.stores.backup_bucket.head(key)
         assert seen
-        refused = site.stores.vault.delete([DeleteTarget(key, seen.etag, seen.versions)])
+        refused = context.stores.backup_bucket.delete([DeleteTarget(key, seen.etag, seen.versions)])
         assert [one.code for one in refused] == ["AccessDenied"]
-        assert manifests.read(id, site.stores.vault)[0].id == id
+        assert manifests.read(id, context.stores.backup_bucket)[0].id == id
         with pytest.raises(AccessDenied):
-            site.stores.vault.create(ObjectKey("elsewhere/x"), b"x")
+            context.stores.backup_bucket.create(ObjectKey("elsewhere/x"), b"x")
 
 
 @ON_MINIO
 def test_the_pruner_prunes_and_cannot_write(place: Place, keys: Keys) -> None:
-    with open_context(place.settings) as site:
-        all_of_them = [prove(site, backup_database(site).id) for _ in range(5)]
+    with open_context(place.settings) as context:
+        all_of_them = [prove(context, backup_database(context).id) for _ in range(5)]
         for number, backup in enumerate(all_of_them[:2]):
             long_ago = backup.taken_at - timedelta(days=200, hours=number)
-            site.stores.catalogue.save(replace(backup, taken_at=long_ago))
+            context.stores.catalogue.save(replace(backup, taken_at=long_ago))
     with open_installation(keys("backup-pruner")) as stores:
         done = sweep.run(catalog.get("cleanup_old_backups"), stores, stores.clock())
         assert done.done.count == 1
         with pytest.raises(AccessDenied):
-            stores.vault.create(ObjectKey("database/x/manifest.json"), b"x")
+            stores.backup_bucket.create(ObjectKey("database/x/manifest.json"), b"x")
 
 
 @ON_MINIO
@@ -91,14 +91,14 @@ def test_an_overwritten_backup_is_found_and_its_old_version_is_there(place: Plac
     bucket = place.settings.backup_bucket
     place.boto.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     settings = keys("backup-writer")
-    with open_context(settings) as site:
-        id = prove(site, backup_database(site).id).id
+    with open_context(settings) as context:
+        id = prove(context, backup_database(context).id).id
         key = f"database/{id}/dump.zst"
         good = place.boto.get_object(Bucket=bucket, Key=key)
         thief = backup_endpoint(settings).boto()
         thief.put_object(Bucket=bucket, Key=key, Body=b"ransom")
         with pytest.raises(BackupDamaged, match="bytes, not"):
-            prove(site, id)
+            prove(context, id)
         old = place.boto.get_object(Bucket=bucket, Key=key, VersionId=good["VersionId"])["Body"].read()
         place.boto.put_object(Bucket=bucket, Key=key, Body=old)
-        assert prove(site, id).state == "proven"
+        assert prove(context, id).state == "proven"

@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 
 from devstack.postgres import Postgres
 from storage.backup import manifest as manifests
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.database import backup_database
 from storage.backup.errors import BackupDamaged, RightsMissing
 from storage.backup.postgres import swap as pg_swap
@@ -36,13 +36,13 @@ from tests.support.plain_owner import (
     ONE_STORE,
     add_jobs,
     beside,
+    context_of,
     count,
     databases,
     execute,
     kept_database,
     live,
     role,
-    site_of,
     swapped,
 )
 
@@ -53,90 +53,90 @@ STONE = (
 
 
 @pytest.fixture
-def site(place: Place, postgres_server: Postgres) -> Iterator[Site]:
-    with kept_database(postgres_server) as url, site_of(place, url) as made:
+def context(place: Place, postgres_server: Postgres) -> Iterator[BackupContext]:
+    with kept_database(postgres_server) as url, context_of(place, url) as made:
         yield made
 
 
-def test_the_backup_is_live_and_shut(site: Site) -> None:
+def test_the_backup_is_live_and_shut(context: BackupContext) -> None:
     """What was written since is in the kept one; nothing destructive runs before the reconciliation."""
-    done = swapped(site)
-    url = site.settings.database_url
-    assert (count(url), count(beside(site, done.kept))) == (5, 9)
-    assert done.kept.startswith(f"{live(site)}_before_")
+    done = swapped(context)
+    url = context.settings.database_url
+    assert (count(url), count(beside(context, done.kept))) == (5, 9)
+    assert done.kept.startswith(f"{live(context)}_before_")
     with pytest.raises(Paused, match=f"restored from backup {done.backup}.*by a person"):
-        guard.world(site.stores, site.stores.clock())
-    site.stores.control.write("paused", None)
+        guard.check_environment(context.stores, context.stores.clock())
+    context.stores.control.write("paused", None)
     with pytest.raises(Refused, match="restore-epoch"):
-        guard.world(site.stores, site.stores.clock())
-    epoch = json.loads(site.stores.control.read("restore_epoch") or "")
+        guard.check_environment(context.stores, context.stores.clock())
+    epoch = json.loads(context.stores.control.read("restore_epoch") or "")
     assert (epoch["backup"], epoch["kept"]) == (done.backup, done.kept)
     assert datetime.fromisoformat(epoch["taken_at"]) < datetime.fromisoformat(epoch["restored_at"])
-    site.stores.control.write("restore_epoch", None)
-    guard.world(site.stores, site.stores.clock())
-    assert json.loads(site.stores.control.read("kept_database") or "")["name"] == done.kept
+    context.stores.control.write("restore_epoch", None)
+    guard.check_environment(context.stores, context.stores.clock())
+    assert json.loads(context.stores.control.read("kept_database") or "")["name"] == done.kept
 
 
 @ONE_STORE
-def test_what_the_platform_knew_comes_along(site: Site) -> None:
+def test_what_the_platform_knew_comes_along(context: BackupContext) -> None:
     """Newer runs, batches, backups, uploads and audit; of tombstones and claims nothing stays open."""
-    url = site.settings.database_url
+    url = context.settings.database_url
     execute(
         url, STONE.format(key="a"), "INSERT INTO maintenance.claims (owner, run_id) VALUES ('key-a-1', 'r')"
     )
-    _record_run(site, "run-old", "applying")
-    id = backup_database(site).id
-    _record_run(site, "run-old", "verified")
-    _record_run(site, "run-new", "verified")
+    _record_run(context, "run-old", "applying")
+    id = backup_database(context).id
+    _record_run(context, "run-old", "verified")
+    _record_run(context, "run-new", "verified")
     execute(
         url, STONE.format(key="b"),
         "INSERT INTO maintenance.batches VALUES ('run-new', '', 1, 1, 0, 0, 0, 0, 0, '{3,4}', '[]')",
         "INSERT INTO maintenance.uploads (upload_id, bucket, key) VALUES ('u', 'b', E'a\\tb\\\\')",
     )  # fmt: skip
-    proven = prove(site, id)
-    site.stores.audit.record("a-test", "run-new", {"said": 'a\t"b"\\'})
+    proven = prove(context, id)
+    context.stores.audit.record("a-test", "run-new", {"said": 'a\t"b"\\'})
     trail = "SELECT event, run_id, detail, at, actor FROM maintenance.audit ORDER BY at, event"
     before = execute(url, trail)
-    swap(site, id, typed=live(site), by="a person")
-    runs = {run.id: run for run in site.stores.runs.latest()}
+    swap(context, id, typed=live(context), by="a person")
+    runs = {run.id: run for run in context.stores.runs.latest()}
     assert {name: run.state for name, run in runs.items()} == {"run-old": "verified", "run-new": "verified"}
-    assert site.stores.runs.finished("run-new") == {1: (3, 4)}
-    assert site.stores.catalogue.get(id) == proven
+    assert context.stores.runs.finished("run-new") == {1: (3, 4)}
+    assert context.stores.catalogue.get(id) == proven
     assert execute(url, "SELECT key FROM maintenance.uploads WHERE upload_id = 'u'") == [("a\tb\\",)]
     after = execute(url, trail)
     assert [row for row in after if row in before] == before
     assert [row[0] for row in after if row not in before] == ["swap"]
     assert execute(url, "SELECT count(*) - count(DISTINCT id) FROM maintenance.audit") == [(0,)]
-    site.stores.audit.record("one-more", "", {})
+    context.stores.audit.record("one-more", "", {})
     assert execute(url, "SELECT key, state, note FROM maintenance.tombstones") == [
         ("a", "undone", "restored")
     ]
     assert execute(url, "SELECT owner FROM maintenance.claims WHERE closed_at IS NULL") == []
 
 
-def _record_run(site: Site, id: str, state: str) -> None:
-    now = site.stores.clock()
-    site.stores.runs.save(Run(id=id, job="reap", as_of=now, state=state, started_at=now))  # type: ignore[arg-type]
+def _record_run(context: BackupContext, id: str, state: str) -> None:
+    now = context.stores.clock()
+    context.stores.runs.save(Run(id=id, job="reap", as_of=now, state=state, started_at=now))  # type: ignore[arg-type]
 
 
 @ONE_STORE
-def test_an_older_schema_is_brought_up_to_date(site: Site, tmp_path: Path) -> None:
+def test_an_older_schema_is_brought_up_to_date(context: BackupContext, tmp_path: Path) -> None:
     """A backup from before the catalogue of backups was."""
-    url, copy = site.settings.database_url, beside(site, f"{live(site)}_copy")
+    url, copy = context.settings.database_url, beside(context, f"{live(context)}_copy")
     shutil.copytree(folder(), tmp_path / "sql")
     for path in (tmp_path / "sql" / "migrations").glob("*.sql"):
         if not path.name.startswith("0001"):
             path.unlink()
-    execute(url, f"CREATE DATABASE {live(site)}_copy")
+    execute(url, f"CREATE DATABASE {live(context)}_copy")
     engine = connect_engine(copy)
     migrate(engine, tmp_path / "sql")
     engine.dispose()
     add_jobs(copy, "old", 2)
-    id = backup_database(replace(site, settings=replace(site.settings, database_url=copy))).id
-    proven = prove(site, id)
-    swap(site, id, typed=live(site), by="a person")
+    id = backup_database(replace(context, settings=replace(context.settings, database_url=copy))).id
+    proven = prove(context, id)
+    swap(context, id, typed=live(context), by="a person")
     assert count(url) == 2
-    assert site.stores.catalogue.get(id) == proven
+    assert context.stores.catalogue.get(id) == proven
     engine = connect_engine(url)
     assert pending(engine) == []
     engine.dispose()
@@ -146,76 +146,79 @@ def test_an_older_schema_is_brought_up_to_date(site: Site, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "lost", ["DROP SCHEMA maintenance CASCADE", "DROP TABLE maintenance.audit, jobs CASCADE"]
 )
-def test_a_ruined_live_database_is_replaced(site: Site, lost: str) -> None:
-    id = backup_database(site).id
-    execute(site.settings.database_url, lost)
-    done = swap(site, id, typed=live(site), by="a person")
-    assert count(site.settings.database_url) == 5
+def test_a_ruined_live_database_is_replaced(context: BackupContext, lost: str) -> None:
+    id = backup_database(context).id
+    execute(context.settings.database_url, lost)
+    done = swap(context, id, typed=live(context), by="a person")
+    assert count(context.settings.database_url) == 5
     assert done.kept
 
 
 @ONE_STORE
-def test_what_is_refused_leaves_all_as_it_was(site: Site, postgres_server: Postgres) -> None:
-    id = backup_database(site).id
+def test_what_is_refused_leaves_all_as_it_was(context: BackupContext, postgres_server: Postgres) -> None:
+    id = backup_database(context).id
     before = databases(postgres_server)
     for typed in ("", "other"):
         with pytest.raises(UsageError, match="type its name"):
-            swap(site, id, typed=typed, by="a person")
+            swap(context, id, typed=typed, by="a person")
     with pytest.raises(UsageError, match="nothing to go back to"):
-        undo_swap(site, typed=live(site), by="a person")
+        undo_swap(context, typed=live(context), by="a person")
     for right, why in (("NOCREATEDB", "may not make or rename"), ("CREATEDB", "another role's")):
-        weak = make_url(role(postgres_server, "weak", right)).set(database=live(site))
-        settings = replace(site.settings, database_url=weak.render_as_string(hide_password=False))
+        weak = make_url(role(postgres_server, "weak", right)).set(database=live(context))
+        settings = replace(context.settings, database_url=weak.render_as_string(hide_password=False))
         with pytest.raises(RightsMissing, match=why):
-            swap(replace(site, settings=settings), id, typed=live(site), by="a person")
-    with pg_swap.desk(site.settings.database_url, live(site)), pytest.raises(JobBusy, match=live(site)):
-        swap(site, id, typed=live(site), by="a person")
-    with postgres_server.connect(live(site)) as admin, admin.cursor() as cursor:
+            swap(replace(context, settings=settings), id, typed=live(context), by="a person")
+    with (
+        pg_swap.open_admin(context.settings.database_url, live(context)),
+        pytest.raises(JobBusy, match=live(context)),
+    ):
+        swap(context, id, typed=live(context), by="a person")
+    with postgres_server.connect(live(context)) as admin, admin.cursor() as cursor:
         cursor.execute("CREATE TABLE theirs (a int)")
         cursor.execute("ALTER TABLE theirs OWNER TO maintainer")
     with pytest.raises(RightsMissing, match="what maintainer own in"):
-        swap(site, id, typed=live(site), by="a person")
+        swap(context, id, typed=live(context), by="a person")
     assert databases(postgres_server) == before
-    assert site.stores.control.paused() is None
+    assert context.stores.control.paused() is None
 
 
 @ONE_STORE
-def test_a_manifest_that_was_exchanged(site: Site, place: Place) -> None:
+def test_a_manifest_that_was_exchanged(context: BackupContext, place: Place) -> None:
     """Written anew with a hash of its own that is right: the catalogue knows another."""
-    id = backup_database(site).id
-    manifest, _ = manifests.read(id, site.stores.vault)
+    id = backup_database(context).id
+    manifest, _ = manifests.read(id, context.stores.backup_bucket)
     body = manifests.encode(replace(manifest, previous="0" * 64))
     place.boto.put_object(Bucket=place.settings.backup_bucket, Key=manifest.key, Body=body)
     with pytest.raises(BackupDamaged, match="not the one that was written"):
-        swap(site, id, typed=live(site), by="a person")
+        swap(context, id, typed=live(context), by="a person")
 
 
 @ONE_STORE
-def test_a_session_that_may_not_be_ended(site: Site, postgres_server: Postgres) -> None:
-    id = backup_database(site).id
+def test_a_session_that_may_not_be_ended(context: BackupContext, postgres_server: Postgres) -> None:
+    id = backup_database(context).id
     before = databases(postgres_server)
     refused = pytest.raises(RightsMissing, match="the session of .* as postgres cannot be ended")
-    with postgres_server.connect(live(site)), refused:
-        swap(site, id, typed=live(site), by="a person")
+    with postgres_server.connect(live(context)), refused:
+        swap(context, id, typed=live(context), by="a person")
     assert databases(postgres_server) == before
 
 
 @ONE_STORE
-def test_a_swap_that_fails_at_the_last_step(site: Site, postgres_server: Postgres) -> None:
+def test_a_swap_that_fails_at_the_last_step(context: BackupContext, postgres_server: Postgres) -> None:
     """Somebody whose session cannot be ended came meanwhile: no trace of the swap is left, also no pause."""
-    add_bulk(site.settings.database_url)
-    id, before = backup_database(site).id, databases(postgres_server)
+    add_bulk(context.settings.database_url)
+    id, before = backup_database(context).id, databases(postgres_server)
     with ExitStack() as late:
 
         def arrive(what: str, done: int) -> None:
             if done == 1:
-                late.enter_context(postgres_server.connect(live(site)))
+                late.enter_context(postgres_server.connect(live(context)))
 
         with pytest.raises(RightsMissing, match="as postgres cannot be ended"):
-            swap(site, id, typed=live(site), by="a person", progress=arrive)
+            swap(context, id, typed=live(context), by="a person", progress=arrive)
     assert databases(postgres_server) == before
-    assert site.stores.control.paused() is None
-    assert count(site.settings.database_url) == 5
+    assert context.stores.control.paused() is None
+    assert count(context.settings.database_url) == 5
 
 
 def add_bulk(url: str) -> None:
@@ -224,10 +227,10 @@ def add_bulk(url: str) -> None:
 
 
 @ONE_STORE
-def test_sessions_of_the_live_database_are_ended(site: Site) -> None:
+def test_sessions_of_the_live_database_are_ended(context: BackupContext) -> None:
     """A pool that connects again at once, eight times over: the exchange still gets its instant, and what
     was entered in the audit up to then is in the new one."""
-    url, stop, seen, entered = site.settings.database_url, threading.Event(), list[int](), set[str]()
+    url, stop, seen, entered = context.settings.database_url, threading.Event(), list[int](), set[str]()
     words = make_url(url).translate_connect_args(username="user", database="dbname")
 
     def work(name: int) -> None:
@@ -240,18 +243,18 @@ def test_sessions_of_the_live_database_are_ended(site: Site) -> None:
                         mark = f"{name}-{attempt}-{turn}"
                         cursor.execute("INSERT INTO maintenance.audit (event) VALUES (%s)", (mark,))
                         cursor.execute("SELECT count(*) FROM jobs")
-                        told = cursor.fetchall()[0][0]
+                        answer = cursor.fetchall()[0][0]
                     session.commit()
-                    seen.append(told)
+                    seen.append(answer)
                     entered.add(mark)
 
-    id = backup_database(site).id
+    id = backup_database(context).id
     add_jobs(url, "later", 4)
     pool = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for one in pool:
         one.start()
     try:
-        swap(site, id, typed=live(site), by="a person")
+        swap(context, id, typed=live(context), by="a person")
         assert count(url) == 5
     finally:
         stop.set()
@@ -262,24 +265,24 @@ def test_sessions_of_the_live_database_are_ended(site: Site) -> None:
 
 
 @ONE_STORE
-def test_the_database_itself_is_like_the_old_one(site: Site, postgres_server: Postgres) -> None:
+def test_the_database_itself_is_like_the_old_one(context: BackupContext, postgres_server: Postgres) -> None:
     """What no dump holds: who may connect, its settings, its limit and its comment."""
-    url, name = site.settings.database_url, live(site)
+    url, name = context.settings.database_url, live(context)
     execute(
         url, f"REVOKE ALL ON DATABASE {name} FROM PUBLIC", f"COMMENT ON DATABASE {name} IS 'theirs'",
         f'ALTER DATABASE {name} SET search_path = "$user", public, "Odd one"',
         f"ALTER DATABASE {name} SET work_mem = '7MB'", f"ALTER ROLE keeper IN DATABASE {name} SET jit = off",
         f"ALTER DATABASE {name} CONNECTION LIMIT 50",
     )  # fmt: skip
-    told = (
+    answer = (
         "SELECT datconnlimit, datacl::text, shobj_description(d.oid, 'pg_database'), "
         "(SELECT array_agg(setrole::text || setconfig::text ORDER BY setrole) FROM pg_db_role_setting "
         "WHERE setdatabase = d.oid) FROM pg_database AS d WHERE datname = current_database()"
     )
     execute(url, "GRANT SELECT ON jobs TO maintainer")
-    before = execute(url, told)
-    swapped(site)
-    assert execute(url, told) == before
+    before = execute(url, answer)
+    swapped(context)
+    assert execute(url, answer) == before
     assert execute(url, "SELECT has_table_privilege('maintainer', 'jobs', 'SELECT')") == [(True,)]
 
 
@@ -291,8 +294,8 @@ def test_a_long_name_still_fits(place: Place, postgres_server: Postgres) -> None
             temporary_server.beside(url, "postgres"),
             f'ALTER DATABASE "{make_url(url).database}" RENAME TO "{long}"',
         )
-        with site_of(place, temporary_server.beside(url, long)) as site:
-            done = swapped(site)
+        with context_of(place, temporary_server.beside(url, long)) as context:
+            done = swapped(context)
             assert len(done.kept.encode()) <= 63
             assert done.kept in databases(postgres_server)
-            assert undo_swap(site, typed=long, by="a person").database == long
+            assert undo_swap(context, typed=long, by="a person").database == long

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from devstack.postgres import Postgres
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.database import backup_database
 from storage.backup.errors import DatabaseBusy
 from storage.backup.postgres import swap as pg_swap
@@ -21,106 +21,108 @@ from tests.support.plain_owner import (
     ONE_STORE,
     add_jobs,
     beside,
+    context_of,
     count,
     databases,
     execute,
     kept_database,
     live,
-    site_of,
     swapped,
 )
 
 
 @pytest.fixture
-def site(place: Place, postgres_server: Postgres) -> Iterator[Site]:
-    with kept_database(postgres_server) as url, site_of(place, url) as made:
+def context(place: Place, postgres_server: Postgres) -> Iterator[BackupContext]:
+    with kept_database(postgres_server) as url, context_of(place, url) as made:
         yield made
 
 
 @ONE_STORE
-def test_back_again(site: Site) -> None:
+def test_back_again(context: BackupContext) -> None:
     """The kept one comes back as it was: not paused, no epoch, and with what was recorded since."""
-    url = site.settings.database_url
-    done = swapped(site)
+    url = context.settings.database_url
+    done = swapped(context)
     assert count(url) == 5
-    site.stores.audit.record("meanwhile", "", {})
-    undone = undo_swap(site, typed=live(site), by="another person")
-    assert (count(url), count(beside(site, undone.kept))) == (9, 5)
-    guard.world(site.stores, site.stores.clock())
+    context.stores.audit.record("meanwhile", "", {})
+    undone = undo_swap(context, typed=live(context), by="another person")
+    assert (count(url), count(beside(context, undone.kept))) == (9, 5)
+    guard.check_environment(context.stores, context.stores.clock())
     events = [row[0] for row in execute(url, "SELECT event FROM maintenance.audit ORDER BY at")]
     assert events[-3:] == ["swap", "meanwhile", "undo-swap"]
     assert done.kept != undone.kept
-    redone = undo_swap(site, typed=live(site), by="a person")
+    redone = undo_swap(context, typed=live(context), by="a person")
     assert count(url) == 5
-    assert redone.kept.startswith(f"{live(site)}_undone_")
+    assert redone.kept.startswith(f"{live(context)}_undone_")
     with pytest.raises(Paused, match="restored from backup"):
-        guard.world(site.stores, site.stores.clock())
+        guard.check_environment(context.stores, context.stores.clock())
 
 
 @ONE_STORE
-def test_back_again_with_work_lost_opens_an_epoch(site: Site) -> None:
+def test_back_again_with_work_lost_opens_an_epoch(context: BackupContext) -> None:
     """What the pipeline wrote while the backup was live is unknown to the one that comes back."""
-    url = site.settings.database_url
-    done = swapped(site)
+    url = context.settings.database_url
+    done = swapped(context)
     add_jobs(url, "meanwhile", 1)
-    undone = undo_swap(site, typed=live(site), by="a person")
-    epoch = json.loads(site.stores.control.read("restore_epoch") or "")
+    undone = undo_swap(context, typed=live(context), by="a person")
+    epoch = json.loads(context.stores.control.read("restore_epoch") or "")
     assert (epoch["kept"], epoch["backup"]) == (undone.kept, "")
     assert datetime.fromisoformat(epoch["taken_at"]) <= done.until - timedelta(days=7, seconds=-60)
     with pytest.raises(Paused, match="put back, as of"):
-        guard.world(site.stores, site.stores.clock())
+        guard.check_environment(context.stores, context.stores.clock())
 
 
 @ONE_STORE
-def test_a_pause_of_before_holds_after_going_back(site: Site) -> None:
-    site.stores.control.write("paused", "we move")
-    swapped(site)
-    undo_swap(site, typed=live(site), by="a person")
-    assert site.stores.control.paused() == "we move"
+def test_a_pause_of_before_holds_after_going_back(context: BackupContext) -> None:
+    context.stores.control.write("paused", "we move")
+    swapped(context)
+    undo_swap(context, typed=live(context), by="a person")
+    assert context.stores.control.paused() == "we move"
 
 
 @ONE_STORE
-def test_the_kept_one_is_dropped_when_its_time_has_passed(site: Site, postgres_server: Postgres) -> None:
-    done = swapped(site)
+def test_the_kept_one_is_dropped_when_its_time_has_passed(
+    context: BackupContext, postgres_server: Postgres
+) -> None:
+    done = swapped(context)
     with pytest.raises(Refused, match=f"{done.kept} is kept until"):
-        drop_kept(site, done.until - timedelta(seconds=1))
+        drop_kept(context, done.until - timedelta(seconds=1))
     with pytest.raises(Refused, match="needed until it was reconciled"):
-        drop_kept(site, done.until)
-    site.stores.control.write("restore_epoch", None)
+        drop_kept(context, done.until)
+    context.stores.control.write("restore_epoch", None)
     busy = pytest.raises(DatabaseBusy, match="accessed by other users")
     with postgres_server.connect(done.kept), busy:
-        drop_kept(site, done.until)
-    assert drop_kept(site, done.until) == [done.kept]
+        drop_kept(context, done.until)
+    assert drop_kept(context, done.until) == [done.kept]
     assert done.kept not in databases(postgres_server)
-    assert site.stores.control.read("kept_database") is None
-    assert drop_kept(site, done.until) == []
+    assert context.stores.control.read("kept_database") is None
+    assert drop_kept(context, done.until) == []
 
 
 @ONE_STORE
-def test_only_a_marked_one_is_ever_dropped(site: Site, postgres_server: Postgres) -> None:
+def test_only_a_marked_one_is_ever_dropped(context: BackupContext, postgres_server: Postgres) -> None:
     """A name like ours is not enough, nor is a row of ours that names a database."""
-    url, name = site.settings.database_url, f"{live(site)}_before_0123abcd"
-    execute(url, f"CREATE DATABASE {name}", f"CREATE DATABASE {live(site)}_theirs")
+    url, name = context.settings.database_url, f"{live(context)}_before_0123abcd"
+    execute(url, f"CREATE DATABASE {name}", f"CREATE DATABASE {live(context)}_theirs")
     mark = f"{pg_swap.KEPT}2020-01-01T00:00:00+00:00"
-    execute(url, f"COMMENT ON DATABASE {live(site)}_theirs IS '{mark}'")
-    site.stores.control.write(
+    execute(url, f"COMMENT ON DATABASE {live(context)}_theirs IS '{mark}'")
+    context.stores.control.write(
         "kept_database", json.dumps({"name": name, "until": "2020-01-01T00:00:00+00:00"})
     )
-    assert drop_kept(site, datetime(2030, 1, 1, tzinfo=UTC)) == []
-    assert {name, f"{live(site)}_theirs"} <= set(databases(postgres_server))
+    assert drop_kept(context, datetime(2030, 1, 1, tzinfo=UTC)) == []
+    assert {name, f"{live(context)}_theirs"} <= set(databases(postgres_server))
 
 
 @ONE_STORE
-def test_no_id_is_handed_out_twice(site: Site) -> None:
+def test_no_id_is_handed_out_twice(context: BackupContext) -> None:
     """A row that is lost had an id, and perhaps objects under it: the next one must not get the same."""
-    url = site.settings.database_url
+    url = context.settings.database_url
     execute(
         url, "CREATE TABLE numbered (id serial PRIMARY KEY, down int)", 'CREATE SEQUENCE "Down" INCREMENT -2'
     )
     execute(url, "INSERT INTO numbered (down) VALUES (nextval('\"Down\"'))")
-    id = backup_database(site).id
+    id = backup_database(context).id
     execute(url, "INSERT INTO numbered (down) SELECT nextval('\"Down\"') FROM generate_series(1, 3)")
-    swap(site, id, typed=live(site), by="a person")
+    swap(context, id, typed=live(context), by="a person")
     assert execute(url, "SELECT count(*) FROM numbered") == [(1,)]
     added = execute(url, "INSERT INTO numbered (down) VALUES (nextval('\"Down\"')) RETURNING id, down")
     assert added == [(5, -9)]

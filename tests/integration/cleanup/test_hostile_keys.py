@@ -31,22 +31,22 @@ NO_XML = "temp/gone/escape\x1b[31m.ts"  # XML has no way to write this character
 
 def test_hostile_keys(storage: Person, place: Place, add_job: Callable[..., None]) -> None:
     """Keys of any form are shown on one line each, named byte for byte in the plan, and deleted exactly."""
-    stay = {"uploads/a.ts", "a.ts", "temp2/a.ts", "temp/runs/../gone/a.ts", ".maintenance/bucket-id"}
+    remaining = {"uploads/a.ts", "a.ts", "temp2/a.ts", "temp/runs/../gone/a.ts", ".maintenance/bucket-id"}
     add_job("runs", "processing", utcnow())
     there = {key for key in HOSTILE if put_if_taken(place, key)}
-    stay = {key for key in stay if key.startswith(".") or put_if_taken(place, key)}
+    remaining = {key for key in remaining if key.startswith(".") or put_if_taken(place, key)}
     assert len(there) >= 9
     assert max(len(key.encode()) for key in there) == 1024
     plan = run_ahead(place, "cleanup_temp_objects", only_plan=True)
-    told = storage("runs", plan.id, "--json").document["actions"]
-    assert {one["key"] for one in told} == there
+    answer = storage("runs", plan.id, "--json").document["actions"]
+    assert {one["key"] for one in answer} == there
     shown = storage("runs", plan.id)
     assert (shown.code, "new\nline" in shown.out) == (0, False)
     assert "[/]markup[bold].ts" in shown.out
-    assert keys(place) == there | stay
+    assert keys(place) == there | remaining
     done = storage("apply", plan.id, "--json").document["run"]
     assert (done["state"], done["done"]["count"]) == ("verified", len(there))
-    assert keys(place) == stay
+    assert keys(place) == remaining
     for key in HOSTILE:
         assert storage("explain", key).code == 0
 
@@ -55,8 +55,8 @@ def test_hostile_keys(storage: Person, place: Place, add_job: Callable[..., None
 def test_a_key_that_looks_like_markup_is_explained(storage: Person, place: Place) -> None:
     """Square brackets in a key are no instructions to the screen."""
     place.put("temp/gone/[/]markup[bold].ts")
-    told = storage("explain", "temp/gone/[/]markup[bold].ts")
-    assert (told.code, "[/]markup[bold].ts" in told.out) == (0, True)
+    answer = storage("explain", "temp/gone/[/]markup[bold].ts")
+    assert (answer.code, "[/]markup[bold].ts" in answer.out) == (0, True)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def no_xml(place: Place) -> Iterator[str]:
     place.boto.delete_object(Bucket=place.settings.bucket, Key=NO_XML)
 
 
-def test_a_key_that_no_xml_can_carry(place: Place, no_xml: str) -> None:
+def test_a_key_that_no_xml_can_hold(place: Place, no_xml: str) -> None:
     """It does not stop the thousand beside it, and goes by itself."""
     place.put("temp/gone/a.ts")
     run = run_ahead(place, "cleanup_temp_objects")

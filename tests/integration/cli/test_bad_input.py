@@ -52,9 +52,9 @@ def try_all(person: Person, place: Place, **wrong: str) -> Iterator[tuple[str, A
             yield job, person(verb, job)
 
 
-def hears(told: Answer, code: int, *words: str) -> None:
-    said = " ".join(told.err.split())
-    assert told.code == code, said
+def hears(answer: Answer, code: int, *words: str) -> None:
+    said = " ".join(answer.err.split())
+    assert answer.code == code, said
     assert "Traceback" not in said
     for word in words:
         assert word in said
@@ -66,47 +66,47 @@ class TestOutOfReach:
     """The store and the database, one after the other: away, or not letting us in."""
 
     def test_store_away(self, person: Person, precious: Place) -> None:
-        for _, told in try_all(person, precious, endpoint_url="http://127.0.0.1:9"):
-            hears(told, 6, "object store does not answer", MESSAGES["address"])
+        for _, answer in try_all(person, precious, endpoint_url="http://127.0.0.1:9"):
+            hears(answer, 6, "object store does not answer", MESSAGES["address"])
 
     def test_wrong_secret(self, person: Person, precious: Place) -> None:
-        for _, told in try_all(person, precious, secret_key="wrong-secret"):
-            hears(told, 6, "refused the credentials", MESSAGES["credentials"])
-            assert "wrong-secret" not in told.err
+        for _, answer in try_all(person, precious, secret_key="wrong-secret"):
+            hears(answer, 6, "refused the credentials", MESSAGES["credentials"])
+            assert "wrong-secret" not in answer.err
 
     def test_wrong_access_key(self, person: Person, precious: Place) -> None:
-        for _, told in try_all(person, precious, access_key="nobody"):
-            hears(told, 6, "refused the credentials", MESSAGES["credentials"])
+        for _, answer in try_all(person, precious, access_key="nobody"):
+            hears(answer, 6, "refused the credentials", MESSAGES["credentials"])
 
     def test_database_away(self, person: Person, precious: Place) -> None:
-        for _, told in try_all(person, precious, database_url="postgresql://u:pw@127.0.0.1:9/db"):
-            hears(told, 6, "database does not answer", MESSAGES["address"])
+        for _, answer in try_all(person, precious, database_url="postgresql://u:pw@127.0.0.1:9/db"):
+            hears(answer, 6, "database does not answer", MESSAGES["address"])
 
     def test_wrong_database_password(self, person: Person, precious: Place) -> None:
         url = make_url(precious.settings.database_url).set(password="wrong-word")
-        for _, told in try_all(person, precious, database_url=url.render_as_string(hide_password=False)):
-            hears(told, 6, "refused the credentials", MESSAGES["credentials"])
-            assert "wrong-word" not in told.err
+        for _, answer in try_all(person, precious, database_url=url.render_as_string(hide_password=False)):
+            hears(answer, 6, "refused the credentials", MESSAGES["credentials"])
+            assert "wrong-word" not in answer.err
 
     def test_explain_says_that_it_cannot_look(self, person: Person, precious: Place) -> None:
         """What cannot be looked at is not reported as kept."""
         person.sits_at(environment(precious.settings, endpoint_url="http://127.0.0.1:9"))
-        told = person("explain", "processed/old/360p.mp4")
-        assert "does not answer" in " ".join((told.out + told.err).split())
-        assert told.code == 6
+        answer = person("explain", "processed/old/360p.mp4")
+        assert "does not answer" in " ".join((answer.out + answer.err).split())
+        assert answer.code == 6
 
 
 @pytest.mark.usefixtures("before")
 def test_missing_bucket(person: Person, precious: Place) -> None:
-    for _, told in try_all(person, precious, bucket="no-such-bucket"):
-        hears(told, 6, "There is no bucket 'no-such-bucket'", "Create it, or set STORAGE_BUCKET")
+    for _, answer in try_all(person, precious, bucket="no-such-bucket"):
+        hears(answer, 6, "There is no bucket 'no-such-bucket'", "Create it, or set STORAGE_BUCKET")
 
 
 @pytest.mark.usefixtures("before")
 def test_missing_maintenance_bucket(person: Person, precious: Place) -> None:
     """Without a place for its plan no run begins."""
-    for _, told in try_all(person, precious, maintenance_bucket="no-such-bucket"):
-        hears(told, 6, "There is no bucket 'no-such-bucket'", "STORAGE_MAINTENANCE_BUCKET")
+    for _, answer in try_all(person, precious, maintenance_bucket="no-such-bucket"):
+        hears(answer, 6, "There is no bucket 'no-such-bucket'", "STORAGE_MAINTENANCE_BUCKET")
 
 
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
@@ -125,10 +125,10 @@ def test_missing_maintenance_bucket(person: Person, precious: Place) -> None:
 def test_unfit_temp_folder(person: Person, precious: Place, folder: str, says: str) -> None:
     """Absent, the root, relative, or nothing at all (then the default, which does not exist here)."""
     person.sits_at(environment(precious.settings, temp_dir=folder))
-    told = person("run", "cleanup_temp_files")
-    assert told.code == 3
-    assert "temp-folder" in told.err
-    assert says in " ".join(told.err.split()) or (not folder and "/data/temp" in told.err)
+    answer = person("run", "cleanup_temp_files")
+    assert answer.code == 3
+    assert "temp-folder" in answer.err
+    assert says in " ".join(answer.err.split()) or (not folder and "/data/temp" in answer.err)
 
 
 @pytest.mark.usefixtures("before")

@@ -44,10 +44,10 @@ def test_jobs_needs_no_settings(person: Person) -> None:
 def test_plan_changes_nothing(storage: Person, failed: Place) -> None:
     """A plan is a record and an object of its own; the world stays as it is."""
     before = everything(failed)
-    told = storage("plan", "cleanup_failed_jobs", "--json")
-    assert (told.code, told.err) == (0, "")
-    assert told.document["run"]["state"] == "planned"
-    assert {one["key"] for one in told.document["actions"]} == {*OLD, "old"}
+    answer = storage("plan", "cleanup_failed_jobs", "--json")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.document["run"]["state"] == "planned"
+    assert {one["key"] for one in answer.document["actions"]} == {*OLD, "old"}
     assert everything(failed) == before
 
 
@@ -79,15 +79,15 @@ def test_run_deletes_exactly_the_old(storage: Person, place: Place, add_job: Cal
         put_aged(place, key, timedelta(hours=1))
     place.put("temp/new/a.ts")
     place.put("uploads/gone/a.ts")
-    told = storage("run", "cleanup_temp_objects", "--param", f"hours_old={1 / 120}", "--json")
-    assert told.document["run"]["done"]["count"] == 3
+    answer = storage("run", "cleanup_temp_objects", "--param", f"hours_old={1 / 120}", "--json")
+    assert answer.document["run"]["done"]["count"] == 3
     assert keys(place) == {"temp/runs/a.ts", "temp/new/a.ts", "uploads/gone/a.ts", ".maintenance/bucket-id"}
 
 
 def test_explain(storage: Person, failed: Place) -> None:
     """A key, and all that belongs to a job, with what each job would do and why."""
-    told = storage("explain", "processed/old/360p.mp4", "--json")
-    by_job = {one["job"]: one for one in told.document}
+    answer = storage("explain", "processed/old/360p.mp4", "--json")
+    by_job = {one["job"]: one for one in answer.document}
     assert {job: one["verb"] for job, one in by_job.items()} == {
         "cleanup_failed_jobs": "condemn",
         "cold_storage": "keep",
@@ -105,9 +105,9 @@ def test_explain(storage: Person, failed: Place) -> None:
 def test_as_of_the_past(storage: Person, failed: Place) -> None:
     """Seen from a week ago the job had not failed for long enough."""
     week_ago = (utcnow() - timedelta(days=7)).isoformat()
-    told = storage("plan", "cleanup_failed_jobs", "--as-of", week_ago, "--json")
-    assert (told.code, told.document["run"]["planned"]["count"]) == (0, 0)
-    assert told.document["run"]["as_of"] == week_ago
+    answer = storage("plan", "cleanup_failed_jobs", "--as-of", week_ago, "--json")
+    assert (answer.code, answer.document["run"]["planned"]["count"]) == (0, 0)
+    assert answer.document["run"]["as_of"] == week_ago
 
 
 def test_runs_and_status(storage: Person, failed: Place) -> None:
@@ -200,10 +200,10 @@ def test_a_failure_is_one(storage: Person, place: Place, engine: Engine) -> None
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
 def test_usage_is_two(storage: Person, argv: tuple[str, ...], says: str) -> None:
     """What cannot be right is said so with the way to find what is, on stderr."""
-    told = storage(*argv)
-    assert told.code == 2
-    assert says in " ".join(told.err.split())
-    assert told.out == ""
+    answer = storage(*argv)
+    assert answer.code == 2
+    assert says in " ".join(answer.err.split())
+    assert answer.out == ""
 
 
 def test_every_command_speaks_json(storage: Person, failed: Place) -> None:
@@ -213,9 +213,9 @@ def test_every_command_speaks_json(storage: Person, failed: Place) -> None:
         ("apply", run), ("undo", run), ("jobs",), ("runs",), ("runs", run), ("explain", "old"), ("status",),
         ("probe",), ("migrate",), ("pause", "--reason", "a"), ("resume",), ("run", "reap"), ("plan", "reap"),
     ):  # fmt: skip
-        told = storage(*command, "--json")
-        assert told.code == 0, (command, told.err)
-        assert told.document is not None, command
+        answer = storage(*command, "--json")
+        assert answer.code == 0, (command, answer.err)
+        assert answer.document is not None, command
 
 
 def test_probe(storage: Person, place: Place) -> None:
@@ -223,8 +223,8 @@ def test_probe(storage: Person, place: Place) -> None:
     found = storage("probe", "--json").document
     assert found["server"]
     assert found["conditional_bulk_delete"] in (True, False)
-    told = place.boto.list_object_versions(Bucket=place.settings.maintenance_bucket)
-    assert not [*told.get("Versions", ()), *told.get("DeleteMarkers", ())]
+    answer = place.boto.list_object_versions(Bucket=place.settings.maintenance_bucket)
+    assert not [*answer.get("Versions", ()), *answer.get("DeleteMarkers", ())]
     assert storage("status", "--json").document["server"] == found["server"]
     assert "conditional bulk delete" in storage("probe").out
 

@@ -30,9 +30,9 @@ def secrets(place: Place) -> tuple[str, ...]:
     return place.settings.secret_key, str(make_url(place.settings.database_url).password), CANARY
 
 
-def clean(told: Answer, secrets: tuple[str, ...]) -> None:
+def clean(answer: Answer, secrets: tuple[str, ...]) -> None:
     for secret in secrets:
-        assert secret not in told.out + told.err
+        assert secret not in answer.out + answer.err
 
 
 @pytest.mark.parametrize("place", ["minio"], indirect=True)
@@ -43,9 +43,9 @@ def test_commands_plans_and_tables(
     add_job("old", "failed", utcnow() - timedelta(days=10))
     place.put("processed/old/a.mp4")
     for argv in (("probe", "--json"), ("run", "cleanup_failed_jobs"), ("status", "--json")):
-        told = shell(env, *argv)
-        assert told.code == 0, told.err
-        clean(told, secrets)
+        answer = shell(env, *argv)
+        assert answer.code == 0, answer.err
+        clean(answer, secrets)
     run = run_ahead(place, "cleanup_failed_jobs", only_plan=True)
     assert run.state == "planned"
     kept = plans(place) + tables(place)
@@ -79,10 +79,10 @@ def test_failures(place: Place, env: Mapping[str, str], secrets: tuple[str, ...]
         ({"STORAGE_DATABASE_URL": f"postgresql://me:{CANARY}@db:port/x"}, 2),
         ({"MINIO_SECRET_KEY": CANARY}, 2),
     ):
-        told = shell({**env, **wrong}, "run", "reap")
-        assert told.code == code, told.err
-        clean(told, secrets)
-        assert "Traceback" not in told.err
+        answer = shell({**env, **wrong}, "run", "reap")
+        assert answer.code == code, answer.err
+        clean(answer, secrets)
+        assert "Traceback" not in answer.err
 
 
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)

@@ -69,7 +69,7 @@ class Night:
         with open_installation(self.settings) as stores:
             return {
                 key: hashlib.sha256(
-                    b"".join(decompressing_reader.read(stores.rewriter, ObjectKey(key)))
+                    b"".join(decompressing_reader.read(stores.replacer, ObjectKey(key)))
                 ).hexdigest()
                 for key in self.listed()
                 if key.startswith("processed/")
@@ -153,8 +153,8 @@ def test_a_store_without_tiers_says_so_and_still_compresses(night: Night) -> Non
     assert (done.done.count, done.skipped.count) == (3, 2), "two are found not to shrink"
     assert {kind for _, kind in night.listed().values()} == {"STANDARD"}
     with open_installation(night.settings) as stores:
-        told = sweep.explain([catalog.get("cold_storage")], stores, utcnow(), "old")
-        reasons = {decided.reason for _, decided in told}
+        reply = sweep.explain([catalog.get("cold_storage")], stores, utcnow(), "old")
+        reasons = {decided.reason for _, decided in reply}
     assert any("no rule of the bucket moves there what is tagged tier=cold" in why for why in reasons)
 
 
@@ -168,14 +168,14 @@ def test_by_hand_as_a_person(night: Night, person: Person) -> None:
     assert "'videos' is none of original" in refused.err
     assert person("plan", "cold_storage", "--param", "budget_minutes=0").code == 2
     assert person("run", "cold_storage").code == 0
-    told = person("savings", "--by", "job", "--json").document
-    assert [line["group"] for line in told["lines"]] == ["old"]
-    assert told["lines"][0]["objects"] == 3
+    reply = person("savings", "--by", "job", "--json").document
+    assert [line["group"] for line in reply["lines"]] == ["old"]
+    assert reply["lines"][0]["objects"] == 3
     key = "processed/old/transcription/transcript.vtt"
     url = person("presign", key, "--json").document["url"]
     with urllib.request.urlopen(url) as answer:
         assert answer.headers["content-encoding"] == "gzip"
         assert gzip.decompress(answer.read()) == CONTENT["transcription/transcript.vtt"]
-    told = person("explain", key)
-    assert "used 0 min ago" in " ".join(told.out.split()), "a link that was given out is a read"
+    reply = person("explain", key)
+    assert "used 0 min ago" in " ".join(reply.out.split()), "a link that was given out is a read"
     assert person("presign", "no/such/key").code == 1

@@ -17,7 +17,7 @@ import pytest
 from storage.cold import codecs
 from storage.cold import compress as rewrite
 from storage.cold.errors import CompressorErred
-from storage.cold.s3.replace import S3Rewriter
+from storage.cold.s3.replace import S3ObjectReplacer
 from storage.core.clock import utcnow
 from storage.core.model import Outcome
 from storage.core.tiers import CODECS, CodecName
@@ -78,8 +78,8 @@ def test_media_are_read_by_three_samples_only(place: Place, stores: Installation
     with asked(stores) as count:
         assert apply(stores, one)[0].status == "skipped"
     assert count == {"GET": 2, "bytes read": 2 * (64 << 10)}
-    memory = stores.cold.recall([KEY])[KEY]
-    assert (memory.coding, memory.skipped) == ("skipped", "its samples do not compress")
+    record = stores.cold.get_records([KEY])[KEY]
+    assert (record.compression, record.skipped) == ("skipped", "its samples do not compress")
 
 
 # --- what stays, and what is entered ------------------------------------------------------------------
@@ -105,7 +105,7 @@ def test_everything_it_carries_stays_and_the_ledger_is_what_listings_show(
     assert now["Metadata"].items() >= was["Metadata"].items()
     assert now["ContentEncoding"] == codec
     assert now["Metadata"]["storage-original-sha256"] == hashlib.sha256(TEXT).hexdigest()
-    assert stores.rewriter.tags(KEY) == {"team": "media", "cost": "a/b"}
+    assert stores.replacer.tags(KEY) == {"team": "media", "cost": "a/b"}
     assert original(stores) == TEXT
     [line] = stores.cold.savings("class")
     left = sum(info.size for info in stores.objects.inventory())
@@ -134,26 +134,28 @@ def test_what_is_under_legal_hold_stays(place: Place) -> None:
     place.boto.put_object(Bucket=bucket, Key=KEY, Body=SMALL)
     place.boto.put_object_legal_hold(Bucket=bucket, Key=KEY, LegalHold={"Status": "ON"})
     with open_installation(held) as stores:
-        etag = stores.rewriter.details(KEY).info.etag
-        made = rewrite.compress(stores.rewriter, KEY, len(SMALL), etag, "zstd")
+        etag = stores.replacer.details(KEY).info.etag
+        made = rewrite.compress(stores.replacer, KEY, len(SMALL), etag, "zstd")
     assert (made.status, made.why) == ("skipped", "it is under legal hold")
     place.boto.put_object_legal_hold(Bucket=bucket, Key=KEY, LegalHold={"Status": "OFF"})
     with open_installation(held) as stores:
-        assert rewrite.compress(stores.rewriter, KEY, len(SMALL), etag, "zstd").status == "done"
+        assert rewrite.compress(stores.replacer, KEY, len(SMALL), etag, "zstd").status == "done"
 
 
 def test_a_large_form_goes_in_parts_and_nothing_is_left_of_it(place: Place, stores: Installation) -> None:
     """Parts of 5 MiB, the least that stores take, stand for those of 16 MiB."""
     data = b"".join(random.Random(n).randbytes(600) + bytes(424) for n in range(20 << 10))
     etag = put(place, data)
-    rewriter = S3Rewriter(stores.objects, conditional=lambda: True, uploads=stores.uploads, part_size=5 << 20)  # type: ignore[arg-type]
-    made = rewrite.compress(rewriter, KEY, len(data), etag, "zstd")
+    replacer = S3ObjectReplacer(
+        stores.objects, conditional=lambda: True, uploads=stores.uploads, part_size=5 << 20
+    )  # type: ignore[arg-type]
+    made = rewrite.compress(replacer, KEY, len(data), etag, "zstd")
     assert made.status == "done" and made.after and "-" in made.after.info.etag
     assert original(stores) == data
     put(place, data)
     with pytest.raises(CompressorErred), pytest.MonkeyPatch.context() as patch:
         patch.setattr(codecs, "unpacker", lambda codec: _Blind())
-        rewrite.compress(rewriter, KEY, len(data), etag, "zstd")
+        rewrite.compress(replacer, KEY, len(data), etag, "zstd")
     assert list(stores.objects.uploads()) == [] and list(stores.uploads.open()) == []
     assert original(stores) == data
 
@@ -175,7 +177,7 @@ def test_an_upload_beside_it_always_wins(place: Place, stores: Installation) -> 
         etag, new = put(place, TEXT), b"%d " % number + SMALL
         writer = threading.Timer(random.Random(number).uniform(0, 0.05), put, (place, new))
         writer.start()
-        won[rewrite.compress(stores.rewriter, KEY, len(TEXT), etag, "zstd").status] += 1
+        won[rewrite.compress(stores.replacer, KEY, len(TEXT), etag, "zstd").status] += 1
         writer.join()
         assert original(stores) == new
     assert won["done"] + won["overtaken"] == ROUNDS
@@ -187,7 +189,7 @@ def test_two_nights_at_once_compress_it_once(place: Place, stores: Installation)
         twins = [
             threading.Thread(
                 target=lambda codec, etag, found: found.append(
-                    rewrite.compress(stores.rewriter, KEY, len(TEXT), etag, codec)
+                    rewrite.compress(stores.replacer, KEY, len(TEXT), etag, codec)
                 ),
                 args=(codec, etag, found),
             )
@@ -203,9 +205,9 @@ def test_two_nights_at_once_compress_it_once(place: Place, stores: Installation)
 
 def test_a_download_under_way_is_whole(place: Place, stores: Installation) -> None:
     etag = put(place, TEXT)
-    with stores.rewriter.open(KEY) as stream:
+    with stores.replacer.open(KEY) as stream:
         first = stream.read(1000)
-        assert rewrite.compress(stores.rewriter, KEY, len(TEXT), etag, "zstd").status == "done"
+        assert rewrite.compress(stores.replacer, KEY, len(TEXT), etag, "zstd").status == "done"
         rest = b""
         while chunk := stream.read(1 << 20):
             rest += chunk

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.cold.model import coding_of
+from storage.cold.model import compression_of
 from storage.core.clock import utcnow
 from storage.installation import Installation
 from tests.conftest import Place
@@ -32,11 +32,11 @@ def test_get_and_decompress(place: Place, stores: Installation, storage: Person,
 
     shown = storage("decompress", "--job", JOB)
     assert shown.code == 0 and "Nothing was changed" in shown.out
-    assert coding_of(KEY, stores.rewriter.details(KEY).attributes)
+    assert compression_of(KEY, stores.replacer.details(KEY).attributes)
     done = storage("decompress", KEY, "--apply", "--json")
     assert done.code == 0, done.err
     assert [one["status"] for one in done.document["outcomes"]] == ["done"]
-    assert stores.rewriter.details(KEY).info.etag == etag
+    assert stores.replacer.details(KEY).info.etag == etag
     assert [row[0] for row in rows(place, "SELECT kind FROM maintenance.savings ORDER BY id")] == [
         "compress",
         "decompress",
@@ -68,14 +68,14 @@ def test_what_is_typed_wrong(place: Place, stores: Installation, storage: Person
     assert original(stores) == SMALL
 
 
-def test_damage_is_told_and_no_file_made(
+def test_damage_is_reported_and_no_file_made(
     place: Place, stores: Installation, storage: Person, tmp_path: Path
 ) -> None:
     apply(stores, action(stores, put(place, TEXT), TEXT))
-    told = place.boto.get_object(Bucket=place.settings.bucket, Key=KEY)
-    body = bytearray(told["Body"].read())
+    reply = place.boto.get_object(Bucket=place.settings.bucket, Key=KEY)
+    body = bytearray(reply["Body"].read())
     body[len(body) // 2] ^= 1
-    put(place, bytes(body), Metadata=told["Metadata"], ContentEncoding="zstd")
+    put(place, bytes(body), Metadata=reply["Metadata"], ContentEncoding="zstd")
     answer = storage("get", KEY, "-o", str(tmp_path / "x"))
     assert answer.code == 1 and "ContentDamaged" in answer.err
     assert not (tmp_path / "x").exists()
@@ -86,4 +86,4 @@ def test_a_pause_stops_the_way_back(place: Place, stores: Installation, storage:
     apply(stores, action(stores, put(place, TEXT), TEXT))
     assert storage("pause", "--reason", "a test").code == 0
     assert storage("decompress", KEY, "--apply").code == 5
-    assert coding_of(KEY, stores.rewriter.details(KEY).attributes)
+    assert compression_of(KEY, stores.replacer.details(KEY).attributes)

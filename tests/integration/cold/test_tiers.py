@@ -11,7 +11,7 @@ import pytest
 from devstack.objectstore import ObjectStore
 from storage.cold import tiering
 from storage.cold.journal import Move
-from storage.cold.model import TierPlace
+from storage.cold.model import TierTarget
 from storage.core.clock import utcnow
 from storage.core.model import ObjectKey
 from storage.installation import open_installation
@@ -68,7 +68,7 @@ def test_a_transition_is_one_copy_request(filled: Place) -> None:
         stores.objects.boto.meta.events.register(  # type: ignore[attr-defined]
             "before-call.s3", lambda model, **_: asked.update([model.name])
         )
-        place = TierPlace("cold", "class", "GLACIER_IR")
+        place = TierTarget("cold", "class", "GLACIER_IR")
         moves = [Move(ObjectKey(key), head(filled, key)["ETag"].strip('"'), place) for key in CONTENT]
         assert [one.status for one in tiering.move(moves, stores, "run")] == ["done"] * 3
     assert asked == {"CopyObject": 3, "HeadObject": 6}
@@ -105,8 +105,8 @@ def test_a_jobs_objects_go_to_the_second_store_and_come_back(
     assert {key: head(remote, key)["ETag"] for key in CONTENT} == etags
     assert read(remote, FILM, Range="bytes=300-309") == CONTENT[FILM][300:310]
 
-    told = storage("tier", "restore", FILM, "--json").document
-    assert (told["bytes"], told["currency"], told["applied"]) == (len(CONTENT[FILM]), "EUR", False)
+    answer = storage("tier", "restore", FILM, "--json").document
+    assert (answer["bytes"], answer["currency"], answer["applied"]) == (len(CONTENT[FILM]), "EUR", False)
     assert storage("tier", "restore", FILM, "--apply").code == 0
     assert classes(remote)[FILM] == "STANDARD"
     assert tags(remote, FILM) == {"team": "video"}
@@ -132,8 +132,8 @@ def test_deleted_or_overwritten_while_they_move_nothing_is_lost(
     remote: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two movers at once beside a writer: what was written last is read, and bears no tag of ours."""
-    monkeypatch.setattr(tiering, "PATIENCE", 5.0)
-    place, bucket = TierPlace("cold", "tag", TIER), remote.settings.bucket
+    monkeypatch.setattr(tiering, "TIMEOUT", 5.0)
+    place, bucket = TierTarget("cold", "tag", TIER), remote.settings.bucket
     keys = [ObjectKey(f"processed/{JOB}/race/{number:03}.ts") for number in range(60)]
     for key in keys:
         remote.boto.put_object(Bucket=bucket, Key=key, Body=b"old " * 5000)
@@ -149,8 +149,8 @@ def test_deleted_or_overwritten_while_they_move_nothing_is_lost(
     with open_installation(remote.settings) as stores, ThreadPoolExecutor(8) as pool:
         movers = [pool.submit(tiering.move, moves, stores, f"run-{twin}") for twin in range(2)]
         list(pool.map(write, range(len(keys))))
-        for mover in movers:
-            assert "failed" not in {one.status for one in mover.result()}
+        for tier_store in movers:
+            assert "failed" not in {one.status for one in tier_store.result()}
         tiering.follow_up(stores, utcnow())
     listed = classes(remote)
     for number, key in enumerate(keys):

@@ -16,7 +16,7 @@ from storage.cold import tiering
 from storage.core.clock import utcnow
 from storage.installation import open_installation
 from tests.conftest import Place, needed, new_place, replace, without_backups
-from tests.support.class_ignoring_proxy import deaf
+from tests.support.class_ignoring_proxy import class_ignoring_proxy
 from tests.support.command_line import Person
 from tests.support.remote_tier import install, rule
 from tests.support.tiered_job import FILM, JOB, REMOTE, classes, fill, intact, refused, sit, tags
@@ -31,7 +31,7 @@ def ignoring(
 ) -> Iterator[Place]:
     """A place on an endpoint that ignores storage classes silently."""
     server = needed("ministack", store_server)
-    with deaf(server.endpoint_url) as address:
+    with class_ignoring_proxy(server.endpoint_url) as address:
         made = new_place(replace(server, endpoint_url=address), database_url, tmp_path)
         connect.set_up(made.settings)
         without_backups(made.settings)

@@ -36,8 +36,8 @@ def test_beside_an_operator_s_rules(
     always = set() if place.kind == "minio" else {ABORT}
     expected = [always, {*always, TEMP, FAILED}, {*always, FAILED}, set()]
     for step, stand in zip(steps, expected, strict=True):
-        told = step()
-        assert told.code == 0, told.err
+        answer = step()
+        assert answer.code == 0, answer.err
         assert theirs(rules) == operators
         assert ours(rules) == stand
         check = storage("lifecycle", "check")
@@ -58,9 +58,9 @@ def test_what_the_documents_did_loses_the_operator_s_rules(
         LifecycleConfig([Rule(ENABLED, rule_id="x", expiration=Expiration(days=900))]),
     )
     assert theirs(rules) != operators
-    told = storage("lifecycle", "check")
-    assert told.code == 1
-    assert f"add {TEMP}" in " ".join(told.err.split())
+    answer = storage("lifecycle", "check")
+    assert answer.code == 1
+    assert f"add {TEMP}" in " ".join(answer.err.split())
     made = storage("lifecycle", "rollback", str(number), "--json").document
     assert storage("lifecycle", "rollback", str(number), "--approve", made["sha256"]).code == 0
     assert TEMP in ours(rules)
@@ -71,9 +71,9 @@ def test_unfinished_uploads_are_the_store_s_or_our_own_job_s(
     storage: Person, place: Place, rules: S3Lifecycle
 ) -> None:
     """B6: where the store takes no such rule it is said, with what does it instead; and it is no drift."""
-    told = storage("lifecycle", "apply", "--apply")
-    said = " ".join(told.out.split())
-    assert told.code == 0
+    answer = storage("lifecycle", "apply", "--apply")
+    said = " ".join(answer.out.split())
+    assert answer.code == 0
     if place.kind == "minio":
         assert f"left out {ABORT}: the store refuses it: InvalidArgument" in said
         assert "Instead: the job abort_uploads." in said
@@ -90,8 +90,8 @@ def test_older_versions_where_the_bucket_keeps_them(
     place.boto.put_bucket_versioning(
         Bucket=place.settings.bucket, VersioningConfiguration={"Status": "Enabled"}
     )
-    told = storage("lifecycle", "apply", "--apply")
-    assert told.code == 4
+    answer = storage("lifecycle", "apply", "--apply")
+    assert answer.code == 4
     assert ours(rules) == set()
     assert approved(storage).code == 0
     assert {f"{OURS}noncurrent-processed", f"{OURS}expired-delete-markers"} <= ours(rules)
@@ -103,9 +103,9 @@ def test_a_registered_tier_gets_its_rule_and_the_rule_moves(
     person: Person, place: Place, rules: S3Lifecycle, operators: list[bytes], cold_store: Any
 ) -> None:
     person.sits_at(environment(place.settings, tiers=f"cold={REMOTE}"))
-    told = person("lifecycle", "apply", "--apply")
-    assert told.code == 0, told.err
-    assert ours(rules) == {TIER}, told.out
+    answer = person("lifecycle", "apply", "--apply")
+    assert answer.code == 0, answer.err
+    assert ours(rules) == {TIER}, answer.out
     assert theirs(rules) == operators
     place.put("processed/a/raw/x.mp4", b"film")
     place.put("processed/b/raw/x.mp4", b"film")
@@ -121,8 +121,8 @@ def test_a_registered_tier_gets_its_rule_and_the_rule_moves(
 def _class_within(seconds: float, place: Place, key: str) -> str:
     until = time.monotonic() + seconds
     while True:
-        told = place.boto.head_object(Bucket=place.settings.bucket, Key=key)
-        found = str(told.get("StorageClass", "STANDARD"))
+        answer = place.boto.head_object(Bucket=place.settings.bucket, Key=key)
+        found = str(answer.get("StorageClass", "STANDARD"))
         if found != "STANDARD" or time.monotonic() > until:
             return found
         time.sleep(0.5)
@@ -134,9 +134,9 @@ def test_a_tier_nobody_registered(
 ) -> None:
     """B4: the store refuses it; it is left out and said, and the rest is applied."""
     person.sits_at(environment(place.settings, tiers="cold=NOBODYS"))
-    told = approved(person, "--with", "delete-temp-files")
-    assert told.code == 0
-    assert f"left out {TIER}: the store refuses it: InvalidStorageClass" in " ".join(told.out.split())
+    answer = approved(person, "--with", "delete-temp-files")
+    assert answer.code == 0
+    assert f"left out {TIER}: the store refuses it: InvalidStorageClass" in " ".join(answer.out.split())
     assert ours(rules) == {TEMP}
     assert theirs(rules) == operators
 

@@ -34,9 +34,9 @@ def test_bad_input_changes_nothing(
         (4, ("apply", "--with", "delete-temp-files", "--apply"), "waits for approval"),
         (4, ("apply", "--with", "delete-temp-files"), "--approve"),
     ):
-        told = storage("lifecycle", *words)
-        text = " ".join(told.err.split())
-        assert told.code == code, (words, text)
+        answer = storage("lifecycle", *words)
+        text = " ".join(answer.err.split())
+        assert answer.code == code, (words, text)
         assert said in text, (words, text)
         assert "Traceback" not in text
         assert rules.get() == before, words
@@ -57,9 +57,9 @@ def test_wrong_settings(
     person: Person, place: Place, rules: S3Lifecycle, setting: dict[str, str], code: int, said: str
 ) -> None:
     person.sits_at(environment(place.settings, **setting))
-    told = person("lifecycle", "apply", "--apply")
-    assert told.code == code, told.err
-    assert said in " ".join(told.err.split())
+    answer = person("lifecycle", "apply", "--apply")
+    assert answer.code == code, answer.err
+    assert said in " ".join(answer.err.split())
     assert rules.get() is None
 
 
@@ -74,9 +74,9 @@ def test_out_of_reach_or_not_let_in(
     ):
         person.sits_at(environment(place.settings, **wrong))
         for words in (("plan",), ("apply", "--apply"), ("check",), ("show",)):
-            told = person("lifecycle", *words)
-            assert told.code == 6, (wrong, words, told.err)
-            assert "wrong-secret" not in told.err
+            answer = person("lifecycle", *words)
+            assert answer.code == 6, (wrong, words, answer.err)
+            assert "wrong-secret" not in answer.err
     assert theirs(rules) == operators
 
 
@@ -88,9 +88,9 @@ def test_a_key_that_may_look_and_not_change(
     looker = _service_account(place, ["s3:Get*", "s3:List*"])
     person.sits_at(environment(place.settings, access_key=looker[0], secret_key=looker[1]))
     assert person("lifecycle", "plan").code == 0
-    told = person("lifecycle", "apply", "--apply")
-    assert told.code == 6
-    assert "AccessDenied" in told.err
+    answer = person("lifecycle", "apply", "--apply")
+    assert answer.code == 6
+    assert "AccessDenied" in answer.err
     assert theirs(rules) == operators
     person.sits_at(environment(place.settings))
     assert person("lifecycle", "history", "--json").document[0]["state"] == "failed"
@@ -113,7 +113,7 @@ def test_two_keys_at_once(storage: Person, place: Place, rules: S3Lifecycle, ope
     """An operator's edit between plan and apply ends the approval."""
     sha256 = storage("lifecycle", "plan", "--with", "delete-temp-files", "--json").document["sha256"]
     rules.put(OPERATORS.replace(b"400", b"401"))
-    told = storage("lifecycle", "apply", "--with", "delete-temp-files", "--approve", sha256)
-    assert told.code == 3
+    answer = storage("lifecycle", "apply", "--with", "delete-temp-files", "--approve", sha256)
+    assert answer.code == 3
     assert ours(rules) == set()
     assert b"401" in theirs(rules)[0]

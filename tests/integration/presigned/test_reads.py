@@ -24,7 +24,7 @@ from tests.conftest import Place
 PAGE = Path(__file__).parents[3] / "docs" / "reading-compressed-objects.md"
 TEXT = b"".join(b"%06d: what was said, and then what was said\n" % n for n in range(8000))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE = 12  # seconds
+TIMEOUT = 12  # seconds
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 Read = Callable[[str], bytes]
 
@@ -60,7 +60,7 @@ def chromium(url: str, profile: Path) -> bytes:
         argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
     ) as process:
         try:
-            shown = process.communicate(timeout=PATIENCE)[0]
+            shown = process.communicate(timeout=TIMEOUT)[0]
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             return b""
@@ -86,12 +86,12 @@ def table() -> dict[tuple[str, str], str]:
 def compressed(place: Place, codec: CodecName) -> tuple[str, bytes]:
     """A presigned URL of an object that was compressed, and the bytes that are stored."""
     key = ObjectKey("processed/job-1/transcription/said.txt")
-    told = place.boto.put_object(Bucket=place.settings.bucket, Key=key, Body=TEXT, ContentType="text/plain")
+    answer = place.boto.put_object(Bucket=place.settings.bucket, Key=key, Body=TEXT, ContentType="text/plain")
     with open_installation(place.settings) as stores:
-        made = rewrite.compress(stores.rewriter, key, len(TEXT), told["ETag"].strip('"'), codec)
+        made = rewrite.compress(stores.replacer, key, len(TEXT), answer["ETag"].strip('"'), codec)
         assert made.status == "done", made
-        assert b"".join(decompressing_reader.read(stores.rewriter, key)) == TEXT
-        with stores.rewriter.open(key) as stream:
+        assert b"".join(decompressing_reader.read(stores.replacer, key)) == TEXT
+        with stores.replacer.open(key) as stream:
             return presigned(place, key), stream.read()
 
 

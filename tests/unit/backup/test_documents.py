@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from storage.backup import metadata
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.documents import documents, put_back
 from storage.backup.metadata import MOST, backup_minio_metadata
 from storage.backup.prove import prove
@@ -15,39 +15,39 @@ from storage.core.errors import StoreRefused
 from storage.core.model import Attributes, DeleteTarget, JobId, ObjectInfo, ObjectKey, Prefix
 from storage.testing import MemoryObjects, memory_stores
 from tests.support.in_memory import DAY, World
-from tests.support.metadata_backup import SETTINGS, fill, lose, read, site_of
+from tests.support.metadata_backup import SETTINGS, context_of, fill, lose, read
 
 
 @pytest.fixture
-def site(world: World) -> Site:
-    return site_of(world)
+def context(world: World) -> BackupContext:
+    return context_of(world)
 
 
 HOSTILE = ("a\nb", 'it\'s "so"', "ünï ☃ 🎬", "..", ".", "a//b", "%2F&<>", "x" * 900)
 
 
-def test_keys_stay_byte_for_byte(world: World, site: Site) -> None:
+def test_keys_remain_byte_for_byte(world: World, context: BackupContext) -> None:
     keys = [f"processed/{name}/metadata.json" for name in HOSTILE]
     for key in keys:
         world.put(key, DAY, key.encode())
-    backup = backup_minio_metadata(site)
-    assert prove(site, backup.id).state == "proven"
-    manifest, vault = read(site, backup), site.stores.vault
-    found = {one.key: one.body for one in documents(manifest, vault, ())}
+    backup = backup_minio_metadata(context)
+    assert prove(context, backup.id).state == "proven"
+    manifest, backup_bucket = read(context, backup), context.stores.backup_bucket
+    found = {one.key: one.body for one in documents(manifest, backup_bucket, ())}
     assert found == {key: key.encode() for key in keys}
-    one = [one.key for one in documents(manifest, vault, (), Prefix("processed/a\nb/"))]
+    one = [one.key for one in documents(manifest, backup_bucket, (), Prefix("processed/a\nb/"))]
     assert one == ["processed/a\nb/metadata.json"]
 
 
-def test_a_document_is_put_back_where_it_is_missing(world: World, site: Site) -> None:
+def test_a_document_is_put_back_where_it_is_missing(world: World, context: BackupContext) -> None:
     attributes = Attributes("application/json", "zstd", {"sha256": "00ff"})
     key = "processed/job-1/metadata.json"
     world.objects.put(key, b"one", attributes=attributes)
     world.put("processed/job-10/metadata.json", DAY)
-    backup = backup_minio_metadata(site)
+    backup = backup_minio_metadata(context)
 
     def again(overwrite: bool = False) -> list[str]:
-        return [one.result for one in put_back(site, backup.id, JobId("job-1"), overwrite=overwrite)]
+        return [one.result for one in put_back(context, backup.id, JobId("job-1"), overwrite=overwrite)]
 
     assert again() == ["equal"]
     world.objects.put(key, b"two")
@@ -59,7 +59,7 @@ def test_a_document_is_put_back_where_it_is_missing(world: World, site: Site) ->
     assert again() == ["created"]
     found = world.objects.document(ObjectKey(key), MOST)
     assert found and (found.body, found.attributes) == (b"one", attributes)
-    assert put_back(site, backup.id, JobId("job-2")) == []
+    assert put_back(context, backup.id, JobId("job-2")) == []
 
 
 class Racing(MemoryObjects):
@@ -88,20 +88,20 @@ def test_a_document_that_cannot_be_put_back(world: World, kind: Any, results: li
     objects: MemoryObjects = kind(world.now)
     for name in ("../b", "a"):
         objects.put(f"processed/job-1/{name}/metadata.json", b"ours")
-    site = Site(stores=memory_stores(None, world.now, objects=objects), settings=SETTINGS)
-    backup = backup_minio_metadata(site)
+    context = BackupContext(stores=memory_stores(None, world.now, objects=objects), settings=SETTINGS)
+    backup = backup_minio_metadata(context)
     every = list(objects.inventory())
     objects.delete([DeleteTarget(info.key, info.etag) for info in every])
-    assert [one.result for one in put_back(site, backup.id, JobId("job-1"))] == results
+    assert [one.result for one in put_back(context, backup.id, JobId("job-1"))] == results
 
 
 def test_parts_behind_a_job_are_not_fetched(
-    world: World, site: Site, monkeypatch: pytest.MonkeyPatch
+    world: World, context: BackupContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metadata, "DOCUMENTS", 1)
     fill(world, jobs=10)
-    manifest, vault = read(site, backup_minio_metadata(site)), site.stores.vault
-    assert isinstance(vault, MemoryObjects)
-    vault.requests.clear()
-    assert len(list(documents(manifest, vault, (), Prefix("processed/job-0002/")))) == 1
-    assert vault.requests["get"] == 4
+    manifest, backup_bucket = read(context, backup_minio_metadata(context)), context.stores.backup_bucket
+    assert isinstance(backup_bucket, MemoryObjects)
+    backup_bucket.requests.clear()
+    assert len(list(documents(manifest, backup_bucket, (), Prefix("processed/job-0002/")))) == 1
+    assert backup_bucket.requests["get"] == 4

@@ -68,7 +68,7 @@ def test_more_than_it_is_damaged() -> None:
         unsealed(sealed(b"x", TO) + b"more", KEY)
 
 
-def test_keys_are_told_from_damage() -> None:
+def test_keys_are_distinguished_from_damage() -> None:
     with pytest.raises(NoKey, match="no identity is set"):
         unsealed(sealed(b"x", TO))
     with pytest.raises(NoKey, match="No matching keys"):
@@ -113,9 +113,9 @@ def test_errors_of_the_ends_come_out_as_they_were(
         lambda: seal(io.BytesIO(random.Random(1).randbytes(300_000)), Failing(room, error), to),
         lambda: unseal(io.BytesIO(sealed(noise, to)), Failing(room, error), [KEY]),
     ):
-        with pytest.raises(type(error)) as told:
+        with pytest.raises(type(error)) as answer:
             work()
-        assert told.value is error or told.value.args == error.args
+        assert answer.value is error or answer.value.args == error.args
 
 
 def test_a_well_packed_part_is_written_in_pieces() -> None:
@@ -142,9 +142,9 @@ def test_recipients_by_blanks_and_commas() -> None:
 
 
 def test_a_private_key_as_a_recipient_is_refused_and_not_shown() -> None:
-    with pytest.raises(ConfigError, match="no age recipient") as told:
+    with pytest.raises(ConfigError, match="no age recipient") as answer:
         recipients(f"{TO[0]} {KEY}")
-    assert str(KEY)[8:] not in str(told.value)
+    assert str(KEY)[8:] not in str(answer.value)
 
 
 def test_identities_of_a_file_as_age_keygen_writes_it(tmp_path: Path) -> None:
@@ -162,8 +162,8 @@ def test_identities_of_a_file_as_age_keygen_writes_it(tmp_path: Path) -> None:
 def test_a_wrong_identity_file_is_named_and_no_key_shown(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "keys"
     file.write_bytes(data)
-    with pytest.raises(ConfigError, match=str(file)) as told:
+    with pytest.raises(ConfigError, match=str(file)) as answer:
         identities(str(file))
-    assert str(KEY)[:-2] not in str(told.value)
+    assert str(KEY)[:-2] not in str(answer.value)
     with pytest.raises(ConfigError, match="cannot be read"):
         identities(str(tmp_path))

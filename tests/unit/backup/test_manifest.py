@@ -160,29 +160,29 @@ def test_a_forged_one_that_makes_no_sense_is_damaged_and_no_crash(
 
 
 def test_written_once_and_read_back() -> None:
-    vault = MemoryObjects(lambda: NOON)
+    backup_bucket = MemoryObjects(lambda: NOON)
     manifest = of_database()
-    sha256 = manifests.write(manifest, vault)
-    assert manifests.read(ID, vault) == (manifest, sha256)
+    sha256 = manifests.write(manifest, backup_bucket)
+    assert manifests.read(ID, backup_bucket) == (manifest, sha256)
     with pytest.raises(PreconditionFailed):
-        manifests.write(replace(manifest, previous="x"), vault)
+        manifests.write(replace(manifest, previous="x"), backup_bucket)
     with pytest.raises(NoSuchBackup):
-        manifests.read(OTHER, vault)
+        manifests.read(OTHER, backup_bucket)
 
 
 def test_one_at_the_place_of_another_is_damaged() -> None:
-    vault = MemoryObjects(lambda: NOON)
-    vault.put(f"database/{OTHER}/manifest.json", manifests.encode(of_database()))
-    vault.put(f"metadata/{ID}/manifest.json", manifests.encode(of_database()))
+    backup_bucket = MemoryObjects(lambda: NOON)
+    backup_bucket.put(f"database/{OTHER}/manifest.json", manifests.encode(of_database()))
+    backup_bucket.put(f"metadata/{ID}/manifest.json", manifests.encode(of_database()))
     for id in (OTHER, ID):
         with pytest.raises(BackupDamaged, match="is that of database"):
-            manifests.read(id, vault)
+            manifests.read(id, backup_bucket)
 
 
 def test_scan_tells_what_is_ours_and_what_is_broken() -> None:
-    vault = MemoryObjects(lambda: NOON)
-    manifests.write(of_database(), vault)
-    vault.put(f"database/{OTHER}/manifest.json", b"{}")
+    backup_bucket = MemoryObjects(lambda: NOON)
+    manifests.write(of_database(), backup_bucket)
+    backup_bucket.put(f"database/{OTHER}/manifest.json", b"{}")
     for key in (
         "database/readme/manifest.json",
         f"database/{ID}/manifest.json.bak",
@@ -190,9 +190,9 @@ def test_scan_tells_what_is_ours_and_what_is_broken() -> None:
         "database/manifest.json",
         f"database/{ID}",
     ):
-        vault.put(key, b"x")
-    found = {id: told for id, told, _ in manifests.scan(vault, "database")}
+        backup_bucket.put(key, b"x")
+    found = {id: answer for id, answer, _ in manifests.scan(backup_bucket, "database")}
     assert found[ID] == of_database()
     assert isinstance(found[OTHER], StorageError)
     assert len(found) == 2
-    assert list(manifests.scan(vault, "metadata")) == []
+    assert list(manifests.scan(backup_bucket, "metadata")) == []

@@ -14,7 +14,7 @@ import pytest
 
 from storage.backup import manifest as manifests
 from storage.backup import metadata_check
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.encryption import seal
 from storage.backup.errors import BackupDamaged, NotProven
 from storage.backup.metadata import backup_minio_metadata
@@ -24,31 +24,33 @@ from storage.core.errors import Refused, StorageError
 from storage.core.model import ObjectInfo, ObjectKey
 from storage.testing import MemoryObjects
 from tests.support.in_memory import DAY, NOW, World
-from tests.support.metadata_backup import Lines, fill, lose, part_lines, read, site_of
+from tests.support.metadata_backup import Lines, context_of, fill, lose, part_lines, read
 
 
 @pytest.fixture
-def site(world: World) -> Site:
-    return site_of(world)
+def context(world: World) -> BackupContext:
+    return context_of(world)
 
 
-def forge(site: Site, backup: Backup, name: str, edit: Callable[[Lines], Any], **changes: Any) -> None:
+def forge(
+    context: BackupContext, backup: Backup, name: str, edit: Callable[[Lines], Any], **changes: Any
+) -> None:
     """Edit a part's lines and make every hash right again, as one who may write everywhere could."""
-    manifest = read(site, backup)
-    lines = part_lines(site, manifest.part(name))
+    manifest = read(context, backup)
+    lines = part_lines(context, manifest.part(name))
     edit(lines)
     sink = io.BytesIO()
     seal(io.BytesIO(b"".join(json.dumps(line).encode() + b"\n" for line in lines)), sink)
-    vault, data = site.stores.vault, sink.getvalue()
-    assert isinstance(vault, MemoryObjects)
+    backup_bucket, data = context.stores.backup_bucket, sink.getvalue()
+    assert isinstance(backup_bucket, MemoryObjects)
     parts = tuple(
         replace(part, size=len(data), sha256=sha256(data).hexdigest()) if part.name == name else part
         for part in manifest.parts
     )
     forged = manifests.encode(replace(manifest, parts=parts, facts=replace(manifest.metadata, **changes)))
-    vault.put(manifest.part(name).key, data)
-    vault.put(manifest.key, forged)
-    site.stores.catalogue.save(replace(backup, manifest_sha256=sha256(forged).hexdigest()))
+    backup_bucket.put(manifest.part(name).key, data)
+    backup_bucket.put(manifest.key, forged)
+    context.stores.catalogue.save(replace(backup, manifest_sha256=sha256(forged).hexdigest()))
 
 
 def body(text: bytes) -> str:
@@ -75,14 +77,14 @@ FORGERIES: dict[str, tuple[str, Callable[[Lines], Any], type[StorageError], str]
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_a_forged_part_is_found(world: World, site: Site, name: str) -> None:
+def test_a_forged_part_is_found(world: World, context: BackupContext, name: str) -> None:
     fill(world, jobs=10)
     part, edit, error, words = FORGERIES[name]
-    backup = backup_minio_metadata(site)
-    forge(site, backup, part, edit)
+    backup = backup_minio_metadata(context)
+    forge(context, backup, part, edit)
     with pytest.raises(error, match=words):
-        prove(site, backup.id)
-    assert site.stores.catalogue.get(backup.id).state == "failed"  # type: ignore[union-attr]
+        prove(context, backup.id)
+    assert context.stores.catalogue.get(backup.id).state == "failed"  # type: ignore[union-attr]
 
 
 FALSE_FACTS = {
@@ -92,20 +94,20 @@ FALSE_FACTS = {
 
 
 @pytest.mark.parametrize("name", FALSE_FACTS)
-def test_a_forged_fact_is_found(world: World, site: Site, name: str) -> None:
+def test_a_forged_fact_is_found(world: World, context: BackupContext, name: str) -> None:
     fill(world, jobs=10)
-    backup = backup_minio_metadata(site)
-    forge(site, backup, "objects-00001", lambda lines: None, **{name: FALSE_FACTS[name]})
+    backup = backup_minio_metadata(context)
+    forge(context, backup, "objects-00001", lambda lines: None, **{name: FALSE_FACTS[name]})
     with pytest.raises(BackupDamaged, match=f"by its parts {name} is"):
-        prove(site, backup.id)
+        prove(context, backup.id)
 
 
-def test_the_sample_tells_what_changed_since(world: World, site: Site) -> None:
+def test_the_sample_tells_what_changed_since(world: World, context: BackupContext) -> None:
     fill(world, jobs=10)
-    backup = backup_minio_metadata(site)
+    backup = backup_minio_metadata(context)
     world.objects.put("processed/job-0003/metadata.json", b"new")
     lose(world, "processed/job-0004/metadata.json")
-    certificate = prove(site, backup.id).certificate
+    certificate = prove(context, backup.id).certificate
     assert certificate["sample"] == {"objects": 40, "equal": 38, "written_since": 1, "gone": 1}
     assert (certificate["objects"], certificate["documents"]) == (40, 10)
 
@@ -114,32 +116,32 @@ def test_the_sample_tells_what_changed_since(world: World, site: Site) -> None:
     (40, 20, True), (40, 19, False), (20, 9, False), (19, 0, True),
 ])  # fmt: skip
 def test_a_bucket_that_lost_most_of_it_proves_nothing(
-    world: World, site: Site, before: int, left: int, proven: bool
+    world: World, context: BackupContext, before: int, left: int, proven: bool
 ) -> None:
     for number in range(before):
         world.put(f"uploads/{number:02}", DAY)
     for number in range(60):
         world.put(f"temp/{number:02}", DAY)
-    backup = backup_minio_metadata(site)
+    backup = backup_minio_metadata(context)
     there = world.keys()
     lost = [key for key in there if key.startswith("temp/") or key >= f"uploads/{left:02}"]
     lose(world, *lost)
     if proven:
-        assert prove(site, backup.id).certificate["sample"]["gone"] == len(lost)
+        assert prove(context, backup.id).certificate["sample"]["gone"] == len(lost)
         return
     with pytest.raises(Refused, match=f"{before - left} of {before} sampled objects outside temp/"):
-        prove(site, backup.id)
-    row = site.stores.catalogue.get(backup.id)
+        prove(context, backup.id)
+    row = context.stores.catalogue.get(backup.id)
     assert row
     assert row.state == "complete", "it is whole, and perhaps all there is"
 
 
-def test_a_sample_is_a_hundred_of_many_from_everywhere(world: World, site: Site) -> None:
+def test_a_sample_is_a_hundred_of_many_from_everywhere(world: World, context: BackupContext) -> None:
     for number in range(5000):
         world.put(f"uploads/{number:04}", DAY)
-    backup = backup_minio_metadata(site)
+    backup = backup_minio_metadata(context)
     world.count_from_here()
-    assert prove(site, backup.id).certificate["sample"]["equal"] == 100
+    assert prove(context, backup.id).certificate["sample"]["equal"] == 100
     assert world.objects.requests == {"head": 100}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from storage.backup.actions import PruneBackup
 from storage.backup.model import Backup, folder
-from storage.backup.policy import OldBackups, Rule, Shelf
+from storage.backup.policy import BackupInventory, OldBackups, Rule
 from storage.core.errors import Refused
 from storage.engine.actions import Keep
 from tests.support.backups_in_memory import NOW, backup
@@ -18,14 +18,14 @@ from tests.support.in_memory import DAY, HOUR, World
 ONLY_AGES = Rule(weekly=0, monthly=0, yearly=0)
 
 
-def shelf(backups: Sequence[Backup], *manifests: Backup, **sizes: int) -> Shelf:
+def inventory(backups: Sequence[Backup], *manifests: Backup, **sizes: int) -> BackupInventory:
     there = {str(folder(one.kind, one.id)): 100 for one in backups}
     whole = frozenset(str(folder(one.kind, one.id)) for one in manifests)
     strange = {name.replace("__", "/"): size for name, size in sizes.items()}
-    return Shelf(backups=backups, sizes=there | strange, manifests=whole, now=NOW)
+    return BackupInventory(backups=backups, sizes=there | strange, manifests=whole, now=NOW)
 
 
-def decided(seen: Shelf) -> dict[str, PruneBackup | Keep]:
+def decided(seen: BackupInventory) -> dict[str, PruneBackup | Keep]:
     found = list(OldBackups(rule=ONLY_AGES).plan([seen], NOW))
     assert len({one.key for one in found}) == len(found), "each thing once"
     return {one.key: one for one in found}  # type: ignore[misc]
@@ -35,67 +35,69 @@ def test_a_counted_backup_without_its_manifest_stays_and_does_not_count() -> Non
     """Not one we began to prune: there the row is expired first."""
     fresh = [backup(n * HOUR, number=n) for n in range(3)]
     lost, old = backup(90 * DAY), backup(80 * DAY)
-    told = decided(shelf([*fresh, lost, old], *fresh, old))
-    kept = told[folder("database", lost.id)]
+    answer = decided(inventory([*fresh, lost, old], *fresh, old))
+    kept = answer[folder("database", lost.id)]
     assert isinstance(kept, Keep)
     assert "its manifest is not in the bucket" in kept.reason
     with pytest.raises(Refused):
-        decided(shelf([*fresh, old], old))
+        decided(inventory([*fresh, old], old))
 
 
 def test_what_is_left_of_a_failed_backup_stays_when_somebody_took_its_manifest() -> None:
     """Such as by a stolen key: the parts may be all that is left, so it is for a person to look."""
     fresh = [backup(n * HOUR, number=n) for n in range(3)]
     robbed, emptied = backup(90 * DAY, "failed"), backup(91 * DAY, "failed")
-    seen = shelf([*fresh, robbed, emptied], *fresh)
+    seen = inventory([*fresh, robbed, emptied], *fresh)
     del seen.sizes[folder("database", emptied.id)]  # type: ignore[attr-defined]
-    told = decided(seen)
-    assert isinstance(told[folder("database", robbed.id)], Keep)
-    assert isinstance(told[folder("database", emptied.id)], PruneBackup)
+    answer = decided(seen)
+    assert isinstance(answer[folder("database", robbed.id)], Keep)
+    assert isinstance(answer[folder("database", emptied.id)], PruneBackup)
 
 
 def test_a_backup_killed_between_its_manifest_and_its_row_is_kept_as_whole() -> None:
     fresh = [backup(n * HOUR, number=n) for n in range(3)]
     killed, bare = backup(3 * DAY, "failed", bare=True), backup(4 * DAY, "failed", bare=True)
-    told = decided(shelf([*fresh, killed, bare], *fresh, killed))
-    assert isinstance(told[folder("database", killed.id)], Keep)
-    pruned = told[folder("database", bare.id)]
+    answer = decided(inventory([*fresh, killed, bare], *fresh, killed))
+    assert isinstance(answer[folder("database", killed.id)], Keep)
+    pruned = answer[folder("database", bare.id)]
     assert isinstance(pruned, PruneBackup)
     assert (pruned.state, pruned.minimum, pruned.size) == ("failed", 0, 100)
 
 
-def test_what_the_catalogue_does_not_know_is_told_and_stays() -> None:
+def test_what_the_catalogue_does_not_know_is_reported_and_stays() -> None:
     fresh, unknown, empty = backup(HOUR), backup(90 * DAY, number=1), backup(90 * DAY, number=2)
-    seen = shelf([fresh], fresh, unknown, database__readme=7, **{"database__database.bak__": 8})
-    places = {str(folder("database", one.id)): 9 for one in (unknown, empty)}
-    told = decided(replace(seen, sizes={**seen.sizes, **places}))
-    assert all(isinstance(one, Keep) for one in told.values())
-    assert told["database/readme"].reason == told["database/database.bak/"].reason == "no folder of a backup"
-    assert told[folder("database", unknown.id)].reason.startswith("unknown to the catalogue: see")
-    assert "without a manifest" in told[folder("database", empty.id)].reason
+    seen = inventory([fresh], fresh, unknown, database__readme=7, **{"database__database.bak__": 8})
+    targets = {str(folder("database", one.id)): 9 for one in (unknown, empty)}
+    answer = decided(replace(seen, sizes={**seen.sizes, **targets}))
+    assert all(isinstance(one, Keep) for one in answer.values())
+    assert (
+        answer["database/readme"].reason == answer["database/database.bak/"].reason == "no folder of a backup"
+    )
+    assert answer[folder("database", unknown.id)].reason.startswith("unknown to the catalogue: see")
+    assert "without a manifest" in answer[folder("database", empty.id)].reason
 
 
 def test_what_is_expired_goes_on_until_its_folder_is_empty() -> None:
     fresh = [backup(n * HOUR, number=n) for n in range(3)]
     half, done = backup(90 * DAY, "expired"), backup(91 * DAY, "expired")
-    seen = shelf([*fresh, half, done], *fresh)
+    seen = inventory([*fresh, half, done], *fresh)
     del seen.sizes[folder("database", done.id)]  # type: ignore[attr-defined]
-    told = decided(seen)
-    assert isinstance(told[folder("database", half.id)], PruneBackup)
-    assert folder("database", done.id) not in told
+    answer = decided(seen)
+    assert isinstance(answer[folder("database", half.id)], PruneBackup)
+    assert folder("database", done.id) not in answer
 
 
 def test_select_sees_rows_folders_uploads_and_asks_for_what_a_listing_hides(world: World) -> None:
     rows = [backup(HOUR), backup(2 * DAY, "complete"), backup(3 * DAY, "failed", bare=True)]
-    vault = world.stores.vault
+    backup_bucket = world.stores.backup_bucket
     for one in rows:
         world.stores.catalogue.save(one)
     place = [str(folder("database", one.id)) for one in rows]
     for key in (place[0] + "manifest.json", place[0] + "dump.zst", place[1] + "manifest.json", "other/x"):
-        vault.put(key, b"12345")  # type: ignore[attr-defined]
-    vault.hidden.add(place[1] + "manifest.json")  # type: ignore[attr-defined]
+        backup_bucket.put(key, b"12345")  # type: ignore[attr-defined]
+    backup_bucket.hidden.add(place[1] + "manifest.json")  # type: ignore[attr-defined]
     for key in (place[2] + "dump.zst", "elsewhere/dump.zst"):
-        world.stores.vault_uploads.record(key, f"upload of {key}")  # type: ignore[arg-type]
+        world.stores.backup_uploads.record(key, f"upload of {key}")  # type: ignore[arg-type]
     [seen] = OldBackups().select(world.stores, world.time)
     assert seen.sizes == {place[0]: 10, place[2]: 0}
     assert seen.manifests == {place[0], place[1]}

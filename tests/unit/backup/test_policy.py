@@ -65,7 +65,7 @@ thousands = settings(max_examples=500, deadline=None, database=None, derandomize
 
 @thousands
 @given(catalogues(), RULES)
-def test_what_must_stay_stays(backups: list[Backup], rule: Rule) -> None:
+def test_what_must_remain_remains(backups: list[Backup], rule: Rule) -> None:
     gone = going(backups, rule=rule)
     for kind in ("database", "metadata"):
         mine = [one for one in backups if one.kind == kind and one.state != "expired"]

@@ -114,10 +114,10 @@ def test_programs_speak_english_whatever_the_environment(monkeypatch: pytest.Mon
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     monkeypatch.setenv("STORAGE_SECRET_KEY", "hush")
     done = spawn(["/usr/bin/env"], stdout=subprocess.PIPE, env={"MORE": "1"})
-    told = dict(line.split("=", 1) for line in done.communicate()[0].decode().splitlines())
-    assert told["LC_MESSAGES"] == "C"
-    assert told["MORE"] == "1"
-    assert not {"LC_ALL", "STORAGE_SECRET_KEY"} & told.keys()
+    answer = dict(line.split("=", 1) for line in done.communicate()[0].decode().splitlines())
+    assert answer["LC_MESSAGES"] == "C"
+    assert answer["MORE"] == "1"
+    assert not {"LC_ALL", "STORAGE_SECRET_KEY"} & answer.keys()
 
 
 def test_a_pipe_is_widened_and_nothing_else_minds(tmp_path: Path) -> None:

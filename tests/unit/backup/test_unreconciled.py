@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from storage import catalog
-from storage.backup.context import Site
+from storage.backup.context import BackupContext
 from storage.backup.restore import reconcile
 from storage.backup.restore.reconcile import Unreconciled, close, decide, pending
 from storage.core.errors import ConfigError, JobBusy, Refused, UsageError
@@ -35,34 +35,34 @@ def world(world: World) -> World:
 
 
 def epoch(restored_at: datetime) -> str:
-    told = {"backup": "20260307T020000Z-0a1b2c3d", "taken_at": TAKEN.isoformat(), "kept": ""}
-    return json.dumps(told | {"restored_at": restored_at.isoformat()})
+    answer = {"backup": "20260307T020000Z-0a1b2c3d", "taken_at": TAKEN.isoformat(), "kept": ""}
+    return json.dumps(answer | {"restored_at": restored_at.isoformat()})
 
 
-def site(stores: MemoryStores) -> Site:
+def context(stores: MemoryStores) -> BackupContext:
     settings = Settings(
         endpoint_url="http://127.0.0.1:9",
         access_key="a",
         secret_key="b",
         database_url="postgresql://nowhere/x",
     )
-    return Site(stores=stores, settings=settings)
+    return BackupContext(stores=stores, settings=settings)
 
 
 def found(world: World) -> dict[str, Unreconciled]:
-    listed = list(pending(site(world.stores)))
+    listed = list(pending(context(world.stores)))
     assert len({one.owner for one in listed}) == len(listed)
     return {one.owner: one for one in listed}
 
 
 def judge(world: World, **verdicts: Any) -> None:
     for owner, verdict in verdicts.items():
-        decide(site(world.stores), [owner], verdict, "eva")
+        decide(context(world.stores), [owner], verdict, "eva")
 
 
 def closed(world: World, **verdicts: Any) -> World:
     judge(world, **verdicts)
-    close(site(world.stores), "eva")
+    close(context(world.stores), "eva")
     return world
 
 
@@ -127,13 +127,13 @@ def test_what_is_in_no_jobs_folder_is_not_judged(world: World) -> None:
 
 def test_no_epoch_or_one_that_cannot_be_read() -> None:
     world = World()
-    for ask in (lambda: list(pending(site(world.stores))), lambda: close(site(world.stores), "eva")):
+    for ask in (lambda: list(pending(context(world.stores))), lambda: close(context(world.stores), "eva")):
         with pytest.raises(UsageError, match="No restore waits"):
             ask()
     for text in ("2026-03-01", "{}", '{"taken_at": 1}', "[]", '{"taken_at": "x"}'):
         world.stores.control.write("restore_epoch", text)
         with pytest.raises(ConfigError, match="restore_epoch cannot be read"):
-            list(pending(site(world.stores)))
+            list(pending(context(world.stores)))
 
 
 def test_memory_does_not_grow_with_the_objects(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ def test_memory_does_not_grow_with_the_objects(world: World, monkeypatch: pytest
     for objects in (2_000, 20_000):
         monkeypatch.setattr(world.objects, "scan", lambda prefix, n=objects: many(prefix, n))
         tracemalloc.start()
-        assert sum(one.objects for one in pending(site(world.stores))) == 4 * objects
+        assert sum(one.objects for one in pending(context(world.stores))) == 4 * objects
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + (1 << 20)
@@ -161,10 +161,10 @@ def test_closing_early_says_how_many_wait(world: World) -> None:
         world.put(f"uploads/{name}/in.mp4", 2 * HOUR)
     judge(world, one="adopt")
     with pytest.raises(Refused, match=r"2 jobs are not judged yet, such as 'three'\. `storage reconcile`"):
-        close(site(world.stores), "eva")
+        close(context(world.stores), "eva")
     assert world.stores.control.paused() and world.stores.control.read("restore_epoch")
     judge(world, two="condemn", three="adopt")
-    close(site(world.stores), "eva")
+    close(context(world.stores), "eva")
     control = world.stores.control
     assert (control.paused(), control.read("restore_epoch")) == (None, None)
     assert control.read("history_from") == NOW.isoformat()
@@ -178,7 +178,7 @@ def test_the_last_verdict_holds_and_repeating_one_is_no_error(world: World) -> N
     for verdict in ("adopt", "condemn", "condemn"):
         judge(world, job=verdict)
         assert found(world)["job"].verdict == verdict
-    assert decide(site(world.stores), ["a", "b", "a"], "adopt", "eva") == 2
+    assert decide(context(world.stores), ["a", "b", "a"], "adopt", "eva") == 2
 
 
 def test_a_verdict_of_an_earlier_restore_is_none_of_this_one(world: World) -> None:
@@ -189,7 +189,7 @@ def test_a_verdict_of_an_earlier_restore_is_none_of_this_one(world: World) -> No
 
 
 def test_not_beside_a_twin(world: World) -> None:
-    for act in (lambda: judge(world, job="adopt"), lambda: close(site(world.stores), "eva")):
+    for act in (lambda: judge(world, job="adopt"), lambda: close(context(world.stores), "eva")):
         with world.stores.runs.lock(reconcile.LOCK), pytest.raises(JobBusy):
             act()
     assert world.database.verdicts == {}
@@ -210,8 +210,8 @@ def test_everything_of_a_condemned_job_goes_after_two_weeks(world: World) -> Non
         world.put(key, 2 * HOUR)
     closed(world, job="condemn", **{"job-2": "adopt"})
     assert world.run(JOB).done.count == 4
-    assert {stone.delete_after for stone in world.stones("condemned")} == {NOW + 14 * DAY}
-    assert "was condemned after the restore" in world.stones()[0].reason
+    assert {tombstone.delete_after for tombstone in world.tombstones("condemned")} == {NOW + 14 * DAY}
+    assert "was condemned after the restore" in world.tombstones()[0].reason
     world.time += 14 * DAY - SECOND
     assert world.run("reap").done.count == 0
     world.time += SECOND
@@ -224,10 +224,10 @@ def test_two_weeks_pass_also_when_the_plan_waited(world: World) -> None:
     planned = closed(world, job="condemn").plan(JOB)
     world.time += 5 * DAY
     apply(planned.id, world.stores)
-    assert [stone.delete_after for stone in world.stones()] == [world.time + 14 * DAY]
+    assert [tombstone.delete_after for tombstone in world.tombstones()] == [world.time + 14 * DAY]
 
 
-def test_who_has_a_row_and_what_came_later_stay(world: World) -> None:
+def test_who_has_a_row_and_what_came_later_remain(world: World) -> None:
     for key in ("uploads/job/in.mp4", "uploads/back/in.mp4"):
         world.put(key, 2 * HOUR)
     closed(world, job="condemn", back="condemn")
@@ -248,7 +248,7 @@ def test_a_job_retried_meanwhile_stays(world: World, when: str) -> None:
     if when == "condemning":
         world.job("job", "processing", SECOND)
         assert apply(planned.id, world.stores).skipped.count == 1
-        assert world.stones() == []
+        assert world.tombstones() == []
     else:
         apply(planned.id, world.stores)
         world.job("job", "processing", SECOND)
@@ -273,7 +273,7 @@ def test_a_listing_is_a_hint(world: World) -> None:
 
 
 @pytest.mark.parametrize("verdict", ["adopt", "condemn", None])
-def test_orphans_that_were_adopted_stay(world: World, verdict: Any) -> None:
+def test_orphans_that_were_adopted_remain(world: World, verdict: Any) -> None:
     world.put("uploads/job/in.mp4", 50 * DAY)
     closed(world, job=verdict or "condemn")
     if verdict is None:

@@ -262,7 +262,7 @@ def test_reap_makes_the_act_of_each_kind() -> None:
     )
     of_job = Tombstone(4, "run-1", "s", "job", "jobs", "j", 0, "", "old", NOW, JobId("j"), NOW - DAY)
     job, thing, file = Reap().plan([of_job, STONE, of_file], NOW)
-    assert isinstance(job, ReapJob) and (job.stone, job.key, job.updated_at) == (4, "j", NOW - DAY)
+    assert isinstance(job, ReapJob) and (job.tombstone, job.key, job.updated_at) == (4, "j", NOW - DAY)
     assert isinstance(thing, ReapObject)
     assert (thing.etag, thing.last_modified.isoformat()) == ("ab-2", "2026-03-01T11:00:00+00:00")
     assert (thing.owner, thing.owner_updated_at, thing.goes_with_job) == ("j", NOW - DAY, True)

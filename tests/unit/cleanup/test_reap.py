@@ -33,7 +33,7 @@ def test_reap_cleans_the_job_and_deletes_what_is_its_own(world: World) -> None:
     reaped = world.run("reap")
     assert (reaped.state, reaped.done.count) == ("verified", 4)
     assert (status(world), world.keys()) == ("cleaned_up", ["processed/j2/a.mp4"])
-    assert {stone.state for stone in world.stones()} == {"reaped"}
+    assert {tombstone.state for tombstone in world.tombstones()} == {"reaped"}
     assert world.database.claims == {}
     assert world.run("reap").considered.count == 0
 
@@ -62,7 +62,7 @@ def test_retried_job_keeps_its_files(to: str, when: str, world: World) -> None:
     reaped = apply(planned.id, world.stores) if planned else world.run("reap")
     assert (reaped.state, reaped.done.count, reaped.skipped.count) == ("verified", 0, 4)
     assert (status(world), len(world.keys())) == (to, 4)
-    assert {stone.state for stone in world.stones()} == {"kept"}
+    assert {tombstone.state for tombstone in world.tombstones()} == {"kept"}
 
 
 def test_job_without_objects_is_cleaned_up(world: World) -> None:
@@ -70,7 +70,7 @@ def test_job_without_objects_is_cleaned_up(world: World) -> None:
     world.run("cleanup_failed_jobs")
     world.time += DAY
     world.run("reap")
-    assert (status(world), world.stones("condemned", "reaping"), world.database.claims) == (
+    assert (status(world), world.tombstones("condemned", "reaping"), world.database.claims) == (
         "cleaned_up",
         [],
         {},
@@ -83,7 +83,7 @@ def test_object_written_anew_after_condemning_is_kept(world: World) -> None:
     reaped = world.run("reap")
     assert (reaped.done.count, reaped.skipped.count) == (3, 1)
     assert world.keys() == ["processed/j2/a.mp4", "temp/j/a.ts"]
-    assert [stone.key for stone in world.stones("kept")] == ["temp/j/a.ts"]
+    assert [tombstone.key for tombstone in world.tombstones("kept")] == ["temp/j/a.ts"]
     assert world.database.claims == {}
 
 
@@ -95,7 +95,7 @@ def test_object_that_went_by_itself_is_reaped_all_the_same(world: World) -> None
     world.objects.delete([DeleteTarget(ObjectKey("uploads/none/in.mp4"), "")])
     reaped = apply(planned.id, world.stores)
     assert (reaped.done.count, reaped.skipped.count) == (0, 1)
-    assert [stone.state for stone in world.stones()] == ["reaped"]
+    assert [tombstone.state for tombstone in world.tombstones()] == ["reaped"]
 
 
 def test_object_another_job_names_is_kept(world: World) -> None:
@@ -132,7 +132,7 @@ def test_job_that_moved_on_before_apply_is_not_condemned(world: World) -> None:
     planned = world.plan("cleanup_failed_jobs")
     world.job("j", "queued", HOUR)
     assert apply(planned.id, world.stores).skipped.count == 2
-    assert world.stones() == []
+    assert world.tombstones() == []
 
 
 def test_interrupted_reap_is_finished_by_the_next(world: World) -> None:
@@ -157,7 +157,7 @@ def test_what_the_store_would_not_delete_is_taken_up_again(world: World) -> None
     world.objects.failing["temp/j/a.ts"] = "InternalError"
     with pytest.raises(ActionsFailed):
         world.run("reap")
-    assert [stone.key for stone in world.stones("reaping")] == ["temp/j/a.ts"]
+    assert [tombstone.key for tombstone in world.tombstones("reaping")] == ["temp/j/a.ts"]
     assert world.database.claims.keys() == {"j"}
     world.objects.failing.clear()
     assert world.run("reap").done.count == 1

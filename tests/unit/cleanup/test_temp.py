@@ -43,7 +43,7 @@ def test_temp_object_at_the_cut(age: timedelta, verdict: str, world: World) -> N
 
 
 @pytest.mark.parametrize("status", ["queued", "processing", "transcoding", "uploading", "unheard-of"])
-def test_objects_of_a_job_that_has_not_ended_stay(status: str, world: World) -> None:
+def test_objects_of_a_job_that_has_not_ended_remain(status: str, world: World) -> None:
     world.job("j", status, 90 * DAY)
     world.put("temp/j/a.ts", 90 * DAY)
     world.put("temp/j2/a.ts", 90 * DAY)
@@ -177,7 +177,7 @@ def test_loose_file_named_like_a_job_belongs_to_none(world: World) -> None:
     assert (action.owner, action.reason) == (None, "untouched for 48 h; of no job")
 
 
-def test_links_go_and_devices_stay(world: World) -> None:
+def test_links_go_and_devices_remain(world: World) -> None:
     world.files.add("d/link", changed=NOW - 2 * DAY, kind="link")
     world.files.add("d/socket", changed=NOW - 2 * DAY, kind="other")
     assert verdicts(FILES, world) == {"d/link": "condemn-file", "d/socket": "keep", "d": "keep"}

@@ -33,17 +33,17 @@ def test_dry_plan_moves_nothing(world: World) -> None:
     old(world, "j/a.ts")
     world.plan(FILES)
     assert shown(world) == ["j/a.ts", "j"]
-    assert world.stones() == []
+    assert world.tombstones() == []
 
 
 def test_files_are_set_aside_then_unlinked_an_hour_later(world: World) -> None:
     set_aside(world)
-    held = [stone.held_at for stone in world.stones("condemned")]
+    held = [tombstone.held_at for tombstone in world.tombstones("condemned")]
     assert all(world.files.look(path) for path in held)
     world.time += HOUR
     reaped = world.run("reap")
     assert (reaped.done, [world.files.look(path) for path in held]) == (Totals(3, 30), [None] * 3)
-    assert {stone.state for stone in world.stones()} == {"reaped"}
+    assert {tombstone.state for tombstone in world.tombstones()} == {"reaped"}
 
 
 def test_files_are_not_unlinked_before_their_hour(world: World) -> None:
@@ -63,7 +63,7 @@ def test_undo_puts_files_back(world: World) -> None:
 def test_undo_writes_over_nothing_new(world: World) -> None:
     run = set_aside(world)
     new = world.files.add("loose.tmp", 3)
-    found = {stone.key: outcome for stone, outcome in undo(run.id, world.stores)}
+    found = {tombstone.key: outcome for tombstone, outcome in undo(run.id, world.stores)}
     assert found["loose.tmp"].status == "failed"
     assert ".condemned/" in found["loose.tmp"].detail
     assert world.files.look("loose.tmp") == new
@@ -71,24 +71,24 @@ def test_undo_writes_over_nothing_new(world: World) -> None:
 
 def test_interrupted_undo_is_finished_by_another(world: World) -> None:
     run = set_aside(world)
-    world.stores.tombstones.undo([stone.id for stone in world.stones()])
+    world.stores.tombstones.undo([tombstone.id for tombstone in world.tombstones()])
     undo(run.id, world.stores)
     assert "loose.tmp" in shown(world)
 
 
 def test_file_opened_in_condemned_is_put_back(world: World) -> None:
     set_aside(world)
-    [held] = [stone.held_at for stone in world.stones() if stone.key == "loose.tmp"]
+    [held] = [tombstone.held_at for tombstone in world.tombstones() if tombstone.key == "loose.tmp"]
     world.files.opened.add(held)
     world.time += HOUR
     assert world.run("reap").skipped.count == 1
     assert shown(world) == ["loose.tmp"]
-    assert [stone.key for stone in world.stones("kept")] == ["loose.tmp"]
+    assert [tombstone.key for tombstone in world.tombstones("kept")] == ["loose.tmp"]
 
 
 def test_file_written_to_in_condemned_is_put_back(world: World) -> None:
     set_aside(world)
-    [held] = [stone.held_at for stone in world.stones() if stone.key == "loose.tmp"]
+    [held] = [tombstone.held_at for tombstone in world.tombstones() if tombstone.key == "loose.tmp"]
     inode = world.files.entries[held].inode
     world.files.add(held, 99, inode=inode)
     world.time += HOUR
@@ -116,7 +116,7 @@ def test_file_that_changed_after_the_plan_stays(what: str, world: World) -> None
     run = apply(planned.id, world.stores)
     assert run.state == "verified"
     assert world.files.look("j/a.ts") == before
-    assert world.stones() == []
+    assert world.tombstones() == []
     assert run.skipped.count == (1 if what == "gone" else 2)
 
 
@@ -143,7 +143,7 @@ def test_crash_between_tombstone_and_record_is_taken_up(world: World) -> None:
     world.database.traffic.before = lambda name: None
     run = apply(planned.id, world.stores)
     assert (run.state, run.done.count, shown(world)) == ("verified", 3, [])
-    assert len(world.stones("condemned")) == 2
+    assert len(world.tombstones("condemned")) == 2
 
 
 def test_two_jobs_do_not_condemn_one_file_twice(world: World) -> None:
@@ -153,5 +153,5 @@ def test_two_jobs_do_not_condemn_one_file_twice(world: World) -> None:
     apply(first.id, world.stores)
     run = apply(second.id, world.stores)
     assert (run.state, run.skipped.count) == ("verified", 1)
-    [stone] = world.stones("condemned")
-    assert world.files.look(stone.held_at)
+    [tombstone] = world.tombstones("condemned")
+    assert world.files.look(tombstone.held_at)

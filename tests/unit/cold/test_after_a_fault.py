@@ -9,7 +9,7 @@ import pytest
 from storage.cold.actions import compress
 from storage.cold.actions.compress import CompressObject
 from storage.cold.actions.transition import TransitionObject
-from storage.cold.model import Memory, class_of
+from storage.cold.model import ColdRecord, class_of
 from storage.cold.policy import TINY
 from storage.core.capabilities import Capabilities
 from storage.core.errors import Unreachable
@@ -17,12 +17,12 @@ from storage.core.model import JobId, ObjectKey
 from storage.engine.actions import Work
 from storage.lifecycle.apply import apply, plan
 from storage.lifecycle.errors import LifecycleNotRestored
-from storage.testing import MemoryRewriter
+from storage.testing import MemoryObjectReplacer
 from tests.support.in_memory import DAY, NOW, World
-from tests.support.lifecycle_in_memory import Ground
+from tests.support.lifecycle_in_memory import Environment
 from tests.support.transcript_in_memory import action, ledger, log
 from tests.support.transcript_in_memory import apply as apply_batch
-from tests.unit.cold.test_policy import BIG, decide, remember, told
+from tests.unit.cold.test_policy import BIG, answer, decide, save_records
 
 LINES = b"".join(b"%x and so on\n" % (n * n) for n in range(9_000))
 KEY = "processed/j/transcription/transcript.json"
@@ -40,31 +40,31 @@ def test_a_small_form_that_a_killed_night_left_is_looked_at(cold: World) -> None
     """Compressed, it has fewer bytes than are worth a look; that it was begun is what tells it apart."""
     cold.put(KEY, 100 * DAY, b"x" * 40)
     small = ("transcription/transcript.json", "too small to be compressed and too small for cold")
-    assert told(decide(cold)) == [small]
-    begun = Memory(
+    assert answer(decide(cold)) == [small]
+    begun = ColdRecord(
         key=ObjectKey(KEY), etag="before", size=len(BIG), object_class=class_of(KEY), owner=JobId("j")
     )
-    cold.stores.cold.remember([begun])
+    cold.stores.cold.save_records([begun])
     assert [one.verb for one in decide(cold) if isinstance(one, CompressObject)] == ["compress"]
-    remember(cold, KEY, coding="skipped", skipped="that was another object")
+    save_records(cold, KEY, compression="skipped", skipped="that was another object")
     assert [one for one in decide(cold) if isinstance(one, CompressObject)] == []
 
 
 @pytest.mark.parametrize(("text", "noted"), [(LINES[:6_000], True), (LINES, False)])
 def test_that_it_was_begun_is_noted_only_of_a_small_form(cold: World, text: bytes, noted: bool) -> None:
     """It costs a write to the database, and a larger form is looked at in any case."""
-    assert TINY <= compress.NOTICED
+    assert TINY <= compress.MIN_RELISTED_SIZE
     cold.put(KEY, 100 * DAY, text)
     action = next(one for one in decide(cold) if isinstance(one, CompressObject))
     found: list[bool] = []
-    cold.objects.traffic.before = lambda name: found.append(bool(cold.stores.cold.recall([KEY])))
+    cold.objects.traffic.before = lambda name: found.append(bool(cold.stores.cold.get_records([KEY])))
     assert [one.status for one in CompressObject.apply([action], Work(cold.stores, "run-1", "cold"))] == [
         "done"
     ]
     assert found[-2:] == [noted] * 2  # ahead of the write, and of the look after it
 
 
-class Away(MemoryRewriter):
+class Away(MemoryObjectReplacer):
     """Its store is gone as soon as the object has been replaced."""
 
     def versioned(self) -> bool:
@@ -74,31 +74,31 @@ class Away(MemoryRewriter):
 def test_nothing_is_remembered_that_the_ledger_does_not_have(world: World) -> None:
     """Else no night would ever look at it again, and the saving is never told."""
     batch = [action(world)]
-    away = replace(world.stores, rewriter=Away(world.objects))
+    away = replace(world.stores, replacer=Away(world.objects))
     with pytest.raises(Unreachable):
         CompressObject.apply(batch, Work(away, "run-1", "cold_storage"))
-    assert not [one for _, one in log(world).memories.values() if one.coding] and ledger(world) == []
+    assert not [one for _, one in log(world).records.values() if one.compression] and ledger(world) == []
     assert [one.status for one in apply_batch(world, *batch)] == ["done"]
     assert len(ledger(world)) == 1
 
 
-@pytest.mark.parametrize("coding", ["compressed", "skipped", ""])
-def test_what_could_not_be_compressed_tonight_is_not_moved_tonight(cold: World, coding: str) -> None:
+@pytest.mark.parametrize("compression", ["compressed", "skipped", ""])
+def test_what_could_not_be_compressed_tonight_is_not_moved_tonight(cold: World, compression: str) -> None:
     """Moved, it would never be compressed: nothing is read back from the cold for that."""
     cold.put(KEY, 100 * DAY, BIG)
     _, move = decide(cold)
     assert isinstance(move, TransitionObject) and move.compress_first
-    if coding:
-        remember(cold, KEY, coding=coding)
+    if compression:
+        save_records(cold, KEY, compression=compression)
     cold.objects.requests.clear()
     [outcome] = TransitionObject.apply([move], Work(cold.stores, "run-1", "cold_storage"))
-    assert ("compressed first" in outcome.detail) is not bool(coding)
-    assert coding or (outcome.status == "skipped" and not cold.objects.requests)
+    assert ("compressed first" in outcome.detail) is not bool(compression)
+    assert compression or (outcome.status == "skipped" and not cold.objects.requests)
 
 
 def test_what_is_only_moved_waits_for_nothing(cold: World) -> None:
     cold.put(KEY, 100 * DAY, BIG)
-    remember(cold, KEY, coding="skipped", skipped="its samples do not compress")
+    save_records(cold, KEY, compression="skipped", skipped="its samples do not compress")
     [move] = decide(cold)
     assert isinstance(move, TransitionObject) and not move.compress_first
     [outcome] = TransitionObject.apply([move], Work(cold.stores, "run-1", "cold_storage"))
@@ -107,17 +107,17 @@ def test_what_is_only_moved_waits_for_nothing(cold: World) -> None:
 
 def test_rules_that_stand_though_the_store_went_away_are_found_applied() -> None:
     """Put, and neither looked at nor taken back: the next apply finds them and says so in the log."""
-    ground, gone = Ground(), [False]
-    made = plan(ground.site)
+    environment, gone = Environment(), [False]
+    made = plan(environment.manager)
 
     def before(name: str) -> None:
         gone[0] = gone[0] or name == "put done"
         if gone[0]:
             raise Unreachable("The object store", "no route")
 
-    ground.rules.traffic.before = before
+    environment.rules.traffic.before = before
     with pytest.raises(LifecycleNotRestored):
-        apply(ground.site, made, "somebody")
-    ground.rules.traffic.before = lambda name: None
-    assert apply(ground.site, plan(ground.site), "somebody").number == 0
-    assert [one.state for one in ground.versions.rows] == ["found", "applied"]
+        apply(environment.manager, made, "somebody")
+    environment.rules.traffic.before = lambda name: None
+    assert apply(environment.manager, plan(environment.manager), "somebody").number == 0
+    assert [one.state for one in environment.versions.rows] == ["found", "applied"]

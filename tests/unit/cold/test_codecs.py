@@ -106,9 +106,9 @@ def test_far_repetitions_of_large_text_are_found() -> None:
 
 
 @pytest.mark.parametrize("codec", ["zstd", "lz4"])
-@pytest.mark.parametrize("told", [len(TEXT) - 1, len(TEXT) + 1])
-def test_another_size_than_was_said_is_noticed(codec: CodecName, told: int) -> None:
-    packer = codecs.packer(codec, None, told)
+@pytest.mark.parametrize("answer", [len(TEXT) - 1, len(TEXT) + 1])
+def test_another_size_than_was_said_is_noticed(codec: CodecName, answer: int) -> None:
+    packer = codecs.packer(codec, None, answer)
     with pytest.raises(codecs.Undecodable):
         _ = packer.feed(TEXT) + packer.finish()
 
@@ -128,7 +128,7 @@ def test_a_cut_zstd_does_not_come_out_whole(cut: int) -> None:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_what_is_none_of_it_is_told(codec: CodecName) -> None:
+def test_what_is_none_of_it_is_reported(codec: CodecName) -> None:
     form = bytearray(packed(codec, TEXT))
     form[len(form) // 2] ^= 0x55
     for wrong in (b"plain text, as it was", bytes(100), bytes(form)):
@@ -137,7 +137,7 @@ def test_what_is_none_of_it_is_told(codec: CodecName) -> None:
 
 
 @pytest.mark.parametrize("codec", ["gzip", "lz4"])
-def test_bytes_behind_the_end_are_told(codec: CodecName) -> None:
+def test_bytes_behind_the_end_are_reported(codec: CodecName) -> None:
     for step in (100, 1 << 20):
         with pytest.raises(codecs.Undecodable):
             unpacked(codec, packed(codec, TEXT) + b"more of it", step=step)

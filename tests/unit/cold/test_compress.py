@@ -10,7 +10,7 @@ import pytest
 from storage.cold import compress as rewrite
 from storage.cold import compressibility, decompressing_reader
 from storage.cold.errors import ContentDamaged
-from storage.cold.model import Coding
+from storage.cold.model import Compression
 from storage.core.model import Attributes, ObjectKey
 from storage.core.tiers import CODECS, CodecName
 from tests.support.object_in_memory import CARRIED, KEY, NOISE, SMALL, TEXT, Place, before
@@ -21,15 +21,15 @@ from tests.support.object_in_memory import CARRIED, KEY, NOISE, SMALL, TEXT, Pla
 def test_an_object_shrinks_and_reads_as_before(place: Place, codec: CodecName, data: bytes) -> None:
     etag = place.put(data)
     made = place.compress(data, etag, codec)
-    assert made.status == "done" and made.after and made.coding
+    assert made.status == "done" and made.after and made.compression
     assert len(place.stored()) == made.after.info.size < len(data) / 2
-    assert (made.coding.codec, made.coding.size, made.coding.etag) == (codec, len(data), etag)
+    assert (made.compression.codec, made.compression.size, made.compression.etag) == (codec, len(data), etag)
     carried = made.after.attributes
-    assert carried == made.coding.written_into(CARRIED)
+    assert carried == made.compression.written_into(CARRIED)
     assert (carried.content_type, carried.headers) == (CARRIED.content_type, CARRIED.headers)
     assert carried.metadata.items() > CARRIED.metadata.items()
     assert carried.content_encoding == codec
-    assert b"".join(decompressing_reader.read(place.rewriter, KEY)) == data
+    assert b"".join(decompressing_reader.read(place.replacer, KEY)) == data
 
 
 def test_a_small_object_costs_one_get_one_put_one_head(place: Place) -> None:
@@ -38,22 +38,22 @@ def test_a_small_object_costs_one_get_one_put_one_head(place: Place) -> None:
     assert place.asked() == {"get": 1, "put": 1, "head": 1}
 
 
-def test_tags_cost_one_request_where_there_are_any_and_stay(place: Place) -> None:
+def test_tags_cost_one_request_where_there_are_any_and_remain(place: Place) -> None:
     etag = place.put(SMALL)
     place.objects.amend(KEY, tags={"team": "media"}, storage_class="STANDARD_IA")
     place.objects.requests.clear()
     made = place.compress(SMALL, etag)
     assert place.asked() == {"get": 1, "put": 1, "head": 1, "tags": 1}
-    assert place.rewriter.tags(KEY) == {"team": "media"}
+    assert place.replacer.tags(KEY) == {"team": "media"}
     assert made.after and made.after.info.storage_class == "STANDARD_IA"
 
 
 def test_tags_are_asked_for_where_nothing_counts_them(place: Place) -> None:
     etag = place.put(SMALL)
     place.objects.amend(KEY, tags={"team": "media"})
-    place.rewriter.says_tags = False
+    place.replacer.says_tags = False
     place.compress(SMALL, etag)
-    assert place.rewriter.tags(KEY) == {"team": "media"}
+    assert place.replacer.tags(KEY) == {"team": "media"}
 
 
 def test_a_large_one_is_sampled_and_then_read_once(place: Place) -> None:
@@ -66,20 +66,20 @@ def test_what_says_that_it_is_text_and_looks_so_is_sampled_once(place: Place) ->
     key = ObjectKey("processed/job-1/transcription/words.json")
     etag = place.objects.put(key, TEXT).etag
     place.objects.requests.clear()
-    assert rewrite.compress(place.rewriter, key, len(TEXT), etag, "zstd").status == "done"
+    assert rewrite.compress(place.replacer, key, len(TEXT), etag, "zstd").status == "done"
     assert place.asked() == {"get": 2, "put": 1, "head": 1}
 
 
 def test_media_are_never_read_beyond_three_samples(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     etag, read = place.put(NOISE), []
-    peek = place.rewriter.peek
+    read_range = place.replacer.read_range
 
     def counted(*args: object) -> object:
-        found = peek(*args)  # type: ignore[arg-type]
+        found = read_range(*args)  # type: ignore[arg-type]
         read.append(len(found[1]))
         return found
 
-    monkeypatch.setattr(place.rewriter, "peek", counted)
+    monkeypatch.setattr(place.replacer, "read_range", counted)
     made = place.compress(NOISE, etag)
     assert (made.status, made.why) == ("skipped", "its samples do not compress")
     assert read == [64 << 10] * 2
@@ -100,7 +100,7 @@ def test_what_does_not_shrink_stays(place: Place, data: bytes, why: str) -> None
 def test_what_only_looks_compressible_stays(place: Place) -> None:
     """The samples are text and what is between them is not: found out when all of it was packed."""
     data = bytearray(random.Random(1).randbytes(40 << 20))
-    for start, length in compressibility.spots(len(data)):
+    for start, length in compressibility.sample_ranges(len(data)):
         data[start : start + length] = TEXT[:length]
     made = place.compress(bytes(data), place.put(bytes(data)))
     stays(place, bytes(data), made, "5%")
@@ -136,14 +136,14 @@ def test_metadata_of_nearly_2_kib_is_kept(place: Place) -> None:
 
 def test_what_is_held_stays(place: Place) -> None:
     etag = place.put(SMALL)
-    place.rewriter.barred[KEY] = "it is under legal hold"
+    place.replacer.blocked[KEY] = "it is under legal hold"
     stays(place, SMALL, place.compress(SMALL, etag), "legal hold")
 
 
 def test_what_the_store_does_not_give_stays(place: Place) -> None:
     """Archived, or encrypted with a customer's key."""
     etag = place.put(SMALL)
-    place.rewriter.refused[KEY] = "InvalidObjectState: archived"
+    place.replacer.refused[KEY] = "InvalidObjectState: archived"
     stays(place, SMALL, place.compress(SMALL, etag), "archived")
 
 
@@ -158,18 +158,18 @@ def test_an_object_comes_back_as_it_was(place: Place, codec: CodecName) -> None:
     etag = place.put(TEXT)
     place.objects.amend(KEY, tags={"team": "media"})
     made = place.compress(TEXT, etag, codec)
-    back = rewrite.decompress(place.rewriter, KEY)
-    assert back.status == "done" and back.after and back.coding == made.coding
+    back = rewrite.decompress(place.replacer, KEY)
+    assert back.status == "done" and back.after and back.compression == made.compression
     assert place.stored() == TEXT
     assert (back.after.info.etag, back.after.attributes) == (etag, CARRIED)
-    assert place.rewriter.tags(KEY) == {"team": "media"}
-    assert rewrite.decompress(place.rewriter, KEY).status == "skipped"
+    assert place.replacer.tags(KEY) == {"team": "media"}
+    assert rewrite.decompress(place.replacer, KEY).status == "skipped"
 
 
 def test_what_we_did_not_compress_is_not_decompressed(place: Place) -> None:
     place.put(SMALL, Attributes("text/plain", "gzip"))
-    assert rewrite.decompress(place.rewriter, KEY).status == "skipped"
-    assert rewrite.decompress(place.rewriter, ObjectKey("none")).status == "overtaken"
+    assert rewrite.decompress(place.replacer, KEY).status == "skipped"
+    assert rewrite.decompress(place.replacer, ObjectKey("none")).status == "overtaken"
     assert place.stored() == SMALL
 
 
@@ -177,33 +177,33 @@ def test_what_we_did_not_compress_is_not_decompressed(place: Place) -> None:
 def test_an_object_written_while_it_comes_back_wins(place: Place, request_: str, number: int) -> None:
     place.compress(TEXT, place.put(TEXT))
     before(place, request_, number, lambda: place.objects.put(KEY, b"the new one"))
-    assert rewrite.decompress(place.rewriter, KEY).status == "overtaken"
+    assert rewrite.decompress(place.replacer, KEY).status == "overtaken"
     assert place.stored() == b"the new one"
 
 
 def test_a_lost_answer_to_the_way_back(place: Place) -> None:
     place.compress(TEXT, place.put(TEXT))
-    place.rewriter.loses = 1
-    assert rewrite.decompress(place.rewriter, KEY).status == "done"
+    place.replacer.loses = 1
+    assert rewrite.decompress(place.replacer, KEY).status == "done"
 
 
 def test_a_damaged_object_is_not_put_in_place(place: Place) -> None:
     made = place.compress(TEXT, place.put(TEXT))
-    assert made.after and made.coding
-    wrong = Coding(made.coding.codec, made.coding.size, "0" * 64, made.coding.etag)
+    assert made.after and made.compression
+    wrong = Compression(made.compression.codec, made.compression.size, "0" * 64, made.compression.etag)
     form = place.stored()
     place.put(form, wrong.written_into(CARRIED))
     with pytest.raises(ContentDamaged):
-        rewrite.decompress(place.rewriter, KEY)
+        rewrite.decompress(place.replacer, KEY)
     assert place.stored() == form
 
 
-def test_metadata_that_lies_is_told_and_the_object_left(place: Place) -> None:
+def test_metadata_that_lies_is_reported_and_the_object_left(place: Place) -> None:
     """It says that it is compressed, and is not: no saving may be counted of it."""
-    liar = Coding("zstd", 10 * len(SMALL), "0" * 64, "e" * 32).written_into(CARRIED)
+    liar = Compression("zstd", 10 * len(SMALL), "0" * 64, "e" * 32).written_into(CARRIED)
     made = place.compress(SMALL, place.put(SMALL, liar))
     assert made.status == "skipped" and made.damaged
-    nonsense = CARRIED.but(content_encoding="", metadata={"storage-codec": "rot13"})
+    nonsense = CARRIED.with_encoding(content_encoding="", metadata={"storage-codec": "rot13"})
     made = place.compress(TEXT, place.put(TEXT, nonsense))
     assert made.status == "skipped" and made.damaged and "rot13" in made.why
     assert place.stored() == TEXT

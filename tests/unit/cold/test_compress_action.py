@@ -9,7 +9,7 @@ import pytest
 
 from storage.cold.actions import compress
 from storage.cold.decompress import BY_HAND, uncompress
-from storage.cold.model import Coding, Memory, Saving
+from storage.cold.model import ColdRecord, Compression, Saving
 from storage.core.errors import Paused, Unreachable
 from storage.core.model import Attributes, JobId, Outcome
 from storage.engine.actions import decode, encode
@@ -24,7 +24,7 @@ from tests.support.transcript_in_memory import (
     ledger,
     log,
     original,
-    rewriter,
+    replacer,
     stored,
 )
 
@@ -43,15 +43,15 @@ def test_what_was_done_is_remembered_and_entered_as_measured(world: World) -> No
     assert world.objects.requests == {"get": 1, "put": 1, "head": 1}
     now = world.objects._info(KEY)
     assert now and now.size == len(stored(world)) < len(SMALL)
-    memory = Memory(
+    record = ColdRecord(
         key=KEY,
         etag=now.etag,
         size=now.size,
         object_class="transcripts",
         owner=JobId("job-1"),
-        coding="compressed",
+        compression="compressed",
     )
-    assert log(world).recall([KEY]) == {KEY: memory}
+    assert log(world).get_records([KEY]) == {KEY: record}
     assert ledger(world) == [
         Saving(
             run_id="run-1",
@@ -72,8 +72,8 @@ def test_what_was_done_is_remembered_and_entered_as_measured(world: World) -> No
 def test_what_is_not_worth_it_is_remembered_with_its_reason(world: World) -> None:
     one = action(world, data=NOISE)
     assert apply(world, one) == [Outcome("skipped", "its samples do not compress", len(NOISE))]
-    memory = log(world).recall([KEY])[KEY]
-    assert (memory.coding, memory.skipped, memory.etag) == (
+    record = log(world).get_records([KEY])[KEY]
+    assert (record.compression, record.skipped, record.etag) == (
         "skipped",
         "its samples do not compress",
         one.etag,
@@ -83,16 +83,16 @@ def test_what_is_not_worth_it_is_remembered_with_its_reason(world: World) -> Non
 
 def test_where_it_was_sent_stays_remembered(world: World) -> None:
     one = action(world)
-    known = Memory(key=KEY, etag=one.etag, size=one.size, object_class="transcripts", tier="cold")
+    known = ColdRecord(key=KEY, etag=one.etag, size=one.size, object_class="transcripts", tier="cold")
     known = replace(known, tier_state="asked", asked_at=world.time)
-    log(world).remember([known])
+    log(world).save_records([known])
     apply(world, one)
-    memory = log(world).recall([KEY])[KEY]
-    assert (memory.tier, memory.tier_state, memory.asked_at) == ("cold", "asked", world.time)
-    log(world).remember([replace(known, etag="of another object")])
+    record = log(world).get_records([KEY])[KEY]
+    assert (record.tier, record.tier_state, record.asked_at) == ("cold", "asked", world.time)
+    log(world).save_records([replace(known, etag="of another object")])
     other = action(world, data=SMALL + b"!")
     apply(world, other)
-    assert log(world).recall([KEY])[KEY].tier_state == ""
+    assert log(world).get_records([KEY])[KEY].tier_state == ""
 
 
 def test_a_job_that_moved_on_keeps_its_objects(world: World) -> None:
@@ -109,13 +109,13 @@ def test_an_object_written_anew_is_not_remembered(world: World) -> None:
     world.objects.put(KEY, b"new")
     [outcome] = apply(world, one)
     assert outcome.status == "skipped"
-    assert log(world).recall([KEY]) == {} and ledger(world) == []
+    assert log(world).get_records([KEY]) == {} and ledger(world) == []
 
 
 def test_a_pause_stops_before_the_next_object_and_keeps_what_was_found(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compress, "AGAIN", len(SMALL))
+    monkeypatch.setattr(compress, "RECHECK_BYTES", len(SMALL))
     batch = [action(world, FOLDER + f"{n}.json") for n in range(3)]
 
     def pause(name: str) -> None:
@@ -126,7 +126,7 @@ def test_a_pause_stops_before_the_next_object_and_keeps_what_was_found(
     with pytest.raises(Paused):
         apply(world, *batch)
     assert [one.key for one in ledger(world)] == [batch[0].key]
-    assert list(log(world).memories) == [batch[0].key]
+    assert list(log(world).records) == [batch[0].key]
 
 
 def test_a_store_out_of_reach_ends_the_batch_and_keeps_what_was_found(world: World) -> None:
@@ -146,11 +146,11 @@ def test_a_store_out_of_reach_ends_the_batch_and_keeps_what_was_found(world: Wor
 
 def test_a_lie_is_red_once_and_then_remembered(world: World) -> None:
     one = action(world)
-    liar = Coding("zstd", 10, "0" * 64, "e").written_into(Attributes())
+    liar = Compression("zstd", 10, "0" * 64, "e").written_into(Attributes())
     one = replace(one, etag=world.objects.put(KEY, SMALL, attributes=liar).etag)
     [outcome] = apply(world, one)
     assert outcome.status == "failed"
-    assert log(world).recall([KEY])[KEY].coding == "skipped"
+    assert log(world).get_records([KEY])[KEY].compression == "skipped"
     assert ledger(world) == []
 
 
@@ -178,13 +178,13 @@ def test_a_kill_at_any_moment_is_made_good_by_the_next_night(
         now = world.objects._info(KEY)
         assert now
         one = replace(one, size=now.size, etag=now.etag, last_modified=now.last_modified)
-    known = log(world).recall([KEY]).get(KEY)
-    if not (known and known.etag == one.etag and known.coding):  # else no plan has it
+    known = log(world).get_records([KEY]).get(KEY)
+    if not (known and known.etag == one.etag and known.compression):  # else no plan has it
         assert [outcome.status for outcome in apply(world, one)] == ["done"]
     assert original(world) == data
     [saving] = ledger(world)
     assert (saving.before, saving.after) == (len(data), len(stored(world)))
-    assert log(world).recall([KEY])[KEY].coding == "compressed"
+    assert log(world).get_records([KEY])[KEY].compression == "compressed"
 
 
 # --- looking again ----------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_looking_again_finds_a_store_that_lies(world: World, monkeypatch: pytest
     one = action(world)
     assert not one.holds(world.stores), "it is as it was"
     apply(world, one)
-    now = rewriter(world).details(KEY)
+    now = replacer(world).details(KEY)
     changed = bytearray(stored(world))
     changed[-10] ^= 1
     world.objects.put(KEY, bytes(changed), attributes=now.attributes)
@@ -232,8 +232,8 @@ def test_what_comes_back_is_entered_and_stays_as_it_is(world: World) -> None:
         "zstd",
     )
     assert (saving.run_id, saving.owner, saving.object_class) == ("by hand 1", JobId("job-1"), "transcripts")
-    memory = log(world).recall([KEY])[KEY]
-    assert (memory.coding, memory.skipped, memory.etag) == ("skipped", BY_HAND, one.etag)
+    record = log(world).get_records([KEY])[KEY]
+    assert (record.compression, record.skipped, record.etag) == ("skipped", BY_HAND, one.etag)
     assert uncompress(world.stores, KEY, "by hand 2").status == "skipped"
     assert len(ledger(world)) == 2
 
@@ -248,8 +248,8 @@ def test_compressed_again_after_that_it_is_entered_again(world: World) -> None:
     assert line.saved == len(SMALL) - len(stored(world))
 
 
-def test_what_cannot_come_back_is_told(world: World) -> None:
-    liar = Coding("gzip", 10, "0" * 64, "e").written_into(Attributes())
+def test_what_cannot_come_back_is_reported(world: World) -> None:
+    liar = Compression("gzip", 10, "0" * 64, "e").written_into(Attributes())
     world.objects.put(KEY, SMALL, attributes=liar)
     assert uncompress(world.stores, KEY, "by hand 1").status == "failed"
     assert stored(world) == SMALL and ledger(world) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage.cold import compress as rewrite
-from storage.cold.model import coding_of
+from storage.cold.model import compression_of
 from storage.core.errors import PreconditionFailed, StorageError, Unreachable
 from tests.support.object_in_memory import KEY, SMALL, TEXT, Place, before
 
@@ -39,17 +39,17 @@ def test_an_object_deleted_at_any_moment_stays_deleted(place: Place, request_: s
 
 def test_a_lost_answer_is_looked_up(place: Place) -> None:
     etag = place.put(SMALL)
-    place.rewriter.loses = 1
+    place.replacer.loses = 1
     made = place.compress(SMALL, etag)
-    assert made.status == "done" and made.coding and made.coding.etag == etag
+    assert made.status == "done" and made.compression and made.compression.etag == etag
 
 
 def test_a_lost_answer_is_not_ours_when_a_twin_was_faster(place: Place) -> None:
     """A twin by another codec: its form stays, and is not taken for the one that was to be written."""
     etag = place.put(SMALL)
-    before(place, "put", 1, lambda: rewrite.compress(place.rewriter, KEY, len(SMALL), etag, "gzip"))
+    before(place, "put", 1, lambda: rewrite.compress(place.replacer, KEY, len(SMALL), etag, "gzip"))
     assert place.compress(SMALL, etag).status == "overtaken"
-    assert place.rewriter.details(KEY).attributes.content_encoding == "gzip"
+    assert place.replacer.details(KEY).attributes.content_encoding == "gzip"
 
 
 @pytest.mark.parametrize("data", [SMALL, TEXT], ids=["small", "large"])
@@ -68,7 +68,7 @@ def test_what_a_killed_night_compressed_is_found_by_the_next_plan(place: Place) 
     assert first.after
     form = place.stored()
     again = place.compress(form, first.after.info.etag)
-    assert (again.status, again.coding) == ("done", first.coding)
+    assert (again.status, again.compression) == ("done", first.compression)
     assert place.stored() == form
 
 
@@ -80,7 +80,7 @@ def test_a_source_that_is_cut_short_is_no_object(place: Place, monkeypatch: pyte
     assert place.stored() == TEXT
 
 
-def test_a_store_out_of_reach_is_told(place: Place) -> None:
+def test_a_store_out_of_reach_is_reported(place: Place) -> None:
     def away(name: str) -> None:
         raise Unreachable("The object store", "gone")
 
@@ -94,9 +94,9 @@ def test_a_store_that_ignores_conditions_is_noticed_by_the_answer(
 ) -> None:
     etag = place.put(SMALL)
     place.put(SMALL + b"!")
-    get = place.rewriter._get
-    monkeypatch.setattr(place.rewriter, "_get", lambda key, etag: get(key, ""))
+    get = place.replacer._get
+    monkeypatch.setattr(place.replacer, "_get", lambda key, etag: get(key, ""))
     assert place.compress(SMALL, etag).status == "overtaken"
     with pytest.raises(PreconditionFailed):
-        rewrite._sample(place.rewriter, KEY, len(SMALL), etag)
-    assert coding_of(KEY, place.rewriter.details(KEY).attributes) is None
+        rewrite._sample(place.replacer, KEY, len(SMALL), etag)
+    assert compression_of(KEY, place.replacer.details(KEY).attributes) is None

@@ -11,8 +11,8 @@ from storage.cold.compressibility import (
     LEAST_SAVING,
     SAMPLE,
     WHOLE,
+    sample_ranges,
     settled,
-    spots,
     why_not,
     why_not_kept,
 )
@@ -23,12 +23,12 @@ NOISE = os.urandom(SAMPLE)
 
 @pytest.mark.parametrize("size", [0, 1, SAMPLE, WHOLE])
 def test_a_small_object_is_looked_at_whole(size: int) -> None:
-    assert spots(size) == ((0, size),)
+    assert sample_ranges(size) == ((0, size),)
 
 
 @pytest.mark.parametrize("size", [WHOLE + 1, 1_000_003, 5 << 30, 5 << 40])
-def test_a_large_one_is_looked_at_in_three_places(size: int) -> None:
-    (first, a), (middle, b), (last, c) = spots(size)
+def test_a_large_one_is_looked_at_in_three_parts(size: int) -> None:
+    (first, a), (middle, b), (last, c) = sample_ranges(size)
     assert a == b == c == 64 << 10
     assert (first, last + c) == (0, size)
     assert first + a <= middle and middle + b <= last

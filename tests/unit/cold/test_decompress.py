@@ -29,8 +29,8 @@ def test_killed_at_any_moment_and_asked_again(world: World, data: bytes, moment:
     assert stored(world) == data
     [_, saving] = ledger(world)
     assert (saving.kind, saving.before, saving.after, saving.codec) == ("decompress", form, len(data), "zstd")
-    memory = log(world).recall([KEY])[KEY]
-    assert (memory.coding, memory.skipped, memory.size) == ("skipped", BY_HAND, len(data))
+    record = log(world).get_records([KEY])[KEY]
+    assert (record.compression, record.skipped, record.size) == ("skipped", BY_HAND, len(data))
     assert not unfinished(world.stores, [KEY])
 
 
@@ -47,9 +47,9 @@ def test_what_took_its_place_meanwhile_is_not_entered(world: World) -> None:
 
 def test_what_fails_is_remembered_as_before(world: World) -> None:
     apply(world, action(world))
-    before = log(world).recall([KEY])
+    before = log(world).get_records([KEY])
     damaged = bytearray(stored(world))
     damaged[len(damaged) // 2] ^= 1
     world.objects.amend(KEY, data=bytes(damaged))
     assert uncompress(world.stores, KEY, "by hand 1").status == "failed"
-    assert log(world).recall([KEY]) == before
+    assert log(world).get_records([KEY]) == before

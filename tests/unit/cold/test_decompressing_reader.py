@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from storage.cold import codecs, decompressing_reader
 from storage.cold import compress as rewrite
 from storage.cold.errors import ContentDamaged
-from storage.cold.model import Coding
+from storage.cold.model import Compression
 from storage.core.errors import ObjectMissing, PreconditionFailed, UsageError
 from storage.core.model import Attributes, ObjectKey
 from storage.core.tiers import CODECS, CodecName
@@ -36,7 +36,7 @@ def stored(place: Place, data: bytes, form: CodecName | None) -> None:
 
 
 def read(place: Place, start: int = 0, length: int | None = None) -> bytes:
-    return b"".join(decompressing_reader.read(place.rewriter, KEY, start, length))
+    return b"".join(decompressing_reader.read(place.replacer, KEY, start, length))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -86,9 +86,9 @@ def test_a_range_at_the_beginning_is_not_read_to_the_end(place: Place, codec: Co
     data = b"".join(b"%d: and so on, and so on\n" % random.Random(n).randrange(10**9) for n in range(100_000))
     stored(place, data, codec)
     form = place.stored()
-    seen = place.rewriter.details(KEY)
+    seen = place.replacer.details(KEY)
     read_at = 0
-    with place.rewriter.open(KEY) as stream:
+    with place.replacer.open(KEY) as stream:
 
         def chunks() -> object:
             nonlocal read_at
@@ -107,7 +107,7 @@ def test_nothing_below_nothing(place: Place) -> None:
         with pytest.raises(UsageError):
             read(place, start, length)
     with pytest.raises(ObjectMissing):
-        b"".join(decompressing_reader.read(place.rewriter, ObjectKey("none")))
+        b"".join(decompressing_reader.read(place.replacer, ObjectKey("none")))
 
 
 def test_what_another_program_encoded_comes_as_it_is_stored(place: Place) -> None:
@@ -126,14 +126,14 @@ def test_an_object_compressed_while_it_is_read_is_read_on(
     """Its ranges come from the plain one first, and from the compressed one then."""
     stored(place, TEXT, None)
     monkeypatch.setattr(decompressing_reader, "AT_ONCE", 100_000)
-    etag = place.rewriter.details(KEY).info.etag
-    before(place, "get", number, lambda: rewrite.compress(place.rewriter, KEY, len(TEXT), etag, form))
+    etag = place.replacer.details(KEY).info.etag
+    before(place, "get", number, lambda: rewrite.compress(place.replacer, KEY, len(TEXT), etag, form))
     assert read(place, 1, 300_000) == TEXT[1:300_001]
 
 
 def test_an_object_decompressed_while_it_is_read_is_read_on(place: Place) -> None:
     stored(place, TEXT, "zstd")
-    before(place, "get", 1, lambda: rewrite.decompress(place.rewriter, KEY))
+    before(place, "get", 1, lambda: rewrite.decompress(place.replacer, KEY))
     assert read(place) == TEXT
 
 
@@ -141,7 +141,7 @@ def test_an_object_written_anew_is_not_read_on(place: Place, monkeypatch: pytest
     stored(place, TEXT, None)
     monkeypatch.setattr(decompressing_reader, "AT_ONCE", 100_000)
     before(place, "get", 2, lambda: place.objects.put(KEY, TEXT + b"!"))
-    pieces = decompressing_reader.read(place.rewriter, KEY, 1, 300_000)
+    pieces = decompressing_reader.read(place.replacer, KEY, 1, 300_000)
     assert next(pieces) == TEXT[1:100_001]
     with pytest.raises(PreconditionFailed):
         next(pieces)
@@ -149,15 +149,15 @@ def test_an_object_written_anew_is_not_read_on(place: Place, monkeypatch: pytest
 
 def test_an_object_that_never_rests_is_given_up(place: Place) -> None:
     stored(place, SMALL, None)
-    plain = place.rewriter.details(KEY).info.etag
+    plain = place.replacer.details(KEY).info.etag
     turns = Counter[str]()
 
     def turn(name: str) -> None:
         turns[name] += 1
         if name == "get":
             place.objects.traffic.before = lambda name: None
-            if rewrite.decompress(place.rewriter, KEY).status != "done":
-                rewrite.compress(place.rewriter, KEY, len(SMALL), plain, "gzip")
+            if rewrite.decompress(place.replacer, KEY).status != "done":
+                rewrite.compress(place.replacer, KEY, len(SMALL), plain, "gzip")
             place.objects.traffic.before = turn
 
     place.objects.traffic.before = turn
@@ -167,40 +167,42 @@ def test_an_object_that_never_rests_is_given_up(place: Place) -> None:
 
 
 # --- lies -------------------------------------------------------------------------------------------
-def lie(place: Place, form: bytes, coding: Coding) -> None:
-    place.put(form, coding.written_into(Attributes("text/plain")))
+def lie(place: Place, form: bytes, compression: Compression) -> None:
+    place.put(form, compression.written_into(Attributes("text/plain")))
 
 
-def honest(data: bytes, codec: CodecName = "zstd") -> tuple[bytes, Coding]:
+def honest(data: bytes, codec: CodecName = "zstd") -> tuple[bytes, Compression]:
     packer = codecs.packer(codec, None, len(data))
-    return packer.feed(data) + packer.finish(), Coding(
+    return packer.feed(data) + packer.finish(), Compression(
         codec, len(data), hashlib.sha256(data).hexdigest(), "e" * 32
     )
 
 
-def with_(coding: Coding, **values: object) -> Coding:
-    return replace(coding, **values)  # type: ignore[arg-type]
+def with_(compression: Compression, **values: object) -> Compression:
+    return replace(compression, **values)  # type: ignore[arg-type]
 
 
-LIES: dict[str, Callable[[Coding], Coding]] = {
-    "a byte less": lambda coding: with_(coding, size=coding.size - 1),
-    "a byte more": lambda coding: with_(coding, size=coding.size + 1),
-    "half of it": lambda coding: with_(coding, size=coding.size // 2),
-    "nothing": lambda coding: with_(coding, size=0),
-    "a terabyte": lambda coding: with_(coding, size=1 << 40),
-    "another hash": lambda coding: with_(coding, sha256="0" * 64),
-    "another codec": lambda coding: with_(coding, codec="gzip" if coding.codec != "gzip" else "lz4"),
+LIES: dict[str, Callable[[Compression], Compression]] = {
+    "a byte less": lambda compression: with_(compression, size=compression.size - 1),
+    "a byte more": lambda compression: with_(compression, size=compression.size + 1),
+    "half of it": lambda compression: with_(compression, size=compression.size // 2),
+    "nothing": lambda compression: with_(compression, size=0),
+    "a terabyte": lambda compression: with_(compression, size=1 << 40),
+    "another hash": lambda compression: with_(compression, sha256="0" * 64),
+    "another codec": lambda compression: with_(
+        compression, codec="gzip" if compression.codec != "gzip" else "lz4"
+    ),
 }
 
 
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("name", LIES)
 def test_metadata_that_lies_is_found_out(place: Place, codec: CodecName, name: str) -> None:
-    form, coding = honest(TEXT, codec)
-    lie(place, form, LIES[name](coding))
+    form, compression = honest(TEXT, codec)
+    lie(place, form, LIES[name](compression))
     got = b""
     with pytest.raises(ContentDamaged):
-        for piece in decompressing_reader.read(place.rewriter, KEY):
+        for piece in decompressing_reader.read(place.replacer, KEY):
             got += piece
     assert len(got) < len(TEXT), "the last bytes are held back until all was right"
 
@@ -208,10 +210,10 @@ def test_metadata_that_lies_is_found_out(place: Place, codec: CodecName, name: s
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("at", [0, 3, 20, 5000, -6, -1])
 def test_a_changed_byte_is_found_out(place: Place, codec: CodecName, at: int) -> None:
-    form, coding = honest(TEXT, codec)
+    form, compression = honest(TEXT, codec)
     changed = bytearray(form)
     changed[at] ^= 0xFF
-    lie(place, bytes(changed), coding)
+    lie(place, bytes(changed), compression)
     with pytest.raises(ContentDamaged):
         read(place)
 
@@ -219,8 +221,8 @@ def test_a_changed_byte_is_found_out(place: Place, codec: CodecName, at: int) ->
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("cut", [1, 5, 3000])
 def test_a_cut_object_is_found_out(place: Place, codec: CodecName, cut: int) -> None:
-    form, coding = honest(TEXT, codec)
-    lie(place, form[:-cut], coding)
+    form, compression = honest(TEXT, codec)
+    lie(place, form[:-cut], compression)
     if codec == "zstd" and cut == 1:  # of its own checksum, which the hash makes up for
         assert read(place) == TEXT
         return
@@ -241,7 +243,7 @@ def test_a_bomb_is_never_unpacked_further_than_it_declares(
 ) -> None:
     """500 MiB of zeros, whatever they are said to be; as zstd a few KB."""
     form = bomb(codec)
-    lie(place, form, Coding(codec, size, "0" * 64, "e" * 32))
+    lie(place, form, Compression(codec, size, "0" * 64, "e" * 32))
     made = 0
     unpacked = codecs.unpacked
 
@@ -254,7 +256,7 @@ def test_a_bomb_is_never_unpacked_further_than_it_declares(
     monkeypatch.setattr(codecs, "unpacked", counted)
     got = 0
     with pytest.raises(ContentDamaged):
-        for piece in decompressing_reader.read(place.rewriter, KEY):
+        for piece in decompressing_reader.read(place.replacer, KEY):
             got += len(piece)
     assert got <= size
     assert made <= size + codecs.PIECE
@@ -263,10 +265,10 @@ def test_a_bomb_is_never_unpacked_further_than_it_declares(
 
 
 @pytest.mark.parametrize("metadata", [{"storage-original-size": "-1"}, {"storage-codec": "rar"}])
-def test_nonsense_is_told(place: Place, metadata: dict[str, str]) -> None:
-    form, coding = honest(TEXT)
-    told = coding.written_into(Attributes())
-    place.put(form, told.but(content_encoding="zstd", metadata={**told.metadata, **metadata}))
+def test_nonsense_is_reported(place: Place, metadata: dict[str, str]) -> None:
+    form, compression = honest(TEXT)
+    answer = compression.written_into(Attributes())
+    place.put(form, answer.with_encoding(content_encoding="zstd", metadata={**answer.metadata, **metadata}))
     with pytest.raises(ContentDamaged):
         read(place)
 

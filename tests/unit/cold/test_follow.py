@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from storage.cold import tiering
-from storage.cold.model import Memory
-from storage.core.tiers import ColdSite
+from storage.cold.model import ColdRecord
+from storage.core.tiers import ColdSettings
 from storage.engine.actions import decode, encode
 from tests.support.in_memory import DAY, NOW
 from tests.support.runs import VERBS
@@ -17,45 +17,45 @@ from tests.support.tiers_in_memory import BYTES, KEY, Tiers
 
 
 def test_what_takes_longer_is_followed_up(tiers: Tiers) -> None:
-    tiers.mover.looks = None
+    tiers.tier_store.looks = None
     action = tiers.action()
     (found,) = tiers.apply(action)
     assert (found.status, found.detail[:6]) == ("done", "asked:")
     assert action.holds(tiers.stores)
-    assert (tiers.memory.tier_state, tiers.ledger()) == ("asked", [])
+    assert (tiers.record.tier_state, tiers.ledger()) == ("asked", [])
     tiers.time += DAY
     assert tiering.follow_up(tiers.stores, tiers.time) == tiering.FollowUp(waiting=1)
-    tiers.mover.looks = 0
+    tiers.tier_store.looks = 0
     assert tiering.follow_up(tiers.stores, tiers.time) == tiering.FollowUp(arrived=1)
-    assert (tiers.memory.tier_state, tiers.memory.asked_at) == ("held", NOW)
+    assert (tiers.record.tier_state, tiers.record.asked_at) == ("held", NOW)
     assert tiers.ledger() == [("transition", "cold", KEY, len(BYTES))]
     assert tiering.follow_up(tiers.stores, tiers.time) == tiering.FollowUp()
 
 
 def test_a_few_looks_later_it_is_there(tiers: Tiers) -> None:
-    tiers.mover.looks = 4
+    tiers.tier_store.looks = 4
     assert tiers.apply(tiers.action())[0].detail == "in COLD"
 
 
 @pytest.mark.parametrize(("age", "stuck"), [(2 * DAY, 0), (2 * DAY + timedelta(seconds=1), 1)])
 def test_after_two_days_it_is_stuck(tiers: Tiers, age: timedelta, stuck: int) -> None:
-    tiers.mover.looks = None
+    tiers.tier_store.looks = None
     tiers.apply(tiers.action())
     found = tiering.follow_up(tiers.stores, NOW + age)
     assert (len(found.stuck), found.waiting) == (stuck, 1 - stuck)
-    assert tiers.memory.tier_state == ("stuck" if stuck else "asked")
+    assert tiers.record.tier_state == ("stuck" if stuck else "asked")
     if stuck:
         assert found.stuck[0][0] == KEY
         assert "COLD" in found.stuck[0][1]
-        tiers.mover.looks = 0  # the tier answers again
+        tiers.tier_store.looks = 0  # the tier answers again
         assert tiering.follow_up(tiers.stores, NOW + age).arrived == 1
-        assert tiers.memory.tier_state == "held"
+        assert tiers.record.tier_state == "held"
 
 
 def test_a_tier_that_is_no_more_is_said(tiers: Tiers) -> None:
-    tiers.mover.looks = None
+    tiers.tier_store.looks = None
     tiers.apply(tiers.action())
-    tiers.mover.moves = {}
+    tiers.tier_store.moves = {}
     found = tiering.follow_up(tiers.stores, NOW + 3 * DAY)
     assert "no tier cold any more" in found.stuck[0][1]
 
@@ -66,9 +66,9 @@ def test_killed_at_any_request_and_done_again(tiers: Tiers, how: str, nth: int) 
     """Killed, then repeated: it arrives, is remembered, and is entered once."""
     action = tiers.action(how)
     tiers.stores = replace(
-        tiers.stores, site=ColdSite(tiers={"cold": "GLACIER_IR" if how == "class" else "COLD"})
+        tiers.stores, cold_settings=ColdSettings(tiers={"cold": "GLACIER_IR" if how == "class" else "COLD"})
     )
-    capable = replace(tiers.stores.control.capabilities(), storage_classes=tuple(tiers.mover.classes))
+    capable = replace(tiers.stores.control.capabilities(), storage_classes=tuple(tiers.tier_store.classes))
     tiers.stores.control.save_capabilities(capable)
     left = [nth]
 
@@ -87,7 +87,7 @@ def test_killed_at_any_request_and_done_again(tiers: Tiers, how: str, nth: int) 
         tiers.apply(action)
     tiers.objects.traffic.before = lambda name: None
     assert tiers.info.storage_class == action.target
-    assert tiers.memory.tier_state == "held"
+    assert tiers.record.tier_state == "held"
     assert tiers.ledger() == [("transition", "cold", KEY, len(BYTES))]
     assert list(tiers.log.moving()) == []
 
@@ -113,28 +113,28 @@ def test_the_ledger_comes_before_the_memory(tiers: Tiers, monkeypatch: pytest.Mo
     monkeypatch.setattr(tiers.log, "enter", refuse)
     with pytest.raises(KeyboardInterrupt):
         tiers.apply(tiers.action())
-    assert tiers.memory.tier_state == "asked"
+    assert tiers.record.tier_state == "asked"
 
 
 def test_asked_and_never_sent_is_forgotten(tiers: Tiers) -> None:
-    memory = Memory(
+    record = ColdRecord(
         key=KEY, etag=tiers.info.etag, size=1, object_class="360p", tier="cold", tier_state="asked",
         asked_at=NOW,
     )  # fmt: skip
-    tiers.log.remember([memory])
+    tiers.log.save_records([record])
     assert tiering.follow_up(tiers.stores, NOW).forgotten == 1
-    assert (tiers.memory.tier, tiers.memory.tier_state) == ("hot", "")
+    assert (tiers.record.tier, tiers.record.tier_state) == ("hot", "")
 
 
 def test_deleted_between_two_looks_of_the_follow_up(tiers: Tiers) -> None:
-    tiers.mover.looks = None
+    tiers.tier_store.looks = None
     tiers.apply(tiers.action())
     tiers.before("tags", lambda: tiers.objects._versions.pop(KEY))
     assert tiering.follow_up(tiers.stores, NOW).forgotten == 1
 
 
 def test_follow_up_takes_our_tag_off_a_new_object(tiers: Tiers) -> None:
-    tiers.mover.looks = None
+    tiers.tier_store.looks = None
     tiers.apply(tiers.action())
     tiers.objects.put(KEY, b"another")
     tiers.objects.amend(KEY, tags={"tier": "cold", "team": "video"})

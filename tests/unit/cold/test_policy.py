@@ -10,11 +10,11 @@ import pytest
 from storage.cold.actions.compress import CompressObject
 from storage.cold.actions.follow import FollowObject
 from storage.cold.actions.transition import TransitionObject
-from storage.cold.model import Memory, class_of
+from storage.cold.model import ColdRecord, class_of
 from storage.cold.policy import ColdObjects
 from storage.core.capabilities import Capabilities
 from storage.core.model import JobId, ObjectKey, Prefix
-from storage.core.tiers import CLASSES, ColdSite, Rule
+from storage.core.tiers import CLASSES, ColdSettings, Rule
 from storage.engine.actions import Action, Keep
 from storage.testing import MemoryStores
 from tests.support.in_memory import DAY, NOW, World
@@ -42,21 +42,21 @@ def decide(
     return list(rule.plan(rule.select(stores, world.time), world.time))
 
 
-def told(decided: list[Action | Keep]) -> list[tuple[str, str]]:
+def answer(decided: list[Action | Keep]) -> list[tuple[str, str]]:
     """What becomes of each: its verb, or why it stays."""
     return [(one.key.split("/", 2)[-1], one.reason if isinstance(one, Keep) else one.verb) for one in decided]
 
 
 def with_rules(world: World, **rules: Rule) -> MemoryStores:
-    site = ColdSite(rules={**dict.fromkeys(CLASSES, Rule()), **rules})
-    return replace(world.stores, site=site)
+    cold_settings = ColdSettings(rules={**dict.fromkeys(CLASSES, Rule()), **rules})
+    return replace(world.stores, cold_settings=cold_settings)
 
 
-def remember(world: World, key: str, **what: object) -> None:
+def save_records(world: World, key: str, **what: object) -> None:
     info = world.objects._info(key)
     assert info
-    one = Memory(key=info.key, etag=info.etag, size=info.size, object_class=class_of(key))
-    world.stores.cold.remember([replace(one, **what)])  # type: ignore[arg-type]
+    one = ColdRecord(key=info.key, etag=info.etag, size=info.size, object_class=class_of(key))
+    world.stores.cold.save_records([replace(one, **what)])  # type: ignore[arg-type]
 
 
 def test_both_are_due_and_compressing_comes_first(cold: World) -> None:
@@ -75,7 +75,7 @@ def test_only_completed_jobs(cold: World, status: str) -> None:
     cold.put("processed/other/raw/video.mp4", 200 * DAY, BIG)
     cold.put("processed/nobody/raw/video.mp4", 200 * DAY, BIG)
     cold.put("processed/loose.mp4", 200 * DAY, BIG)
-    assert told(decide(cold)) == [
+    assert answer(decide(cold)) == [
         ("loose.mp4", "belongs to no job"),
         ("raw/video.mp4", "job nobody has no row"),
         ("raw/video.mp4", f"job other is {status}"),
@@ -91,7 +91,7 @@ def test_nothing_outside_processed_is_looked_at(cold: World) -> None:
 def test_a_day_short_of_the_rule(cold: World) -> None:
     cold.job("young", "completed", 89 * DAY, completed_at=NOW - 89 * DAY)
     cold.put(f"processed/young/{TEXT}", 89 * DAY, BIG)
-    assert told(decide(cold)) == [
+    assert answer(decide(cold)) == [
         (TEXT, "used 89 days ago, compressed after 90 days and used 89 days ago, not yet moved")
     ]
 
@@ -99,39 +99,39 @@ def test_a_day_short_of_the_rule(cold: World) -> None:
 def test_the_age_is_the_job_s_and_not_the_object_s(cold: World) -> None:
     """An object written a minute ago by a compression is as old as its job."""
     cold.put(f"processed/j/{TEXT}", timedelta(minutes=1), BIG)
-    assert [verb for _, verb in told(decide(cold))] == ["compress", "transition"]
+    assert [verb for _, verb in answer(decide(cold))] == ["compress", "transition"]
 
 
 def test_a_read_keeps_it_hot(cold: World) -> None:
     cold.put(f"processed/j/{TEXT}", 100 * DAY, BIG)
     cold.stores.cold.touch([f"processed/j/{TEXT}"], NOW - 3 * DAY)
-    ((_, why),) = told(decide(cold))
+    ((_, why),) = answer(decide(cold))
     assert why.startswith("used 3 days ago")
 
 
 def test_a_pinned_job_stays_as_it_is(cold: World) -> None:
     cold.put(f"processed/j/{TEXT}", 100 * DAY, BIG)
     cold.stores.cold.pin(JobId("j"), "in court", "tom")
-    assert told(decide(cold)) == [(TEXT, "job j is pinned: in court")]
+    assert answer(decide(cold)) == [(TEXT, "job j is pinned: in court")]
 
 
 def test_what_was_found_out_is_not_looked_at_again(cold: World) -> None:
     key = f"processed/j/{TEXT}"
     cold.put(key, 100 * DAY, BIG)
-    remember(cold, key, coding="skipped", skipped="a video does not shrink")
+    save_records(cold, key, compression="skipped", skipped="a video does not shrink")
     stores = with_rules(cold, transcripts=Rule(cold=None))
-    assert told(decide(cold, stores=stores)) == [
+    assert answer(decide(cold, stores=stores)) == [
         (TEXT, "a video does not shrink and used 100 days ago, not yet moved")
     ]
     cold.put(key, 100 * DAY, BIG + b"anew")
-    assert told(decide(cold, stores=stores)) == [(TEXT, "compress")], "another etag is another object"
+    assert answer(decide(cold, stores=stores)) == [(TEXT, "compress")], "another etag is another object"
 
 
 def test_what_is_compressed_is_only_moved(cold: World) -> None:
     key = f"processed/j/{TEXT}"
     cold.put(key, 100 * DAY, BIG)
-    remember(cold, key, coding="compressed")
-    assert told(decide(cold)) == [(TEXT, "transition")]
+    save_records(cold, key, compression="compressed")
+    assert answer(decide(cold)) == [(TEXT, "transition")]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_it_never_goes_to_a_warmer_tier(cold: World) -> None:
     cold.put(key, 100 * DAY, BIG)
     cold.objects.amend(key, storage_class="GLACIER_IR")
     stores = with_rules(cold, transcripts=Rule(warm=30 * DAY, cold=None))
-    assert told(decide(cold, stores=stores)) == [
+    assert answer(decide(cold, stores=stores)) == [
         (TEXT, "already cold, and not read back for that and cold already")
     ]
 
@@ -167,7 +167,7 @@ def test_warm_first_then_cold(cold: World) -> None:
 def test_small_objects_are_not_worth_a_tier(cold: World) -> None:
     cold.put(f"processed/j/{TEXT}", 100 * DAY, b"x" * 2000)
     cold.put("processed/j/metadata.json", 100 * DAY, b"{}")
-    assert told(decide(cold)) == [
+    assert answer(decide(cold)) == [
         ("metadata.json", "too small to be compressed and too small for cold"),
         (TEXT, "compress"),
     ]
@@ -177,7 +177,7 @@ def test_a_store_without_tiers_says_so(cold: World) -> None:
     cold.database.capabilities = Capabilities(storage_classes=("STANDARD",), conditional_put=True)
     cold.put("processed/j/raw/video.mp4", 100 * DAY, BIG)
     stores = with_rules(cold, original=Rule(compress=None))
-    ((_, why),) = told(decide(cold, stores=stores))
+    ((_, why),) = answer(decide(cold, stores=stores))
     assert why == (
         "original is never compressed and this store has no tier cold: no storage class for it held, and "
         "STORAGE_TIERS names none"
@@ -192,10 +192,10 @@ def test_an_archive_is_used_only_where_it_is_named(cold: World) -> None:
     )
     cold.put("processed/j/raw/video.mp4", 100 * DAY, BIG)
     rule = ColdObjects(steps=("transition",))
-    ((_, why),) = told(decide(cold, rule))
+    ((_, why),) = answer(decide(cold, rule))
     assert "this store has no tier cold" in why
-    stores = replace(cold.stores, site=ColdSite(tiers={"cold": "GLACIER"}))
-    assert told(decide(cold, rule, stores)) == [("raw/video.mp4", "transition")]
+    stores = replace(cold.stores, cold_settings=ColdSettings(tiers={"cold": "GLACIER"}))
+    assert answer(decide(cold, rule, stores)) == [("raw/video.mp4", "transition")]
 
 
 def test_a_night_s_bytes_are_spent_in_key_order_and_the_next_goes_on(cold: World) -> None:
@@ -214,7 +214,7 @@ def test_a_night_s_bytes_are_spent_in_key_order_and_the_next_goes_on(cold: World
     }
     for number in range(2):
         key = f"processed/j/raw/{number}.mp4"
-        remember(cold, key, coding="compressed")
+        save_records(cold, key, compression="compressed")
         cold.objects.amend(key, storage_class="GLACIER_IR")
     assert [one.key[-5] for one in decide(cold, rule) if one.key[-5] in "23" and not isinstance(one, Keep)]
 
@@ -230,7 +230,10 @@ def test_classes_and_steps_that_are_asked_for(cold: World) -> None:
     cold.put(f"processed/j/{TEXT}", 100 * DAY, BIG)
     cold.put("processed/j/raw/video.mp4", 100 * DAY, BIG)
     rule = ColdObjects(classes=("transcripts",), steps=("transition",))
-    assert told(decide(cold, rule)) == [("raw/video.mp4", "original is not asked for"), (TEXT, "transition")]
+    assert answer(decide(cold, rule)) == [
+        ("raw/video.mp4", "original is not asked for"),
+        (TEXT, "transition"),
+    ]
 
 
 def test_one_listing_whatever_there_is_to_do(cold: World) -> None:
@@ -246,7 +249,7 @@ def test_what_was_asked_to_move_is_followed_up_and_not_asked_again(cold: World) 
     key = "processed/j/raw/video.mp4"
     cold.put(key, 100 * DAY, BIG)
     sent = {"tier": "cold", "tier_state": "asked", "asked_at": NOW - DAY}
-    remember(cold, key, coding="skipped", skipped="video", **sent)
+    save_records(cold, key, compression="skipped", skipped="video", **sent)
     first, second = decide(cold)
     assert first == FollowObject(
         key=ObjectKey(key), size=len(BIG), tier="cold", reason="asked to move to cold, 2026-03-07 02:00 UTC"

@@ -10,7 +10,7 @@ import pytest
 from storage.cold.actions.compress import CompressObject
 from storage.cold.compressibility import SAMPLE
 from storage.core.capabilities import Capabilities
-from storage.testing import MemoryMover, MemoryRewriter
+from storage.testing import MemoryObjectReplacer, MemoryTierStore
 from tests.support.in_memory import DAY, NOW, World
 from tests.support.runs import apply
 
@@ -64,19 +64,19 @@ def test_of_a_film_at_most_three_samples_are_read(
     """Also where its beginning looks like text: then the third sample decides."""
     key, read = "processed/j/raw/long.mp4", Counter[str]()
     cold.put(key, 100 * DAY, first + NOISE[SAMPLE:])
-    peek, opened = MemoryRewriter.peek, MemoryRewriter.open
+    read_range, opened = MemoryObjectReplacer.read_range, MemoryObjectReplacer.open
 
-    def counted(self: MemoryRewriter, one: str, *rest: object) -> object:
-        found = peek(self, one, *rest)  # type: ignore[arg-type]
+    def counted(self: MemoryObjectReplacer, one: str, *rest: object) -> object:
+        found = read_range(self, one, *rest)  # type: ignore[arg-type]
         read[one] += len(found[1])
         return found
 
-    def whole(self: MemoryRewriter, one: str, *rest: object) -> object:
+    def whole(self: MemoryObjectReplacer, one: str, *rest: object) -> object:
         read[one] += len(NOISE)
         return opened(self, one, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(MemoryRewriter, "peek", counted)
-    monkeypatch.setattr(MemoryRewriter, "open", whole)
+    monkeypatch.setattr(MemoryObjectReplacer, "read_range", counted)
+    monkeypatch.setattr(MemoryObjectReplacer, "open", whole)
     cold.run("cold_storage")
     assert 2 * SAMPLE <= read[key] <= 3 * SAMPLE
 
@@ -93,8 +93,8 @@ def test_a_transition_is_one_copy_request(cold: World) -> None:
     cold.database.capabilities = Capabilities(
         storage_classes=("STANDARD", "GLACIER_IR"), conditional_put=True, conditional_complete=True
     )
-    assert isinstance(cold.stores.mover, MemoryMover)
-    cold.stores.mover.classes.add("GLACIER_IR")
+    assert isinstance(cold.stores.tier_store, MemoryTierStore)
+    cold.stores.tier_store.classes.add("GLACIER_IR")
     planned = cold.plan("cold_storage")
     cold.count_from_here()
     apply(planned.id, cold.stores)

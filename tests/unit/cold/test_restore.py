@@ -8,7 +8,7 @@ import pytest
 
 from storage.cold import restore
 from storage.core.model import Attributes, Outcome
-from storage.core.tiers import ColdSite, Price
+from storage.core.tiers import ColdSettings, Price
 from tests.support.in_memory import DAY, NOW
 from tests.support.tiers_in_memory import BYTES, KEY, Tiers
 
@@ -26,7 +26,7 @@ def test_an_object_comes_back(tiers: Tiers, how: str, target: str) -> None:
     tiers.apply(tiers.action(how))
     assert back(tiers) == Outcome("done", "hot", len(BYTES))
     assert (tiers.info.storage_class, tiers.tags) == ("STANDARD", {"team": "video"})
-    assert (tiers.memory.tier, tiers.memory.tier_state) == ("hot", "")
+    assert (tiers.record.tier, tiers.record.tier_state) == ("hot", "")
     assert [line[:2] for line in tiers.ledger()] == [("transition", "cold"), ("return", "hot")]
     assert tiers.log.accessed([KEY]) == {KEY: NOW}  # or the next night would send it back
     assert back(tiers).detail == "hot already"
@@ -34,10 +34,10 @@ def test_an_object_comes_back(tiers: Tiers, how: str, target: str) -> None:
 
 
 def test_one_on_its_way_is_called_back(tiers: Tiers) -> None:
-    tiers.mover.looks = None
+    tiers.tier_store.looks = None
     tiers.apply(tiers.action())
     assert back(tiers).status == "done"
-    assert (tiers.tags, tiers.memory.tier_state, tiers.ledger()) == ({}, "", [])
+    assert (tiers.tags, tiers.record.tier_state, tiers.ledger()) == ({}, "", [])
 
 
 def test_an_archived_object_is_asked_back_first(tiers: Tiers) -> None:
@@ -55,7 +55,7 @@ def test_an_object_that_lies_of_itself_comes_back_all_the_same(tiers: Tiers) -> 
     tiers.objects.put(KEY, BYTES, attributes=lies)
     tiers.objects.amend(KEY, storage_class="GLACIER_IR")
     assert back(tiers).status == "done"
-    assert tiers.memory.coding == ""
+    assert tiers.record.compression == ""
 
 
 def test_an_object_written_anew_while_it_comes_back_is_not_lost(tiers: Tiers) -> None:
@@ -88,17 +88,24 @@ def test_killed_on_the_way_back_and_done_again(tiers: Tiers, nth: int) -> None:
 
 def test_leaving_early_costs(tiers: Tiers) -> None:
     """30 of 90 days at 0.3 a GiB and month: two months are still to be paid."""
-    site = ColdSite(tiers={"cold": "COLD"}, prices={"cold": Price(0.3, 90 * DAY)}, currency="EUR")
-    tiers.stores = replace(tiers.stores, site=site)
+    cold_settings = ColdSettings(
+        tiers={"cold": "COLD"}, prices={"cold": Price(0.3, 90 * DAY)}, currency="EUR"
+    )
+    tiers.stores = replace(tiers.stores, cold_settings=cold_settings)
     tiers.apply(tiers.action())
-    (stay,) = restore.stays([tiers.info], tiers.stores, NOW + 30 * DAY)
-    assert (stay.tier, stay.since, stay.minimum, stay.size) == ("cold", NOW, 90 * DAY, len(BYTES))
-    assert stay.early == pytest.approx(len(BYTES) / (1 << 30) * 0.6)
-    (stay,) = restore.stays([tiers.info], tiers.stores, NOW + 90 * DAY)
-    assert stay.early == 0
-    tiers.log.memories.clear()  # nobody remembers since when: the most that it can be
-    (stay,) = restore.stays([tiers.info], tiers.stores, NOW + 90 * DAY)
-    assert (stay.since, stay.early) == (None, pytest.approx(len(BYTES) / (1 << 30) * 0.9))
+    (cold_object,) = restore.stays([tiers.info], tiers.stores, NOW + 30 * DAY)
+    assert (cold_object.tier, cold_object.since, cold_object.minimum, cold_object.size) == (
+        "cold",
+        NOW,
+        90 * DAY,
+        len(BYTES),
+    )
+    assert cold_object.early == pytest.approx(len(BYTES) / (1 << 30) * 0.6)
+    (cold_object,) = restore.stays([tiers.info], tiers.stores, NOW + 90 * DAY)
+    assert cold_object.early == 0
+    tiers.log.records.clear()  # nobody remembers since when: the most that it can be
+    (cold_object,) = restore.stays([tiers.info], tiers.stores, NOW + 90 * DAY)
+    assert (cold_object.since, cold_object.early) == (None, pytest.approx(len(BYTES) / (1 << 30) * 0.9))
 
 
 def test_what_is_hot_does_not_come_back(tiers: Tiers) -> None:

@@ -9,10 +9,10 @@ import pytest
 from storage.cold.model import SavingsLine
 from storage.cold.savings import GIB, early_deletion, money, total
 from storage.core.model import Totals
-from storage.core.tiers import ColdSite, Price
+from storage.core.tiers import ColdSettings, Price
 
 DAY = timedelta(days=1)
-SITE = ColdSite(prices={"hot": Price(0.02), "cold": Price(0.005, 90 * DAY)}, currency="EUR")
+SITE = ColdSettings(prices={"hot": Price(0.02), "cold": Price(0.005, 90 * DAY)}, currency="EUR")
 LINES = [SavingsLine("a", 3, 10 * GIB, 4 * GIB, 0, 2, 100), SavingsLine("b", 1, 2 * GIB, GIB, 2 * GIB)]
 
 
@@ -30,7 +30,7 @@ def test_only_what_has_arrived_is_worth_money() -> None:
 
 
 def test_no_price_no_money() -> None:
-    assert money(LINES, {}, ColdSite()) is None
+    assert money(LINES, {}, ColdSettings()) is None
     assert money(LINES, {("warm", "held"): Totals(1, GIB)}, SITE).moved == 0  # type: ignore[union-attr]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from storage.cold import tiering
-from storage.cold.model import Coding, Memory
+from storage.cold.model import ColdRecord, Compression
 from storage.core.model import Attributes, ObjectKey, Outcome, Run
 from tests.support.in_memory import DAY, HOUR, NOW
 from tests.support.tiers_in_memory import BYTES, KEY, Tiers
@@ -22,8 +22,8 @@ def test_an_object_is_moved_seen_there_and_entered(tiers: Tiers, how: str, targe
     assert tiers.apply(action) == [Outcome("done", f"in {target}", len(BYTES))]
     assert tiers.info.storage_class == target
     assert tiers.objects._versions[KEY][0].data == BYTES
-    assert (tiers.memory.tier, tiers.memory.tier_state, tiers.memory.asked_at) == ("cold", "held", NOW)
-    assert tiers.memory.etag == tiers.info.etag
+    assert (tiers.record.tier, tiers.record.tier_state, tiers.record.asked_at) == ("cold", "held", NOW)
+    assert tiers.record.etag == tiers.info.etag
     assert tiers.ledger() == [("transition", "cold", KEY, len(BYTES))]
     assert action.holds(tiers.stores)
 
@@ -42,7 +42,7 @@ def test_tags_are_asked_for_only_where_there_are_any(tiers: Tiers) -> None:
     assert tiers.objects.requests["put-tags"] == 1
 
 
-def test_other_tags_stay(tiers: Tiers) -> None:
+def test_other_tags_remain(tiers: Tiers) -> None:
     tiers.objects.amend(KEY, tags={"team": "video"})
     tiers.apply(tiers.action())
     assert tiers.tags == {"team": "video", "tier": "cold"}
@@ -51,20 +51,22 @@ def test_other_tags_stay(tiers: Tiers) -> None:
 @BOTH
 def test_what_was_compressed_since_the_plan_is_moved(tiers: Tiers, how: str, target: str) -> None:
     action = tiers.action(how)
-    coding = Coding("zstd", len(BYTES), "0" * 64, action.etag)
-    tiers.objects.put(KEY, b"smaller", attributes=coding.written_into(Attributes()))
+    compression = Compression("zstd", len(BYTES), "0" * 64, action.etag)
+    tiers.objects.put(KEY, b"smaller", attributes=compression.written_into(Attributes()))
     assert tiers.apply(action)[0].status == "done"
     assert tiers.info.storage_class == target
-    assert (tiers.memory.coding, tiers.memory.size) == ("compressed", 7)
+    assert (tiers.record.compression, tiers.record.size) == ("compressed", 7)
     assert tiers.ledger() == [("transition", "cold", KEY, 7)]
 
 
 def test_what_was_found_of_its_bytes_is_not_forgotten(tiers: Tiers) -> None:
     action = tiers.action()
-    known = Memory(key=KEY, etag=action.etag, size=5, object_class="360p", coding="skipped", skipped="media")
-    tiers.log.remember([known])
+    known = ColdRecord(
+        key=KEY, etag=action.etag, size=5, object_class="360p", compression="skipped", skipped="media"
+    )
+    tiers.log.save_records([known])
     tiers.apply(action)
-    assert (tiers.memory.coding, tiers.memory.skipped, tiers.memory.tier) == ("skipped", "media", "cold")
+    assert (tiers.record.compression, tiers.record.skipped, tiers.record.tier) == ("skipped", "media", "cold")
 
 
 def test_a_version_left_behind_is_counted(tiers: Tiers) -> None:
@@ -139,7 +141,7 @@ def test_an_object_that_takes_the_key_meanwhile_stays_hot(
     tiers: Tiers, how: str, request_: str, nth: int
 ) -> None:
     """Before the tag, after it, before the copy; its own tags stay, ours is taken off again."""
-    action, tiers.mover.looks = tiers.action(how), None
+    action, tiers.tier_store.looks = tiers.action(how), None
 
     def another() -> None:
         tags = {"team": "video"} | tiers.tags
@@ -151,7 +153,7 @@ def test_an_object_that_takes_the_key_meanwhile_stays_hot(
     assert tiers.info.storage_class == "STANDARD"
     assert "tier" not in tiers.tags
     assert tiers.objects._versions[KEY][0].data == b"another"
-    assert (tiers.memory.tier_state, tiers.ledger()) == ("", [])
+    assert (tiers.record.tier_state, tiers.ledger()) == ("", [])
 
 
 def test_a_new_object_that_our_tag_moved_is_brought_back(tiers: Tiers) -> None:
@@ -161,7 +163,7 @@ def test_a_new_object_that_our_tag_moved_is_brought_back(tiers: Tiers) -> None:
     assert found == Outcome("skipped", tiering.OVERTAKEN, len(BYTES))
     assert (tiers.info.storage_class, tiers.tags, tiers.info.size) == ("STANDARD", {}, 7)
     assert tiers.ledger() == []
-    assert tiers.memory.tier_state == ""
+    assert tiers.record.tier_state == ""
 
 
 def test_ten_tags_are_all_that_an_object_can_have(tiers: Tiers) -> None:
@@ -173,19 +175,19 @@ def test_ten_tags_are_all_that_an_object_can_have(tiers: Tiers) -> None:
 
 
 def test_a_store_that_ignores_classes_is_found_out(tiers: Tiers) -> None:
-    tiers.mover.ignores_classes = True
+    tiers.tier_store.ignores_classes = True
     (found,) = tiers.apply(tiers.action("class"))
     assert found.status == "failed"
     assert "ignores storage classes" in found.detail
     assert tiers.ledger() == []
-    assert (tiers.memory.tier, tiers.memory.tier_state) == ("hot", "")
+    assert (tiers.record.tier, tiers.record.tier_state) == ("hot", "")
 
 
 def test_a_class_that_is_none_fails_with_the_stores_words(tiers: Tiers) -> None:
     (found,) = tiers.apply(tiers.action("class", target="glacier_ir"))
     assert found.status == "failed"
     assert "InvalidStorageClass" in found.detail
-    assert tiers.memory.tier_state == ""
+    assert tiers.record.tier_state == ""
 
 
 def test_from_one_remote_tier_no_rule_leads_to_another(tiers: Tiers) -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.cold.model import Attributes, Coding, ObjectKey, class_of, codec_for, coding_of
-from storage.core.cold_settings import site
+from storage.cold.model import Attributes, Compression, ObjectKey, class_of, codec_for, compression_of
+from storage.core.cold_settings import parse
 from storage.core.errors import EXIT_USAGE, ColdSettingWrong
 from storage.core.tiers import CLASSES, Rule
 
@@ -17,7 +17,7 @@ DAY = timedelta(days=1)
 
 
 def test_unset_means_the_documents_ninety_days() -> None:
-    made = site("", "", "")
+    made = parse("", "", "")
     assert set(made.rules) == set(CLASSES)
     assert {(rule.compress, rule.warm, rule.cold) for rule in made.rules.values()} == {
         (90 * DAY, None, 90 * DAY)
@@ -27,14 +27,14 @@ def test_unset_means_the_documents_ninety_days() -> None:
 
 def test_rules_of_a_class_and_of_all() -> None:
     text = "all compress=30 smallest=0; transcripts compress=7 codec=zstd level=9 cold=never"
-    rules = site(f"{text}; original warm=30 cold=180", "", "").rules
+    rules = parse(f"{text}; original warm=30 cold=180", "", "").rules
     assert rules["transcripts"] == Rule(compress=7 * DAY, cold=None, codec="zstd", level=9, smallest=0)
     assert rules["original"] == Rule(compress=30 * DAY, warm=30 * DAY, cold=180 * DAY, smallest=0)
     assert rules["360p"] == Rule(compress=30 * DAY, smallest=0)
 
 
 def test_tiers_and_prices() -> None:
-    made = site("", "warm=STANDARD_IA cold=COLD", "EUR hot=0.021 cold=0.004/90")
+    made = parse("", "warm=STANDARD_IA cold=COLD", "EUR hot=0.021 cold=0.004/90")
     assert made.tiers == {"warm": "STANDARD_IA", "cold": "COLD"}
     assert made.currency == "EUR"
     assert (made.prices["cold"].per_gib_month, made.prices["cold"].minimum) == (0.004, 90 * DAY)
@@ -64,7 +64,7 @@ def test_tiers_and_prices() -> None:
 )
 def test_what_cannot_be_is_refused_by_name(rules: str, tiers: str, prices: str, says: str) -> None:
     with pytest.raises(ColdSettingWrong, match=says) as raised:
-        site(rules, tiers, prices)
+        parse(rules, tiers, prices)
     assert raised.value.exit_code == EXIT_USAGE
     assert "README" in str(raised.value)
 
@@ -73,7 +73,7 @@ def test_what_cannot_be_is_refused_by_name(rules: str, tiers: str, prices: str, 
 def test_any_text_is_read_or_refused(text: str) -> None:
     for words in ((text, "", ""), ("", text, ""), ("", "", text)):
         try:
-            site(*words)
+            parse(*words)
         except ColdSettingWrong as refusal:
             assert str(refusal).startswith("STORAGE_")
 
@@ -102,11 +102,11 @@ def test_what_browsers_load_is_gzip_unless_a_rule_says_otherwise() -> None:
     assert codec_for("a/transcript.json", Rule()) == "zstd"
 
 
-def test_a_coding_is_read_back_as_it_was_written() -> None:
-    coding, key = Coding("zstd", 12, "a" * 64, "e1"), ObjectKey("k")
+def test_a_compression_is_read_back_as_it_was_written() -> None:
+    compression, key = Compression("zstd", 12, "a" * 64, "e1"), ObjectKey("k")
     was = Attributes("text/plain", "", {"mine": "kept"}, {"CacheControl": "no-store"})
-    written = coding.written_into(was)
-    assert coding_of(key, written) == coding
+    written = compression.written_into(was)
+    assert compression_of(key, written) == compression
     assert (written.content_encoding, written.metadata["mine"]) == ("zstd", "kept")
     assert written.headers == was.headers
-    assert coding_of(key, was) is None
+    assert compression_of(key, was) is None

@@ -146,7 +146,7 @@ ACTIONS: list[Action] = [
         goes_with_job=True,
     ),
     ReapObject(
-        stone=7, key=KEY, size=2, etag="ab", last_modified=T, reason="r", owner="j", owner_updated_at=T
+        tombstone=7, key=KEY, size=2, etag="ab", last_modified=T, reason="r", owner="j", owner_updated_at=T
     ),
     CondemnFile(
         key=KEY,
@@ -159,11 +159,11 @@ ACTIONS: list[Action] = [
         reason="r",
     ),
     RemoveFolder(key=KEY, reason="r", owner="j", owner_updated_at=T),
-    ReapFile(stone=7, key=KEY, held_at=".condemned/r/a", size=2, mtime_ns=1 << 62, inode=3, reason="r"),
+    ReapFile(tombstone=7, key=KEY, held_at=".condemned/r/a", size=2, mtime_ns=1 << 62, inode=3, reason="r"),
     AbortUpload(key=KEY, upload_id="id~1", size=5 << 40, quiet_since=T, reason="r"),
     FailJob(key="j", status="queued", updated_at=T, reason="2026-03-01T12:00:00+00:00"),
     CondemnJob(key="j", updated_at=T, delete_after=T, notice_seconds=86400.0, reason="r"),
-    ReapJob(stone=7, key="j", updated_at=T, reason="r"),
+    ReapJob(tombstone=7, key="j", updated_at=T, reason="r"),
     PruneBackup(
         id="20260101T030000Z-0a1b2c3d", kind="database", state="proven", size=9, minimum=3, reason="r"
     ),

@@ -53,11 +53,11 @@ def test_every_required_variable_is_in_the_example_and_empty_there() -> None:
 
 
 def test_every_variable_is_required_or_has_a_default_that_the_example_tells() -> None:
-    told = (PROJECT / ".env.example").read_text()
+    answer = (PROJECT / ".env.example").read_text()
     for name, kind, default in variables():
         assert kind, f"{name} would silently be empty"
         if kind == ":-":
-            assert f"# {name}={default}" in told.splitlines()
+            assert f"# {name}={default}" in answer.splitlines()
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -89,7 +89,7 @@ def test_a_taken_port_is_replaced_by_a_free_one_below_the_ephemeral_range() -> N
     assert ports.choose(chosen) == chosen
 
 
-def test_credentials_are_private_and_stay_the_same(tmp_path: Path) -> None:
+def test_credentials_are_private_and_remain_the_same(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     first = load_or_create(folder)
     assert load_or_create(folder) == first

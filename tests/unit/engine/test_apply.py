@@ -52,7 +52,7 @@ def test_object_that_went_meanwhile_is_skipped(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", ["queued", "processing", "completed"])
-def test_objects_stay_when_their_job_moved_on(status: str, world: World) -> None:
+def test_objects_remain_when_their_job_moved_on(status: str, world: World) -> None:
     world.job("j", "failed", 5 * DAY)
     world.put("temp/j/a.ts", 2 * DAY)
     world.put("temp/k/a.ts", 2 * DAY)

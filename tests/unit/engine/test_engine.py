@@ -28,7 +28,7 @@ def test_plan_changes_nothing_and_is_recorded(world: World) -> None:
     planned = world.plan(TEMP)
     assert world.keys() == before
     assert world.objects.requests["delete"] == 0
-    assert world.stones() == []
+    assert world.tombstones() == []
     assert (planned.state, planned.considered, planned.planned) == ("planned", Totals(4, 16), Totals(3, 12))
     assert world.stores.runs.get(planned.id) == planned
     assert [info.key for info in world.plans.page(Prefix("plans/")).objects] == [
@@ -36,7 +36,7 @@ def test_plan_changes_nothing_and_is_recorded(world: World) -> None:
     ]
 
 
-def test_empty_plan_is_stored_nowhere_and_applies(world: World) -> None:
+def test_empty_plan_is_not_stored_and_applies(world: World) -> None:
     planned = world.plan(TEMP)
     assert (planned.plan_uri, planned.planned) == ("", Totals())
     assert world.plans.requests["put"] == 0

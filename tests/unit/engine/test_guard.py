@@ -211,4 +211,4 @@ def test_file_system_of_another_time_is_refused(skew: timedelta, world: World) -
     world.files._now = lambda: NOW + skew
     with pytest.raises(Refused, match="temp folder's clock"):
         world.plan("cleanup_temp_files")
-    assert world.stones() == []
+    assert world.tombstones() == []

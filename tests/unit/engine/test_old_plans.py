@@ -56,23 +56,23 @@ def test_an_absent_temp_folder_is_no_reaped_file(world: World) -> None:
     world.files.unsafe = "it has no marker file"
     with pytest.raises(TempFolderUnsafe):
         world.run("reap")
-    assert [stone.state for stone in world.stones()] == ["condemned"]
+    assert [tombstone.state for tombstone in world.tombstones()] == ["condemned"]
     world.files.unsafe = ""
     assert [outcome.status for _, outcome in undo(run.id, world.stores)] == ["done"]
     assert world.files.look("old.ts") is not None
 
 
-def test_stones_of_another_bucket_wait(world: World) -> None:
+def test_tombstones_of_another_bucket_wait(world: World) -> None:
     """After a move to another bucket nothing is called cleaned up for what it had in the old one."""
     world.job("j", "failed", 30 * DAY)
     world.put("processed/j/a.mp4", 30 * DAY)
     world.run(FAILED)
-    for id, stone in list(world.database.stones.items()):
-        place = stone.place.replace(str(world.objects.bucket), "the-old-bucket")
-        world.database.stones[id] = type(stone)(**{**_values(stone), "place": place})
+    for id, tombstone in list(world.database.tombstones.items()):
+        place = tombstone.place.replace(str(world.objects.bucket), "the-old-bucket")
+        world.database.tombstones[id] = type(tombstone)(**{**_values(tombstone), "place": place})
     world.time += 2 * DAY
     assert world.run("reap").considered.count == 0
-    assert {stone.state for stone in world.stones()} == {"condemned"}
+    assert {tombstone.state for tombstone in world.tombstones()} == {"condemned"}
 
 
 def test_batches_are_of_one_plan(world: World) -> None:
@@ -120,5 +120,5 @@ def test_a_limit_that_is_asked_for_holds_for_reap_too(world: World) -> None:
     assert world.plan("reap").state == "planned"
 
 
-def _values(stone: object) -> dict[str, object]:
-    return {name: getattr(stone, name) for name in stone.__dataclass_fields__}  # type: ignore[attr-defined]
+def _values(tombstone: object) -> dict[str, object]:
+    return {name: getattr(tombstone, name) for name in tombstone.__dataclass_fields__}  # type: ignore[attr-defined]

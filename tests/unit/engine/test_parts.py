@@ -10,7 +10,7 @@ from storage.core.errors import ActionsFailed, JobBusy, Refused, TransientFault
 from storage.core.model import Run, Totals
 from storage.engine.parts import FEWEST, MOST, Part, count, start
 from tests.support.in_memory import DAY, MINUTE, World
-from tests.support.runs import carry_out_part, end
+from tests.support.runs import apply_part, end
 
 TEMP = "cleanup_temp_objects"
 
@@ -38,7 +38,7 @@ def test_the_parts_together_do_the_plan_once(world: World, planned: Run, of: int
     start(planned.id, world.stores)
     world.count_from_here()
     for number in reversed(range(of)):
-        carry_out_part(planned.id, Part("delete", number, of), world.stores)
+        apply_part(planned.id, Part("delete", number, of), world.stores)
     done = end(planned.id, world.stores)
     assert (done.state, done.done) == ("verified", Totals(6_500, 26_000))
     assert world.objects.requests["delete"] == 7
@@ -55,12 +55,12 @@ def test_a_part_that_died_is_repeated_from_its_last_batch(world: World, planned:
     world.objects.traffic.before = crash
     world.count_from_here()
     with pytest.raises(TransientFault):
-        carry_out_part(planned.id, Part("delete", 0, 1), world.stores)
+        apply_part(planned.id, Part("delete", 0, 1), world.stores)
     world.objects.traffic.before = lambda name: None
     with pytest.raises(ActionsFailed, match="ended early"):
         end(planned.id, world.stores)
     start(planned.id, world.stores)
-    carry_out_part(planned.id, Part("delete", 0, 1), world.stores)
+    apply_part(planned.id, Part("delete", 0, 1), world.stores)
     assert end(planned.id, world.stores).done.count == 6_500
     assert world.objects.requests["delete"] == 7
 
@@ -68,18 +68,18 @@ def test_a_part_that_died_is_repeated_from_its_last_batch(world: World, planned:
 def test_parts_stand_beside_each_other_and_not_beside_a_whole_run(world: World, planned: Run) -> None:
     start(planned.id, world.stores)
     with world.stores.runs.lock(TEMP, shared=True):
-        carry_out_part(planned.id, Part("delete", 0, 2), world.stores)
+        apply_part(planned.id, Part("delete", 0, 2), world.stores)
         with pytest.raises(JobBusy):
             start(planned.id, world.stores)
     with world.stores.runs.lock(TEMP), pytest.raises(JobBusy):
-        carry_out_part(planned.id, Part("delete", 1, 2), world.stores)
+        apply_part(planned.id, Part("delete", 1, 2), world.stores)
     with world.stores.runs.lock(f"{planned.id} delete 1/2"), pytest.raises(JobBusy):
-        carry_out_part(planned.id, Part("delete", 1, 2), world.stores)
+        apply_part(planned.id, Part("delete", 1, 2), world.stores)
 
 
 def test_a_part_of_a_run_that_was_not_begun_is_refused(world: World, planned: Run) -> None:
     with pytest.raises(Refused, match="is planned"):
-        carry_out_part(planned.id, Part("delete", 0, 1), world.stores)
+        apply_part(planned.id, Part("delete", 0, 1), world.stores)
     assert len(world.keys()) == 6_500
 
 
@@ -89,7 +89,7 @@ def test_after_its_time_a_run_leaves_the_rest_and_is_green(world: World, planned
     world.count_from_here()
     until = world.time + MINUTE
     late = replace(world.stores, clock=lambda: until if world.objects.requests["delete"] else world.time)
-    carry_out_part(planned.id, Part("delete", 0, 1), late, until=until)
+    apply_part(planned.id, Part("delete", 0, 1), late, until=until)
     done = end(planned.id, world.stores)
     assert done.state == "verified"
     assert 1_000 <= done.done.count <= 4_000  # four batches at most were under way

@@ -13,7 +13,7 @@ from storage.lifecycle.apply import Lifecycle, apply, plan
 from storage.lifecycle.errors import LifecycleNotRestored
 from storage.testing.lifecycle import MemoryVersions
 from tests.support.in_memory import Killed
-from tests.support.lifecycle_in_memory import ABORT, TEMP, TIER, TIERED, Ground, fails
+from tests.support.lifecycle_in_memory import ABORT, TEMP, TIER, TIERED, Environment, fails
 
 #: More than a whole application makes of the store and the version log: the last ones kill nothing.
 REQUESTS = 16
@@ -24,20 +24,20 @@ REQUESTS = 16
 )
 @pytest.mark.parametrize("point", ["put", "put done"])
 def test_after_any_failure_the_rules_of_before_stand(
-    ground: Ground, point: str, error: BaseException
+    environment: Environment, point: str, error: BaseException
 ) -> None:
-    before = ground.rules.document
-    ground.at(point, fails(error))
+    before = environment.rules.document
+    environment.at(point, fails(error))
     with pytest.raises(type(error)):
-        ground.apply("delete-temp-files")
-    assert ground.rules.document == before if point == "put" else ground.ids == ["ops"]
-    assert ground.versions.rows[-1].state == "failed"
-    ground.rules.traffic.before = lambda name: None
-    assert set(ground.apply("delete-temp-files").changed) == {ABORT, TEMP}
+        environment.apply("delete-temp-files")
+    assert environment.rules.document == before if point == "put" else environment.ids == ["ops"]
+    assert environment.versions.rows[-1].state == "failed"
+    environment.rules.traffic.before = lambda name: None
+    assert set(environment.apply("delete-temp-files").changed) == {ABORT, TEMP}
 
 
-def test_it_is_said_when_the_rules_of_before_could_not_be_put_back(ground: Ground) -> None:
-    made = plan(ground.site)
+def test_it_is_said_when_the_rules_of_before_could_not_be_put_back(environment: Environment) -> None:
+    made = plan(environment.manager)
     left = [1]
 
     def before(name: str) -> None:
@@ -45,45 +45,45 @@ def test_it_is_said_when_the_rules_of_before_could_not_be_put_back(ground: Groun
             left[0] = 0
             raise Unreachable("The object store", "no route")
 
-    ground.rules.traffic.before = before
+    environment.rules.traffic.before = before
     with pytest.raises(LifecycleNotRestored, match="no route"):
-        apply(ground.site, made, "somebody")
+        apply(environment.manager, made, "somebody")
 
 
 @pytest.mark.parametrize("point", range(REQUESTS))
 def test_killed_at_any_point_the_next_one_ends_it(point: int) -> None:
     """At every instant others' rule is there; the next apply ends with the same rules and one record."""
-    ground = Ground("minio", site=TIERED, tiers=("COLD",))
+    environment = Environment("minio", cold_settings=TIERED, tiers=("COLD",))
     steps = [0]
 
     def step(name: str = "") -> None:
-        assert "ops" in ground.ids
+        assert "ops" in environment.ids
         if steps[0] == point:
             raise Killed
         steps[0] += 1
 
-    dead = _killable(ground, step)
+    dead = _killable(environment, step)
     try:
         made = plan(dead, ["delete-temp-files"])
         apply(dead, made, "somebody", made.sha256)
         assert REQUESTS // 2 < steps[0] <= point, "every request was some round's last"
     except Killed:
         assert point < REQUESTS - 1
-    ground.rules.traffic.before = lambda name: None
-    ground.world.database.locks.clear()  # the server frees the lock of a process that died
-    ground.apply("delete-temp-files")
-    assert ground.ids == ["ops", TIER, TEMP]
-    latest = ground.versions.latest()
+    environment.rules.traffic.before = lambda name: None
+    environment.world.database.locks.clear()  # the server frees the lock of a process that died
+    environment.apply("delete-temp-files")
+    assert environment.ids == ["ops", TIER, TEMP]
+    latest = environment.versions.latest()
     assert latest is not None
-    assert (latest.state, latest.document) == ("applied", ground.rules.document)
+    assert (latest.state, latest.document) == ("applied", environment.rules.document)
     assert latest.requested == ("delete-temp-files",)
-    assert plan(ground.site).changes == ()
+    assert plan(environment.manager).changes == ()
 
 
-def _killable(ground: Ground, step: Callable[[str], None]) -> Lifecycle:
+def _killable(environment: Environment, step: Callable[[str], None]) -> Lifecycle:
     """The same ground, where each request may be the last; once dead, no request gets through."""
-    ground.rules.traffic.before = step
-    inner = ground.versions
+    environment.rules.traffic.before = step
+    inner = environment.versions
 
     class Log(MemoryVersions):
         def add(self, version: Any) -> int:
@@ -97,11 +97,11 @@ def _killable(ground: Ground, step: Callable[[str], None]) -> Lifecycle:
         def latest(self) -> Any:
             return inner.latest()
 
-    return replace(ground.site, versions=Log())
+    return replace(environment.manager, versions=Log())
 
 
-def test_two_at_once_do_not_meet(ground: Ground) -> None:
-    made = plan(ground.site)
-    with ground.site.stores.runs.lock("lifecycle"), pytest.raises(JobBusy):
-        apply(ground.site, made, "somebody")
-    assert not ground.rules.puts
+def test_two_at_once_do_not_meet(environment: Environment) -> None:
+    made = plan(environment.manager)
+    with environment.manager.stores.runs.lock("lifecycle"), pytest.raises(JobBusy):
+        apply(environment.manager, made, "somebody")
+    assert not environment.rules.puts

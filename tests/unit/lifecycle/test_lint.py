@@ -13,7 +13,7 @@ from minio.xml import marshal
 
 from storage.core.capabilities import Capabilities
 from storage.core.model import PROTECTED_PREFIXES
-from storage.core.tiers import CLASSES, ColdSite, Rule
+from storage.core.tiers import CLASSES, ColdSettings, Rule
 from storage.lifecycle.document import OURS
 from storage.lifecycle.lint import Finding, lint
 from storage.lifecycle.rules import Act, LifecycleRule
@@ -69,7 +69,7 @@ def moves(days: int, target: str, prefix: str = "", **more: Any) -> LifecycleRul
 )  # fmt: skip
 def test_refused(one: LifecycleRule, why: str) -> None:
     found = said(one)
-    assert any(why in told for told in found), found
+    assert any(why in answer for answer in found), found
 
 
 def test_a_whole_bucket_by_the_back_door_is_refused() -> None:
@@ -90,7 +90,7 @@ def test_glacier_is_no_class_of_a_minio() -> None:
     assert "GLACIER did not hold when this store was probed" in said(archive, capabilities=MINIO)[0]
     assert "was not probed" in said(archive, capabilities=Capabilities())[0]
     assert said(archive, capabilities=AWS) == []
-    assert said(archive, site=replace(EARLY, tiers={"cold": "GLACIER"}), capabilities=MINIO) == []
+    assert said(archive, cold_settings=replace(EARLY, tiers={"cold": "GLACIER"}), capabilities=MINIO) == []
 
 
 @pytest.mark.parametrize("foreign_rule", [True, False])
@@ -111,9 +111,11 @@ def test_nothing_lives_to_ninety_days_where_all_is_deleted_after_thirty(foreign_
 def test_what_is_archived_cannot_be_compressed() -> None:
     """C4: archiving at 90 days and compressing at 90 days race; the default rules refuse it."""
     archive = BY_NAME["archive-old-jobs"]
-    assert "cannot be read to be compressed" in said(archive, site=ColdSite())[0]
-    assert said(archive, site=ColdSite(rules=dict.fromkeys(CLASSES, Rule(compress=89 * DAY)))) == []
-    assert said(archive, site=ColdSite(rules=dict.fromkeys(CLASSES, Rule(compress=None)))) == []
+    assert "cannot be read to be compressed" in said(archive, cold_settings=ColdSettings())[0]
+    assert (
+        said(archive, cold_settings=ColdSettings(rules=dict.fromkeys(CLASSES, Rule(compress=89 * DAY)))) == []
+    )
+    assert said(archive, cold_settings=ColdSettings(rules=dict.fromkeys(CLASSES, Rule(compress=None)))) == []
 
 
 @pytest.mark.parametrize(
@@ -140,4 +142,4 @@ def test_shadowed_and_contradicting(first: LifecycleRule, second: LifecycleRule,
 
 def test_one_id_twice_is_refused() -> None:
     one = ours("a", Act("abort", 7))
-    assert any("2 rules have this id" in told for told in said(one, one))
+    assert any("2 rules have this id" in answer for answer in said(one, one))

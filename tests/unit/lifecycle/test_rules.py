@@ -14,7 +14,7 @@ from minio.lifecycleconfig import Rule as VendorRule
 from minio.xml import marshal, unmarshal
 
 from storage.core.capabilities import Capabilities
-from storage.core.tiers import ColdSite
+from storage.core.tiers import ColdSettings
 from storage.lifecycle.document import OURS, Configuration, read
 from storage.lifecycle.lint import bypassing
 from storage.lifecycle.plan import difference, foreign
@@ -34,7 +34,7 @@ def test_the_documents_three_rules_are_declared_and_only_on_request() -> None:
 
 def test_unfinished_uploads_and_older_versions_are_thought_of() -> None:
     """B6: and each names what of the platform does the same where the store does not."""
-    named = {one.name: one for one in declared(ColdSite(), AWS, versioned=True)}
+    named = {one.name: one for one in declared(ColdSettings(), AWS, versioned=True)}
     assert named["abort-incomplete-uploads"].acts == (Act("abort", 7),)
     assert named["abort-incomplete-uploads"].instead == "the job abort_uploads"
     assert named["noncurrent-processed"].acts == (Act("noncurrent", 30),)
@@ -45,22 +45,24 @@ def test_unfinished_uploads_and_older_versions_are_thought_of() -> None:
 def test_what_lifecycle_deletes_is_on_request_for_no_row_learns_of_it() -> None:
     """B6: an expiration outside the engine is never declared by itself."""
     for versioned in (True, False):
-        for one in declared(ColdSite(tiers={"cold": "COLD"}), MINIO, versioned):
+        for one in declared(ColdSettings(tiers={"cold": "COLD"}), MINIO, versioned):
             assert one.on_request or all(act.verb != "expire" for act in one.acts)
-    told = [str(one) for one in bypassing([replace(BY_NAME["delete-temp-files"], id="ops")])]
-    assert told == ["ops: expire 1 d below temp/, and no row of the pipeline learns of it"]
+    answer = [str(one) for one in bypassing([replace(BY_NAME["delete-temp-files"], id="ops")])]
+    assert answer == ["ops: expire 1 d below temp/, and no row of the pipeline learns of it"]
 
 
 def test_old_versions_go_only_where_there_are_versions_and_never_of_protected_folders() -> None:
-    without = declared(ColdSite(), AWS, versioned=False)
+    without = declared(ColdSettings(), AWS, versioned=False)
     assert not [one for one in without if one.acts[0].verb in ("noncurrent", "markers")]
-    prefixes = {o.prefix for o in declared(ColdSite(), AWS, versioned=True) if o.acts[0].verb == "noncurrent"}
+    prefixes = {
+        o.prefix for o in declared(ColdSettings(), AWS, versioned=True) if o.acts[0].verb == "noncurrent"
+    }
     assert prefixes == {"processed/", "temp/", "uploads/", "failed/"}
 
 
 def test_a_remote_tier_has_a_rule_and_a_storage_class_has_none() -> None:
-    site = ColdSite(tiers={"warm": "STANDARD_IA", "cold": "COLD"})
-    tiers = [one for one in declared(site, AWS, versioned=False) if one.name.startswith("tier-")]
+    cold_settings = ColdSettings(tiers={"warm": "STANDARD_IA", "cold": "COLD"})
+    tiers = [one for one in declared(cold_settings, AWS, versioned=False) if one.name.startswith("tier-")]
     assert [(o.name, dict(o.tags), o.acts) for o in tiers] == [
         ("tier-cold", {"tier": "cold"}, (Act("transition", 0, "COLD"),))
     ]
@@ -69,9 +71,9 @@ def test_a_remote_tier_has_a_rule_and_a_storage_class_has_none() -> None:
 @pytest.mark.parametrize("versioned", [True, False])
 @pytest.mark.parametrize("capabilities", [AWS, MINIO])
 def test_what_is_declared_passes_the_linter(versioned: bool, capabilities: Capabilities) -> None:
-    site = ColdSite(tiers={"warm": "WARM", "cold": "COLD"})
-    rules = [one for one in declared(site, capabilities, versioned) if not one.on_request]
-    assert said(*rules, site=site, capabilities=capabilities) == []
+    cold_settings = ColdSettings(tiers={"warm": "WARM", "cold": "COLD"})
+    rules = [one for one in declared(cold_settings, capabilities, versioned) if not one.on_request]
+    assert said(*rules, cold_settings=cold_settings, capabilities=capabilities) == []
 
 
 # --- as XML ----------------------------------------------------------------------------------------

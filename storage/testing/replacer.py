@@ -18,25 +18,25 @@ from storage.testing.writer import MemoryWriter
 PIECE = 1 << 16
 
 
-class MemoryRewriter:
-    """A :class:`storage.cold.ports.Rewriter` on a bucket in memory.
+class MemoryObjectReplacer:
+    """A :class:`storage.cold.ports.ObjectReplacer` on a bucket in memory.
 
     ``loses``: of so many replacements to come the answer is lost, and asked again they meet themselves.
-    ``barred`` maps a key to why nothing may take its object's place; ``refused`` one to why its bytes cannot
+    ``blocked`` maps a key to why nothing may take its object's place; ``refused`` one to why its bytes cannot
     be had. ``says_tags`` tells whether an answer counts an object's tags.
     """
 
     def __init__(self, objects: MemoryObjects) -> None:
         self._objects = objects
         self.loses = 0
-        self.barred: dict[str, str] = {}
+        self.blocked: dict[str, str] = {}
         self.refused: dict[str, str] = {}
         self.says_tags = True
 
     def details(self, key: ObjectKey) -> Details:
         return self._details(key, self._objects._newest("head", key))
 
-    def peek(self, key: ObjectKey, start: int, length: int, etag: str = "") -> tuple[Details, bytes]:
+    def read_range(self, key: ObjectKey, start: int, length: int, etag: str = "") -> tuple[Details, bytes]:
         found = self._get(key, etag)
         return self._details(key, found), (found.data or b"")[start : start + length]
 
@@ -86,7 +86,7 @@ class MemoryRewriter:
             info=ObjectInfo(key, size, found.last_modified, found.etag, kind),
             attributes=found.attributes,
             tag_count=len(found.tags) if self.says_tags else None,
-            barred=self.barred.get(key, ""),
+            blocked=self.blocked.get(key, ""),
         )
 
 

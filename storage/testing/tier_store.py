@@ -13,8 +13,8 @@ from storage.testing.objects import MemoryObjects
 MOST_TAGS = 10
 
 
-class MemoryMover:
-    """A :class:`storage.cold.ports.Mover` on a bucket in memory.
+class MemoryTierStore:
+    """A :class:`storage.cold.ports.TierStore` on a bucket in memory.
 
     ``classes`` are those that the store keeps; with ``ignores_classes`` it takes any and keeps STANDARD.
     ``moves`` are the rules of the bucket, tag value to remote tier; what is tagged arrives when it was
@@ -69,7 +69,7 @@ class MemoryMover:
             self._looked.pop((key, was.etag), None)
             self._arrive(key, 0)
 
-    def ask_back(self, key: ObjectKey, days: int) -> None:
+    def request_restore(self, key: ObjectKey, days: int) -> None:
         with self._objects._lock:
             found = self._objects._newest("ask-back", key)
             if found.storage_class not in ARCHIVED:
