@@ -33,6 +33,7 @@ REMOTE_TIER = (
     *("contract/cold/test_transition", "faults/cold/test_crash_points", "integration/cold/test_cold_storage"),
     *("integration/devstack/test_cold_store", "integration/lifecycle/test_lifecycle"),
     *("integration/cold/test_tiers", "integration/cold/test_tiers_refused"),
+    "upgrade/test_upgrade",
 )
 FILES = {
     **{f"tests/integration/{name}.py": "whole database server" for name in WHOLE_SERVER},
