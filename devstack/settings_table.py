@@ -32,7 +32,8 @@ MEANINGS: Mapping[str, str] = {
     "backup_endpoint_url": "Another object store for backups; needs keys of its own. Empty: the same store.",
     "backup_access_key": "Access key for backups. Empty: the access key above. Set both keys or neither.",
     "backup_secret_key": "Secret key for backups. Empty: the secret key above.",
-    "backup_recipients": "age public keys that backups are encrypted for. Empty: not encrypted.",
+    "backup_recipients": "age public keys that backups are encrypted for, separated by blanks or commas. "
+    "Empty: not encrypted.",
     "backup_identity_file": "File with an age private key; needed where backups are tested or restored.",
     "proof_server": "Where restore tests run: `throwaway` (a temporary server), `same` (a scratch database "
     "beside the live one), `auto` (the first where possible).",
@@ -100,7 +101,6 @@ COMMANDS: Mapping[str, str] = {
 }
 #: Texts for options and arguments, by command and name, or by name alone.
 OPTIONS: Mapping[str, str] = {
-    "--json": "Print one JSON document on stdout.",
     "--as-of": "Evaluate ages at this instant (ISO 8601; not in the future).",
     "--param": "Set a parameter of the job, such as `days_old=10`. May be repeated.",
     "JOB": "Id of a pipeline job.",
@@ -230,6 +230,7 @@ def _section(command: argparse.ArgumentParser) -> str:
         for one in command._actions
         if not isinstance(one, argparse._HelpAction | argparse._SubParsersAction)
         and one.help != argparse.SUPPRESS
+        and "--json" not in one.option_strings  # every command has it
     ]
     group = any(isinstance(one, argparse._SubParsersAction) for one in command._actions)
     lines = [f"{'##' if group or command.prog.count(' ') == 1 else '###'} {command.prog}", ""]

@@ -53,6 +53,13 @@ def test_no_text_is_of_a_command_or_option_that_is_gone() -> None:
     assert set(pages.OPTIONS) <= known
 
 
+def test_every_command_takes_json() -> None:
+    """The page says so once for all."""
+    for one in pages._commands(parser()):
+        if "_SubParsersAction" not in {type(action).__name__ for action in one._actions}:
+            assert "--json" in one._option_string_actions, one.prog
+
+
 def test_a_page_without_markers_is_an_error() -> None:
     with pytest.raises(ValueError, match="lacks the markers"):
         pages.updated("docs/command-line.md", "# Command line\n")
