@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 import zstandard
 from minio.commonconfig import CopySource
 from minio.deleteobjects import DeleteObject
-from tests.benchmarks.environment import FILLERS, Environment
 
 from storage.cli.installation import probe_now
 from tests.benchmarks import cold_mix
 from tests.benchmarks.cold_mix import Thing
+from tests.benchmarks.environment import FILLERS, Environment
 from tests.benchmarks.race import Unfit
 
 ORIGINALS = "originals"  # the bucket they are copied from
