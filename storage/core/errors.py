@@ -76,6 +76,12 @@ class Refused(StorageError):
     exit_code = EXIT_REFUSED
 
 
+class PlanUnreadable(StorageError):
+    """Line {1} of the plan {0} is not one that this version can carry out: {2}."""
+
+    next_step = "Nothing of that line was done. Apply it with the version that made it, or plan anew."
+
+
 class PlanChanged(StorageError):
     """The plan at {0} is not the one that was made: its SHA-256 is {1}, not {2}. Nothing was done."""
 

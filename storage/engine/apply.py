@@ -19,6 +19,7 @@ from storage.core.errors import (
     Refused,
     StorageError,
     TooManyFailures,
+    UsageError,
     VerificationFailed,
 )
 from storage.core.model import Outcome, Run, Totals
@@ -62,7 +63,7 @@ def apply(
     Raises NotApproved, Refused, Paused or JobBusy before anything is done; ActionsFailed or
     VerificationFailed at the end; TooManyFailures when it stops early. A verified run is returned as is.
     """
-    run = load(run_id, stores)
+    run = load_for(job, run_id, stores)
     if run.state == "verified":
         return run
     if approve:
@@ -102,6 +103,14 @@ def load(run_id: str, stores: EngineStores) -> Run:
     run = stores.runs.get(run_id)
     if run is None:
         raise NoSuchRun(run_id)
+    return run
+
+
+def load_for(job: MaintenanceJob[S], run_id: str, stores: EngineStores) -> Run:
+    """Load a run of ``job``. Raises NoSuchRun, and UsageError for a run of another job."""
+    run = load(run_id, stores)
+    if run.job != job.name:
+        raise UsageError(f"Run {run.id} is of {run.job}, not of {job.name}.")
     return run
 
 

@@ -23,6 +23,7 @@ from storage.engine.apply import (
     cut,
     deadline,
     load,
+    load_for,
     recorded,
 )
 from storage.engine.job import MaintenanceJob
@@ -63,7 +64,7 @@ def apply_part(
     progress: Progress | None = None,
 ) -> None:
     """Do one part. May be repeated, and beside the others. Raises JobBusy beside a twin of itself."""
-    run = load(run_id, stores)
+    run = load_for(job, run_id, stores)
     if run.state == "verified":
         return
     if run.state != "applying":
@@ -75,7 +76,7 @@ def apply_part(
 
 def end(job: MaintenanceJob[S], run_id: str, stores: S) -> Run:
     """Verify and record the run. Raises ActionsFailed where a part was not carried out to its end."""
-    run = load(run_id, stores)
+    run = load_for(job, run_id, stores)
     if run.state != "applying":
         return run
     with stores.runs.lock(run.job), recorded(run, stores):

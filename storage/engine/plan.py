@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-from storage.core.errors import PlanChanged, UsageError
+from storage.core.errors import PlanChanged, PlanUnreadable, UsageError
 from storage.core.model import PROTECTED_PREFIXES, ObjectKey, Run, Totals
 from storage.core.ports import ObjectStore
 from storage.engine.actions import Action, Keep, decode, encode
@@ -83,8 +83,16 @@ def read(run: Run, store: ObjectStore, verbs: Mapping[str, type[Action[S]]]) -> 
         if found != run.plan_sha256:
             raise PlanChanged(run.plan_uri, found, run.plan_sha256)
         with gzip.open(file.name, "rb") as lines:
-            for line in lines:
-                yield decode(line, verbs)
+            for number, line in enumerate(lines, 1):
+                yield _decoded(line, verbs, run.plan_uri, number)
+
+
+def _decoded(line: bytes, verbs: Mapping[str, type[Action[S]]], uri: str, number: int) -> Action[S]:
+    """Decode one line. Raises PlanUnreadable for an unknown verb, or fields that its verb does not have."""
+    try:
+        return decode(line, verbs)
+    except (KeyError, TypeError, ValueError) as error:
+        raise PlanUnreadable(uri, number, f"{type(error).__name__}: {error}") from error
 
 
 def key_of(uri: str, store: ObjectStore) -> ObjectKey:

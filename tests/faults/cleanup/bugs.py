@@ -131,6 +131,13 @@ BUGS = (
         "tests/unit/engine/test_buckets.py::test_a_plan_for_another_bucket_is_refused",
     ),
     Bug(
+        "a run is carried out by another job",
+        "storage/engine/apply.py",
+        "if run.job != job.name:",
+        "if not run.job:",
+        "tests/unit/engine/test_buckets.py::test_a_run_of_another_job_is_refused",
+    ),
+    Bug(
         "a verb that the job does not name gets into its plan",
         "storage/engine/sweep.py",
         "if type(decided) not in allowed:",

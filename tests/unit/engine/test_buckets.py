@@ -1,13 +1,16 @@
-"""A run names its bucket and is carried out in no other; a job decides only the verbs that it names."""
+"""A run names its bucket and its job, and is carried out for no other; plans hold only verbs of their job."""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 from dataclasses import replace
 
 import pytest
 
 from storage import catalog
-from storage.core.errors import Refused
+from storage.core.errors import PlanUnreadable, Refused, UsageError
+from storage.engine import apply as engine
 from storage.engine import sweep
 from storage.engine.actions import FailJob
 from storage.testing import MemoryObjects
@@ -42,3 +45,31 @@ def test_a_verb_that_the_job_does_not_name_is_no_plan(world: World) -> None:
     job = replace(catalog.get(TEMP), verbs=(FailJob,))
     with pytest.raises(TypeError, match="DeleteObject, which is not among its verbs"):
         sweep.plan(job, world.stores, world.time)
+
+
+def test_a_run_of_another_job_is_refused(world: World) -> None:
+    world.put("temp/x.tmp", 2 * DAY)
+    planned = world.plan(TEMP)
+    with pytest.raises(UsageError, match=f"is of {TEMP}, not of reap"):
+        engine.apply(catalog.get("reap"), planned.id, world.stores)
+    assert world.keys() == ["temp/x.tmp"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"verb":"unheard-of","key":"temp/x.tmp"}',
+        b'{"verb":"delete","key":"temp/x.tmp"}',
+        b'{"verb":"delete","key":"k","size":1,"etag":"e","last_modified":"today","reason":"r"}',
+        b"not json",
+    ],
+)
+def test_a_line_of_another_version_is_named(world: World, line: bytes) -> None:
+    world.put("temp/x.tmp", 2 * DAY)
+    planned = world.plan(TEMP)
+    data = gzip.compress(line + b"\n")
+    world.plans.put(planned.plan_uri.partition("//")[2].partition("/")[2], data)
+    world.stores.runs.save(replace(planned, plan_sha256=hashlib.sha256(data).hexdigest()))
+    with pytest.raises(PlanUnreadable, match="Line 1 of the plan .* plan anew"):
+        apply(planned.id, world.stores)
+    assert world.keys() == ["temp/x.tmp"]
