@@ -1,0 +1,27 @@
+"""Run the project's checkers in processes of their own, on the project or on a copy of it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a Python module, as ``python -m``, with ``folder`` as the place to import from."""
+    line = [sys.executable, "-m", *command]
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def mypy(folder: Path, scratch: Path, *files: Path) -> subprocess.CompletedProcess[str]:
+    """Check types with the configuration of ``folder``.
+
+    What was found out before is copied, not shared: another mypy may be writing there.
+    """
+    known, cache = PROJECT / ".mypy_cache", scratch / "mypy_cache"
+    if known.is_dir():
+        shutil.copytree(known, cache, dirs_exist_ok=True)
+    return run(folder, "mypy", "--cache-dir", str(cache), *map(str, files))
