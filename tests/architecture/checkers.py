@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,10 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a Python module, as ``python -m``, with ``folder`` as the place to import from."""
-    line = [sys.executable, "-m", *command]
-    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=300)
+def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with these arguments, and with ``folder`` as the place to import from."""
+    line, env = [sys.executable, *command], os.environ | environment
+    return subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
 
 
 def mypy(folder: Path, scratch: Path, *files: Path) -> subprocess.CompletedProcess[str]:
@@ -24,4 +25,4 @@ def mypy(folder: Path, scratch: Path, *files: Path) -> subprocess.CompletedProce
     known, cache = PROJECT / ".mypy_cache", scratch / "mypy_cache"
     if known.is_dir():
         shutil.copytree(known, cache, dirs_exist_ok=True)
-    return run(folder, "mypy", "--cache-dir", str(cache), *map(str, files))
+    return run(folder, "-m", "mypy", "--cache-dir", str(cache), *map(str, files))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -79,9 +77,7 @@ def test_a_documented_import_path_works(module: str, name: str) -> None:
 @pytest.mark.parametrize("module", LIGHT)
 def test_an_import_loads_no_vendor_client(module: str) -> None:
     code = f"import json, sys, storage.{module}; print(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=figures.PROJECT, capture_output=True, text=True, timeout=120
-    )
+    done = checkers.run(figures.PROJECT, "-c", code)
     assert done.returncode == 0, done.stderr
     assert not VENDORS & set(json.loads(done.stdout))
 

@@ -1,0 +1,1 @@
+"""Note objects that lie in quarantine for long."""
