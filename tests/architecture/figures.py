@@ -1,7 +1,6 @@
 """Measure the structure of the code: ``python -m tests.architecture.figures`` prints it as a table.
 
-The column "before" holds what the same measurements gave for version 0.1.0, when all 33 modules of the
-package lay in one folder.
+The column "before" holds the values from before the package was divided into capabilities.
 """
 
 from __future__ import annotations
