@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,7 @@ from storage import catalog
 
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = sorted((PROJECT / "dags").glob("*.py"))
-NAMES = (
-    "storage_cleanup",
-    "storage_reap",
-    "storage_temp_after_jobs",
-    "storage_probe",
-    "daily_backup",
-    "backup_drill",
-    "restore_database",
-    "lifecycle_drift",
-    "cold_storage",
-)
+NAMES = [found[1] for path in FILES if (found := re.search(r'dag_id="(\w+)"', path.read_text()))]
 TAGS = {"storage", "cleanup", "backup", "restore", "cold"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-SCHEDULES = {
+#: The hours that the documents and README name.
+DOCUMENTED = {
     "storage_cleanup": ("STORAGE_CLEANUP_SCHEDULE", "0 2 * * *"),
     "storage_reap": ("STORAGE_REAP_SCHEDULE", "15 * * * *"),
     "storage_temp_after_jobs": ("STORAGE_TEMP_SCHEDULE", "*/10 * * * *"),
@@ -22,6 +24,11 @@ SCHEDULES = {
     "backup_drill": ("STORAGE_DRILL_SCHEDULE", "0 5 * * 0"),
     "lifecycle_drift": ("STORAGE_DRIFT_SCHEDULE", "30 4 * * *"),
     "cold_storage": ("STORAGE_COLD_SCHEDULE", "0 4 * * *"),
+}
+SCHEDULES = {
+    re.search(r'dag_id="(\w+)"', text)[1]: found.groups()  # type: ignore[index]
+    for path in sorted((PROJECT / "dags").glob("*.py"))
+    if (found := re.search(r'schedule\("(\w+)", "([^"]+)"\)', text := path.read_text()))
 }
 PARSE = """
 import json, sys
@@ -48,7 +55,9 @@ def parsed_with(extra: dict[str, str]) -> dict[str, Any]:
 
 
 def test_the_documented_hours_in_utc() -> None:
-    assert parsed_with({}) == {name: [cron, "UTC"] for name, (_, cron) in SCHEDULES.items()}
+    found = parsed_with({})
+    assert found == {name: [cron, "UTC"] for name, (_, cron) in SCHEDULES.items()}
+    assert {name: [cron, "UTC"] for name, (_, cron) in DOCUMENTED.items()}.items() <= found.items()
 
 
 def test_the_environment_names_other_hours() -> None:
