@@ -22,6 +22,7 @@ from tests.conftest import missing
 from tests.e2e.world import World
 
 JOBS, SEED = 120, 7
+HOME = pytest.StashKey[Path]()
 NEVER = "0 0 29 2 *"
 SETTINGS = {
     "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
@@ -60,9 +61,19 @@ def kind() -> str:
     return "minio"
 
 
+@pytest.hookimpl(trylast=True)  # after the fixtures of the last test
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stop Airflow as soon as no test needs it: it would slow down all that come later."""
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        home = item.config.stash.get(HOME, None)
+        if home is not None:
+            stack.down(home)
+
+
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     home = tmp_path_factory.mktemp("stack") / "home"
+    request.config.stash[HOME] = home
     chosen = kind()
 
     def up() -> stack.Stack:
