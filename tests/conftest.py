@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -211,6 +212,8 @@ def pytest_configure(config: pytest.Config) -> None:
     draw.fix_seed()
     if (folder := servers.open_folder()) is not None:
         config.stash[OWNED] = folder
+        if getattr(config.option, "numprocesses", None):  # cancelled in CI: end as by Ctrl-C, servers too
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
