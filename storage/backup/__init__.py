@@ -1,7 +1,7 @@
-"""Backups of the database and of the bucket's metadata: taken, proven by restoring, pruned, restored.
+"""Backups of the database and of the bucket's metadata: taking, proving, pruning and restoring.
 
-The documents' class is here by name, and loaded when asked for: a program that only plans needs no
-client of a vendor.
+:class:`BackupManager`, the class of the pipeline documents, is exported here but imported on first use: a
+program that only plans needs no vendor's client library.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The verb on backups: prune."""
+"""The prune action on backups."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from storage.core.ports import ObjectStore
 from storage.engine.actions.base import BatchSize, Touches, Work
 from storage.engine.actions.uploads import TRIES
 
-PROOF = "prove"  # the lock proofs are made under
+PROOF = "prove"  # the lock held during a proof
 DELETE_BATCH = 1000  # objects deleted by one request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneBackup:
-    """Give up one backup: its row expires, then its manifest goes, then all else in its folder.
+    """Prune one backup: expire its row, delete its manifest, then all other objects in its folder.
 
-    The row is first, for it is compared and set before anything is lost, and so that no backup ever counts
-    whose manifest is gone; the manifest is the first object, so that one with a manifest is whole.
-    ``state`` is the row's when it was seen, ``minimum`` how many other proven ones there must be.
+    The row is first, because it is compared and set before anything is lost, and so that no backup ever
+    counts whose manifest is gone; the manifest is the first object, so that a backup with a manifest is
+    complete. ``state`` is the row's state when it was planned, ``minimum`` how many other proven backups
+    there must be.
     """
 
     verb: ClassVar[str] = "prune"
     touches: ClassVar[Touches] = "backup"
-    batch_size: ClassVar[BatchSize] = BatchSize(
-        1
-    )  # a backup is large: the kill switch is read before each one
+    #: A backup is large: the kill switch is read before each.
+    batch_size: ClassVar[BatchSize] = BatchSize(1)
 
     id: str
     kind: BackupKind
@@ -44,7 +44,7 @@ class PruneBackup:
 
     @property
     def key(self) -> Prefix:
-        """Its folder in the backup bucket."""
+        """Return the backup's folder in the backup bucket."""
         return folder(self.kind, BackupId(self.id))
 
     @property
@@ -57,13 +57,13 @@ class PruneBackup:
 
     def _prune(self, stores: BackupStores) -> Outcome:
         try:
-            with stores.runs.lock(PROOF):  # or a proof begun before would enter it as proven again
+            with stores.runs.lock(PROOF):  # else a proof already running would enter it as proven again
                 if why := self._expire(stores):
                     return Outcome("skipped", why, self.size)
                 manifest = stores.backup_bucket.head(self._manifest)
                 freed, refused = _delete(stores.backup_bucket, [manifest] if manifest else [])
         except JobBusy:
-            return Outcome("skipped", "a backup is being proven; it goes with a later run", self.size)
+            return Outcome("skipped", "a backup is being proven; a later run prunes this one", self.size)
         if not refused:
             rest, refused = _empty(stores.backup_bucket, self.key)
             freed += rest
@@ -71,9 +71,9 @@ class PruneBackup:
         return Outcome("failed", refused, self.size) if refused else Outcome("done", bytes=freed)
 
     def _expire(self, stores: BackupStores) -> str | None:
-        """Turn the row to expired; why it must stay, None when it may go.
+        """Turn the row to expired. Return the reason why the backup must stay, or None.
 
-        A pin that came between the look and the turn is seen here, before anything is lost.
+        A pin set between check and change of state is detected here, before anything is lost.
         """
         row = stores.catalogue.get(BackupId(self.id))
         if row is None or row.kind != self.kind:
@@ -81,7 +81,7 @@ class PruneBackup:
         if why := self._blocked(row, stores):
             return why
         if not stores.catalogue.move(row.id, [row.state], "expired", self.reason):
-            return "has moved on since it was looked at"
+            return "has moved on since it was read"
         again = stores.catalogue.get(row.id)
         if again and again.pinned:
             stores.catalogue.move(row.id, ["expired"], row.state, row.message)
@@ -89,18 +89,19 @@ class PruneBackup:
         return None
 
     def _blocked(self, row: Backup, stores: BackupStores) -> str | None:
-        """Why it must stay after all."""
+        """Return the reason why the backup must stay after all, or None."""
         if row.state not in (self.state, "expired"):
             return f"has moved on since the plan (now {row.state})"
         if row.pinned:
             return _pinned(row)
-        others = [one for one in stores.catalogue.all(row.kind) if one.state == "proven" and one.id != row.id]
+        proven = [backup for backup in stores.catalogue.all(row.kind) if backup.state == "proven"]
+        others = [backup for backup in proven if backup.id != row.id]
         if not others or _order(others[0]) < _order(row):
             return "no newer backup is proven"
         if len(others) < self.minimum:
-            return f"only {len(others)} others are proven, {self.minimum} must stay"
+            return f"only {len(others)} others are proven, {self.minimum} must remain"
         if stores.backup_bucket.head(ObjectKey(folder(row.kind, others[0].id) + MANIFEST)) is None:
-            return f"the newest proven one, {others[0].id}, has lost its manifest"
+            return f"the newest proven backup, {others[0].id}, has lost its manifest"
         return None
 
     def holds(self, stores: BackupStores) -> bool:
@@ -119,7 +120,7 @@ def _pinned(backup: Backup) -> str:
 
 
 def _delete(backup_bucket: ObjectStore, objects: Sequence[ObjectInfo]) -> tuple[int, str]:
-    """Delete these with all their versions; the bytes that went, and why one did not ('' for none)."""
+    """Delete the objects with all versions. Return the bytes freed, and the first failure or ''."""
     failed = backup_bucket.delete([DeleteTarget(info.key, info.etag, info.versions) for info in objects])
     if failed:
         return 0, f"{failed[0].code}: {failed[0].message} ({failed[0].key})"
@@ -127,10 +128,10 @@ def _delete(backup_bucket: ObjectStore, objects: Sequence[ObjectInfo]) -> tuple[
 
 
 def _empty(backup_bucket: ObjectStore, place: Prefix) -> tuple[int, str]:
-    """Delete all that lies in a backup's folder; as :func:`_delete`."""
-    freed, things = 0, backup_bucket.scan(place)
-    while some := list(islice(things, DELETE_BATCH)):
-        bytes, refused = _delete(backup_bucket, some)
+    """Delete all objects in a backup's folder. Return the same as :func:`_delete`."""
+    freed, objects = 0, backup_bucket.scan(place)
+    while batch := list(islice(objects, DELETE_BATCH)):
+        bytes, refused = _delete(backup_bucket, batch)
         freed += bytes
         if refused:
             return freed, refused
@@ -138,10 +139,11 @@ def _empty(backup_bucket: ObjectStore, place: Prefix) -> tuple[int, str]:
 
 
 def _abort(stores: BackupStores, place: Prefix) -> str:
-    """Abort the uploads into a backup's folder; why one is left, '' for none."""
-    known = chain(stores.backup_uploads.open(), stores.backup_bucket.uploads())  # a store may forget uploads
-    theirs = {one.upload_id: one for one in known if one.key.startswith(place)}
-    return next((why for one in theirs.values() if (why := _abort_one(stores, one))), "")
+    """Abort the uploads into a backup's folder. Return the reason why one is left, or ''."""
+    # Both are read, because a store may not list every upload.
+    known = chain(stores.backup_uploads.open(), stores.backup_bucket.uploads())
+    uploads = {upload.upload_id: upload for upload in known if upload.key.startswith(place)}
+    return next((why for upload in uploads.values() if (why := _abort_one(stores, upload))), "")
 
 
 def _abort_one(stores: BackupStores, upload: UploadInfo) -> str:

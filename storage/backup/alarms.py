@@ -1,4 +1,4 @@
-"""What is wrong with the backups as a whole: none fresh, none of its kind, far off its history."""
+"""Alarms about the backups as a whole: stale, missing, or the newest far off its history."""
 
 from __future__ import annotations
 
@@ -11,46 +11,48 @@ from storage.backup.model import KINDS, Backup, BackupKind
 from storage.backup.ports import BackupStores
 
 AGE, SKEW = timedelta(hours=26), timedelta(seconds=60)
-HISTORY = 7  # proven backups the newest is compared with
+HISTORY = 7  # proven backups that the newest is compared with
 COUNTS = ("complete", "proven")
 
 
 def alarms(backups: Sequence[Backup], now: datetime) -> list[str]:
-    """Each as a sentence; none when all is well. ``backups``: newest first."""
+    """Return each alarm as a sentence; an empty list when all is well. ``backups``: newest first."""
     found = []
     for kind in KINDS:
-        mine = [one for one in backups if one.kind == kind]
-        found += _stale(kind, mine, now) + _strange(kind, [one for one in mine if one.state in COUNTS])
+        mine = [backup for backup in backups if backup.kind == kind]
+        found += _stale(kind, mine, now) + _strange(
+            kind, [backup for backup in mine if backup.state in COUNTS]
+        )
     return found
 
 
 def _stale(kind: BackupKind, backups: Sequence[Backup], now: datetime) -> list[str]:
-    proven = next((one for one in backups if one.state == "proven"), None)
+    proven = next((backup for backup in backups if backup.state == "proven"), None)
     if backups and backups[0].state == "failed":
         return [f"The newest {kind} backup, {backups[0].id}, has failed: {backups[0].message}"]
     if proven and -SKEW <= now - proven.taken_at <= AGE:
         return []
-    last = next((one for one in backups if one.state in ("failed", "complete")), None)
+    last = next((backup for backup in backups if backup.state in ("failed", "complete")), None)
     why = f" The last one is {last.state}{': ' + last.message if last.message else ''}." if last else ""
-    when = f"newest is of {proven.taken_at:%Y-%m-%d %H:%M} UTC" if proven else "there is none"
-    return [f"No {kind} backup was proven within 26 h: the {when}.{why}"]
+    when = f"the newest is of {proven.taken_at:%Y-%m-%d %H:%M} UTC" if proven else "there is none"
+    return [f"No {kind} backup was proven within 26 h: {when}.{why}"]
 
 
 def _strange(kind: BackupKind, backups: Sequence[Backup]) -> list[str]:
-    """A newest backup far off the ones before: half or twice the size, or a fifth of the items gone."""
-    newest, before = backups[:1], [one for one in backups[1:] if one.state == "proven"][:HISTORY]
+    """Compare the newest backup with earlier ones: half or twice the size, or a fifth of the items gone."""
+    newest, before = backups[:1], [backup for backup in backups[1:] if backup.state == "proven"][:HISTORY]
     if not newest or len(before) < 3:
         return []
-    size, items = median(one.size for one in before), median(one.items for one in before)
+    size, items = median(backup.size for backup in before), median(backup.items for backup in before)
     found = []
     if size and not 0.5 <= newest[0].size / size <= 2:
-        found.append(f"{kind} backup {newest[0].id} has {newest[0].size:,} bytes, usual are {size:,.0f}.")
+        found.append(f"{kind} backup {newest[0].id} has {newest[0].size:,} bytes; usual are {size:,.0f}.")
     if items and newest[0].items < 0.8 * items:
-        found.append(f"{kind} backup {newest[0].id} holds {newest[0].items:,} items, usual are {items:,.0f}.")
+        found.append(f"{kind} backup {newest[0].id} holds {newest[0].items:,} items; usual are {items:,.0f}.")
     return found
 
 
 def check(stores: BackupStores) -> None:
-    """Raise BackupAlarm when anything is wrong."""
+    """Raise BackupAlarm if there is any alarm."""
     if found := alarms(stores.catalogue.all(), stores.clock()):
         raise BackupAlarm(" ".join(found))

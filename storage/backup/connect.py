@@ -1,4 +1,4 @@
-"""Settings to the stores of backups."""
+"""Construction of the backup stores from the settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from storage.stores.s3.client import Endpoint
 
 
 class Members(TypedDict):
-    """The members that :class:`BackupStores` adds to the shared stores."""
+    """Members that :class:`BackupStores` adds to the shared stores."""
 
     backup_bucket: ObjectStore
     catalogue: Catalogue
@@ -33,7 +33,7 @@ class Members(TypedDict):
 
 
 def backup_endpoint(settings: Settings) -> Endpoint:
-    """The endpoint and keys of backups: another store or other keys, where these are set."""
+    """Return the endpoint and keys of backups: those set for backups, else the general ones."""
     own = connect.endpoint(settings)
     return replace(
         own,
@@ -44,14 +44,14 @@ def backup_endpoint(settings: Settings) -> Endpoint:
 
 
 def open_backup_bucket(settings: Settings) -> ObjectStore:
-    """The backup bucket by the store's credentials alone: what is left when the database is gone."""
+    """Open the backup bucket by the store's credentials alone, as needed when the database is gone."""
     return S3Bucket(backup_endpoint(settings), BucketName(settings.backup_bucket))
 
 
 def members(settings: Settings, shared: Stores, engine: Engine, http: Any = None) -> Members:
-    """The stores of backups beside the shared ones, on an open database.
+    """Return the stores that backups need beside the shared ones, on an open database.
 
-    The probe saw the endpoint of objects; another one is not trusted with conditions.
+    The probe has tested only the objects' endpoint; another endpoint is not trusted with conditional writes.
     """
     name, own = BucketName(settings.backup_bucket), not settings.backup_endpoint_url
     uploads = PostgresUploads(engine, name)
@@ -69,7 +69,7 @@ def members(settings: Settings, shared: Stores, engine: Engine, http: Any = None
 def open_stores(
     settings: Settings, clock: Callable[[], datetime] = utcnow, *, engine: Engine | None = None
 ) -> Iterator[BackupStores]:
-    """The stores that backups work on."""
+    """Open the stores that backups work on."""
     with connect.database(settings, engine) as connected:
         shared = connect.shared(settings, clock, connected)
         yield BackupStores(**vars(shared), **members(settings, shared, connected))
@@ -77,6 +77,6 @@ def open_stores(
 
 @contextmanager
 def open_context(settings: Settings) -> Iterator[BackupContext]:
-    """The installation as backups see it."""
+    """Open the installation as a :class:`BackupContext`."""
     with open_stores(settings) as stores:
         yield BackupContext(stores=stores, settings=settings)

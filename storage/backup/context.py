@@ -1,4 +1,4 @@
-"""What a backup works with, and how it is entered into the catalogue."""
+"""Context of backup operations, and their records in the catalogue."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class BackupContext:
-    """An installation as backups see it: its stores, and the settings the programs need."""
+    """The installation as backups use it: its stores, and the settings the programs need."""
 
     stores: BackupStores
     settings: Settings
@@ -34,10 +34,10 @@ class BackupContext:
 
 @contextmanager
 def entered(context: BackupContext, kind: BackupKind, id: BackupId) -> Iterator[None]:
-    """Enter a backup as running; whatever ends it early leaves it failed, with why.
+    """Record a backup as running; if the block fails, record it as failed with the reason.
 
-    The lock of its kind is held, so any other one that says it runs was killed: it is closed. What it had
-    begun to upload goes with the next ``cleanup_old_backups``.
+    The lock of its kind is held, so any other row in state running is of a killed process: it turns to
+    failed. Unfinished uploads of that process are aborted by the next ``cleanup_old_backups``.
     """
     stores = context.stores
     with stores.runs.lock(f"backup_{kind}"):
@@ -46,7 +46,7 @@ def entered(context: BackupContext, kind: BackupKind, id: BackupId) -> Iterator[
         stores.catalogue.save(Backup(id=id, kind=kind, state="running", taken_at=stores.clock()))
         try:
             yield
-        except BaseException as error:  # also a cancel: the record must not say that it still runs
+        except BaseException as error:  # also a cancel: the row must not stay running
             with suppress(StorageError):
                 stores.catalogue.move(id, ["running"], "failed", str(error) or type(error).__name__)
             raise
@@ -56,7 +56,7 @@ def entered(context: BackupContext, kind: BackupKind, id: BackupId) -> Iterator[
 def part(
     context: BackupContext, kind: BackupKind, id: BackupId, name: str, size_hint: int = 0
 ) -> Iterator[PartWriter]:
-    """A sink for one part; its ``part`` is known once the block has ended."""
+    """Open a sink for one part; its ``part`` is set once the block has ended."""
     suffix = ".zst.age" if recipients(context.settings.backup_recipients) else ".zst"
     key = ObjectKey(f"{folder(kind, id)}{name}{suffix}")
     with context.stores.backup_bucket.writer(key, size_hint) as sink:
@@ -66,7 +66,7 @@ def part(
 
 
 class PartWriter:
-    """Where a part is written to, and what it then is."""
+    """Sink of a part, and the part once it is written."""
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
@@ -96,7 +96,7 @@ def finish(context: BackupContext, manifest: Manifest, items: int) -> Backup:
 
 
 class ProgressReader:
-    """A stream that reports how many MiB were read of it."""
+    """Byte stream that reports how many MiB were read from it."""
 
     def __init__(self, source: BinaryIO, progress: Progress | None) -> None:
         self._source, self._progress, self._read, self._reported = source, progress, 0, 0
@@ -111,7 +111,7 @@ class ProgressReader:
 
 
 def as_recorded(context: BackupContext, id: BackupId, sha256: str) -> None:
-    """The bucket's manifest must be the one the catalogue recorded when it was written."""
+    """Raise BackupDamaged unless the manifest is the one that the catalogue recorded when it was written."""
     known = context.stores.catalogue.get(id)
     if known and known.manifest_sha256 not in ("", sha256):
         raise BackupDamaged("its manifest is not the one that was written: the SHA-256 differs")

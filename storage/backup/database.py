@@ -1,5 +1,7 @@
-"""Backing up the database: one snapshot, dumped, compressed, perhaps encrypted, hashed and uploaded as a
-stream, while the same snapshot's tables are counted and hashed beside it. Nothing touches the disk."""
+"""Database backups: one snapshot, dumped, compressed, perhaps encrypted, hashed and uploaded as a stream.
+
+Meanwhile the tables of the same snapshot are counted and hashed. Nothing is written to disk.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,10 @@ TOOLS = ("pg_dump", "pg_dumpall", "pg_restore")
 
 
 def backup_database(context: BackupContext, progress: Progress | None = None) -> Backup:
-    """Take a backup of the whole database; complete, and not yet proven.
+    """Back up the whole database. The backup is complete, and not yet proven.
 
-    Raises NoPostgresProgram, DumpFailed, EmptyDatabase, or what database and store raise; the row then
-    says failed, and no manifest exists.
+    Raises NoPostgresProgram, DumpFailed, EmptyDatabase, or errors of database and store; the row then turns
+    to failed, and no manifest exists.
     """
     id, url = context.new_id(), context.settings.database_url
     to = recipients(context.settings.backup_recipients)
@@ -39,7 +41,7 @@ def backup_database(context: BackupContext, progress: Progress | None = None) ->
             kind="database",
             parts=(dumped, roles),
             facts=replace(facts, taken_at=first.taken_at),
-            recipients=tuple(str(one) for one in to),
+            recipients=tuple(str(recipient) for recipient in to),
             tools=tools,
         )
         return finish(context, manifest, facts.rows)
@@ -47,14 +49,14 @@ def backup_database(context: BackupContext, progress: Progress | None = None) ->
 
 @contextmanager
 def _beside(read: fingerprint.Reader) -> Iterator[Future[DatabaseFacts]]:
-    """The reading in a thread of its own; what ends the block early ends the reading too, at once."""
+    """Run ``read`` in a separate thread; cancel it at once if the block ends early."""
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(read)
         try:
             yield reading
         except BaseException as error:
             if reading.done() and isinstance(error, DumpFailed):
-                reading.result()  # where it failed first, pg_dump did only because the snapshot was gone
+                reading.result()  # if it failed first, pg_dump failed only because the snapshot was gone
             while not reading.done():
                 read.cancel()
                 wait([reading], 0.1)
@@ -65,7 +67,7 @@ def _dump(
     context: BackupContext, id: BackupId, first: DatabaseFacts, snapshot: str, progress: Progress | None
 ) -> Part:
     to = recipients(context.settings.backup_recipients)
-    # The part is the outer block: pg_dump's verdict comes before the upload is completed, or it is aborted.
+    # The part is the outer block: the upload is completed only after pg_dump succeeded, else aborted.
     with part(context, "database", id, "dump", first.bytes) as writer:  # noqa: SIM117
         with pg_dump.dump(context.settings.database_url, first.major, snapshot) as stream:
             seal(ProgressReader(stream, progress), writer.sink, to)

@@ -1,4 +1,4 @@
-"""What a metadata backup holds, read back: its lines, the documents among them, and one job's put back."""
+"""Reading of metadata backups: their lines and documents, and putting a job's documents back."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Noun = TypeVar("Noun")
 
 @dataclass(frozen=True, slots=True)
 class PutBack:
-    """What became of one document. ``kept``: another object lies there; ``equal``: the same one does."""
+    """Result for one document. ``kept``: another object has its key; ``equal``: the same object has it."""
 
     key: ObjectKey
     result: Literal["created", "replaced", "kept", "equal", "refused"]
@@ -40,12 +40,12 @@ class PutBack:
 def documents(
     manifest: Manifest, backup_bucket: ObjectStore, keys: Keys, prefix: Prefix | None = None
 ) -> Iterator[Document]:
-    """The documents in key order, or those under ``prefix``, streamed. Raises BackupDamaged or NoKey."""
+    """Stream the documents in key order, or only those under ``prefix``. Raises BackupDamaged or NoKey."""
     for document in lines(manifest, "documents", backup_bucket, keys, _document):
         if prefix is None or document.key.startswith(prefix):
             yield document
         elif document.key > prefix:
-            return  # what follows is greater still
+            return  # keys ascend: no later one has the prefix
 
 
 def lines(
@@ -55,7 +55,7 @@ def lines(
     keys: Keys,
     make: Callable[[dict[str, Any]], Noun],
 ) -> Iterator[Noun]:
-    """What ``make`` makes of each line of the parts ``kind-*``. Disk: two files of the part being read."""
+    """Yield ``make`` of each JSON line of the parts ``kind-*``. Disk: two files of the part being read."""
     for part in manifest.parts:
         if not part.name.startswith(f"{kind}-"):
             continue
@@ -67,7 +67,7 @@ def lines(
 
 
 def made(what: str, text: bytes, make: Callable[[dict[str, Any]], Noun]) -> Noun:
-    """What ``make`` makes of a JSON text. Raises BackupDamaged where it is not well-formed."""
+    """Parse a JSON text and return ``make`` of it. Raises BackupDamaged if it is not well-formed."""
     try:
         return make(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidName) as error:
@@ -83,10 +83,10 @@ def _document(values: dict[str, Any]) -> Document:
 
 
 def put_back(context: BackupContext, id: BackupId, job: JobId, *, overwrite: bool = False) -> list[PutBack]:
-    """Create a job's metadata.json anew where it is missing; with ``overwrite`` also in place of another.
+    """Recreate a job's metadata.json where it is missing; with ``overwrite`` also replace a different one.
 
-    What became of each document of the job. Raises NoSuchBackup, BackupDamaged, NoKey or what the store
-    raises.
+    Returns the result for each document of the job. Raises NoSuchBackup, BackupDamaged, NoKey or errors of
+    the store.
     """
     stores = context.stores
     manifest, sha256 = manifests.read(id, stores.backup_bucket)
@@ -98,10 +98,10 @@ def put_back(context: BackupContext, id: BackupId, job: JobId, *, overwrite: boo
 
 
 def _put(objects: ObjectStore, document: Document, overwrite: bool) -> PutBack:
-    key, there = document.key, objects.head(document.key)
-    if there and (there.etag, there.size) == (document.etag, len(document.body)):
+    key, current = document.key, objects.head(document.key)
+    if current and (current.etag, current.size) == (document.etag, len(document.body)):
         return PutBack(key, "equal")
-    if there and not overwrite:
+    if current and not overwrite:
         return PutBack(key, "kept")
     try:
         objects.create(key, document.body, document.attributes, over=overwrite)
@@ -109,4 +109,4 @@ def _put(objects: ObjectStore, document: Document, overwrite: bool) -> PutBack:
         return PutBack(key, "kept")
     except StoreRefused as error:
         return PutBack(key, "refused", str(error))
-    return PutBack(key, "replaced" if there else "created")
+    return PutBack(key, "replaced" if current else "created")

@@ -1,4 +1,4 @@
-"""Getting a backup back: its parts as files whose hash is the manifest's, opened as streams."""
+"""Download of backups: parts as files that match the manifest's hashes, opened as streams."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from storage.core.ports import ObjectStore
 
 @contextmanager
 def fetched(part: Part, backup_bucket: ObjectStore) -> Iterator[BinaryIO]:
-    """The part's stored bytes in a file without a name, every byte checked before one is used.
+    """Yield a part's stored bytes in an anonymous file, all checked before any is used.
 
-    Disk: the size of the part. Raises BackupDamaged when it is missing or not what the manifest says.
+    Disk: the size of the part. Raises BackupDamaged when it is missing or differs from the manifest.
     """
     with tempfile.TemporaryFile(prefix="storage-part-") as file:
         check(part, backup_bucket, file)
@@ -30,7 +30,7 @@ def fetched(part: Part, backup_bucket: ObjectStore) -> Iterator[BinaryIO]:
 
 
 def check(part: Part, backup_bucket: ObjectStore, into: Sink | None = None) -> None:
-    """Read the part whole and compare it with the manifest; copy it to ``into`` where that is given."""
+    """Read the whole part and compare it with the manifest; copy it to ``into`` where that is given."""
     digest, size = hashlib.sha256(), 0
     try:
         with backup_bucket.open(part.key) as stream:
@@ -62,10 +62,10 @@ def verify(manifest: Manifest, backup_bucket: ObjectStore) -> None:
 
 
 class NullWriter:
-    """Takes what is only read to see that it can be."""
+    """Sink that discards all data, to check that it can be read."""
 
     def write(self, data: bytes, /) -> int:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no data is buffered."""

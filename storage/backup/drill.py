@@ -1,4 +1,4 @@
-"""The disaster drill: from the bucket and its keys alone to a working database on an empty server."""
+"""Disaster drill: from the bucket and its keys alone to a working database on an empty server."""
 
 from __future__ import annotations
 
@@ -20,20 +20,24 @@ from storage.core.settings import Settings
 
 
 def newest(backup_bucket: ObjectStore) -> Backup:
-    """The newest proven backup of the database, as the bucket alone tells. Raises NoSuchBackup."""
+    """Return the newest proven database backup, by the bucket alone. Raises NoSuchBackup."""
     for backup in _proven(backup_bucket):
         return backup
     raise NoSuchBackup("of the database that is proven")
 
 
 def _proven(backup_bucket: ObjectStore) -> Iterator[Backup]:
-    return (one for one in of_bucket(backup_bucket) if one.kind == "database" and one.state == "proven")
+    return (
+        backup
+        for backup in of_bucket(backup_bucket)
+        if backup.kind == "database" and backup.state == "proven"
+    )
 
 
 def drill(settings: Settings, backup_bucket: ObjectStore) -> dict[str, Any]:
-    """Bring the newest proven backup that still is whole to life on a throw-away server; what it took.
+    """Restore the newest proven backup that is undamaged on a throw-away server; return a summary.
 
-    Nothing is left of it. ``damaged`` names newer ones that could not be used.
+    The server is removed afterwards. ``damaged`` names newer backups that could not be used.
     """
     began, damaged = time.monotonic(), list[str]()
     for backup in _proven(backup_bucket):

@@ -1,4 +1,4 @@
-"""The bytes of a part: zstd, then age where recipients are set; and back."""
+"""Encoding of a part: zstd compression, then age encryption if recipients are set; and the inverse."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ import zstandard
 from storage.backup.errors import BackupDamaged, NoKey
 from storage.core.errors import ConfigError
 
-LEVEL = 1  # of zstd: dumps hardly get smaller above it, and several times slower
+LEVEL = 1  # of zstd: higher levels hardly shrink a dump, and are several times slower
 CHUNK = 1 << 20
-LEAST = 9  # bytes of a zstd frame
+LEAST = 9  # bytes of the smallest zstd frame
 _AGE = b"age-encryption.org/"
 
 
 class Source(Protocol):
-    """Something bytes are read from."""
+    """Byte stream to read from."""
 
     def read(self, size: int = -1, /) -> bytes: ...
 
 
 class Sink(Protocol):
-    """Something bytes are written to."""
+    """Byte stream to write to."""
 
     def write(self, data: bytes, /) -> object: ...
 
 
 def recipients(words: str) -> tuple[pyrage.x25519.Recipient, ...]:
-    """age recipients (age1...), separated by blanks or commas. Raises ConfigError."""
+    """Parse age recipients (age1...), separated by blanks or commas. Raises ConfigError."""
     found = []
     for word in words.replace(",", " ").split():
         try:
             found.append(pyrage.x25519.Recipient.from_str(word))
         except pyrage.RecipientError as error:
             raise ConfigError(
-                f"STORAGE_BACKUP_RECIPIENTS: {word[:8]}... is no age recipient ({error}). It begins with "
-                "age1; `age-keygen` makes a key and prints it. A private key never belongs here."
+                f"STORAGE_BACKUP_RECIPIENTS: {word[:8]}... is no age recipient ({error}). A recipient begins "
+                "with age1; `age-keygen` creates a key and prints it. Never put a private key here."
             ) from error
     return tuple(found)
 
 
 def identities(path: str) -> tuple[pyrage.x25519.Identity, ...]:
-    """The private keys in a file as age-keygen writes it; none for no path. Raises ConfigError."""
+    """Read the private keys of a file as age-keygen writes it; none for an empty path. Raises ConfigError."""
     if not path:
         return ()
     try:
@@ -70,9 +70,9 @@ def seal(source: Source, sink: Sink, to: Sequence[pyrage.x25519.Recipient] = ())
 
 
 def _encrypt(source: BinaryIO, sink: Sink, to: Sequence[pyrage.x25519.Recipient]) -> None:
-    """Encrypt; an error of source or sink comes out as it was.
+    """Encrypt the stream. An error of source or sink is raised unchanged.
 
-    pyrage would turn it into its own, and hide that of the last write altogether.
+    pyrage would convert it to its own type, and hide that of the last write altogether.
     """
     noting = _Noting(source, sink)
     try:
@@ -105,13 +105,13 @@ class _Noting:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no data is buffered."""
 
 
 def unseal(source: BinaryIO, sink: Sink, keys: Sequence[pyrage.x25519.Identity] = ()) -> None:
-    """The inverse of :func:`seal`, in little memory however well it was packed.
+    """Invert :func:`seal`, in little memory whatever the compression ratio.
 
-    Raises BackupDamaged, or NoKey where none of ``keys`` opens it.
+    Raises BackupDamaged, or NoKey if none of ``keys`` decrypts it.
     """
     encrypted = source.read(len(_AGE)) == _AGE
     source.seek(0)
@@ -131,15 +131,15 @@ def unseal(source: BinaryIO, sink: Sink, keys: Sequence[pyrage.x25519.Identity] 
             raise NoKey(str(error)) from error
         raise BackupDamaged(f"it does not decrypt ({error})") from error
     except OSError as error:
-        if error.errno is None:  # pyrage's own; one of the system has a number
+        if error.errno is None:  # raised by pyrage; an error of the system has a number
             raise BackupDamaged(f"it does not decrypt ({error})") from error
         raise
 
 
 def _at_end(unpacked: Sink, size: int) -> None:
-    """Raise BackupDamaged where a frame was cut off: zstd's writer is content with less than a whole one.
+    """Raise BackupDamaged if a frame is truncated: zstd's writer accepts less than a whole frame.
 
-    Only behind the end of a frame does it take what follows for another one, which this is not.
+    Only after the end of a frame does it parse further bytes as a new frame, and these are none.
     """
     try:
         unpacked.write(b"no frame")

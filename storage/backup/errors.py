@@ -1,4 +1,4 @@
-"""Errors of backups, of restoring them and of what is done with the kept database."""
+"""Errors of backups and restores, and of operations on the kept database."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from storage.core.errors import EXIT_REFUSED, EXIT_USAGE, AccessDenied, ConfigEr
 class NoSuchBackup(UsageError):
     """There is no backup {0!r}."""
 
-    next_step = "`storage backup list` shows them; `--from-bucket` those the catalogue has lost."
+    next_step = "`storage backup list` shows the catalogue's backups; `--from-bucket` also those it has lost."
 
 
 class NoPostgresProgram(ConfigError):
-    """No PostgreSQL {0} for version {1} here (found: {2})."""
+    """No PostgreSQL {0} for version {1} on this machine (found: {2})."""
 
     next_step = "Install the client of the server's version (Debian: postgresql-client-N), or set PG_BINDIR."
 
@@ -21,13 +21,13 @@ class DumpFailed(StorageError):
     """{0} failed, and no backup was made: {1}"""
 
     transient = True
-    next_step = "Nothing counts as a backup of this run; mend the cause and run it again."
+    next_step = "This run left nothing that counts as a backup. Fix the cause and run it again."
 
 
 class EmptyDatabase(StorageError):
-    """The database {0!r} holds no table: there is nothing to back up."""
+    """The database {0!r} has no tables: there is nothing to back up."""
 
-    next_step = "Check STORAGE_DATABASE_URL: it names another database than the pipeline's."
+    next_step = "Check STORAGE_DATABASE_URL: it does not name the pipeline's database."
 
 
 class RestoreFailed(StorageError):
@@ -37,13 +37,15 @@ class RestoreFailed(StorageError):
 class BackupDamaged(StorageError):
     """The backup is damaged: {0}."""
 
-    next_step = "It does not count. Use another one (`storage backup list`), and find out who wrote there."
+    next_step = "It does not count. Use another backup (`storage backup list`), and find out what changed it."
 
 
 class NotProven(StorageError):
-    """The backup restores, but not to what was dumped: {0}."""
+    """The backup restores, but its content differs from what was dumped: {0}."""
 
-    next_step = "It does not count. Take another one (`storage backup run`), and keep this one to look into."
+    next_step = (
+        "It does not count. Take a new backup (`storage backup run`), and keep this one for investigation."
+    )
 
 
 class NoKey(StorageError):
@@ -54,42 +56,46 @@ class NoKey(StorageError):
 
 
 class ScratchFault(StorageError):
-    """There is no place to restore into: {0}"""
+    """The server or machine used to restore the backup failed: {0}"""
 
     transient = True
-    next_step = "The backup is as it was. Check disk and memory of this machine, and prove it again."
+    next_step = "The backup is unchanged. Check disk and memory of this machine, then prove it again."
 
 
 class TargetInUse(StorageError):
-    """{0!r} cannot be restored into: {1}."""
+    """Cannot restore into {0!r}: {1}."""
 
     exit_code = EXIT_REFUSED
-    next_step = "Name a new database, or leave --into away: a new one is made then."
+    next_step = "Name a new database, or omit --into: a new database is created then."
 
 
 class BackupAlarm(StorageError):
     """The backups need attention: {0}"""
 
-    next_step = "`storage backup list` shows them, `storage backup run` takes and proves one."
+    next_step = (
+        "List the backups with `storage backup list`; take and prove a new one with `storage backup run`."
+    )
 
 
 class ListingDeviates(StorageError):
-    """The bucket lists {0:,} objects outside temp/, and the newest backup of it ({1}) has {2:,}."""
+    """The bucket lists {0:,} objects outside temp/, but its newest backup ({1}) has {2:,}."""
 
     exit_code = EXIT_REFUSED
-    next_step = "No backup was made. See what became of them; if it is meant, run it again with --accept."
+    next_step = "No backup was made. Find the cause; if the change is intended, run it again with --accept."
 
 
 class RightsMissing(AccessDenied):
     """The database refused: {0}."""
 
-    next_step = "Its role needs CREATEDB and membership in the owners' roles; or name a superuser for once."
+    next_step = (
+        "The role needs CREATEDB and membership in the owners' roles; or use a superuser for this run."
+    )
 
 
 class ServerTooOld(ConfigError):
-    """The backup is of PostgreSQL {0}, and the server is {1}: a dump does not restore into an older one."""
+    """The backup is of PostgreSQL {0}, the server is {1}: a dump does not restore into an older version."""
 
-    next_step = "Name a server of that version or a newer one in STORAGE_DATABASE_URL."
+    next_step = "Name a server of the backup's version or newer in STORAGE_DATABASE_URL."
 
 
 class DatabaseBusy(StorageError):
@@ -101,10 +107,10 @@ class DatabaseBusy(StorageError):
 
 
 class TargetLeft(StorageError):
-    """The restore failed, and {0!r}, which was there before, was left; empty it to try again: {1}"""
+    """The restore failed. {0!r} existed before and was not dropped; empty it to try again: {1}"""
 
 
 class NotAdopted(StorageError):
-    """The kept database's rows do not fit into the live one: {0}."""
+    """Rows of the kept database violate constraints of the live one: {0}."""
 
-    next_step = "Put back what they refer to, or adopt the others by name, then repeat it."
+    next_step = "Restore the rows they refer to, or adopt the other jobs by name, then repeat it."

@@ -1,4 +1,4 @@
-"""Loading a backup into an empty database."""
+"""Restore of a backup's dump into an empty database."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Keys = Sequence[pyrage.x25519.Identity]
 Wanted = Callable[[str], bool]
 
 
-#: What stderr says when the role may not do what the dump asks for.
+#: Error output when the role lacks rights that the dump requires.
 _RIGHTS = re.compile(
     r"permission denied|must be (?:owner|member|superuser|able)|role \"[^\"]*\" does not exist"
 )
@@ -42,8 +42,8 @@ def load(
 ) -> tuple[str, ...]:
     """Restore the dump into the database of ``url``; owners and grants only with ``access``.
 
-    ``wanted`` picks lines of the dump's table of contents. Returns the extensions the server lacks: they are
-    left out, and what needs one makes the restore fail. Raises BackupDamaged for a dump that does not
+    ``wanted`` selects lines of the dump's table of contents. Returns the extensions the server lacks: they
+    are left out, and the restore fails if anything needs them. Raises BackupDamaged for a dump that does not
     restore, RightsMissing for a role that may not restore it, ScratchFault where the machine failed.
     """
     major, lacking = manifest.database.major, _lacking(manifest, url)
@@ -70,7 +70,7 @@ def _lacking(manifest: Manifest, url: str) -> tuple[str, ...]:
 
 
 def _picked(lacking: Sequence[str], wanted: Wanted | None) -> Wanted | None:
-    """What to take of the table of contents; None for all of it."""
+    """Return the filter of the table of contents; None selects all of it."""
     if not lacking:
         return wanted
     names = "|".join(map(re.escape, lacking))
@@ -80,7 +80,7 @@ def _picked(lacking: Sequence[str], wanted: Wanted | None) -> Wanted | None:
 
 @contextmanager
 def _listed(picked: Wanted | None, dump: BinaryIO, major: int, keys: Keys) -> Iterator[list[str]]:
-    """Options of pg_restore that leave out every line of the table of contents that is not picked."""
+    """Yield pg_restore options that leave out every line of the table of contents that is not picked."""
     if picked is None:
         yield []
         return
@@ -94,7 +94,7 @@ def _listed(picked: Wanted | None, dump: BinaryIO, major: int, keys: Keys) -> It
 
 
 class _Poured:
-    """A sink that reports how many MiB went into it."""
+    """Sink that reports how many MiB were written to it."""
 
     def __init__(self, sink: Sink, progress: Progress | None) -> None:
         self._sink, self._progress, self._written, self._reported = sink, progress, 0, 0

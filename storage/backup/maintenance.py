@@ -1,4 +1,4 @@
-"""The maintenance jobs of backups, one entry each."""
+"""Maintenance jobs of backups, one entry each."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from storage.engine.job import MaintenanceJob, days
 JOBS: tuple[MaintenanceJob[BackupStores], ...] = (
     MaintenanceJob(
         name="condemn_unreconciled",
-        title="Objects of jobs that were condemned after a restore and have no row, two weeks ahead",
+        title="Objects of jobs condemned after a restore that have no row, with two weeks' notice",
         resource="objects",
         policy=CondemnUnreconciled,
         verbs=(CondemnObject,),
-        limits=Limits(max_fraction=None),  # a person judged each of these jobs
+        limits=Limits(max_fraction=None),  # an operator judged each of these jobs
         checks=(guard.fresh_backup,),
     ),
     MaintenanceJob(
@@ -27,7 +27,7 @@ JOBS: tuple[MaintenanceJob[BackupStores], ...] = (
         resource="objects",
         policy=lambda days_old: OldBackups(rule=Rule(daily_days=days_old)),
         verbs=(PruneBackup,),
-        parameters=(days(30, "Backups younger than so many days stay.", floor=7),),
-        limits=Limits(max_fraction=None),  # the rule itself gives up at most half of a kind at once
+        parameters=(days(30, "Backups younger than this many days stay.", floor=7),),
+        limits=Limits(max_fraction=None),  # the rule itself prunes at most half of a kind at once
     ),
 )

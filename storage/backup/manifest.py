@@ -1,4 +1,4 @@
-"""Manifests: what a backup consists of, as canonical JSON that carries its own hash."""
+"""Manifests: the contents of a backup, as canonical JSON that carries its own hash."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from storage.core.ports import ObjectStore
 
 FORMAT = 1
 _UNREADABLE = (InvalidName, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
-MOST = 64 << 20  # bytes of a manifest that are read: a hundred thousand tables
+MOST = 64 << 20  # bytes read of a manifest at most: enough for a hundred thousand tables
 
 
 def encode(manifest: Manifest) -> bytes:
-    """Canonical JSON; ``sha256`` is of everything else in it, so an edited manifest shows."""
+    """Encode a manifest as canonical JSON. ``sha256`` covers all else in it, so that an edit is detected."""
     values = {"format": FORMAT, **asdict(manifest)}
     return _canonical(values | {"sha256": _digest(values)})
 
 
 def decode(data: bytes) -> Manifest:
-    """The inverse of :func:`encode`. Raises BackupDamaged for what is not exactly as it was written."""
+    """Invert :func:`encode`. Raises BackupDamaged unless the bytes are exactly as they were written."""
     try:
         values = json.loads(data)
         written = _canonical(values)
@@ -66,7 +66,7 @@ def _manifest(values: dict[str, Any]) -> Manifest:
     return Manifest(
         id=id,
         kind=values["kind"],
-        parts=tuple(_part(one, folder(values["kind"], id)) for one in values["parts"]),
+        parts=tuple(_part(part, folder(values["kind"], id)) for part in values["parts"]),
         facts=_database(facts) if values["kind"] == "database" else _metadata(facts),
         recipients=tuple(values["recipients"]),
         tools=values["tools"],
@@ -76,13 +76,13 @@ def _manifest(values: dict[str, Any]) -> Manifest:
 
 def _part(values: dict[str, Any], place: Prefix) -> Part:
     part = Part(**_counted(values, "size") | {"key": ObjectKey(values["key"])})
-    if not part.key.startswith(place):  # or a forged manifest could have another backup's parts pruned
+    if not part.key.startswith(place):  # else a forged manifest could have another backup's parts pruned
         raise BackupDamaged(f"its manifest names {part.key}, which is not a part of it")
     return part
 
 
 def _counted(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    """The values, of which those named are whole numbers."""
+    """Return the values, with those named converted to whole numbers."""
     return values | {name: int(values[name]) for name in names}
 
 
@@ -115,14 +115,14 @@ def _metadata(facts: dict[str, Any]) -> MetadataFacts:
 
 
 def write(manifest: Manifest, backup_bucket: ObjectStore) -> str:
-    """Put it beside its parts; the SHA-256 of its bytes."""
+    """Store the manifest beside its parts, and return the SHA-256 of its bytes."""
     data = encode(manifest)
     backup_bucket.create(manifest.key, data)
     return hashlib.sha256(data).hexdigest()
 
 
 def read(id: BackupId, backup_bucket: ObjectStore) -> tuple[Manifest, str]:
-    """The manifest of a backup and its SHA-256. Raises NoSuchBackup or BackupDamaged."""
+    """Return the manifest of a backup and its SHA-256. Raises NoSuchBackup or BackupDamaged."""
     for kind in KINDS:
         key = ObjectKey(f"{kind}/{id}/{MANIFEST}")
         if backup_bucket.head(key) is not None:
@@ -144,7 +144,7 @@ def _fetch(
 def scan(
     backup_bucket: ObjectStore, kind: BackupKind
 ) -> Iterator[tuple[BackupId, Manifest | StorageError, str]]:
-    """Every backup of a kind that the bucket holds: its manifest and the hash, or why it cannot be read."""
+    """Yield every backup of a kind in the bucket: its manifest and hash, or why it cannot be read."""
     for info in backup_bucket.scan(Prefix(f"{kind}/")):
         within, _, name = info.key.removeprefix(f"{kind}/").partition("/")
         if name != MANIFEST:
@@ -152,9 +152,9 @@ def scan(
         try:
             id = BackupId(within)
         except StorageError:
-            continue  # not ours
+            continue  # not a backup's folder
         try:
             manifest, sha256 = _fetch(info.key, kind, id, backup_bucket)
             yield id, manifest, sha256
-        except (BackupDamaged, ObjectMissing) as error:  # what is only out of reach now is no damage
+        except (BackupDamaged, ObjectMissing) as error:  # errors that only make it unreachable now are raised
             yield id, error, ""

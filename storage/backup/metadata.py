@@ -1,8 +1,10 @@
-"""Backing up what a bucket holds beside its media: an inventory of every object, the jobs' metadata.json
-documents and the bucket's configuration. One listing pass, streamed. A key is JSON text and never a path.
+"""Metadata backups: everything in a bucket except its media.
 
-Parts, each JSON Lines in key order: ``objects-00001`` and on, at most LINES objects a part; the documents
-met in it are ``documents-00001`` and on. ``configuration`` is one JSON object.
+A backup holds an inventory of every object, the jobs' metadata.json documents and the bucket's configuration.
+One listing pass, streamed. A key is JSON text and never a path.
+
+Parts, each JSON Lines in key order: ``objects-00001`` and following, at most LINES objects a part; the
+documents found in it are in ``documents-00001`` and following. ``configuration`` is one JSON object.
 """
 
 from __future__ import annotations
@@ -25,12 +27,12 @@ from storage.core.errors import ObjectMissing, TransientFault
 from storage.core.model import Document, ObjectInfo, Prefix, owner_of
 from storage.core.ports import ObjectStore
 
-LINES, DOCUMENTS = 100_000, 10_000  # of one part; with so many documents it ends early
-MOST = 16 << 20  # bytes of a document that are backed up
-THREADS, AHEAD, HELD = 16, 32, 64 << 20  # requests at once, results waiting, bytes of them
-DEVIATION, FROM = 0.2, 100  # of the objects outside temp/, and how many there must have been
-NAMED = 100  # documents left out that the manifest names
-PREFIXES = 1000  # prefixes the manifest counts by themselves
+LINES, DOCUMENTS = 100_000, 10_000  # per part; it ends early at this many documents
+MOST = 16 << 20  # bytes of the largest document that is backed up
+THREADS, AHEAD, HELD = 16, 32, 64 << 20  # concurrent requests, waiting results and their bytes
+DEVIATION, FROM = 0.2, 100  # tolerated share of objects outside temp/; their minimum number
+NAMED = 100  # left-out documents that the manifest names
+PREFIXES = 1000  # prefixes that the manifest counts individually
 PROCESSED, TEMP = Prefix("processed/"), Prefix("temp/")
 
 Item = TypeVar("Item")
@@ -40,10 +42,10 @@ Result = TypeVar("Result")
 def backup_minio_metadata(
     context: BackupContext, *, details: bool = False, accept: bool = False, progress: Progress | None = None
 ) -> Backup:
-    """Take a backup of the bucket's metadata; complete, and not yet proven.
+    """Back up the bucket's metadata. The backup is complete, and not yet proven.
 
     ``details`` adds content type, user metadata and tags of every object, by two requests each. Raises
-    ListingDeviates, unless ``accept``, or what store and database raise; the row then says failed, and no
+    ListingDeviates, unless ``accept``, or errors of store and database; the row then turns to failed, and no
     manifest exists.
     """
     id, objects, tally = context.new_id(), context.stores.objects, Tally()
@@ -62,13 +64,13 @@ def backup_minio_metadata(
         )
         if not accept:
             _compare(context, facts)
-        to = tuple(str(one) for one in recipients(context.settings.backup_recipients))
+        to = tuple(str(recipient) for recipient in recipients(context.settings.backup_recipients))
         manifest = Manifest(id=id, kind="metadata", parts=parts, facts=facts, recipients=to)
         return finish(context, manifest, facts.objects)
 
 
 class Tally:
-    """What has been met so far: of the objects, and of the documents among them."""
+    """Running counts of the objects, and of the documents among them."""
 
     def __init__(self) -> None:
         self.objects = self.bytes = self.documents = self.left_out = self.completed = 0
@@ -92,14 +94,14 @@ class Tally:
             self.left_out_why[info.key] = why
 
     def facts(self) -> dict[str, Any]:
-        """As the arguments of MetadataFacts."""
+        """Return the counts as arguments of MetadataFacts."""
         return {name: value for name, value in vars(self).items() if name != "completed"}
 
 
 def _contents(
     context: BackupContext, id: BackupId, tally: Tally, details: bool, progress: Progress | None
 ) -> Iterator[Part]:
-    """The parts of the inventory, each followed by the documents that were met in it."""
+    """Yield the parts of the inventory, each followed by the part of the documents found in it."""
     store = context.stores.objects
     listing = _in_order(store.inventory())
     for number, first in enumerate(listing, 1):
@@ -124,7 +126,7 @@ def _in_order(listing: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
 def _chunk(
     listing: Iterable[ObjectInfo], met: list[ObjectInfo], tally: Tally, progress: Progress | None
 ) -> Iterator[ObjectInfo]:
-    """The objects of one part; ``met`` gathers the documents among them."""
+    """Yield the objects of one part; collect the documents among them in ``met``."""
     for count, info in enumerate(listing, 1):
         tally.add(info)
         if info.key.startswith(PROCESSED) and info.key.endswith("/metadata.json"):
@@ -151,7 +153,7 @@ def _described(store: ObjectStore, info: ObjectInfo) -> bytes:
     try:
         found, tags = store.attributes(info.key)
     except ObjectMissing:
-        return _line(info)  # it went between listing and asking
+        return _line(info)  # deleted between listing and request
     return _line(info, content_type=found.content_type, metadata=dict(found.metadata), tags=tags)
 
 
@@ -166,7 +168,7 @@ def _documents(store: ObjectStore, met: Sequence[ObjectInfo], tally: Tally) -> I
 
 
 def _fetched(store: ObjectStore, info: ObjectInfo) -> Document | str:
-    """The document, or why it cannot be had."""
+    """Return the document, or the reason why it is left out."""
     try:
         found = store.document(info.key, MOST) if info.size <= MOST else None
     except ObjectMissing:
@@ -191,7 +193,7 @@ def _document_line(document: Document) -> bytes:
 
 
 def _completed(context: BackupContext, met: Sequence[ObjectInfo]) -> int:
-    """How many completed jobs have their document among these."""
+    """Return the number of completed jobs whose document is in ``met``."""
     owners = ((owner_of(info.key, PROCESSED), info.key) for info in met)
     ids = [id for id, key in owners if id and key == f"{PROCESSED}{id}/metadata.json"]
     pages = (ids[start : start + 1000] for start in range(0, len(ids), 1000))
@@ -210,12 +212,12 @@ def _part(context: BackupContext, id: BackupId, name: str, lines: Iterator[bytes
 
 
 def _json(values: Mapping[str, Any]) -> bytes:
-    """One line, in ASCII: what a key may hold, a line feed too, is escaped."""
+    """Return one line of ASCII JSON. All that a key may hold is escaped, a line feed too."""
     return json.dumps(values, separators=(",", ":"), default=str).encode() + b"\n"
 
 
 class _Stream:
-    """Lines as a stream to read from."""
+    """Byte stream over lines."""
 
     def __init__(self, lines: Iterator[bytes]) -> None:
         self._lines, self._held = lines, bytearray()
@@ -232,7 +234,7 @@ class _Stream:
 def ahead(
     work: Callable[[Item], Result], items: Iterable[Item], cost: Callable[[Item], int] = lambda item: 0
 ) -> Iterator[Result]:
-    """``work`` of each item, in their order, by THREADS; no more than AHEAD of them wait, costing HELD."""
+    """Yield ``work`` of each item, in order, by THREADS. At most AHEAD results wait, costing at most HELD."""
     waiting: deque[tuple[int, Future[Result]]] = deque()
     held = 0
     with ThreadPoolExecutor(THREADS) as pool:
@@ -252,11 +254,11 @@ def ahead(
 
 
 def _compare(context: BackupContext, facts: MetadataFacts) -> None:
-    """Raises ListingDeviates where the bucket is far from what the newest backup of it found."""
+    """Raise ListingDeviates if the bucket deviates from its newest backup."""
     for backup in context.stores.catalogue.all("metadata"):
         if backup.state not in ("complete", "proven"):
             continue
-        with suppress(NoSuchBackup, BackupDamaged):  # then the one before it is the measure
+        with suppress(NoSuchBackup, BackupDamaged):  # compare with the backup before it instead
             before = manifests.read(backup.id, context.stores.backup_bucket)[0].metadata.lasting
             if before >= FROM and abs(facts.lasting - before) > DEVIATION * before:
                 raise ListingDeviates(facts.lasting, backup.id, before)

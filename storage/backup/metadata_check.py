@@ -1,4 +1,4 @@
-"""Proof of a metadata backup: read again, counted, and compared with a sample of the real objects."""
+"""Proof of metadata backups: read again, counted, and compared with a sample of the real objects."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from storage.core.errors import Refused
 from storage.core.model import Document, ObjectInfo, ObjectKey, printable
 from storage.core.ports import ObjectStore
 
-SAMPLE, ENOUGH = 100, 20  # objects that are compared; from how many on the share of those gone tells
+SAMPLE, ENOUGH = 100, 20  # objects compared; minimum of them to judge the share of missing ones
 
 
 def proof(context: BackupContext, manifest: Manifest) -> dict[str, Any]:
-    """What a certificate says of it. Raises BackupDamaged, NotProven or NoKey."""
+    """Check a metadata backup; return its certificate values. Raises BackupDamaged, NotProven or NoKey."""
     backup_bucket, keys = context.stores.backup_bucket, identities(context.settings.backup_identity_file)
     facts, tally, drawn = manifest.metadata, Tally(), list[ObjectInfo]()
     for info in _drawing(lines(manifest, "objects", backup_bucket, keys, _info), drawn):
@@ -58,7 +58,7 @@ def _info(values: dict[str, Any]) -> ObjectInfo:
 
 
 def _drawing(entries: Iterator[ObjectInfo], drawn: list[ObjectInfo]) -> Iterator[ObjectInfo]:
-    """The entries; meanwhile ``drawn`` becomes a sample in which each is as likely as any other."""
+    """Yield the entries; meanwhile fill ``drawn`` with a sample in which all are equally likely."""
     for number, entry in enumerate(entries):
         if len(drawn) < SAMPLE:
             drawn.append(entry)
@@ -82,7 +82,7 @@ def _check(document: Document) -> None:
 
 
 def _same(tally: Tally, facts: MetadataFacts) -> None:
-    """Raises BackupDamaged where the parts hold other things than the facts say."""
+    """Raise BackupDamaged if the content of the parts differs from the facts."""
     for name in ("objects", "bytes", "documents", "first_key", "last_key", "by_prefix"):
         wanted, found = getattr(facts, name), getattr(tally, name)
         if wanted != found:
@@ -90,7 +90,7 @@ def _same(tally: Tally, facts: MetadataFacts) -> None:
 
 
 def _configuration(manifest: Manifest, backup_bucket: ObjectStore, keys: Keys) -> dict[str, str]:
-    """Of each setting whether it is set, none, or one the store does not tell."""
+    """Return for each setting whether it is set, none, or unsupported by the store."""
     sink = io.BytesIO()
     write_decrypted(manifest.part("configuration"), backup_bucket, sink, keys)
     answer = made("its configuration", sink.getvalue(), lambda values: dict(values.items()))
@@ -104,7 +104,7 @@ def _state(value: Any) -> str:
 
 
 def _compared(objects: ObjectStore, drawn: list[ObjectInfo], begun: datetime) -> dict[str, int]:
-    """How many of the sample are as they were, written since, or gone."""
+    """Count the sampled objects that are equal, written since, or gone."""
     now = ahead(lambda entry: objects.head(entry.key), drawn)
     found = [(entry, _verdict(entry, seen, begun)) for entry, seen in zip(drawn, now, strict=True)]
     lasting = [verdict for entry, verdict in found if not entry.key.startswith(TEMP)]
@@ -113,14 +113,17 @@ def _compared(objects: ObjectStore, drawn: list[ObjectInfo], begun: datetime) ->
         raise Refused(
             "sample",
             f"{gone} of {len(lasting)} sampled objects outside temp/ are not in the bucket any more. The "
-            "backup is whole, and may be what is left of them: find them, then prove it again.",
+            "backup is complete, and may be the last record of them: find the objects, then prove it again.",
         )
     counts = Counter(verdict for _, verdict in found)
     return {"objects": len(found), **{name: counts[name] for name in ("equal", "written_since", "gone")}}
 
 
 def _verdict(entry: ObjectInfo, now: ObjectInfo | None, begun: datetime) -> str:
-    """All times are the store's, to the second, so no clocks are compared. Raises NotProven."""
+    """Classify a sampled object. Raises NotProven.
+
+    All times are the store's, to the second, so no clocks are compared.
+    """
     if now is None:
         return "gone"
     if (now.etag, now.size) == (entry.etag, entry.size):

@@ -1,4 +1,4 @@
-"""The nouns of backups: frozen values. Times are timezone-aware UTC datetimes, sizes are bytes."""
+"""Value types of backups, all frozen. Times are timezone-aware UTC datetimes, sizes are bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MANIFEST = "manifest.json"
 
 
 class BackupId(str):
-    """A backup's name: when it was begun and eight random digits, so that two of one second differ."""
+    """Identifier of a backup: start time and eight random digits, so that two of one second differ."""
 
     __slots__ = ()
 
@@ -30,7 +30,7 @@ class BackupId(str):
         try:
             _ = made.begun
         except ValueError as error:
-            raise InvalidName(value, "backup id", f"it names no instant ({error})") from error
+            raise InvalidName(value, "backup id", f"it contains no valid time ({error})") from error
         return made
 
     @property
@@ -39,13 +39,13 @@ class BackupId(str):
 
 
 def folder(kind: BackupKind, id: BackupId) -> Prefix:
-    """Where a backup lies in the backup bucket."""
+    """Return the folder (key prefix) of a backup in the backup bucket."""
     return Prefix(f"{kind}/{id}/")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One stored object of a backup: its bytes as stored (compressed, perhaps encrypted)."""
+    """Stored object of a backup; size and hash of its bytes as stored (compressed, perhaps encrypted)."""
 
     name: str
     key: ObjectKey
@@ -55,7 +55,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class TableFact:
-    """What a table held in the dump's snapshot: its rows, and a hash of them that no order changes."""
+    """Row count of a table in the dump's snapshot, and a hash of its rows that ignores their order."""
 
     name: str
     rows: int
@@ -64,7 +64,7 @@ class TableFact:
 
 @dataclass(frozen=True, slots=True)
 class SequenceFact:
-    """Where a sequence stood before the dump; sequences heed no snapshot, so the dump may be further."""
+    """Value of a sequence before the dump. Sequences ignore snapshots, so the dump may be further ahead."""
 
     name: str
     value: int
@@ -73,7 +73,7 @@ class SequenceFact:
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseFacts:
-    """A database as one snapshot shows it. ``locale``: encoding, collation and character type."""
+    """Facts of a database in one snapshot. ``locale``: encoding, collation and character type."""
 
     database: str
     version: str
@@ -98,12 +98,13 @@ class DatabaseFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class MetadataFacts:
-    """A bucket as one listing showed it; a listing is no snapshot, so it has a beginning and an end.
+    """Facts of a bucket in one listing. A listing is not a snapshot, so it has a start and an end time.
 
-    ``store_time`` is the beginning by the store's own clock, to the second. ``by_prefix``: objects and bytes
-    by the first segment of the key, such as ``processed/``; '' is for keys without one, 'others' for the
-    segments beyond a thousand. ``missing_documents``: completed jobs without a metadata.json. ``left_out``:
-    documents that were met and not fetched; the first hundred of them are in ``left_out_why``.
+    ``store_time`` is the start by the store's own clock, to the second. ``by_prefix``: number and bytes of
+    objects by the first segment of the key, such as ``processed/``; '' is for keys without a segment,
+    'others' for segments beyond a thousand. ``missing_documents``: completed jobs without a metadata.json.
+    ``left_out``: documents that were listed and not fetched; ``left_out_why`` has the reasons for the first
+    hundred.
     """
 
     bucket: str
@@ -123,15 +124,16 @@ class MetadataFacts:
 
     @property
     def lasting(self) -> int:
-        """Objects outside temp/, whose number does not change from hour to hour."""
+        """Return the number of objects outside temp/, which does not change from hour to hour."""
         return self.objects - self.by_prefix.get("temp/", (0, 0))[0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a backup consists of; written last, so that a backup with a manifest is whole.
+    """Contents of a backup. The manifest is written last, so a backup that has a manifest is complete.
 
-    ``previous`` is the SHA-256 of the manifest before it: a chain, in which none can be exchanged unseen.
+    ``previous`` is the SHA-256 of the manifest before it: a hash chain, in which no manifest can be replaced
+    unnoticed.
     """
 
     id: BackupId
@@ -152,20 +154,20 @@ class Manifest:
 
     @property
     def database(self) -> DatabaseFacts:
-        """The facts of a database's backup. Raises BackupDamaged for one of metadata."""
+        """Return the facts of a database backup. Raises BackupDamaged for a metadata backup."""
         if not isinstance(self.facts, DatabaseFacts):
-            raise BackupDamaged(f"it is of {self.kind}, not of a database")
+            raise BackupDamaged(f"it is a {self.kind} backup, not a database backup")
         return self.facts
 
     @property
     def metadata(self) -> MetadataFacts:
-        """The facts of a bucket's backup. Raises BackupDamaged for one of a database."""
+        """Return the facts of a metadata backup. Raises BackupDamaged for a database backup."""
         if not isinstance(self.facts, MetadataFacts):
-            raise BackupDamaged(f"it is of {self.kind}, not of metadata")
+            raise BackupDamaged(f"it is a {self.kind} backup, not a metadata backup")
         return self.facts
 
     def part(self, name: str) -> Part:
-        """The part of that name. Raises BackupDamaged."""
+        """Return the part of that name. Raises BackupDamaged if there is none."""
         for part in self.parts:
             if part.name == name:
                 return part
@@ -174,7 +176,7 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class Backup:
-    """One row of the catalogue. ``taken_at`` is the instant whose data it holds."""
+    """Catalogue row of a backup. ``taken_at`` is the point in time whose data the backup holds."""
 
     id: BackupId
     kind: BackupKind

@@ -1,4 +1,4 @@
-"""Which backups are kept, and which may go. Only proven ones count as backups."""
+"""Retention of backups: which are kept, and which may be pruned. Only proven backups count."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from storage.core.model import ObjectKey, Prefix
 from storage.engine.actions import Action, Keep
 from storage.engine.policy import span
 
-FRESH = timedelta(hours=26)  # nothing is pruned but after a proven backup this young
-SETTLED = timedelta(hours=48)  # what is younger may still be worked on, whatever its row says
+FRESH = timedelta(hours=26)  # backups are pruned only if a proven one is this young
+SETTLED = timedelta(hours=48)  # younger backups may still be in use, whatever their row says
 SKEW = timedelta(seconds=60)
 COUNTED = ("complete", "proven")
 LOST = "its manifest is not in the bucket: see `storage backup list --from-bucket`"
@@ -24,10 +24,11 @@ LOST = "its manifest is not in the bucket: see `storage backup list --from-bucke
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """How many stay, of each kind: the newest ``last`` proven ones, all younger than ``daily_days``, and the
-    newest proven one of each of the latest weeks (ISO), months and years (UTC) that have one.
+    """Numbers of backups to keep, of each kind.
 
-    There are never fewer than ``minimum`` proven ones.
+    Kept are the newest ``last`` proven ones, all younger than ``daily_days``, and the newest proven one of
+    each of the latest weeks (ISO), months and years (UTC) that have one. At least ``minimum`` proven ones
+    remain.
     """
 
     last: int = 3
@@ -45,15 +46,16 @@ class Rule:
 def decide(
     backups: Sequence[Backup], as_of: datetime, rule: Rule, now: datetime | None = None
 ) -> dict[BackupId, str]:
-    """Why each one stays; what is not in it may go. At most half of a kind goes at once, the oldest first.
+    """Return why each kept backup stays; backups not in the result may be pruned.
 
-    ``now`` is the clock, where it is past ``as_of``: a nightly run reasons about the time it was due, and
-    the night's backup is of some minutes later. What is expired already is no backup and does not count.
-    Raises Refused when a backup is dated in the future, or no proven one is younger than 26 h.
+    At most half of a kind is pruned at once, the oldest first. ``now`` is the current time, where it is past
+    ``as_of``: a nightly run plans for the time it was due, and that night's backup is some minutes later.
+    Expired backups do not count. Raises Refused when a backup is dated in the future, or no proven one is
+    younger than 26 h.
     """
     stays: dict[BackupId, str] = {}
     for kind in KINDS:
-        if mine := sorted((one for one in backups if one.kind == kind), key=_order, reverse=True):
+        if mine := sorted((backup for backup in backups if backup.kind == kind), key=_order, reverse=True):
             _refuse(kind, mine, now or as_of)
             stays |= _of_kind(mine, as_of, rule)
     return stays
@@ -64,43 +66,43 @@ def _order(backup: Backup) -> tuple[datetime, str]:
 
 
 def _refuse(kind: BackupKind, backups: Sequence[Backup], now: datetime) -> None:
-    """Raise Refused unless the newest is of the past and the newest proven one is fresh."""
+    """Raise Refused unless the newest backup is of the past and the newest proven one is fresh."""
     newest = backups[0]
     if newest.taken_at > now + SKEW:
         raise Refused(
             "retention",
             f"the {kind} backup {newest.id} is dated in the future ({newest.taken_at.isoformat()}): a clock "
-            "or the catalogue is wrong. Set the clocks (NTP), and look at `storage backup list`.",
+            "or the catalogue is wrong. Set the clocks (NTP), and check `storage backup list`.",
         )
-    proven = next((one for one in backups if one.state == "proven"), None)
+    proven = next((backup for backup in backups if backup.state == "proven"), None)
     if proven is None or now - proven.taken_at > FRESH:
         which = f"is {span(now - proven.taken_at)} old" if proven else "is missing"
         raise Refused(
             "retention",
-            f"the newest proven {kind} backup {which}; old ones go only after a proven one younger than "
-            f"{span(FRESH)}. Run `storage backup run` (DAG daily_backup), which proves it, too.",
+            f"the newest proven {kind} backup {which}; old backups are pruned only while a proven one is "
+            f"younger than {span(FRESH)}. Run `storage backup run` (DAG daily_backup), which also proves it.",
         )
 
 
 def _of_kind(backups: Sequence[Backup], as_of: datetime, rule: Rule) -> dict[BackupId, str]:
-    """As :func:`decide`, for those of one kind, newest first, one of them proven."""
-    sets = [one for one in backups if one.state != "expired"]
-    proven = [one for one in sets if one.state == "proven"]
+    """Decide as :func:`decide` for backups of one kind, newest first, at least one of them proven."""
+    sets = [backup for backup in backups if backup.state != "expired"]
+    proven = [backup for backup in sets if backup.state == "proven"]
     stays = _by_period(proven, rule)
-    for one in backups:
-        if why := _stays(one, as_of, rule, len(proven)):
-            stays[one.id] = why
-    for one in proven[: max(rule.last, rule.minimum)]:
-        stays[one.id] = "one of the newest proven ones"
-    stays[proven[0].id] = "the newest proven one"
-    going = [one for one in reversed(sets) if one.id not in stays]
-    for one in going[len(sets) // 2 :]:
-        stays[one.id] = "goes with a later run: at most half of all go at once"
+    for backup in backups:
+        if why := _stays(backup, as_of, rule, len(proven)):
+            stays[backup.id] = why
+    for backup in proven[: max(rule.last, rule.minimum)]:
+        stays[backup.id] = "one of the newest proven backups"
+    stays[proven[0].id] = "the newest proven backup"
+    going = [backup for backup in reversed(sets) if backup.id not in stays]
+    for backup in going[len(sets) // 2 :]:
+        stays[backup.id] = "left for a later run: at most half of the backups are pruned at once"
     return stays
 
 
 def _by_period(proven: Sequence[Backup], rule: Rule) -> dict[BackupId, str]:
-    """The newest one of each of the latest weeks, months and years."""
+    """Return the newest proven backup of each of the latest weeks, months and years, and the reason."""
     stays: dict[BackupId, str] = {}
     for name, shape, count in (
         ("year", "%Y", rule.yearly),
@@ -108,40 +110,43 @@ def _by_period(proven: Sequence[Backup], rule: Rule) -> dict[BackupId, str]:
         ("week", "%G-W%V", rule.weekly),
     ):
         newest: dict[str, Backup] = {}
-        for one in proven:
-            newest.setdefault(one.taken_at.astimezone(UTC).strftime(shape), one)
+        for backup in proven:
+            newest.setdefault(backup.taken_at.astimezone(UTC).strftime(shape), backup)
         for period in list(newest)[:count]:
-            stays[newest[period].id] = f"the proven one of the {name} {period}"
+            stays[newest[period].id] = f"the proven backup of the {name} {period}"
     return stays
 
 
-def _stays(one: Backup, as_of: datetime, rule: Rule, proven: int) -> str | None:
-    """Why it stays for its own sake; None when it may go. ``proven``: how many are."""
-    if one.pinned:
-        return f"pinned: {one.pinned}"
-    if one.state == "expired":
+def _stays(backup: Backup, as_of: datetime, rule: Rule, proven: int) -> str | None:
+    """Return why a backup itself must stay, or None. ``proven``: the number of proven backups."""
+    if backup.pinned:
+        return f"pinned: {backup.pinned}"
+    if backup.state == "expired":
         return None
-    if one.state == "running":
-        return "it is being taken"
-    if one.state == "failed" and one.certificate:
-        return "was proven once and failed a later proof: look into it, and prove it again"
-    age, until = as_of - one.taken_at, SETTLED if _bare(one) else max(SETTLED, rule.young)
+    if backup.state == "running":
+        return "the backup is still running"
+    if backup.state == "failed" and backup.certificate:
+        return "was proven once and failed a later proof: find the cause, and prove it again"
+    age, until = as_of - backup.taken_at, SETTLED if _bare(backup) else max(SETTLED, rule.young)
     if age < until:
-        return f"{one.state}, {span(age)} old; it may go once {span(until)} old"
-    if one.state != "proven" and not _bare(one) and proven < rule.minimum:
-        return f"{one.state}, but only {proven} are proven; it may go once {rule.minimum} are"
+        return f"{backup.state}, {span(age)} old; it may go once {span(until)} old"
+    if backup.state != "proven" and not _bare(backup) and proven < rule.minimum:
+        return f"{backup.state}, but only {proven} are proven; it may go once {rule.minimum} are"
     return None
 
 
 def _bare(backup: Backup) -> bool:
-    """Whether nothing of it could ever be restored: it ended before it had a manifest."""
+    """Return True if nothing of the backup can be restored: it ended before it had a manifest."""
     return backup.state == "failed" and not backup.manifest_sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupInventory:
-    """The catalogue beside the bucket. ``sizes``: bytes in each folder, 0 where there are only uploads;
-    ``manifests``: the folders with one."""
+    """The catalogue's rows beside the bucket's folders.
+
+    ``sizes``: bytes in each folder, 0 for a folder with uploads only; ``manifests``: the folders that have
+    one.
+    """
 
     backups: Sequence[Backup]
     sizes: Mapping[str, int]
@@ -151,7 +156,10 @@ class BackupInventory:
 
 @dataclass(frozen=True, kw_only=True)
 class OldBackups:
-    """Backups that the rule does not keep. What the catalogue does not know stays, and counts for nothing."""
+    """Policy that prunes backups the rule does not keep.
+
+    Backups unknown to the catalogue stay, and count for nothing.
+    """
 
     rule: Rule = Rule()
 
@@ -166,7 +174,7 @@ class OldBackups:
         for upload in chain(stores.backup_uploads.open(), backup_bucket.uploads()):
             if upload.key.startswith(tuple(f"{kind}/" for kind in KINDS)):
                 sizes.setdefault(_place(upload.key), 0)
-        unseen = (_folder(one) for one in backups if one.state not in ("running", "expired"))
+        unseen = (_folder(backup) for backup in backups if backup.state not in ("running", "expired"))
         manifests |= {p for p in unseen if p not in manifests and backup_bucket.head(ObjectKey(p + MANIFEST))}
         yield BackupInventory(
             backups=backups, sizes=sizes, manifests=frozenset(manifests), now=stores.clock()
@@ -180,30 +188,30 @@ class OldBackups:
             yield from _unknown(inventory)
 
     def _known(self, inventory: BackupInventory, as_of: datetime) -> Iterator[Action[BackupStores] | Keep]:
-        """The rows that are or leave anything, oldest first."""
-        rows = sorted((one for one in inventory.backups if _lives(one, inventory)), key=_order)
-        lost = {one.id for one in rows if _lost(one, inventory)}
-        counted = [_as_shown(one, inventory) for one in rows if one.id not in lost]
+        """Plan the rows that count or have left objects in the bucket, oldest first."""
+        rows = sorted((backup for backup in inventory.backups if _lives(backup, inventory)), key=_order)
+        lost = {backup.id for backup in rows if _lost(backup, inventory)}
+        counted = [_as_shown(backup, inventory) for backup in rows if backup.id not in lost]
         stays = dict.fromkeys(lost, LOST)
         stays |= decide(counted, as_of, self.rule, inventory.now)
-        for one in rows:
-            size = inventory.sizes.get(_folder(one), 0)
-            if why := stays.get(one.id):
-                yield Keep(_folder(one), size, why)
+        for backup in rows:
+            size = inventory.sizes.get(_folder(backup), 0)
+            if why := stays.get(backup.id):
+                yield Keep(_folder(backup), size, why)
             else:
-                yield self._prune(one, size, as_of, worthless=_bare(_as_shown(one, inventory)))
+                yield self._prune(backup, size, as_of, worthless=_bare(_as_shown(backup, inventory)))
 
-    def _prune(self, one: Backup, size: int, as_of: datetime, worthless: bool) -> PruneBackup:
-        age = span(as_of - one.taken_at)
-        if one.state == "expired":
-            reason = "expired before, and not all of it is gone"
+    def _prune(self, backup: Backup, size: int, as_of: datetime, worthless: bool) -> PruneBackup:
+        age = span(as_of - backup.taken_at)
+        if backup.state == "expired":
+            reason = "expired before, but not fully deleted"
         elif worthless:
-            reason = f"failed {age} ago without a manifest: {one.message}"
+            reason = f"failed {age} ago without a manifest: {backup.message}"
         else:
-            reason = f"{one.state}, {age} old, and none of those that are kept"
-        minimum = 0 if worthless or one.state == "expired" else self.rule.minimum
+            reason = f"{backup.state}, {age} old, and not kept by the rule"
+        minimum = 0 if worthless or backup.state == "expired" else self.rule.minimum
         return PruneBackup(
-            id=one.id, kind=one.kind, state=one.state, size=size, minimum=minimum, reason=reason
+            id=backup.id, kind=backup.kind, state=backup.state, size=size, minimum=minimum, reason=reason
         )
 
 
@@ -212,7 +220,7 @@ def _folder(backup: Backup) -> str:
 
 
 def _place(key: str) -> str:
-    """The folder of a key, such as ``database/x/``; the key itself where it lies in none."""
+    """Return the folder of a key, such as ``database/x/``, or the key itself where it is in none."""
     kind, _, rest = key.partition("/")
     name, slash, _ = rest.partition("/")
     return f"{kind}/{name}{slash}"
@@ -223,19 +231,22 @@ def _lives(backup: Backup, inventory: BackupInventory) -> bool:
 
 
 def _lost(backup: Backup, inventory: BackupInventory) -> bool:
-    """Whether somebody else took its manifest away: pruning turns the row first. What is left is evidence."""
+    """Return True if another client deleted the manifest. What is left of the backup is evidence.
+
+    Pruning does not do that: it expires the row first.
+    """
     left = backup.state == "failed" and backup.manifest_sha256 and _folder(backup) in inventory.sizes
     return (backup.state in COUNTED or bool(left)) and _folder(backup) not in inventory.manifests
 
 
 def _as_shown(backup: Backup, inventory: BackupInventory) -> Backup:
-    """A backup that was killed between its manifest and its row is whole all the same."""
+    """Return the backup as complete if it was killed between writing its manifest and its row."""
     whole = _bare(backup) and _folder(backup) in inventory.manifests
     return replace(backup, state="complete") if whole else backup
 
 
 def _unknown(inventory: BackupInventory) -> Iterator[Keep]:
-    known = {_folder(one) for one in inventory.backups}
+    known = {_folder(backup) for backup in inventory.backups}
     for place in sorted(inventory.sizes.keys() - known):
         yield Keep(place, inventory.sizes[place], _stranger(place, place in inventory.manifests))
 
@@ -245,6 +256,6 @@ def _stranger(place: str, manifest: bool) -> str:
     try:
         BackupId(name)
     except InvalidName:
-        return "no folder of a backup"
+        return "not a backup's folder"
     beside = "" if manifest else ", and without a manifest"
     return f"unknown to the catalogue{beside}: see `storage backup list --from-bucket`"

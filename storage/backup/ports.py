@@ -1,4 +1,4 @@
-"""What backups need of the world beside :mod:`storage.core.ports`, as protocols."""
+"""Protocols that backups need beside :mod:`storage.core.ports`."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from storage.core.records import UploadJournal
 
 
 class Catalogue(Protocol):
-    """The record of backups. The bucket's manifests are the truth; this can be made anew from them."""
+    """Record of backups, which can be rebuilt from the bucket's manifests. These are authoritative."""
 
     def save(self, backup: Backup) -> None:
-        """Write the row, or all of it anew but the pin."""
+        """Insert the row, or overwrite all of it but the pin."""
         ...
 
     def get(self, id: BackupId) -> Backup | None: ...
 
     def all(self, kind: BackupKind | None = None) -> list[Backup]:
-        """Every backup, also expired ones, newest first."""
+        """Return every backup, also expired ones, newest first."""
         ...
 
     def move(self, id: BackupId, seen: Sequence[BackupState], to: BackupState, message: str = "") -> bool:
-        """Compare and set the state; whether this call turned it."""
+        """Compare and set the state; return True if this call changed it."""
         ...
 
     def pin(self, id: BackupId, reason: str) -> bool:
-        """Keep it for ever ('' lifts that); whether there is such a backup."""
+        """Pin the backup for ever ('' unpins it); return False if there is no such backup."""
         ...
 
     def newest_proven(self, kind: BackupKind) -> Backup | None:
-        """The newest that was proven here; what only a certificate in the bucket says was not."""
+        """Return the newest backup proven by this installation; a certificate in the bucket is not enough."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackupStores(Stores):
-    """The shared stores, and the backup bucket with its catalogue and upload journal."""
+    """Shared stores, plus the backup bucket with its catalogue and upload journal."""
 
     backup_bucket: ObjectStore
     catalogue: Catalogue

@@ -1,4 +1,4 @@
-"""Proof: a backup counts once it was fetched, checked, opened and restored, and found equal."""
+"""Proof of backups: a backup counts once it was fetched, checked, decrypted, restored and found equal."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Certificate = dict[str, Any]
 
 
 def prove(context: BackupContext, id: BackupId) -> Backup:
-    """Prove one backup, and say so in the catalogue and by a certificate beside the manifest.
+    """Prove a backup, and record it in the catalogue and by a certificate beside the manifest.
 
     Raises NoSuchBackup; BackupDamaged or NotProven, and the row turns to failed; NoKey, ScratchFault or
-    NoPostgresProgram where the proof could not be tried, and the row stays as it is.
+    NoPostgresProgram if the proof could not be attempted, and the row stays unchanged.
     """
     stores = context.stores
     with stores.runs.lock("prove") as still_locked:
@@ -43,7 +43,7 @@ def prove(context: BackupContext, id: BackupId) -> Backup:
             stores.catalogue.move(id, ["complete", "proven", "failed"], "failed", str(error))
             stores.audit.record("not-proven", "", {"id": id, "why": str(error)})
             raise
-        still_locked()  # else it may have been pruned meanwhile
+        still_locked()  # without the lock it may have been pruned meanwhile
         at = datetime.fromisoformat(certificate["proven_at"])
         key = ObjectKey(f"{folder(manifest.kind, id)}certificate-{at:%Y%m%dT%H%M%S.%fZ}.json")
         stores.backup_bucket.create(key, json.dumps(certificate, indent=1).encode())
@@ -51,7 +51,7 @@ def prove(context: BackupContext, id: BackupId) -> Backup:
 
 
 def _read(context: BackupContext, id: BackupId) -> tuple[Manifest, str]:
-    """The manifest and its hash; one that the catalogue counts and the bucket has lost is damaged."""
+    """Return the manifest and its hash. A backup that the catalogue counts is damaged without a manifest."""
     try:
         return manifests.read(id, context.stores.backup_bucket)
     except NoSuchBackup:
@@ -91,7 +91,7 @@ def _enter(context: BackupContext, manifest: Manifest, sha256: str, certificate:
 
 
 def entry(manifest: Manifest, sha256: str) -> Backup:
-    """The catalogue's row of a backup, as far as its manifest tells."""
+    """Return the catalogue row of a backup, as far as its manifest determines it."""
     facts = manifest.facts
     items = facts.rows if isinstance(facts, DatabaseFacts) else facts.objects
     return Backup(
@@ -114,10 +114,10 @@ def _restored(context: BackupContext, manifest: Manifest) -> Certificate:
         restored = time.monotonic()
         found = fingerprint.facts(url)
         if wrong := differences(expected, found):
-            raise NotProven(f"{len(wrong)} differences to what was dumped; the first: {wrong[0]}")
-        sound, said = pg_proof.amcheck(url, expected.major)
+            raise NotProven(f"{len(wrong)} differences from the dump; the first: {wrong[0]}")
+        sound, findings = pg_proof.amcheck(url, expected.major)
         if not sound:
-            raise NotProven(f"pg_amcheck: {said}")
+            raise NotProven(f"pg_amcheck: {findings}")
         answers = pg_proof.questions(url)
         if bad := {name: rows for name, rows in answers.items() if rows}:
             name = next(iter(bad))
@@ -131,7 +131,7 @@ def _restored(context: BackupContext, manifest: Manifest) -> Certificate:
         "large_objects": [expected.large_objects.rows, expected.large_objects.hash, found.large_objects.hash],
         "sequences": len(expected.sequences),
         "extensions_lacking": list(lacking),
-        "amcheck": said or "sound",
+        "amcheck": findings or "sound",
         "questions": sorted(answers),
     }
 
@@ -141,21 +141,21 @@ def _hash_of(facts: DatabaseFacts, name: str) -> str:
 
 
 def differences(expected: DatabaseFacts, found: DatabaseFacts) -> list[str]:
-    """What a restored database has otherwise than its dump's snapshot had, each as a sentence."""
+    """Return each difference of a restored database from its dump's snapshot, as a sentence."""
     wrong = []
-    there = {table.name: table for table in (*found.tables, found.large_objects)}
-    wanted = {table.name: table for table in (*expected.tables, expected.large_objects)}
-    for name in sorted(wanted.keys() | there.keys()):
-        one, other = wanted.get(name), there.get(name)
-        if one is None or other is None:
-            wrong.append(f"{name} is {'missing' if one else 'in addition'}")
-        elif one.rows != other.rows:
-            wrong.append(f"{name} has {other.rows:,} rows, not {one.rows:,}")
-        elif one.hash != other.hash:
-            wrong.append(f"{name} has {one.rows:,} rows, but other content")
-    stood = {sequence.name: sequence for sequence in found.sequences}
+    restored = {table.name: table for table in (*found.tables, found.large_objects)}
+    dumped = {table.name: table for table in (*expected.tables, expected.large_objects)}
+    for name in sorted(dumped.keys() | restored.keys()):
+        wanted, got = dumped.get(name), restored.get(name)
+        if wanted is None or got is None:
+            wrong.append(f"{name} is {'missing' if wanted else 'unexpected'}")
+        elif wanted.rows != got.rows:
+            wrong.append(f"{name} has {got.rows:,} rows, not {wanted.rows:,}")
+        elif wanted.hash != got.hash:
+            wrong.append(f"{name} has {wanted.rows:,} rows, but different content")
+    sequences = {sequence.name: sequence for sequence in found.sequences}
     for sequence in expected.sequences:
-        now = stood.get(sequence.name)
+        now = sequences.get(sequence.name)
         if now is None or (now.value - sequence.value) * sequence.step < 0:
             wrong.append(f"sequence {sequence.name} is {'behind' if now else 'missing'}")
     return wrong
@@ -163,9 +163,10 @@ def differences(expected: DatabaseFacts, found: DatabaseFacts) -> list[str]:
 
 @contextmanager
 def scratch(context: BackupContext, manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """An empty database to restore into, and in words where it is: on a throw-away server, or beside ours.
+    """Create an empty database to restore into; yield a description of where it is, and its URL.
 
-    Raises ScratchFault where the machine that it is on fails, or ours does.
+    It is on a throw-away server, or beside the pipeline's database. Raises ScratchFault if the machine that
+    it is on fails, or this one does.
     """
     facts, own = manifest.database, context.settings.database_url
     name = temporary_server.scratch_name(own, manifest.id.replace("-", "_").lower())
@@ -183,12 +184,12 @@ def scratch(context: BackupContext, manifest: Manifest) -> Iterator[tuple[str, s
 
 @contextmanager
 def _apart(major: int) -> Iterator[str]:
-    """A throw-away server, which nothing but the proof works on: that it fails is its machine's fault."""
+    """Start a throw-away server. Only the proof uses it, so that its failure is its machine's fault."""
     with temporary_server.server(major) as url:
         try:
             yield url
         except (NoRoom, TransientFault, Unreachable) as error:
-            if error.args[0] == DATABASE:  # it is not the object store's
+            if error.args[0] == DATABASE:  # not an error of the object store
                 raise ScratchFault(str(error.args[1])) from error
             raise
 

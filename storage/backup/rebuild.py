@@ -1,4 +1,4 @@
-"""The catalogue and the bucket, compared and brought together: the bucket's manifests are the truth."""
+"""Reconciliation of the catalogue with the bucket. The bucket's manifests are authoritative."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from storage.core.model import ObjectKey
 from storage.core.ports import ObjectStore
 
 LOST = "its manifest is not in the bucket"
-MOST = 16 << 20  # bytes of a certificate that are read
+MOST = 16 << 20  # bytes read of a certificate at most
 
 
 def of_bucket(backup_bucket: ObjectStore) -> list[Backup]:
-    """Every backup the bucket holds, as its manifest and certificate tell; newest first.
+    """Return every backup in the bucket by its manifest and certificate, newest first.
 
-    One whose manifest cannot be read is failed, with why.
+    A backup whose manifest cannot be read is failed, with the reason as its message.
     """
     found = []
     for kind in KINDS:
@@ -31,11 +31,11 @@ def of_bucket(backup_bucket: ObjectStore) -> list[Backup]:
                 found.append(Backup(id=id, kind=kind, state="failed", taken_at=id.begun, message=str(answer)))
             else:
                 found.append(_with_certificate(answer, entry(answer, sha256), backup_bucket))
-    return sorted(found, key=lambda one: (one.taken_at, one.id), reverse=True)
+    return sorted(found, key=lambda backup: (backup.taken_at, backup.id), reverse=True)
 
 
 def _with_certificate(manifest: Manifest, backup: Backup, backup_bucket: ObjectStore) -> Backup:
-    """Proven, if there is a certificate of exactly this manifest."""
+    """Return the backup as proven if there is a certificate of exactly this manifest, else unchanged."""
     place = folder(manifest.kind, manifest.id)
     keys = [info.key for info in backup_bucket.scan(place) if info.key.startswith(f"{place}certificate-")]
     for key in reversed(keys):
@@ -46,7 +46,7 @@ def _with_certificate(manifest: Manifest, backup: Backup, backup_bucket: ObjectS
 
 
 def _certificate(key: ObjectKey, backup_bucket: ObjectStore) -> tuple[dict[str, Any], datetime | None]:
-    """What a certificate says, and when it was given; nothing for one that cannot be read."""
+    """Return a certificate's values and its time of proof, or ({}, None) if it cannot be read."""
     try:
         with backup_bucket.open(key) as file:
             answer = json.loads(file.read(MOST))
@@ -56,30 +56,31 @@ def _certificate(key: ObjectKey, backup_bucket: ObjectStore) -> tuple[dict[str, 
 
 
 def rebuild(stores: BackupStores, *, accept: bool = False) -> tuple[list[Backup], list[Backup]]:
-    """Enter what only the bucket knows; the backups entered, and those of the catalogue it has lost.
+    """Rebuild the catalogue from the bucket. Return the entered backups, and those the bucket has lost.
 
-    A restored catalogue calls the very backup it came from running: that one is entered as it is. A lost
-    one turns to failed: without its manifest nothing of it counts. Raises Refused when the bucket lacks more
-    than half of what counts, unless ``accept``.
+    A backup that only the bucket knows is entered. A restored catalogue shows the very backup it came from as
+    running: its row is replaced by the bucket's data. A lost backup turns to failed: without its manifest it
+    does not count. Raises Refused when the bucket lacks more than half of the backups that count, unless
+    ``accept``.
     """
-    known = {one.id: one for one in stores.catalogue.all()}
-    there = {one.id: one for one in of_bucket(stores.backup_bucket)}
-    entered = [one for id, one in there.items() if _unfinished(known.get(id))]
+    known = {backup.id: backup for backup in stores.catalogue.all()}
+    in_bucket = {backup.id: backup for backup in of_bucket(stores.backup_bucket)}
+    entered = [backup for id, backup in in_bucket.items() if _unfinished(known.get(id))]
     counted: tuple[BackupState, ...] = ("complete", "proven")
-    counting = [one for one in known.values() if one.state in counted]
-    lost = [one for one in counting if one.id not in there and _gone(one, stores)]
+    counting = [backup for backup in known.values() if backup.state in counted]
+    lost = [backup for backup in counting if backup.id not in in_bucket and _gone(backup, stores)]
     if len(lost) * 2 > len(counting) > 1 and not accept:
         raise Refused(
             "catalogue",
             f"the bucket {stores.backup_bucket.bucket} has lost {len(lost)} of {len(counting)} backups. "
-            "Is STORAGE_BACKUP_BUCKET right? Nothing was changed; if it is meant, give --accept.",
+            "Nothing was changed. Check STORAGE_BACKUP_BUCKET; if it is right, repeat with --accept.",
         )
-    for one in entered:
-        stores.catalogue.save(replace(one, proven_at=None))  # by a certificate: no proof was seen here
-    for one in lost:
-        stores.catalogue.move(one.id, counted, "failed", LOST)
+    for backup in entered:
+        stores.catalogue.save(replace(backup, proven_at=None))  # not proven by this installation
+    for backup in lost:
+        stores.catalogue.move(backup.id, counted, "failed", LOST)
     if entered or lost:
-        detail = {"entered": [one.id for one in entered], "lost": [one.id for one in lost]}
+        detail = {"entered": [backup.id for backup in entered], "lost": [backup.id for backup in lost]}
         stores.audit.record("rebuild-catalogue", "", detail)
     return entered, lost
 
@@ -91,5 +92,5 @@ def _unfinished(row: Backup | None) -> bool:
 
 
 def _gone(row: Backup, stores: BackupStores) -> bool:
-    """A listing is a hint: the manifest itself is asked for."""
+    """Return True if the manifest is missing. A listing is only a hint, so the object itself is requested."""
     return stores.backup_bucket.head(ObjectKey(f"{folder(row.kind, row.id)}{MANIFEST}")) is None

@@ -8,8 +8,8 @@ BUGS = (
     Bug(
         "a backup that was never proven counts",
         "storage/backup/policy.py",
-        'proven = [one for one in sets if one.state == "proven"]',
-        'proven = [one for one in sets if one.state in ("proven", "complete")]',
+        'proven = [backup for backup in sets if backup.state == "proven"]',
+        'proven = [backup for backup in sets if backup.state in ("proven", "complete")]',
         "tests/unit/backup/test_policy.py::test_unproven_ones_wait_for_enough_proven_ones",
     ),
     Bug(
@@ -22,15 +22,15 @@ BUGS = (
     Bug(
         "a pinned backup is pruned",
         "storage/backup/policy.py",
-        "    if one.pinned:\n",
-        "    if one.pinned and not one.id:\n",
+        "    if backup.pinned:\n",
+        "    if backup.pinned and not backup.id:\n",
         "tests/unit/backup/test_policy.py::test_at_the_cut",
     ),
     Bug(
         "a running backup is pruned once it is old",
         "storage/backup/policy.py",
-        'if one.state == "running":',
-        'if one.state == "running" and not one.id:',
+        'if backup.state == "running":',
+        'if backup.state == "running" and not backup.id:',
         "tests/unit/backup/test_policy.py::test_at_the_cut",
     ),
     Bug(
@@ -50,15 +50,15 @@ BUGS = (
     Bug(
         "every set may go in one run",
         "storage/backup/policy.py",
-        "for one in going[len(sets) // 2 :]:",
-        "for one in going[len(sets) :]:",
+        "for backup in going[len(sets) // 2 :]:",
+        "for backup in going[len(sets) :]:",
         "tests/unit/backup/test_policy.py::test_at_most_half_goes_and_the_oldest_first",
     ),
     Bug(
         "a period keeps its oldest, which the next run no longer wants",
         "storage/backup/policy.py",
-        "        for one in proven:\n",
-        "        for one in reversed(proven):\n",
+        "        for backup in proven:\n",
+        "        for backup in reversed(proven):\n",
         "tests/unit/backup/test_policy.py::test_years_of_nights_end_with_the_set_of_the_rule",
     ),
     Bug(
@@ -141,7 +141,7 @@ BUGS = (
     Bug(
         "other backups' uploads are aborted too",
         "storage/backup/actions.py",
-        " if one.key.startswith(place)}",
+        " if upload.key.startswith(place)}",
         "}",
         "tests/unit/backup/test_prune.py::test_a_backup_goes_wholly_and_the_others_remain",
     ),

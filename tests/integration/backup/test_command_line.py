@@ -170,7 +170,7 @@ def test_swapped_reconciled_undone(context: BackupContext, person: Person) -> No
         (("latest", "--job", "a", "--api-key", "b"), "--api-key and --job are different ways"),
         (("20260101T000000Z-00000000",), "There is no backup"),
         (("yesterday",), "cannot be a backup id"),
-        (("99999999T999999Z-00000000",), "names no instant"),
+        (("99999999T999999Z-00000000",), "contains no valid time"),
         (("latest", "--into", "x"), "type its name twice"),
     ],
 )

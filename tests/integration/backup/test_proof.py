@@ -60,14 +60,14 @@ SUBJECT = (
     "SELECT lo_from_bytea(4711, 'abc')",
 )
 OTHERWISE = {
-    "UPDATE jobs SET id = 'job-l99' WHERE id = 'job-199'": "public.jobs has 100 rows, but other content",
+    "UPDATE jobs SET id = 'job-l99' WHERE id = 'job-199'": "public.jobs has 100 rows, but different content",
     "DELETE FROM jobs WHERE id = 'job-199'": "public.jobs has 99 rows, not 100",
     "INSERT INTO jobs VALUES (NULL)": "public.jobs has 101 rows, not 100",
     "INSERT INTO jobs SELECT * FROM jobs; TRUNCATE other": "2 differences .* public.jobs has 200 rows",
-    "ALTER TABLE jobs ADD COLUMN more int": "public.jobs has 100 rows, but other content",
+    "ALTER TABLE jobs ADD COLUMN more int": "public.jobs has 100 rows, but different content",
     "ALTER TABLE jobs RENAME TO works": "public.jobs is missing",
-    "CREATE TABLE extra ()": "public.extra is in addition",
-    "SELECT lo_put(4711, 0, 'b')": "large objects has 1 rows, but other content",
+    "CREATE TABLE extra ()": "public.extra is unexpected",
+    "SELECT lo_put(4711, 0, 'b')": "large objects has 1 rows, but different content",
     "SELECT setval('tickets', 8)": "sequence public.tickets is behind",
     "DROP TABLE jobs, other; DROP SEQUENCE tickets; SELECT lo_unlink(4711)": "4 differences",
 }

@@ -124,7 +124,7 @@ def test_old_backups_go_for_good_and_nothing_else_does(
     assert stores.backup_bucket.parts(key, upload_id) is None
     assert list(stores.backup_uploads.open()) == []
     answer = {one.key: one for _, one in explain([JOB], stores, stores.clock(), "database")}
-    assert answer["database/readme.txt"].reason == "no folder of a backup"
+    assert answer["database/readme.txt"].reason == "not a backup's folder"
     assert not {one for one in answer if one.startswith(gone)}
 
 

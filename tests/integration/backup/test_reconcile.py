@@ -258,7 +258,7 @@ def test_a_row_the_pipeline_inserts_meanwhile_wins(restored: BackupContext, engi
 def test_rows_that_do_not_fit_are_named(restored: BackupContext, sql: Sql) -> None:
     sql("ALTER TABLE jobs ADD CONSTRAINT keys CHECK (id <> 'lost')")
     before = rows(sql)
-    with pytest.raises(NotAdopted, match='violates check constraint "keys".*adopt the others by name'):
+    with pytest.raises(NotAdopted, match='violates check constraint "keys".*adopt the other jobs by name'):
         decide(restored, ["new", "lost"], "adopt", "eva")
     assert rows(sql) == before
     assert listed(restored)["new"] == ("missing", True, None)

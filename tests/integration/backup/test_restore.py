@@ -160,7 +160,7 @@ def test_what_fails_leaves_no_database(
         restore(context.settings, context.stores.backup_bucket, id)
     assert databases(postgres_server) == before
     execute(context.settings.database_url, f"CREATE DATABASE {live(context)}_mine")
-    with pytest.raises(TargetLeft, match="was left; empty it to try again: The backup is damaged"):
+    with pytest.raises(TargetLeft, match="was not dropped; empty it to try again: The backup is damaged"):
         restore(
             context.settings,
             context.stores.backup_bucket,

@@ -71,7 +71,7 @@ def test_what_the_catalogue_does_not_know_is_reported_and_stays() -> None:
     answer = decided(replace(seen, sizes={**seen.sizes, **targets}))
     assert all(isinstance(one, Keep) for one in answer.values())
     assert (
-        answer["database/readme"].reason == answer["database/database.bak/"].reason == "no folder of a backup"
+        answer["database/readme"].reason == answer["database/database.bak/"].reason == "not a backup's folder"
     )
     assert answer[folder("database", unknown.id)].reason.startswith("unknown to the catalogue: see")
     assert "without a manifest" in answer[folder("database", empty.id)].reason

@@ -159,7 +159,7 @@ def test_with_too_few_proven_ones_left_it_stays(inventory: BackupInventory) -> N
     planned = inventory.world.plan(JOB)
     fail_newest(inventory, 3)
     done = apply(planned.id, inventory.stores)
-    assert why(inventory, done) == ["only 2 others are proven, 3 must stay"]
+    assert why(inventory, done) == ["only 2 others are proven, 3 must remain"]
     assert inventory.whole(old)
 
 
@@ -189,7 +189,7 @@ def test_during_a_proof_it_stays(inventory: BackupInventory) -> None:
     planned = inventory.world.plan(JOB)
     with inventory.stores.runs.lock("prove"):
         done = apply(planned.id, inventory.stores)
-    assert why(inventory, done) == ["a backup is being proven; it goes with a later run"]
+    assert why(inventory, done) == ["a backup is being proven; a later run prunes this one"]
     assert inventory.whole(old)
     assert inventory.world.run(JOB).done.count == 1
 
