@@ -1,1 +1,1 @@
-"""Restoring: beside the live database, in its place, in part; and reconciling afterwards."""
+"""Restores: beside the live database, in its place, in part; and reconciliation afterwards."""

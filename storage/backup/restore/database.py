@@ -1,4 +1,4 @@
-"""Bringing a database back from the store alone: into a new database, or into an empty one."""
+"""Restore of a database from the object store alone: into a new database, or into an empty one."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from storage.stores.postgres.connection import connect
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """A database that was restored. ``lacking``: the extensions its server does not have.
+    """Result of a restore. ``lacking``: the extensions its server does not have.
 
-    ``differences`` to the dump's snapshot are always none: what differs is not kept.
+    ``differences`` from the dump's snapshot is always empty: a database that differs is not kept.
     """
 
     database: str
@@ -51,12 +51,14 @@ def restore(
     access: bool = False,
     progress: Progress | None = None,
 ) -> Restored:
-    """Restore a backup on the server of the settings, into a new database ``restored_ID`` or ``into`` an
-    empty one, whose name was typed twice; with ``access`` owners and grants too.
+    """Restore a backup on the configured server: into a new database, or ``into`` an empty one.
 
-    The database of the settings may be named when it is not there or is empty: the site's day after a
-    disaster. It is then paused, with a restore epoch open. Raises UsageError, TargetInUse, ServerTooOld,
-    RightsMissing, NoKey, BackupDamaged or NotProven; what this call made is dropped then.
+    The new database is named ``restored_ID``; the name ``into`` must be repeated as ``typed``. With
+    ``access``, owners and grants are restored too.
+
+    The configured database itself may be named when it is missing or empty, as after a disaster. It is then
+    paused, with a restore epoch open. Raises UsageError, TargetInUse, ServerTooOld, RightsMissing, NoKey,
+    BackupDamaged or NotProven; a database that this call created is dropped then.
     """
     if typed != into:
         raise UsageError(f"To restore into {into!r}, type its name twice: it was confirmed as {typed!r}.")
@@ -82,20 +84,20 @@ def restore(
 
 
 def globals_sql(backup_bucket: ObjectStore, manifest: Manifest, keys: Keys) -> str:
-    """The server's roles, memberships and tablespaces as SQL, without passwords: for a person to run."""
+    """Return the server's roles, memberships and tablespaces as SQL, without passwords, for an operator."""
     text = io.BytesIO()
     write_decrypted(manifest.part("globals"), backup_bucket, text, keys)
     return text.getvalue().decode()
 
 
 def readable(settings: Settings, backup_bucket: ObjectStore, id: BackupId) -> tuple[Manifest, Keys, str]:
-    """The manifest of a database's backup, the keys to open it, and the manifest's SHA-256.
+    """Return the manifest of a database backup, the keys to decrypt it, and the manifest's SHA-256.
 
-    Raises UsageError, NoSuchBackup, BackupDamaged or NoKey, before anything is made.
+    Raises UsageError, NoSuchBackup, BackupDamaged or NoKey, before anything is created.
     """
     manifest, sha256 = manifests.read(id, backup_bucket)
     if manifest.kind != "database":
-        raise UsageError(f"{id} is a backup of {manifest.kind}; name one of the database.")
+        raise UsageError(f"{id} is a backup of {manifest.kind}; name a backup of the database.")
     keys = identities(settings.backup_identity_file)
     if manifest.recipients and not keys:
         raise NoKey("no identity is set")
@@ -103,10 +105,10 @@ def readable(settings: Settings, backup_bucket: ObjectStore, id: BackupId) -> tu
 
 
 def known(context: BackupContext, id: BackupId) -> tuple[Manifest, Keys]:
-    """As :func:`readable`; and the manifest is the one the catalogue recorded, if there still is one.
+    """Read as :func:`readable`; require the manifest that the catalogue recorded, if there still is one.
 
-    Raises NoSuchBackup for one that the catalogue does not know: who may write to the bucket could have put
-    it there. `storage backup rebuild` enters what is to be believed.
+    Raises NoSuchBackup for a backup unknown to the catalogue: anyone who may write to the bucket could have
+    put it there. `storage backup rebuild` enters those that are to be trusted.
     """
     manifest, keys, sha256 = readable(context.settings, context.stores.backup_bucket, id)
     with suppress(SchemaMissing):
@@ -118,7 +120,7 @@ def known(context: BackupContext, id: BackupId) -> tuple[Manifest, Keys]:
 
 @dataclass(frozen=True)
 class Target:
-    """An empty database to restore into, and whether it was made for that."""
+    """Empty database to restore into; ``made`` if it was created for that."""
 
     url: str = field(repr=False)
     made: bool
@@ -128,29 +130,29 @@ class Target:
 def target(
     settings: Settings, admin: swap.AdminConnection, manifest: Manifest, name: str
 ) -> Iterator[Target]:
-    """The database of that name, made or found empty.
+    """Yield the database of that name, created or found empty.
 
-    When the block raises, what was made is dropped; what was there is left.
+    If the block raises, a database created here is dropped; one that existed is left.
     """
     swap.check_server(admin, manifest.database.major)
     url = temporary_server.beside(settings.database_url, name)
-    there = swap.look(admin, settings.database_url, name)
-    if there and there.mark == swap.UNFINISHED and not there.sessions:
-        swap.remove(admin, name)  # the lock is ours: whoever began it is gone
-        there = None
-    if there is None:
+    existing = swap.look(admin, settings.database_url, name)
+    if existing and existing.mark == swap.UNFINISHED and not existing.sessions:
+        swap.remove(admin, name)  # this process has the lock: the process that began it is gone
+        existing = None
+    if existing is None:
         swap.make(admin, name, manifest.database.locale)
     else:
-        _check_empty(there, swap.name_of(settings.database_url))
+        _check_empty(existing, swap.name_of(settings.database_url))
         if name == swap.name_of(settings.database_url):
-            # Made anew it is another database: until it was introduced, maintenance refuses to touch it.
+            # Recreated, it has another identity: maintenance refuses to touch it until `storage migrate`.
             swap.remove(admin, name)
             swap.make(admin, name, manifest.database.locale)
-            there = None
+            existing = None
     try:
-        yield Target(url, made=there is None)
+        yield Target(url, made=existing is None)
     except BaseException as error:
-        if there is None:
+        if existing is None:
             with suppress(StorageError):
                 swap.remove(admin, name, force=True)
         elif isinstance(error, StorageError):
@@ -158,27 +160,30 @@ def target(
         raise
 
 
-def _check_empty(there: swap.Database, live: str) -> None:
-    if there.template:
-        raise TargetInUse(there.name, "it is the template of new databases")
-    if there.sessions:
-        raise TargetInUse(there.name, f"{there.sessions[0]} is connected to it")
-    if there.relations and there.name == live:
+def _check_empty(existing: swap.Database, live: str) -> None:
+    if existing.template:
+        raise TargetInUse(existing.name, "it is the template of new databases")
+    if existing.sessions:
+        raise TargetInUse(existing.name, f"{existing.sessions[0]} is connected to it")
+    if existing.relations and existing.name == live:
         raise TargetInUse(live, "it is the live database; to put a backup in its place, use a swap (--live)")
-    if there.relations:
+    if existing.relations:
         raise TargetInUse(
-            there.name, f"it is not empty: it has {there.relations:,} tables, views or sequences"
+            existing.name, f"it is not empty: it has {existing.relations:,} tables, views or sequences"
         )
 
 
 def check(manifest: Manifest, url: str) -> None:
-    """Raises NotProven unless the database is what the dump's snapshot was."""
+    """Raise NotProven unless the database equals the dump's snapshot."""
     if wrong := differences(manifest.database, fingerprint.facts(url)):
-        raise NotProven(f"{len(wrong)} differences to what was dumped; the first: {wrong[0]}")
+        raise NotProven(f"{len(wrong)} differences from the dump; the first: {wrong[0]}")
 
 
 def _reconcile_first(url: str, manifest: Manifest) -> None:
-    """A database restored under the site's own name: of the bucket's objects it does not know today's."""
+    """Pause a database restored under the configured name, and open its restore epoch.
+
+    It does not know today's objects in the bucket.
+    """
     migrated(url)
     copy_rows.analyze(url)
     with copy_rows.opened(url) as session:
@@ -189,7 +194,7 @@ def _reconcile_first(url: str, manifest: Manifest) -> None:
 
 
 def migrated(url: str) -> None:
-    """Bring the platform's own schema up to date, as an older backup's is not."""
+    """Migrate the platform's own schema to the current version: that of a backup may be older."""
     engine = connect(url)
     try:
         pg_migrate.migrate(engine)
@@ -198,7 +203,7 @@ def migrated(url: str) -> None:
 
 
 def epoch(manifest: Manifest, restored_at: datetime, kept: str) -> dict[str, str]:
-    """What the switch ``restore_epoch`` says."""
+    """Return the value of the switch ``restore_epoch``."""
     return {
         "backup": manifest.id,
         "taken_at": manifest.facts.taken_at.isoformat(),
@@ -208,7 +213,7 @@ def epoch(manifest: Manifest, restored_at: datetime, kept: str) -> dict[str, str
 
 
 def shut(answer: dict[str, str], by: str) -> dict[str, str | None]:
-    """Switches of a database that knows the bucket as of another day: paused, and its restore epoch open."""
+    """Return switches for a database that knows the bucket as of another day: paused, with its epoch open."""
     of = f"restored from backup {answer['backup']}" if answer["backup"] else "put back"
     return {
         "paused": f"{of}, as of {answer['taken_at']}, by {by}: reconcile first (`storage reconcile`)",

@@ -1,7 +1,7 @@
-"""After a restore: jobs whose files or rows are newer than the backup, each to be adopted or condemned.
+"""Reconciliation after a restore: jobs with files or rows newer than the backup are adopted or condemned.
 
-The database is as it was at ``taken_at``, the objects are of today: without their rows they look like
-orphans. So every destructive job refuses until each such job was judged and the epoch closed.
+The database is as of ``taken_at``, the objects are of today: without their rows they look like orphans. So
+every destructive job refuses until each such job has a verdict and the epoch is closed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOCK = "reconcile"
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """The time between a restore and its reconciling. ``kept``: the database of before, '' for none."""
+    """Time between a restore and its reconciliation. ``kept``: the previous database, '' for none."""
 
     backup: str
     taken_at: datetime
@@ -38,9 +38,9 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Unreconciled:
-    """A job to be judged: its objects of before the restore, the newest of them, and its row.
+    """Job that needs a verdict: its objects from before the restore, the newest of them, and its row.
 
-    ``row`` compares the live row with the kept database's ("same" also where that has none).
+    ``row`` compares the live row with the kept database's ("same" also where that database has none).
     """
 
     owner: JobId
@@ -54,7 +54,7 @@ class Unreconciled:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What one listing, or the kept database, has of a job."""
+    """Data on a job from one listing, or from the kept database."""
 
     owner: JobId
     objects: int = 0
@@ -63,10 +63,10 @@ class _Found:
 
 
 def open_epoch(stores: BackupStores) -> Epoch:
-    """The open epoch. Raises UsageError where there is none, ConfigError for one that cannot be read."""
+    """Return the open epoch. Raises UsageError if there is none, ConfigError if it cannot be read."""
     text = stores.control.read("restore_epoch")
     if text is None:
-        raise UsageError("No restore waits to be reconciled; `storage restore` begins one.")
+        raise UsageError("No restore waits to be reconciled; `storage restore` begins a restore.")
     try:
         answer = json.loads(text)
         return Epoch(
@@ -77,21 +77,22 @@ def open_epoch(stores: BackupStores) -> Epoch:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
-            f"The control row restore_epoch cannot be read ({error!r}): it is JSON with backup, taken_at, "
-            "restored_at and kept."
+            f"The control row restore_epoch cannot be read ({error!r}): it must be JSON with backup, "
+            "taken_at, restored_at and kept."
         ) from error
 
 
 def pending(context: BackupContext) -> Iterator[Unreconciled]:
-    """Every job to be judged, with the verdict it has, streamed in the order of the folders.
+    """Yield every job that needs a verdict, with its present verdict, streamed in the order of the folders.
 
-    That is who has objects of before the restore, and one of them newer than the backup or no row; and
-    whose row in the kept database is newer than the backup. An object in nobody's folder is not a job's.
+    Such a job has objects from before the restore, and one of these is newer than the backup or the job has
+    no row; or its row in the kept database is newer than the backup. Objects outside job folders belong to no
+    job.
     """
     epoch = open_epoch(context.stores)
     with reconcile.kept(context.settings.database_url, epoch.kept) as kept:
         until = epoch.restored_at + SKEW
-        sources = [_by_owner(context.stores.objects.scan(one), one, until) for one in JOB_PREFIXES]
+        sources = [_by_owner(context.stores.objects.scan(prefix), prefix, until) for prefix in JOB_PREFIXES]
         if kept:
             sources.append(_Found(owner) for owner in kept.changed_since(epoch.taken_at))
         together = groupby(merge(*sources, key=_folder), lambda found: found.owner)
@@ -101,7 +102,7 @@ def pending(context: BackupContext) -> Iterator[Unreconciled]:
 
 
 def _by_owner(infos: Iterable[ObjectInfo], prefix: Prefix, until: datetime) -> Iterator[_Found]:
-    """A listing comes in key order, so that what is one job's comes together."""
+    """Sum a listing by job. It comes in key order, so the objects of a job are adjacent."""
     for owner, group in groupby(infos, lambda info: owner_of(info.key, prefix)):
         if owner:
             seen = (info for info in group if info.last_modified <= until)
@@ -111,7 +112,7 @@ def _by_owner(infos: Iterable[ObjectInfo], prefix: Prefix, until: datetime) -> I
 
 
 def _folder(found: _Found) -> bytes:
-    """Folders sort with their slash, so job a-b comes before job a."""
+    """Return the sort key of a job's folder. Folders sort with their slash, so job a-b comes before job a."""
     return f"{found.owner}/".encode()
 
 
@@ -156,13 +157,14 @@ def _row(row: Job | None, old: Job | None) -> Literal["missing", "older", "same"
 
 
 def decide(context: BackupContext, owners: Iterable[str], verdict: Ruling, by: str) -> int:
-    """Judge jobs; how many. May be repeated, and until the epoch is closed the last verdict holds.
+    """Record a verdict on jobs; return their number. The last verdict before the epoch is closed holds.
 
-    adopt: the kept database's row is copied where the live one is missing or older, and the objects are
-    no orphans from then on, row or no row. condemn: once the epoch is closed ``condemn_unreconciled``
-    condemns the objects of those that have no row; no row is ever taken away.
+    adopt: the kept database's row is copied where the live one is missing or older, and the objects are not
+    orphans from then on, with or without a row. condemn: once the epoch is closed, ``condemn_unreconciled``
+    condemns the objects of those jobs that have no row; no row is ever deleted.
 
-    Raises UsageError without an open epoch, JobBusy beside a twin, PipelineTableWrong or NotAdopted.
+    May be repeated. Raises UsageError without an open epoch, JobBusy while another process reconciles,
+    PipelineTableWrong or NotAdopted.
     """
     stores, wanted = context.stores, sorted({JobId(owner) for owner in owners})
     with stores.runs.lock(LOCK):
@@ -171,7 +173,7 @@ def decide(context: BackupContext, owners: Iterable[str], verdict: Ruling, by: s
             for first in range(0, len(wanted), LOOK_UP):
                 chunk = wanted[first : first + LOOK_UP]
                 if kept and verdict == "adopt":
-                    copied += kept.copy(chunk)  # before the verdict, which says that it was done
+                    copied += kept.copy(chunk)  # before the verdict, which records that this was done
                 stores.verdicts.record(chunk, verdict, epoch.restored_at, by)
         detail = {"verdict": verdict, "jobs": len(wanted), "rows": copied, "by": by, "backup": epoch.backup}
         stores.audit.record("reconcile", "", detail)
@@ -179,17 +181,18 @@ def decide(context: BackupContext, owners: Iterable[str], verdict: Ruling, by: s
 
 
 def close(context: BackupContext, by: str) -> None:
-    """End the epoch, so that maintenance goes on.
+    """Close the epoch, so that maintenance goes on.
 
-    Raises Refused while a job is not judged, UsageError where no epoch is open, JobBusy beside a twin.
+    Raises Refused while a job has no verdict, UsageError if no epoch is open, JobBusy while another process
+    reconciles.
     """
     stores = context.stores
     with stores.runs.lock(LOCK):
         epoch = open_epoch(stores)
         count, first = 0, ""
-        for one in pending(context):
-            if one.verdict is None:
-                count, first = count + 1, first or one.owner
+        for job in pending(context):
+            if job.verdict is None:
+                count, first = count + 1, first or job.owner
         if count:
             raise Refused(
                 "restore-epoch",

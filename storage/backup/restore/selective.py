@@ -1,4 +1,4 @@
-"""A part of a backup: some tables into a database beside, or one owner's lost rows back into the live one."""
+"""Partial restores: some tables into a separate database, or one owner's lost rows into the live one."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _DATA = re.compile(r"^\d+; \d+ \d+ (TABLE DATA|BLOBS?|BLOB METADATA|SEQUENCE SET
 def restore_tables(
     context: BackupContext, id: BackupId, tables: Sequence[str], *, into: str = ""
 ) -> Restored:
-    """Restore the rows of some tables into a new database, which stays for a person to look into.
+    """Restore the rows of some tables into a new database, which stays for an operator to inspect.
 
-    ``tables``: ``schema.table``, or ``table`` where one schema only has it. The others are there and empty;
-    keys and indexes are not. Raises UsageError for a table the backup has not.
+    ``tables``: ``schema.table``, or ``table`` where only one schema has it. The other tables exist and are
+    empty; keys and indexes are not restored. Raises UsageError for a table that the backup does not have.
     """
     manifest, keys = known(context, id)
     chosen = [_resolved(manifest.database, name) for name in tables]
     name = swap.fit_name(into or f"tables_{id.replace('-', '_').lower()}")
     began, url = time.monotonic(), context.settings.database_url
     with swap.open_admin(url, name) as admin:
-        there = swap.look(admin, url, name)
-        if there and there.mark != swap.UNFINISHED:
-            raise TargetInUse(name, "there is one of that name")
+        existing = swap.look(admin, url, name)
+        if existing and existing.mark != swap.UNFINISHED:
+            raise TargetInUse(name, "a database of that name exists")
         with target(context.settings, admin, manifest, name) as to:
             lacking = load(
                 manifest, context.stores.backup_bucket, to.url, keys, SECTIONS, wanted=_rows_of(chosen)
@@ -53,10 +53,10 @@ def restore_tables(
 def restore_rows(
     context: BackupContext, id: BackupId, *, api_key: str = "", job: str = "", apply: bool = False
 ) -> list[Compared]:
-    """Compare one key's or one job's rows with the live ones, table by table; with ``apply`` insert what is
-    missing, in one transaction. No live row is ever changed.
+    """Compare the rows of one key or one job with the live ones, table by table.
 
-    Looked at are the pipeline's jobs, every table with a column ``api_key`` or ``job_id``, and the keys.
+    With ``apply``, insert the missing rows, in one transaction. No live row is ever changed. Compared are the
+    pipeline's jobs, every table with a column ``api_key`` or ``job_id``, and the keys.
     """
     if bool(api_key) == bool(job):
         raise UsageError("Name either an api_key or a job whose rows to restore.")
@@ -66,7 +66,7 @@ def restore_rows(
     with copy_rows.opened(url) as live:
         wanted = row_diff.of_owner(live, api_key, job)
     tables = [table for table in facts.tables if table.name in wanted]
-    with context.stores.runs.lock("prove"):  # who holds it owns the scratch databases of the server
+    with context.stores.runs.lock("prove"):  # its holder owns the server's scratch databases
         for left in temporary_server.leftovers(url):
             temporary_server.drop(url, left)
         with temporary_server.database(url, scratch, facts.locale) as made:
@@ -76,25 +76,27 @@ def restore_rows(
             with copy_rows.opened(made, snapshot=True) as restored, copy_rows.opened(url) as live:
                 found = row_diff.compare(restored, live, order, apply=apply)
     if apply:
-        answer = {one.table: one.inserted for one in found}
+        answer = {compared.table: compared.inserted for compared in found}
         detail = {"backup": id, "of": f"job {job}" if job else "an api_key", "inserted": answer}
         context.stores.audit.record("restore-rows", "", detail)
     return found
 
 
 def _resolved(facts: DatabaseFacts, name: str) -> TableFact:
-    """The table a person means."""
-    fit = [one for one in facts.tables if name in (one.name, one.name.replace('"', ""))]
-    fit = fit or [one for one in facts.tables if name in _names(one)[1:]]
+    """Return the table that an operator's name for it means."""
+    fit = [table for table in facts.tables if name in (table.name, table.name.replace('"', ""))]
+    fit = fit or [table for table in facts.tables if name in _names(table)[1:]]
     if len(fit) != 1:
-        known = [one.name for one in fit] or difflib.get_close_matches(name, [t.name for t in facts.tables])
+        known = [table.name for table in fit] or difflib.get_close_matches(
+            name, [t.name for t in facts.tables]
+        )
         hint = f" Did you mean {' or '.join(known)}?" if known else ""
         raise UsageError(f"The backup has {'no' if not fit else 'more than one'} table {name!r}.{hint}")
     return fit[0]
 
 
 def _names(table: TableFact) -> tuple[str, str]:
-    """Schema and table, without the quotes they are written with where they need any."""
+    """Return schema and table as plain text, without the quotes that some names are written with."""
     schema, name = re.findall(r'"(?:[^"]|"")*"|[^".]+', table.name)
     return _plain(schema), _plain(name)
 
@@ -104,17 +106,17 @@ def _plain(word: str) -> str:
 
 
 def _rows_of(tables: Sequence[TableFact]) -> Wanted:
-    """Of the table of contents: every definition, and the rows of these tables."""
+    """Return a filter of the table of contents: every definition, and the rows of these tables."""
     lines = [f"TABLE DATA {schema} {name} " for schema, name in map(_names, tables)]
-    return lambda line: not _DATA.match(line) or any(one in line for one in lines)
+    return lambda line: not _DATA.match(line) or any(wanted in line for wanted in lines)
 
 
 def _check(facts: DatabaseFacts, tables: Sequence[TableFact], url: str) -> None:
-    """Raises NotProven unless these tables are what the dump's snapshot held."""
+    """Raise NotProven unless these tables equal those in the dump's snapshot."""
     names = {table.name for table in tables}
     found = fingerprint.facts(url)
-    there = tuple(table for table in found.tables if table.name in names)
+    restored = tuple(table for table in found.tables if table.name in names)
     nothing = TableFact("large objects", 0, "0")
     expected = replace(facts, tables=tuple(tables), sequences=(), large_objects=nothing)
-    if wrong := differences(expected, replace(found, tables=there, sequences=(), large_objects=nothing)):
+    if wrong := differences(expected, replace(found, tables=restored, sequences=(), large_objects=nothing)):
         raise NotProven(wrong[0])

@@ -1,7 +1,7 @@
-"""Putting a backup in the place of the live database, and going back.
+"""Swap: a backup takes the place of the live database; and its undo.
 
-The backup is restored beside the live database and made fit to take its place; then two renames in one
-transaction exchange them. Until those the live database is touched by a pause only. The old one is kept.
+The backup is restored beside the live database and prepared to replace it; then two renames in one
+transaction exchange the databases. Until then the live database is only paused. The old one is kept.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from storage.engine import guard
 from storage.stores.postgres.connection import connect
 from storage.stores.postgres.jobs import PostgresJobs
 
-KEEP = timedelta(days=7)  # the database that was replaced
+KEEP = timedelta(days=7)  # how long the replaced database is kept
 GUARD = guard.BACKUP_GUARD
 
 
 @dataclass(frozen=True, kw_only=True)
 class Swapped:
-    """What is live now, and as what the database before it is kept, until when."""
+    """Result of a swap: the live database, the name under which the previous one is kept, and until when."""
 
     database: str
     kept: str
@@ -43,11 +43,11 @@ class Swapped:
 def swap(
     context: BackupContext, id: BackupId, *, typed: str, by: str, progress: Progress | None = None
 ) -> Swapped:
-    """Put the backup ``id`` in the place of the live database, whose name was ``typed``.
+    """Replace the live database, whose name was ``typed``, with the backup ``id``.
 
-    The new one is paused, and closed to destructive jobs until it was reconciled; it has the old one's newer
-    runs, backups and audit, and none of its tombstones. Raises UsageError, RightsMissing, DatabaseBusy, or
-    what a restore raises: the live database is the old one then.
+    The new database is paused, and closed to destructive jobs until it is reconciled; it has the old one's
+    newer runs, backups and audit, and none of its tombstones. Raises UsageError, RightsMissing, DatabaseBusy,
+    or the errors of a restore: the old database stays live then.
     """
     live, began = _live(context, typed), time.monotonic()
     manifest, keys = known(context, id)
@@ -65,7 +65,7 @@ def swap(
             check(manifest, to.url)
             if lacking:
                 raise UsageError(
-                    f"The server lacks extensions of the backup: {', '.join(lacking)}. Add them."
+                    f"The server lacks extensions of the backup: {', '.join(lacking)}. Install them."
                 )
             with _paused(url, f"backup {id}, by {by}"):
                 until = _prepare(context, manifest, to.url, kept, by)
@@ -77,18 +77,18 @@ def swap(
 
 
 def undo_swap(context: BackupContext, *, typed: str, by: str) -> Swapped:
-    """Put the kept database back in its place; the one that was live is kept in its turn.
+    """Make the kept database live again; the one that was live is kept in its turn.
 
-    It comes back as it was, but with the newer runs, backups and audit. Only where the pipeline has written
-    to the other one since, a restore epoch is opened in it: of those objects it does not know. Raises
-    UsageError where none is kept.
+    It comes back as it was, but with the newer runs, backups and audit. Only if the pipeline has written to
+    the other database since, a restore epoch is opened: the kept one does not know of those objects. Raises
+    UsageError where no database is kept.
     """
     live, began = _live(context, typed), time.monotonic()
     url, now = context.settings.database_url, context.stores.clock()
     with pg_swap.open_admin(url, live) as admin:
         back, since = _recorded(context, admin, live)
         kept = _free(live, "undone")
-        with _paused(url, f"the one before it again, by {by}"):
+        with _paused(url, f"the previous database again, by {by}"):
             _revive(url, back, since, kept, now, by)
             pg_swap.exchange(admin, live, back, kept, now + KEEP)
         _bring_stragglers(url, kept)
@@ -96,10 +96,10 @@ def undo_swap(context: BackupContext, *, typed: str, by: str) -> Swapped:
 
 
 def drop_kept(context: BackupContext, as_of: datetime) -> list[str]:
-    """Drop the databases that were live before and whose time of being kept has passed; their names.
+    """Drop the databases that were live before and need not be kept any longer; return their names.
 
-    Raises Refused while none may go yet, or while the one to go is needed to reconcile; DatabaseBusy when
-    somebody works in it.
+    Raises Refused while none may be dropped yet, or while one is needed to reconcile; DatabaseBusy while it
+    has sessions.
     """
     url = context.settings.database_url
     live = pg_swap.name_of(url)
@@ -107,7 +107,7 @@ def drop_kept(context: BackupContext, as_of: datetime) -> list[str]:
         all_kept = pg_swap.kept(admin, live)
         due = [name for name, until in all_kept.items() if until <= as_of]
         if all_kept and not due:
-            name, until = min(all_kept.items(), key=lambda one: one[1])
+            name, until = min(all_kept.items(), key=lambda item: item[1])
             raise Refused("kept-database", f"{name} is kept until {until.isoformat()}.")
         for name in due:
             _check_reconciled(context, name)
@@ -117,7 +117,7 @@ def drop_kept(context: BackupContext, as_of: datetime) -> list[str]:
 
 
 def _live(context: BackupContext, typed: str) -> str:
-    """The live database's name, if it was typed."""
+    """Return the live database's name. Raises UsageError unless it was typed."""
     live = pg_swap.name_of(context.settings.database_url)
     if typed != live:
         raise UsageError(f"To replace the live database type its name, {live!r}; {typed!r} was typed.")
@@ -129,16 +129,16 @@ def _free(live: str, word: str) -> str:
 
 
 def _kept(name: str, until: datetime, since: datetime) -> dict[str, str | None]:
-    """The switch that names the database before this one, not live ``since`` then by the server's clock."""
+    """Return the switch naming the previous database, live until ``since`` by the server's clock."""
     answer = {"name": name, "until": until.isoformat(), "since": since.isoformat()}
     return {"kept_database": json.dumps(answer)}
 
 
 @contextmanager
 def _paused(url: str, why: str) -> Iterator[None]:
-    """Maintenance of the live database is paused in the block, and stays so unless the block fails.
+    """Pause maintenance of the live database; lift the pause only if the block fails.
 
-    Its own pause is told from anybody else's by its words, and lifted when the database comes back.
+    This pause is recognised by its text, and lifted when the database comes back; any other pause stays.
     """
     with copy_rows.opened(url) as session:
         copy_rows.pause(session, why)
@@ -151,7 +151,7 @@ def _paused(url: str, why: str) -> Iterator[None]:
 
 
 def _prepare(context: BackupContext, manifest: Manifest, new: str, kept: str, by: str) -> datetime:
-    """Make the restored database one that may go live; until when the other is kept.
+    """Prepare the restored database to go live. Return until when the old one is kept.
 
     One transaction, after all that takes long: the epoch begins with it, and the exchange follows at once.
     """
@@ -162,7 +162,7 @@ def _prepare(context: BackupContext, manifest: Manifest, new: str, kept: str, by
         copy_rows.void(session)
         copy_rows.copy_newer(source, session, over=True)
         switches = shut(epoch(manifest, now, kept), by) | {"identity": identity}
-        switches |= {GUARD: copy_rows.read_control(source, GUARD)}  # of today, not of the backup's day
+        switches |= {GUARD: copy_rows.read_control(source, GUARD)}  # the current value, not the backup's
         copy_rows.control(session, switches | _kept(kept, now + KEEP, copy_rows.server_now(session)))
         copy_rows.advance(source, session)
         copy_rows.audit(session, "swap", {"backup": manifest.id, "by": by, "kept": kept})
@@ -170,7 +170,7 @@ def _prepare(context: BackupContext, manifest: Manifest, new: str, kept: str, by
 
 
 def _identity(context: BackupContext, new: str) -> str:
-    """What :func:`storage.GONE.identity` says once the database of ``new`` is live."""
+    """Return what :meth:`storage.core.ports.EngineStores.identity` will be once ``new`` is live."""
     engine = connect(new)
     try:
         return f"{context.stores.objects.identity()} {PostgresJobs(engine).identity()}"
@@ -179,16 +179,21 @@ def _identity(context: BackupContext, new: str) -> str:
 
 
 def _no_restore_open(url: str) -> None:
-    """Raises Refused while one waits: a second would put the first one's original out of reach."""
+    """Raise Refused while a restore waits to be reconciled.
+
+    A second swap would put the original database of the first out of reach.
+    """
     with copy_rows.opened(url) as session:
         if copy_rows.read_control(session, "restore_epoch"):
-            raise Refused("restore-epoch", "a restore waits. Run `storage reconcile`, or undo it (--undo).")
+            raise Refused(
+                "restore-epoch", "a restore is not reconciled. Run `storage reconcile`, or undo it (--undo)."
+            )
 
 
 def _bring_stragglers(url: str, kept: str) -> None:
-    """What was still written to the old database while it was being replaced.
+    """Copy rows that were still written to the old database while it was being replaced.
 
-    The exchange is done: an error here must not look like one that may be repeated.
+    The exchange is done: an error here must not suggest that the swap may be repeated.
     """
     old = temporary_server.beside(url, kept)
     with (
@@ -201,7 +206,7 @@ def _bring_stragglers(url: str, kept: str) -> None:
 
 
 def _recorded(context: BackupContext, admin: pg_swap.AdminConnection, live: str) -> tuple[str, datetime]:
-    """The kept database's name, and since when it is not live."""
+    """Return the kept database's name, and since when it is not live."""
     url = context.settings.database_url
     with copy_rows.opened(url) as session:
         value = copy_rows.read_control(session, "kept_database")
@@ -212,9 +217,9 @@ def _recorded(context: BackupContext, admin: pg_swap.AdminConnection, live: str)
 
 
 def _revive(url: str, back: str, since: datetime, kept: str, now: datetime, by: str) -> None:
-    """Make the kept database one that may go live again, in one transaction."""
-    there = temporary_server.beside(url, back)
-    with copy_rows.opened(url, snapshot=True) as source, copy_rows.opened(there) as session:
+    """Prepare the kept database to go live again, in one transaction."""
+    target_url = temporary_server.beside(url, back)
+    with copy_rows.opened(url, snapshot=True) as source, copy_rows.opened(target_url) as session:
         copy_rows.copy_newer(source, session, over=True)
         copy_rows.unpause(session)
         if copy_rows.written_since(source, since):
@@ -234,7 +239,9 @@ def _revive(url: str, back: str, since: datetime, kept: str, now: datetime, by: 
 def _check_reconciled(context: BackupContext, name: str) -> None:
     open_epoch = context.stores.control.read("restore_epoch")
     if open_epoch and json.loads(open_epoch)["kept"] == name:
-        raise Refused("restore-epoch", f"{name} is needed until it was reconciled. Run `storage reconcile`.")
+        raise Refused(
+            "restore-epoch", f"{name} is needed until the restore is reconciled. Run `storage reconcile`."
+        )
 
 
 def _forget(context: BackupContext, name: str) -> None:

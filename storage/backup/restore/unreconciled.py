@@ -1,4 +1,4 @@
-"""What an operator condemned after a restore."""
+"""Policy for objects of jobs that an operator condemned after a restore."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from storage.core.model import JOB_PREFIXES, JobId, ObjectInfo, Owned, Prefix, o
 from storage.engine.actions import Action, Keep
 from storage.engine.policy import LOOK_UP, condemn, with_jobs
 
-NOTICE = timedelta(days=14)  # as orphans have it
-SKEW = timedelta(seconds=60)  # the store's clock may be so far from the one that dated the restore
+NOTICE = timedelta(days=14)  # the same as for orphans
+SKEW = timedelta(seconds=60)  # the store's clock may deviate this much from the restore's
 
 
 @dataclass(frozen=True, slots=True)
 class DeletionCandidate:
-    """An object of a condemned job; ``epoch`` is the restore after which the job was condemned."""
+    """Object of a condemned job; ``epoch`` is the restore after which the job was condemned."""
 
     item: Owned
     epoch: datetime
@@ -26,9 +26,10 @@ class DeletionCandidate:
 
 @dataclass(frozen=True, kw_only=True)
 class CondemnUnreconciled:
-    """Objects of jobs condemned after a restore that have no row: those there when the database was restored.
+    """Policy that condemns objects of jobs that were condemned after a restore and have no row.
 
-    Nothing is condemned before the epoch is closed. What came later was judged by nobody, and stays.
+    Only objects that existed when the database was restored, and none before the epoch is closed. No operator
+    has judged later objects: they stay.
     """
 
     notice: timedelta = NOTICE

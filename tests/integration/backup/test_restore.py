@@ -257,7 +257,7 @@ def test_chosen_tables(context: BackupContext) -> None:
     for names, why in ((["jobs"], "more than one table"), (["public.jbos"], "Did you mean public.jobs")):
         with pytest.raises(UsageError, match=why):
             selective.restore_tables(context, id, names)
-    with pytest.raises(TargetInUse, match="there is one of that name"):
+    with pytest.raises(TargetInUse, match="a database of that name exists"):
         selective.restore_tables(context, id, ["moods"], into=live(context))
     assert count(url) == 5
 

@@ -86,7 +86,7 @@ def test_the_kept_one_is_dropped_when_its_time_has_passed(
     done = swapped(context)
     with pytest.raises(Refused, match=f"{done.kept} is kept until"):
         drop_kept(context, done.until - timedelta(seconds=1))
-    with pytest.raises(Refused, match="needed until it was reconciled"):
+    with pytest.raises(Refused, match="needed until the restore is reconciled"):
         drop_kept(context, done.until)
     context.stores.control.write("restore_epoch", None)
     busy = pytest.raises(DatabaseBusy, match="accessed by other users")
