@@ -1,1 +1,1 @@
-"""PostgreSQL as backups use it: dumps, temporary servers, comparing and exchanging databases."""
+"""PostgreSQL for backups: dumps, temporary servers, comparing and exchanging databases."""

@@ -1,4 +1,4 @@
-"""Looking into a restored database: pg_amcheck, and the site's own questions."""
+"""Checks inside a restored database: pg_amcheck, and the queries of ``sql/proof``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storage.stores.postgres.sqlfiles import folder
 
 
 def amcheck(url: str, major: int) -> tuple[bool, str]:
-    """Whether tables and indexes are sound, and what is wrong; (True, why) where it cannot be asked.
+    """Check tables and indexes; return if they are sound, and the findings; (True, why) if unavailable.
 
     Raises ScratchFault where the machine failed.
     """
@@ -22,12 +22,12 @@ def amcheck(url: str, major: int) -> tuple[bool, str]:
         program = programs.client("pg_amcheck", major)
     except NoPostgresProgram:
         return True, "no pg_amcheck here"
-    said = Stderr()
+    output = Stderr()
     with login(url) as (dsn, opened):
         argv = [program, "--no-password", "--install-missing", "--heapallindexed", dsn]
-        child = spawn(argv, stdin=subprocess.DEVNULL, stdout=said.file, stderr=said.file, **opened)
+        child = spawn(argv, stdin=subprocess.DEVNULL, stdout=output.file, stderr=output.file, **opened)
         code = child.wait()
-    text = said.text()
+    text = output.text()
     if "could not open extension control file" in text or "permission denied to create extension" in text:
         return True, "the server has no amcheck"
     if code < 0 or (code and MACHINE.search(text)):
@@ -36,7 +36,7 @@ def amcheck(url: str, major: int) -> tuple[bool, str]:
 
 
 def questions(url: str, files: Path | None = None) -> dict[str, list[str]]:
-    """Each ``sql/proof/*.sql``, a query that finds nothing where all is well, with what it found."""
+    """Run each ``sql/proof/*.sql``, a query that finds nothing where all is well; return the rows found."""
     engine, found = connect(url), dict[str, list[str]]()
     try:
         for path in sorted(((files or folder()) / "proof").glob("*.sql")):

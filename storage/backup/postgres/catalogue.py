@@ -1,4 +1,4 @@
-"""The catalogue of backups, in the schema ``maintenance``."""
+"""Catalogue of backups, in the schema ``maintenance``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from storage.stores.postgres.connection import Statements
 
 
 class PostgresCatalogue:
-    """A :class:`storage.backup_ports.Catalogue` on PostgreSQL."""
+    """A :class:`storage.backup.ports.Catalogue` on PostgreSQL."""
 
     def __init__(self, engine: Engine) -> None:
         self._sql = Statements(engine, "backups")
 
     def save(self, backup: Backup) -> None:
-        values = {one.name: getattr(backup, one.name) for one in fields(backup)}
+        values = {field.name: getattr(backup, field.name) for field in fields(backup)}
         self._sql.rows("save", **values | {"certificate": json.dumps(dict(backup.certificate))})
 
     def get(self, id: BackupId) -> Backup | None:
@@ -42,4 +42,5 @@ class PostgresCatalogue:
 
 
 def _backup(row: Mapping[str, Any]) -> Backup:
-    return Backup(**{one.name: row[one.name] for one in fields(Backup)} | {"id": BackupId(row["id"])})
+    values = {field.name: row[field.name] for field in fields(Backup)}
+    return Backup(**values | {"id": BackupId(row["id"])})

@@ -1,4 +1,4 @@
-"""Programs we start, bound to us: they die when we do, and their passwords are in no file and no argv."""
+"""Child processes that end with this process, and whose passwords are in no file and no argv."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from sqlalchemy.engine import make_url
 
 from storage.core.errors import ConfigError
 
-#: Run in the child before the program: become the account, then ask the kernel for a signal when the parent
-#: goes (PR_SET_PDEATHSIG). A program of its own, for Python code between fork and exec may hang in threads.
+#: Run in the child before the program: switch to the account, then ask the kernel for a signal when the
+#: parent ends (PR_SET_PDEATHSIG). A separate program, as Python code between fork and exec may hang in a
+#: process with threads.
 _BIND = """
 import ctypes, os, sys
 death, parent, uid, gid = map(int, sys.argv[1:5])
@@ -29,17 +30,17 @@ if os.getppid() != parent: sys.exit(1)
 os.execv(sys.argv[5], sys.argv[5:])
 """
 _QUOTES = re.compile(r"(CONTEXT|DETAIL|STATEMENT):|pg_restore: (detail|context):", re.IGNORECASE)
-PIPE = 1 << 20  # bytes, the most that Linux grants everybody
+PIPE = 1 << 20  # bytes, the most that Linux grants an unprivileged process
 KEPT = ("PATH", "LANG", "TZ", "HOME", "LD_LIBRARY_PATH")
 
 
 def spawn(
     argv: Sequence[object], *, death: int = signal.SIGTERM, account: str | None = None, **options: Any
 ) -> subprocess.Popen[bytes]:
-    """Start a program, as ``account`` if one is named, that gets the signal ``death`` when we end.
+    """Start a program, as ``account`` if given, that gets the signal ``death`` when this process ends.
 
-    It has a small environment (``env`` adds to it) and a process group of its own, so a Ctrl-C is ours.
-    It speaks English, for what it says is looked into.
+    It has a small environment (``env`` adds to it) and a separate process group, so that only this process
+    gets a Ctrl-C. Its messages are in English, because they are parsed.
     """
     env = {name: os.environ[name] for name in KEPT if name in os.environ} | {"LC_MESSAGES": "C"}
     env |= options.pop("env", {})
@@ -51,33 +52,35 @@ def spawn(
 
 
 def widen(pipe: IO[bytes]) -> None:
-    """Let a pipe hold more where the kernel allows it: its two ends wait for each other less often."""
+    """Enlarge a pipe's buffer where the kernel allows it: its two ends wait for each other less often."""
     with suppress(OSError):
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
 
 
 class Stderr:
-    """What a program says on stderr, kept in memory and on no disk."""
+    """Error output of a program, kept in memory and on no disk."""
 
     def __init__(self) -> None:
         self.file: IO[bytes] = os.fdopen(os.memfd_create("stderr"), "w+b")
 
     def text(self, most: int = 4000) -> str:
-        """The end of it, without the lines in which a server quotes the data it stumbled on."""
+        """Return the end of the output, without the lines in which a server quotes the data it failed on."""
         self.file.seek(0)
         lines = self.file.read()[-most:].decode(errors="replace").splitlines()
-        return "\n".join(one for one in lines if not _QUOTES.match(one)).strip()
+        return "\n".join(line for line in lines if not _QUOTES.match(line)).strip()
 
 
 @contextmanager
 def login(url: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A libpq connection string without the password, and the options of :func:`spawn` that give it.
+    """Yield a libpq connection string without the password, and the :func:`spawn` options that pass it.
 
-    The password file lives in memory only (memfd), readable by the child alone, and goes with us.
+    The password file is in memory only (memfd), readable by the child alone, and ends with this process.
     """
     parsed = make_url(url)
     if "sslpassword" in parsed.query:
-        raise ConfigError("STORAGE_DATABASE_URL holds sslpassword, which argv would show; use a key without.")
+        raise ConfigError(
+            "STORAGE_DATABASE_URL has sslpassword, which argv would show; use a key without it."
+        )
     words: dict[str, Any] = parsed.translate_connect_args(username="user", database="dbname")
     words |= {name: value for name, value in parsed.query.items() if name != "password"}
     password = words.pop("password", None) or parsed.query.get("password") or ""

@@ -1,4 +1,4 @@
-"""Rows from one database into another, and a restored database made fit to take the live one's place."""
+"""Copying of rows between databases, and preparing a restored database to replace the live one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from storage.stores.postgres.connection import Statements, connect, translated
 
-#: Tables of the platform's own whose newer rows outlive a restore, and their keys. Runs before batches.
+#: The platform's own tables whose newer rows survive a restore, and their keys. Runs before batches.
 CARRIED = {
     "runs": "id",
     "batches": "run_id, plan_sha256, number",
@@ -25,13 +25,13 @@ CARRIED = {
     "accesses": "bucket, key",
     "cold_pins": "owner",
 }
-APPENDED = ("audit", "savings")  # their rows get new numbers: they are the same if all else is
-PAUSING = "a restored database takes the live one's place"  # how our own pause of the live one begins
+APPENDED = ("audit", "savings")  # rows get new ids: rows equal in all else are the same
+PAUSING = "a restored database takes the live one's place"  # how the pause by a swap begins
 
 
 @contextmanager
 def opened(url: str, *, snapshot: bool = False) -> Iterator[Connection]:
-    """A transaction of any length, perhaps on one snapshot throughout; committed when the block ends."""
+    """Open a transaction of any length, optionally on one snapshot; commit it when the block ends."""
     engine = connect(url)
     try:
         with translated(), engine.begin() as session:
@@ -53,14 +53,14 @@ def server_now(session: Connection) -> datetime:
 
 
 def void(session: Connection) -> None:
-    """A restored database condemns nothing: its tombstones and claims are of another day."""
+    """Void tombstones and claims of a restored database: they are outdated, so it condemns nothing."""
     named = statements(session)
     named.rows_in(session, "void_tombstones")
     named.rows_in(session, "void_claims")
 
 
 def control(session: Connection, values: Mapping[str, str | None]) -> None:
-    """Write switches; None erases one."""
+    """Write switches; None erases a switch."""
     named = Statements(session.engine, "runs")
     for name, value in values.items():
         if value is None:
@@ -70,7 +70,7 @@ def control(session: Connection, values: Mapping[str, str | None]) -> None:
 
 
 def read_control(session: Connection, name: str) -> str | None:
-    """A switch; None also where there are none."""
+    """Return the value of a switch; None also if there is no table of switches."""
     if not columns(session, "maintenance.control"):
         return None
     rows = Statements(session.engine, "runs").rows_in(session, "read", name=name)
@@ -83,26 +83,26 @@ def audit(session: Connection, event: str, detail: Mapping[str, Any]) -> None:
 
 
 def pause(session: Connection, why: str) -> None:
-    """Pause maintenance, unless it is paused or there is none."""
+    """Pause maintenance, unless it is paused or not installed."""
     if columns(session, "maintenance.control"):
         statements(session).rows_in(session, "pause", reason=f"{PAUSING}: {why}")
 
 
 def unpause(session: Connection) -> None:
-    """Lift our own pause; anybody else's stays."""
+    """Lift the pause set by :func:`pause`; any other pause stays."""
     if (read_control(session, "paused") or "").startswith(PAUSING):
         control(session, {"paused": None})
 
 
 def written_since(session: Connection, instant: datetime) -> bool:
-    """Whether a row of the pipeline's jobs changed after that instant."""
+    """Return True if a row of the pipeline's jobs changed after ``instant``."""
     return bool(statements(session).rows_in(session, "written_since", instant=instant)[0]["written"])
 
 
 def copy_newer(source: Connection, target: Connection, *, over: bool) -> None:
-    """Copy what the target lacks of the platform's own rows; ``over``: also over its own.
+    """Copy the platform's own rows that the target lacks; with ``over`` also overwrite the target's.
 
-    What the source has no table or column of stays as it is.
+    Tables and columns that the source does not have stay unchanged.
     """
     for table, key in CARRIED.items():
         _copy_table(source, target, f"maintenance.{table}", key, over)
@@ -111,7 +111,7 @@ def copy_newer(source: Connection, target: Connection, *, over: bool) -> None:
 
 
 def _append(source: Connection, target: Connection, table: str) -> None:
-    names = [one for one in common(source, target, table) if one != "id"]
+    names = [name for name in common(source, target, table) if name != "id"]
     if names:
         temp = copy_via_tempfile(source, target, table, names)
         run(
@@ -143,35 +143,35 @@ def _copy_table(source: Connection, target: Connection, table: str, key: str, ov
 
 
 def advance(source: Connection, target: Connection) -> None:
-    """Move the target's sequences on to where the source's stand.
+    """Advance the target's sequences to the values of the source's.
 
-    Else they would hand out again the ids of jobs whose rows are lost and whose objects still lie there.
+    Else they would issue again the ids of jobs whose rows are lost and whose objects still exist.
     """
     for row in Statements(target.engine, "content").rows_in(target, "sequences"):
         name, step = sql.SQL(row["name"]), row["step"]
         if run(source, "SELECT to_regclass({name}) IS NULL", name=sql.Literal(row["name"]))[0][0]:
             continue
-        theirs, ours = (_next(one, name, step) for one in (source, target))
+        theirs, ours = (_next(session, name, step) for session in (source, target))
         if (theirs - ours) * step > 0:
             words = {"name": sql.Literal(row["name"]), "value": sql.Literal(theirs)}
             run(target, "SELECT setval({name}, {value}, false)", **words)
 
 
 def _next(session: Connection, name: sql.Composable, step: int) -> int:
-    """What a sequence hands out next."""
+    """Return the next value of a sequence."""
     value, called = run(session, "SELECT last_value, is_called FROM {name}", name=name)[0]
     return int(value) + (step if called else 0)
 
 
 def columns(session: Connection, table: str) -> list[str]:
-    """A table's columns that can be written; none where there is no such table."""
+    """Return a table's writable columns; none if there is no such table."""
     return [row["name"] for row in statements(session).rows_in(session, "columns", name=table)]
 
 
 def common(source: Connection, target: Connection, table: str) -> list[str]:
-    """The columns a table has in both databases."""
+    """Return the columns that a table has in both databases."""
     theirs = set(columns(source, table))
-    return [one for one in columns(target, table) if one in theirs]
+    return [name for name in columns(target, table) if name in theirs]
 
 
 def copy_via_tempfile(
@@ -181,7 +181,7 @@ def copy_via_tempfile(
     names: Sequence[str],
     where: sql.Composable = sql.SQL("true"),  # noqa: B008  (a value)
 ) -> sql.Identifier:
-    """Copy rows into a temporary table of the target's transaction, through a file; its name.
+    """Copy rows through a file into a temporary table of the target's transaction; return its name.
 
     ``table`` is quoted as the server quotes.
     """
@@ -202,12 +202,12 @@ def copy_via_tempfile(
 
 
 def listed(names: Sequence[str], of: str = "") -> sql.Composed:
-    """Columns, of the table of that name, with commas between them."""
-    return sql.SQL(", ").join(sql.Identifier(*([of] if of else []), one) for one in names)
+    """Return the columns, qualified with the table ``of``, with commas between them."""
+    return sql.SQL(", ").join(sql.Identifier(*([of] if of else []), name) for name in names)
 
 
 def run(session: Connection, statement: str, **words: sql.Composable) -> list[tuple[Any, ...]]:
-    """Run a statement on the driver itself; what it returns."""
+    """Run a statement directly on the driver; return its rows."""
     cursor = session.connection.cursor()
     try:
         cursor.execute(sql.SQL(statement).format(**words))
@@ -217,6 +217,6 @@ def run(session: Connection, statement: str, **words: sql.Composable) -> list[tu
 
 
 def analyze(url: str) -> None:
-    """Let the planner know what is in a database that was just filled."""
+    """Update the planner's statistics of a database that was just filled."""
     with opened(url) as session:
         session.exec_driver_sql("ANALYZE")

@@ -1,4 +1,4 @@
-"""PostgreSQL's own programs as streams: dump, globals, restore."""
+"""PostgreSQL's client programs as streams: dump, globals, restore."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storage.backup.errors import DumpFailed, RestoreFailed, ScratchFault
 from storage.backup.postgres import programs
 from storage.backup.postgres.child_process import Stderr, login, spawn, widen
 
-#: What stderr says when the machine failed and not the backup.
+#: Error output when the machine failed and not the backup.
 MACHINE = re.compile(
     r"No space left on device|could not extend file|connection to server|server closed the connection|"
     r"terminating connection|canceling statement|out of memory|out of shared memory|Cannot allocate memory|"
@@ -23,9 +23,9 @@ MACHINE = re.compile(
 
 @contextmanager
 def dump(url: str, major: int, snapshot: str, extra: Sequence[str] = ()) -> Iterator[BinaryIO]:
-    """The custom-format dump of exactly that snapshot, uncompressed, as it is made.
+    """Yield the custom-format dump of exactly that snapshot, uncompressed, while it is produced.
 
-    Raises DumpFailed at the end, unless pg_dump said that it succeeded: what was read must not count then.
+    Raises DumpFailed at the end unless pg_dump succeeded: the data read must not count then.
     """
     program = programs.client("pg_dump", major)
     options = ["-Fc", "-Z0", f"--snapshot={snapshot}", "--lock-wait-timeout=600000", *extra]
@@ -35,7 +35,7 @@ def dump(url: str, major: int, snapshot: str, extra: Sequence[str] = ()) -> Iter
 
 @contextmanager
 def globals_of(url: str, major: int) -> Iterator[BinaryIO]:
-    """Roles, memberships and tablespaces as SQL, without passwords."""
+    """Yield roles, memberships and tablespaces as SQL, without passwords."""
     options = ["--globals-only", "--no-role-passwords"]
     with _output(programs.client("pg_dumpall", major), url, options) as stream:
         yield stream
@@ -56,19 +56,19 @@ def _output(program: Path, url: str, options: Sequence[str]) -> Iterator[BinaryI
             child.stdout.close()
             child.kill()
             child.wait()
-        said = stderr.text()
-        if code or _complaints(said):
-            raise DumpFailed(program.name, said or f"it ended with {code} and said nothing")
+        message = stderr.text()
+        if code or _complaints(message):
+            raise DumpFailed(program.name, message or f"it ended with {code} and no message")
 
 
-def _complaints(said: str) -> bool:
-    """Whether stderr holds an error though the program ended well; warnings are no errors."""
-    return re.search(r": error:|: fatal:", said) is not None
+def _complaints(message: str) -> bool:
+    """Return True if stderr has an error although the program succeeded; warnings are no errors."""
+    return re.search(r": error:|: fatal:", message) is not None
 
 
 @contextmanager
 def restore(url: str, major: int, options: Sequence[str] = ()) -> Iterator[IO[bytes]]:
-    """A stream to write a dump to: it is restored into the database of ``url``, which stops at any error.
+    """Yield a stream to write a dump to, which is restored into the database of ``url`` up to any error.
 
     Raises RestoreFailed for a dump that does not restore, ScratchFault where the machine failed.
     """
@@ -78,7 +78,7 @@ def restore(url: str, major: int, options: Sequence[str] = ()) -> Iterator[IO[by
         child = spawn(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stderr.file, **opened)
         assert child.stdin
         try:
-            with suppress(BrokenPipeError):  # pg_restore has stopped: it says why
+            with suppress(BrokenPipeError):  # pg_restore has stopped: its stderr says why
                 yield child.stdin
                 child.stdin.close()
             code = child.wait()
@@ -86,14 +86,18 @@ def restore(url: str, major: int, options: Sequence[str] = ()) -> Iterator[IO[by
             child.kill()
             child.wait()
         if code:
-            said = stderr.text()
+            message = stderr.text()
             killed = f"pg_restore was ended by signal {-code}" if code < 0 else ""
-            raise ScratchFault(killed or said) if killed or MACHINE.search(said) else RestoreFailed(said)
+            raise (
+                ScratchFault(killed or message)
+                if killed or MACHINE.search(message)
+                else RestoreFailed(message)
+            )
 
 
 @contextmanager
 def contents(major: int) -> Iterator[tuple[IO[bytes], list[str]]]:
-    """A stream to write a dump to, and the lines of its table of contents, there once the block has ended.
+    """Yield a stream to write a dump to, and its table of contents, filled once the block has ended.
 
     Raises RestoreFailed.
     """
@@ -101,7 +105,7 @@ def contents(major: int) -> Iterator[tuple[IO[bytes], list[str]]]:
     program = programs.client("pg_restore", major)
     child = spawn([program, "--list"], stdin=subprocess.PIPE, stdout=answer.file, stderr=stderr.file)
     assert child.stdin
-    with suppress(BrokenPipeError):  # it reads no further than the table
+    with suppress(BrokenPipeError):  # it reads no further than the table of contents
         yield child.stdin, lines
         child.stdin.close()
     if child.wait():
@@ -110,5 +114,5 @@ def contents(major: int) -> Iterator[tuple[IO[bytes], list[str]]]:
 
 
 def tool(program: str, major: int) -> str:
-    """A program's version, for the manifest."""
+    """Return a program's version, for the manifest."""
     return ".".join(map(str, programs.version(programs.client(program, major))))

@@ -1,4 +1,4 @@
-"""What a database holds, as one snapshot shows it: rows and a hash a table, sequences, large objects."""
+"""Content of a database in one snapshot: rows and a hash per table, sequences, large objects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from storage.stores.postgres.connection import Statements, connect, translated
 
 @dataclass(frozen=True)
 class Reader:
-    """Counts and hashes every table of a snapshot when it is called; any thread may cancel that."""
+    """Callable that counts and hashes every table of a snapshot; any thread may cancel it."""
 
     _sql: Statements
     _session: Connection
@@ -28,14 +28,14 @@ class Reader:
         return _read(self._sql, self._session, self._first)
 
     def cancel(self) -> None:
-        """End the statement that runs now, if one does."""
+        """Cancel the running statement, if there is one."""
         with suppress(psycopg2.Error):
             self._driver.cancel()
 
 
 @contextmanager
 def snapshot(url: str) -> Iterator[tuple[str, DatabaseFacts, Reader]]:
-    """Hold a snapshot open: its name for pg_dump, the facts known at once, and what reads the others."""
+    """Hold a snapshot open; yield its name for pg_dump, the facts known at once, and a reader of the rest."""
     engine = connect(url)
     try:
         with translated(), engine.connect() as plain:
@@ -50,7 +50,7 @@ def snapshot(url: str) -> Iterator[tuple[str, DatabaseFacts, Reader]]:
 
 
 def facts(url: str) -> DatabaseFacts:
-    """All facts of a database as it is now."""
+    """Return all facts of a database as it is now."""
     with snapshot(url) as (_, _, read):
         return read()
 
@@ -67,7 +67,7 @@ def _first(sql: Statements, session: Connection) -> DatabaseFacts:
         locale=(row["encoding"], row["collate"], row["ctype"]),
         extensions=tuple(row["extensions"]),
     )
-    sequences = (_sequence(session, **one) for one in sql.rows_in(session, "sequences"))
+    sequences = (_sequence(session, **row) for row in sql.rows_in(session, "sequences"))
     return replace(found, sequences=tuple(sequences))
 
 
@@ -85,7 +85,10 @@ def _read(sql: Statements, session: Connection, first: DatabaseFacts) -> Databas
 
 
 def _table(session: Connection, name: str) -> TableFact:
-    """``name`` comes quoted by the server. The hash is a sum, so the order of the rows is of no matter."""
+    """Count and hash a table. The hash is a sum, so the order of the rows does not matter.
+
+    ``name`` comes quoted by the server.
+    """
     rows, total = _row(
         session, f"SELECT count(*), coalesce(sum(hashtextextended((x.*)::text, 0)), 0) FROM ONLY {name} AS x"
     )
@@ -93,5 +96,5 @@ def _table(session: Connection, name: str) -> TableFact:
 
 
 def _row(session: Connection, statement: str) -> Sequence[Any]:
-    """The one row a statement finds; a % in a name is no placeholder."""
+    """Return the only row of a statement; a % in a name is not a placeholder."""
     return session.exec_driver_sql(statement.replace("%", "%%")).one()

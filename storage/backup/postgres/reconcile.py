@@ -1,4 +1,4 @@
-"""After a restore: what was decided of each job, and the rows that only the kept database still has."""
+"""The kept database after a restore: its jobs' rows, and copying those that the live one lacks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Row = Mapping[str, Any]
 class _Table:
     """The pipeline's table behind the view. Names come quoted by the server.
 
-    ``types`` are those of its columns; an UPDATE may not set what is in ``fixed``.
+    ``types`` are those of its columns; an UPDATE may not set the columns in ``fixed``.
     """
 
     name: str
@@ -38,11 +38,11 @@ class _Table:
 
 @contextmanager
 def kept(url: str, name: str) -> Iterator[Kept | None]:
-    """The kept database ``name`` beside the live one of ``url``; None where there is none any more."""
+    """Open the kept database ``name`` on the server of ``url``; yield None if it no longer exists."""
     live, old = connect(url), connect(beside(url, name or "postgres"))
     try:
-        there = name and Statements(live, "reconcile").rows("database", name=name)
-        yield Kept(live, old) if there else None
+        exists = name and Statements(live, "reconcile").rows("database", name=name)
+        yield Kept(live, old) if exists else None
     finally:
         live.dispose()
         old.dispose()
@@ -59,15 +59,15 @@ class Kept:
         return self._jobs.get(ids)
 
     def changed_since(self, instant: datetime) -> Iterator[JobId]:
-        """Jobs whose row changed after ``instant``, in the order of their folders in a listing, streamed."""
+        """Stream the jobs whose row changed after ``instant``, in the order of their folders in a listing."""
         rows = self._old.pages("changed_since", start={"last_folder": ""}, page=PAGE, since=instant)
         return (JobId(row["id"]) for row in rows)
 
     def copy(self, owners: Sequence[JobId]) -> int:
-        """Copy the whole rows of these jobs that the live table lacks or has older; how many.
+        """Copy the whole rows of these jobs that the live table lacks or has older; return their number.
 
-        Each is compared and set under its lock. Raises PipelineTableWrong, or NotAdopted for rows that
-        break a constraint; none of these rows is copied then.
+        Each row is compared and set under its lock. Raises PipelineTableWrong, or NotAdopted for rows that
+        violate a constraint; none of these rows is copied then.
         """
         ours, theirs = _table(self._live), _table(self._old)
         types = {name: type for name, type in ours.types.items() if name in theirs.types}
@@ -76,14 +76,16 @@ class Kept:
         rows = self._rows(theirs, types, owners)
         with self._live.transaction() as session:
             found = self._live.rows_in(session, "locked", ids=[row["id"] for row in rows])
-            there = {row["id"]: row["updated_at"] for row in found}
-            lacking = [row["cells"] for row in rows if row["id"] not in there]
-            older = [row for row in rows if row["id"] in there and there[row["id"]] < row["updated_at"]]
+            live_times = {row["id"]: row["updated_at"] for row in found}
+            lacking = [row["cells"] for row in rows if row["id"] not in live_times]
+            older = [
+                row for row in rows if row["id"] in live_times and live_times[row["id"]] < row["updated_at"]
+            ]
             written = _run(session, _insert(ours, types), lacking)
             return written + _run(session, _update(ours, types), [row["cells"] for row in older])
 
     def _rows(self, table: _Table, types: Mapping[str, str], owners: Sequence[JobId]) -> Sequence[Row]:
-        """The jobs' rows, every column as text: what one server writes of a type another one reads."""
+        """Read the jobs' rows, every column as text: a form that one server writes and another can read."""
         cells = ", ".join(f"CAST(whole.{name} AS text)" for name in types)
         statement = (
             f"SELECT seen.id, seen.updated_at, whole.{table.id} IS NOT NULL AS fit, ARRAY[{cells}] AS cells "
@@ -99,19 +101,19 @@ class Kept:
 
 
 def _table(sql: Statements) -> _Table:
-    """The one table the view selects from, and its key: the column a job's id is found by."""
+    """Return the only table the view selects from, and its key: the column that a job is found by."""
     with sql.transaction() as session:
         tables = sql.rows_in(session, "tables")
         if len(tables) != 1 or not tables[0]["fit"]:
             named = ", ".join(table["name"] for table in tables) or "nothing"
             raise PipelineTableWrong(
-                f"rows cannot be copied, for maintenance.jobs is not of one table: {named}"
+                f"rows cannot be copied: maintenance.jobs must select from exactly one table (found: {named})"
             )
         name, columns = tables[0]["name"], sql.rows_in(session, "columns", oid=tables[0]["oid"])
     best = min((column["rank"] for column in columns if column["rank"]), default=0)
     keys = [column["name"] for column in columns if best and column["rank"] == best]
     if len(keys) != 1:
-        raise PipelineTableWrong(f"rows cannot be copied, for the ids of {name} are no single unique column")
+        raise PipelineTableWrong(f"rows cannot be copied: the ids of {name} are not a single unique column")
     return _Table(
         name=_escaped(name),
         id=_escaped(keys[0]),
@@ -121,7 +123,7 @@ def _table(sql: Statements) -> _Table:
 
 
 def _escaped(name: str) -> str:
-    """For a statement that the driver fills in: there '%' means itself when doubled."""
+    """Double each '%' for a statement with parameters, where the driver reads '%%' as '%'."""
     return name.replace("%", "%%")
 
 

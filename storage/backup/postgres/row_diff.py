@@ -1,4 +1,4 @@
-"""The rows of one owner, in the live database and in a restored one: compared, and the missing put back."""
+"""Comparison of one owner's rows in the live and a restored database, and insertion of missing rows."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from storage.backup.postgres.copy_rows import common, copy_via_tempfile, listed,
 from storage.core.errors import PipelineTableWrong
 from storage.stores.postgres.sqlfiles import folder
 
-OF_KEY, OF_JOB = "api_key", "job_id"  # columns that say whose a row is
-KEYS, KEY = "public.api_keys", "key_hash"  # the table of the keys themselves
+OF_KEY, OF_JOB = "api_key", "job_id"  # columns that name the owner of a row
+KEYS, KEY = "public.api_keys", "key_hash"  # the table of the API keys themselves
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """The backup's rows of a table beside the live ones, by primary key as text.
+    """The backup's rows of a table compared with the live ones, by primary key as text.
 
-    ``missing``: the live table lacks them; ``changed``: it has them otherwise, and keeps its own;
-    ``inserted``: how many of the missing were put back. A table without a key has whole rows for it.
+    ``missing``: the live table lacks these; ``changed``: it has other values, and keeps them; ``inserted``:
+    how many of the missing rows were inserted. In a table without a primary key the whole row is the key.
     """
 
     table: str
@@ -34,7 +34,7 @@ class Compared:
 
 
 def of_owner(live: Connection, api_key: str, job: str) -> dict[str, sql.Composable]:
-    """The live tables that hold rows of the key or the job, parents first, each with its condition."""
+    """Return the live tables that hold rows of the key or the job, parents first, with their conditions."""
     jobs, id = _jobs(live)
     chosen = {}
     for row in statements(live).rows_in(live, "tables_with", columns=[OF_KEY, OF_JOB, id, KEY]):
@@ -44,20 +44,20 @@ def of_owner(live: Connection, api_key: str, job: str) -> dict[str, sql.Composab
 
 
 def _jobs(live: Connection) -> tuple[str, str]:
-    """The pipeline's table of jobs and the column of their ids, as sql/mapping.sql names them."""
+    """Return the pipeline's table of jobs and the column of their ids, as sql/mapping.sql names them."""
     mapping = (folder() / "mapping.sql").read_text()
     table = re.search(r"^FROM (\S+);", mapping, re.MULTILINE)
     id = re.search(r"^\s+\"?(\w+)\"?(?:::text)? AS id,?$", mapping, re.MULTILINE)
     found = table and statements(live).rows_in(live, "named", name=table[1])
     if not found or not id:
-        raise PipelineTableWrong("sql/mapping.sql does not say `COLUMN AS id` of one table that is there")
+        raise PipelineTableWrong("sql/mapping.sql does not select `COLUMN AS id` from one existing table")
     return found[0]["name"], id[1]
 
 
 def _condition(
     table: str, columns: set[str], jobs: tuple[str, str], api_key: str, job: str
 ) -> sql.Composable | None:
-    """Which rows of a table are the key's or the job's; None where none can be."""
+    """Return the condition for a table's rows of the key or the job; None if it can have none."""
     if job:
         column = jobs[1] if table == jobs[0] else OF_JOB
         return _equals(column, job) if column in columns else None
@@ -77,7 +77,7 @@ def _equals(column: str, value: str) -> sql.Composable:
 
 
 def _parents_first(live: Connection, chosen: dict[str, sql.Composable]) -> dict[str, sql.Composable]:
-    """In the order the foreign keys ask for; where they go in a circle, as it was."""
+    """Sort the tables as the foreign keys require; return them unsorted if these form a cycle."""
     order: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(chosen, ()))
     for row in statements(live).rows_in(live, "parents"):
         if {row["child"], row["parent"]} <= chosen.keys():
@@ -91,7 +91,7 @@ def _parents_first(live: Connection, chosen: dict[str, sql.Composable]) -> dict[
 def compare(
     restored: Connection, live: Connection, tables: Mapping[str, sql.Composable], *, apply: bool
 ) -> list[Compared]:
-    """Compare table by table; with ``apply`` insert what is missing, all in the live one's transaction."""
+    """Compare table by table; with ``apply`` insert missing rows, all in the live database's transaction."""
     return [_compared(restored, live, table, where, apply) for table, where in tables.items()]
 
 

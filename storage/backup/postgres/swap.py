@@ -1,7 +1,8 @@
-"""Databases as things on a server: looked at, made, emptied of sessions, renamed.
+"""Databases of a server: look up, create, end their sessions, rename.
 
 Everything is done from a session in another database of the server, which holds a lock on the name it works
-for. A database says by its comment what it is to us (a ``mark``); one without it is somebody's own.
+for. The comment on a database (its ``mark``) says what it is to this platform; a database without such a
+comment belongs to another client.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ from storage.core.errors import InvalidName, JobBusy, StorageError, UsageError
 from storage.stores.postgres.connection import Statements, connect, translated
 
 DESKS = ("postgres", "template1")
-LONGEST = 63  # bytes of a name; PostgreSQL cuts what is longer, silently
+LONGEST = 63  # bytes of a name; PostgreSQL silently truncates longer ones
 MARK = "transcode-flow storage: "
 UNFINISHED = f"{MARK}a restore that has not ended"
 KEPT = f"{MARK}kept until "
 _RENAME, _COMMENT = "ALTER DATABASE {} RENAME TO {}", "COMMENT ON DATABASE {} IS {}"
-TRIES = 5  # of a rename: each waits 5 s for the sessions that were told to end
+TRIES = 5  # of a rename: each waits 5 s for terminated sessions to end
 
 
 @dataclass(frozen=True)
 class AdminConnection:
-    """A session in another database than those it works on, in autocommit."""
+    """Session in another database than those it works on, in autocommit."""
 
     engine: Engine
     session: Connection
@@ -43,7 +44,7 @@ class AdminConnection:
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """A database of the server. ``sessions``: in words, who is connected; ``relations``: what it holds."""
+    """Database of the server. ``sessions``: a description of each; ``relations``: their number in it."""
 
     name: str
     mark: str
@@ -58,23 +59,23 @@ def name_of(url: str) -> str:
 
 
 def fit_name(name: str) -> str:
-    """The name, if a database can bear it whole. Raises InvalidName."""
+    """Return the name if PostgreSQL does not truncate it. Raises InvalidName."""
     if "\0" in name or not 0 < len(name.encode()) <= LONGEST:
         raise InvalidName(name, "database name", f"it must have 1 to {LONGEST} bytes")
     return name
 
 
 def derived(name: str, word: str, digits: str) -> str:
-    """``NAME_WORD_DIGITS``, with the name cut so that the whole fits."""
+    """Return ``NAME_WORD_DIGITS``, with the name truncated so that the whole fits."""
     tail = f"_{word}_{digits}"
     return name.encode()[: LONGEST - len(tail)].decode(errors="ignore") + tail
 
 
 @contextmanager
 def open_admin(url: str, name: str) -> Iterator[AdminConnection]:
-    """A desk on the server of ``url``, with the lock on working for the database ``name`` held.
+    """Open an admin session on the server of ``url``, with the lock for work on the database ``name``.
 
-    Raises JobBusy while another process holds it; it goes with its process.
+    Raises JobBusy while another process holds the lock, which is released when its process ends.
     """
     engine, session = _reached(url, name)
     try:
@@ -83,15 +84,15 @@ def open_admin(url: str, name: str) -> Iterator[AdminConnection]:
             raise JobBusy(f"a restore of the database {name!r}")
         yield made
     finally:
-        with suppress(DBAPIError):  # of a server that went away: what that stopped was told already
+        with suppress(DBAPIError):  # the server is gone: the error this caused was raised already
             session.close()
         engine.dispose()
 
 
 def _reached(url: str, name: str) -> tuple[Engine, Connection]:
-    """A session in the first of the databases every server has that there is, and that is not ``name``."""
+    """Connect to the first existing database of DESKS other than ``name``."""
     errors = []
-    for place in (one for one in DESKS if one != name):
+    for place in (desk for desk in DESKS if desk != name):
         engine = connect(temporary_server.beside(url, place))
         try:
             with translated():
@@ -103,20 +104,21 @@ def _reached(url: str, name: str) -> tuple[Engine, Connection]:
 
 
 def check_server(admin: AdminConnection, major: int) -> None:
-    """Raises ServerTooOld for a backup of a newer version."""
+    """Raise ServerTooOld for a backup of a newer version."""
     row = _rows(admin, "server")[0]
     if row["major"] < major:
         raise ServerTooOld(major, row["major"])
 
 
 def look(admin: AdminConnection, url: str, name: str) -> Database | None:
-    """The database of that name; None for none."""
+    """Return the database of that name, or None."""
     rows = _rows(admin, "database", name=name)
     if not rows:
         return None
-    sessions = tuple(f"{one.program} as {one.role}" for one in _sessions(admin, name))
+    sessions = tuple(f"{session.program} as {session.role}" for session in _sessions(admin, name))
     found = Database(**rows[0], sessions=sessions)
-    closed = sessions or found.template or found.mark == UNFINISHED  # which a half done DROP leaves invalid
+    # Not connected to in these cases: an interrupted DROP leaves an unfinished database invalid.
+    closed = sessions or found.template or found.mark == UNFINISHED
     return found if closed else _opened(found, temporary_server.beside(url, name))
 
 
@@ -141,7 +143,7 @@ def _sessions(admin: AdminConnection, name: str) -> list[_Session]:
 
 
 def make(admin: AdminConnection, name: str, locale: Sequence[str]) -> None:
-    """Make an empty database, marked as unfinished."""
+    """Create an empty database, marked as unfinished."""
     here = admin.engine.url.render_as_string(hide_password=False)
     temporary_server.create(here, name, locale)
     mark(admin, name, UNFINISHED)
@@ -153,7 +155,7 @@ def mark(admin: AdminConnection, name: str, words: str) -> None:
 
 
 def remove(admin: AdminConnection, name: str, *, force: bool = False) -> None:
-    """Drop a database. Raises DatabaseBusy when somebody works in it, unless their sessions may be ended."""
+    """Drop a database. Raises DatabaseBusy while it has sessions; ``force`` ends these instead."""
     if force:
         return temporary_server.drop(admin.engine.url.render_as_string(hide_password=False), name)
     with translated():
@@ -164,38 +166,40 @@ def remove(admin: AdminConnection, name: str, *, force: bool = False) -> None:
 
 
 def check_swap(admin: AdminConnection, live: str) -> None:
-    """Raises RightsMissing where the role could not put another database in the place of ``live``."""
-    there = _rows(admin, "database", name=live)
-    if not there:
-        raise UsageError(f"There is no database {live!r} to take the place of; restore into it (--into).")
-    strange = [one["role"] for one in _rows(admin, "strange_roles", name=live)]
+    """Raise RightsMissing if the role could not replace ``live`` with another database."""
+    rows = _rows(admin, "database", name=live)
+    if not rows:
+        raise UsageError(f"There is no database {live!r} to replace; restore into it (--into).")
+    strange = [row["role"] for row in _rows(admin, "strange_roles", name=live)]
     if not _rows(admin, "server")[0]["creates"]:
-        raise RightsMissing("the role may not make or rename databases")
-    if not there[0]["ours"]:
-        raise RightsMissing(f"the database {live!r} is another role's, and cannot be renamed")
+        raise RightsMissing("the role may not create or rename databases")
+    if not rows[0]["ours"]:
+        raise RightsMissing(f"the database {live!r} belongs to another role, and cannot be renamed")
     if strange:
-        raise RightsMissing(f"what {', '.join(strange)} own in {live!r} could not be given back to them")
+        raise RightsMissing(
+            f"objects in {live!r} could not be given back to their owners {', '.join(strange)}"
+        )
     _check_sessions(admin, live)
 
 
 def _check_sessions(admin: AdminConnection, live: str) -> None:
-    for one in _sessions(admin, live):
-        if not one.endable:
-            raise RightsMissing(f"the session of {one.program} as {one.role} cannot be ended")
+    for session in _sessions(admin, live):
+        if not session.endable:
+            raise RightsMissing(f"the session of {session.program} as {session.role} cannot be ended")
 
 
 def copy_database_settings(admin: AdminConnection, new: str, live: str) -> None:
-    """Give ``new`` what no dump holds: owner, grants, limit and settings of the database itself."""
+    """Copy what no dump holds to ``new``: owner, grants, limit and settings of the database itself."""
     with translated(), admin.engine.begin() as session:
         for row in admin.sql.rows_in(session, "copy_database_settings", new=new, live=live):
             _do(session, "{}", sql.SQL(row["statement"]))
 
 
 def exchange(admin: AdminConnection, live: str, new: str, kept: str, until: datetime) -> None:
-    """End all sessions of both databases; then ``live`` is named ``kept``, and ``new`` is named ``live``.
+    """End all sessions of both databases; then rename ``live`` to ``kept``, and ``new`` to ``live``.
 
-    One transaction, and nothing before it that would have to be undone: a kill at any point leaves ``live``
-    whole and open to all. The first rename holds the name against new sessions until the end. Raises
+    One transaction, and no earlier step that would have to be undone: a kill at any point leaves ``live``
+    complete and open to all. The first rename locks the name against new sessions until the end. Raises
     DatabaseBusy where sessions do not end.
     """
     why = ""
@@ -209,7 +213,7 @@ def exchange(admin: AdminConnection, live: str, new: str, kept: str, until: date
 
 
 class _InUse(Exception):
-    """Sessions are in the way."""
+    """Sessions prevent the statement."""
 
 
 def _exchange(admin: AdminConnection, live: str, new: str, kept: str, until: datetime) -> None:
@@ -224,7 +228,7 @@ def _exchange(admin: AdminConnection, live: str, new: str, kept: str, until: dat
 
 
 def kept(admin: AdminConnection, live: str) -> dict[str, datetime]:
-    """The databases that were ``live`` before, and until when each is kept."""
+    """Return the databases that were ``live`` before, and until when each is kept."""
     ours = {_stem(live, word) for word in ("before", "undone")}
     return {
         row["name"]: datetime.fromisoformat(row["mark"].removeprefix(KEPT))
@@ -234,7 +238,7 @@ def kept(admin: AdminConnection, live: str) -> dict[str, datetime]:
 
 
 def leftovers(admin: AdminConnection, live: str) -> list[str]:
-    """Databases of swaps that were killed, whose lock is ours now."""
+    """Return databases left by killed swaps. Their lock must be held."""
     rows = _rows(admin, "marked", mark=UNFINISHED)
     return [row["name"] for row in rows if row["name"][:-8] == _stem(live, "restored")]
 
@@ -249,7 +253,7 @@ def _rows(admin: AdminConnection, statement: str, **values: object) -> list[Mapp
 
 
 def _do(session: Connection, statement: str, *words: sql.Composable) -> None:
-    """Run a statement on the driver itself, where '%' in a name means itself."""
+    """Run a statement directly on the driver, where '%' in a name is not a placeholder."""
     cursor = session.connection.cursor()
     try:
         cursor.execute(sql.SQL(statement).format(*words))

@@ -1,4 +1,4 @@
-"""A place to restore into: a scratch database on a server that runs, or a whole server for one use."""
+"""Databases to restore into: a scratch database on a running server, or a throw-away server."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ from storage.stores.postgres.connection import translated
 
 FOLDER = "storage-scratch-"
 READY = 60.0  # seconds until a server must answer
-TRIES = 5  # to drop a database that is in use: each waits 5 s
+TRIES = 5  # to drop a database in use: each waits 5 s
 _END_SESSIONS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usesysid IS NOT NULL"
 )
-#: A throw-away server: no durability, room for the locks of a restore of many tables in one transaction.
+#: Settings of a throw-away server: no durability, and room for the locks of a restore of many tables in
+#: one transaction.
 SETTINGS = (
     "fsync=off", "full_page_writes=off", "synchronous_commit=off", "wal_level=minimal", "max_wal_senders=0",
     "autovacuum=off", "max_locks_per_transaction=1024", "max_wal_size=4GB", "maintenance_work_mem=256MB",
@@ -42,7 +43,7 @@ SETTINGS = (
 
 @contextmanager
 def machine_faults() -> Iterator[None]:
-    """What this machine refuses, such as room on its disk, is no fault of what is restored."""
+    """Raise OSErrors, such as of a full disk, as ScratchFault: they are no fault of the backup."""
     try:
         yield
     except OSError as error:
@@ -51,9 +52,9 @@ def machine_faults() -> Iterator[None]:
 
 @contextmanager
 def server(major: int, place: Path | None = None) -> Iterator[str]:
-    """The URL of a new, empty server of that major version, which is gone when the block ends.
+    """Start a new, empty server of that major version, yield its URL, and remove it when the block ends.
 
-    Also when this process is killed: the server goes with it, and its folder by the next call.
+    Also when this process is killed: the server ends with it, and the next call removes its folder.
     """
     parent = place or Path(tempfile.gettempdir())
     _sweep(parent)
@@ -71,7 +72,7 @@ def server(major: int, place: Path | None = None) -> Iterator[str]:
 
 
 def _sweep(parent: Path) -> None:
-    """Remove the folders of killed processes: nobody holds their lock."""
+    """Remove the folders of killed processes: no process holds their lock."""
     for home in parent.glob(f"{FOLDER}*"):
         with suppress(OSError):
             lock = os.open(home / "lock", os.O_RDWR | os.O_NOFOLLOW)
@@ -83,7 +84,7 @@ def _sweep(parent: Path) -> None:
 
 
 def _initialised(bindir: Path, home: Path, account: str | None) -> tuple[Path, str]:
-    """A data folder, and the superuser's password."""
+    """Create a data folder; return it and the superuser's password."""
     data, secret, password = home / "data", home / "password", secrets.token_urlsafe(24)
     data.mkdir(mode=0o700)
     secret.touch(mode=0o600, exist_ok=False)
@@ -144,9 +145,9 @@ def _await(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
 
 @contextmanager
 def database(url: str, name: str, locale: Sequence[str]) -> Iterator[str]:
-    """The URL of a new, empty database ``name`` on the server of ``url``, dropped when the block ends.
+    """Create an empty database ``name`` on the server of ``url``; yield its URL, drop it after the block.
 
-    When the block raises, that is what is told, even where the server cannot drop: see :func:`leftovers`.
+    When the block raises, its error is raised, even if the server cannot drop: see :func:`leftovers`.
     """
     create(url, name, locale)
     try:
@@ -159,14 +160,14 @@ def database(url: str, name: str, locale: Sequence[str]) -> Iterator[str]:
 
 
 def beside(url: str, name: str) -> str:
-    """The URL of another database on the same server."""
+    """Return the URL of another database on the same server."""
     return make_url(url).set(database=name).render_as_string(hide_password=False)
 
 
 def create(url: str, name: str, locale: Sequence[str]) -> None:
-    """Make an empty database with that encoding, collation and character type.
+    """Create an empty database with that encoding, collation and character type.
 
-    A server that lacks the locale gets C: the rows are the same, only their order in indexes is not.
+    A server that lacks the locale uses C: the rows are the same, only their order in indexes is not.
     """
     encoding, collate, ctype = locale
     made = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}")
@@ -174,7 +175,7 @@ def create(url: str, name: str, locale: Sequence[str]) -> None:
         try:
             cursor.execute(made.format(*_words(name, encoding, collate, ctype)))
         except psycopg2.errors.DuplicateDatabase as error:
-            raise TargetInUse(name, "there is one of that name") from error
+            raise TargetInUse(name, "a database of that name exists") from error
         except psycopg2.errors.InsufficientPrivilege as error:
             raise RightsMissing(error.diag.message_primary) from error
         except (psycopg2.errors.WrongObjectType, psycopg2.errors.InvalidParameterValue):
@@ -182,14 +183,14 @@ def create(url: str, name: str, locale: Sequence[str]) -> None:
 
 
 def _words(name: str, *rest: str) -> tuple[sql.Composable, ...]:
-    return sql.Identifier(name), *(sql.Literal(one) for one in rest)
+    return sql.Identifier(name), *(sql.Literal(value) for value in rest)
 
 
 def drop(url: str, name: str) -> None:
-    """Drop a database, whoever works in it. Raises RightsMissing, or DatabaseBusy where sessions do not end.
+    """Drop a database and end its sessions. Raises RightsMissing, or DatabaseBusy if they do not end.
 
-    Not WITH (FORCE): that asks for rights over autovacuum too, which no role but a superuser has. A plain
-    DROP sends autovacuum away, and waits 5 s for the sessions that were told to end.
+    Not WITH (FORCE): that requires rights over autovacuum too, which only a superuser has. A plain DROP ends
+    autovacuum, and waits 5 s for terminated sessions to end.
     """
     with administering(url) as cursor:
         for left in reversed(range(TRIES)):
@@ -207,7 +208,7 @@ def drop(url: str, name: str) -> None:
 
 
 def _end_sessions(cursor: psycopg2.extensions.cursor, name: str) -> str:
-    """What the server says of sessions that this role may not end; they may go by themselves."""
+    """Terminate the sessions. Return the server's error if this role may not; they may end by themselves."""
     try:
         cursor.execute(_END_SESSIONS, (name,))
     except psycopg2.errors.InsufficientPrivilege as error:
@@ -216,18 +217,18 @@ def _end_sessions(cursor: psycopg2.extensions.cursor, name: str) -> str:
 
 
 def said(error: psycopg2.Error) -> str:
-    """PostgreSQL's own words."""
-    return ": ".join(one for one in (error.diag.message_primary, error.diag.message_detail) if one)
+    """Return the message and detail of a PostgreSQL error."""
+    return ": ".join(text for text in (error.diag.message_primary, error.diag.message_detail) if text)
 
 
 def scratch_name(url: str, word: str) -> str:
-    """The name of a scratch database; what begins like it belongs to this site, and to no other."""
+    """Return the name of a scratch database. Its prefix is this installation's, and no other's."""
     context = hashlib.sha256(str(make_url(url).database).encode()).hexdigest()[:8]
     return f"storage_scratch_{context}_{word}"
 
 
 def leftovers(url: str) -> list[str]:
-    """The site's scratch databases on its server: under the lock of proving, those of killed processes."""
+    """Return the installation's scratch databases: under the lock of proving, those of killed processes."""
     with administering(url) as cursor:
         cursor.execute(
             "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND pg_has_role(datdba, 'USAGE')",
@@ -238,7 +239,7 @@ def leftovers(url: str) -> list[str]:
 
 @contextmanager
 def administering(url: str) -> Iterator[psycopg2.extensions.cursor]:
-    """An autocommit session for statements on databases themselves."""
+    """Open an autocommit session for statements on databases."""
     with translated():
         session = _session(url)
     try:
@@ -259,7 +260,7 @@ def _session(url: str) -> psycopg2.extensions.connection:
 
 
 def extensions(url: str) -> set[str]:
-    """The extensions the server could make."""
+    """Return the extensions available on the server."""
     with administering(url) as cursor:
         cursor.execute("SELECT name FROM pg_available_extensions")
         return {row[0] for row in cursor.fetchall()}

@@ -155,15 +155,15 @@ BUGS = (
     Bug(
         "a server that was restarted under pg_restore counts as a damaged backup",
         "storage/backup/postgres/dump.py",
-        "if killed or MACHINE.search(said)",
-        'if killed or "No space left" in said',
+        "if killed or MACHINE.search(message)",
+        'if killed or "No space left" in message',
         "tests/faults/backup/test_crash_points.py::test_a_machine_that_fails_under_pg_restore_is_not_the_backup_s_fault[restart]",
     ),
     Bug(
         "a full disk of the throw-away server counts as a damaged backup",
         "storage/backup/postgres/dump.py",
-        "if killed or MACHINE.search(said)",
-        'if killed or "connection" in said',
+        "if killed or MACHINE.search(message)",
+        'if killed or "connection" in message',
         "tests/faults/backup/test_crash_points.py::test_a_machine_that_fails_under_pg_restore_is_not_the_backup_s_fault[full]",
     ),
     Bug(

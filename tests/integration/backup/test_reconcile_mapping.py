@@ -106,9 +106,9 @@ def test_a_table_under_other_names(other: BackupContext, engine: Engine, place: 
 @pytest.mark.parametrize(
     ("mapping", "why"),
     [
-        (_MAPPING.replace('"Job No"::text', "state"), "no single unique column"),
+        (_MAPPING.replace('"Job No"::text', "state"), "not a single unique column"),
         (_MAPPING.replace('"Job No"::text', "'v' || \"Job No\""), 'has another id in .*"Job No"'),
-        (_MAPPING.replace(";", ' WHERE "Job No" IN (SELECT n FROM others);'), "not of one table"),
+        (_MAPPING.replace(";", ' WHERE "Job No" IN (SELECT n FROM others);'), "exactly one table"),
     ],
 )
 def test_a_view_that_names_no_key_is_refused(

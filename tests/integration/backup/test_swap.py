@@ -163,7 +163,7 @@ def test_what_is_refused_leaves_all_as_it_was(context: BackupContext, postgres_s
             swap(context, id, typed=typed, by="a person")
     with pytest.raises(UsageError, match="nothing to go back to"):
         undo_swap(context, typed=live(context), by="a person")
-    for right, why in (("NOCREATEDB", "may not make or rename"), ("CREATEDB", "another role's")):
+    for right, why in (("NOCREATEDB", "may not create or rename"), ("CREATEDB", "belongs to another role")):
         weak = make_url(role(postgres_server, "weak", right)).set(database=live(context))
         settings = replace(context.settings, database_url=weak.render_as_string(hide_password=False))
         with pytest.raises(RightsMissing, match=why):
@@ -176,7 +176,7 @@ def test_what_is_refused_leaves_all_as_it_was(context: BackupContext, postgres_s
     with postgres_server.connect(live(context)) as admin, admin.cursor() as cursor:
         cursor.execute("CREATE TABLE theirs (a int)")
         cursor.execute("ALTER TABLE theirs OWNER TO maintainer")
-    with pytest.raises(RightsMissing, match="what maintainer own in"):
+    with pytest.raises(RightsMissing, match="given back to their owners maintainer"):
         swap(context, id, typed=live(context), by="a person")
     assert databases(postgres_server) == before
     assert context.stores.control.paused() is None
