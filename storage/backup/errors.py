@@ -37,7 +37,7 @@ class RestoreFailed(StorageError):
 class BackupDamaged(StorageError):
     """The backup is damaged: {0}."""
 
-    next_step = "It does not count. Use another backup (`storage backup list`), and find out what changed it."
+    next_step = "It does not count. Use another backup (`storage backup list`), and find out who wrote to it."
 
 
 class NotProven(StorageError):

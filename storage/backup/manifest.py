@@ -29,7 +29,7 @@ from storage.core.ports import ObjectStore
 
 FORMAT = 1
 _UNREADABLE = (InvalidName, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
-MOST = 64 << 20  # bytes read of a manifest at most: enough for a hundred thousand tables
+MOST = 64 << 20  # maximum bytes read of a manifest: enough for a hundred thousand tables
 
 
 def encode(manifest: Manifest) -> bytes:

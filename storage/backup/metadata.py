@@ -27,10 +27,10 @@ from storage.core.errors import ObjectMissing, TransientFault
 from storage.core.model import Document, ObjectInfo, Prefix, owner_of
 from storage.core.ports import ObjectStore
 
-LINES, DOCUMENTS = 100_000, 10_000  # per part; it ends early at this many documents
+LINES, DOCUMENTS = 100_000, 10_000  # maximum lines and documents of a part; it ends at either
 MOST = 16 << 20  # bytes of the largest document that is backed up
 THREADS, AHEAD, HELD = 16, 32, 64 << 20  # concurrent requests, waiting results and their bytes
-DEVIATION, FROM = 0.2, 100  # tolerated share of objects outside temp/; their minimum number
+DEVIATION, FROM = 0.2, 100  # tolerated change in objects outside temp/, checked from this many
 NAMED = 100  # left-out documents that the manifest names
 PREFIXES = 1000  # prefixes that the manifest counts individually
 PROCESSED, TEMP = Prefix("processed/"), Prefix("temp/")

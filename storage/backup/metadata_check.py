@@ -21,7 +21,7 @@ from storage.core.errors import Refused
 from storage.core.model import Document, ObjectInfo, ObjectKey, printable
 from storage.core.ports import ObjectStore
 
-SAMPLE, ENOUGH = 100, 20  # objects compared; minimum of them to judge the share of missing ones
+SAMPLE, ENOUGH = 100, 20  # objects compared; from how many the share of missing ones is judged
 
 
 def proof(context: BackupContext, manifest: Manifest) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from storage.core.model import ObjectKey
 from storage.core.ports import ObjectStore
 
 LOST = "its manifest is not in the bucket"
-MOST = 16 << 20  # bytes read of a certificate at most
+MOST = 16 << 20  # maximum bytes read of a certificate
 
 
 def of_bucket(backup_bucket: ObjectStore) -> list[Backup]:
@@ -73,7 +73,7 @@ def rebuild(stores: BackupStores, *, accept: bool = False) -> tuple[list[Backup]
         raise Refused(
             "catalogue",
             f"the bucket {stores.backup_bucket.bucket} has lost {len(lost)} of {len(counting)} backups. "
-            "Nothing was changed. Check STORAGE_BACKUP_BUCKET; if it is right, repeat with --accept.",
+            "Nothing was changed. Check STORAGE_BACKUP_BUCKET; to accept the loss, repeat with --accept.",
         )
     for backup in entered:
         stores.catalogue.save(replace(backup, proven_at=None))  # not proven by this installation
