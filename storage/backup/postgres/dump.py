@@ -68,7 +68,7 @@ def _complaints(message: str) -> bool:
 
 @contextmanager
 def restore(url: str, major: int, options: Sequence[str] = ()) -> Iterator[IO[bytes]]:
-    """Yield a stream to write a dump to, which is restored into the database of ``url`` up to any error.
+    """Yield a stream for a dump to restore into the database of ``url``. The restore stops at any error.
 
     Raises RestoreFailed for a dump that does not restore, ScratchFault where the machine failed.
     """

@@ -24,12 +24,10 @@ def client(program: str, major: int) -> Path:
     An older program refuses the server; a newer one writes dumps that a server so old cannot restore.
     """
     found = {version(folder / program): folder for folder in reversed(_existing(program))}
-    fit = [known for known in found if known[0] == major]
+    fit = [release for release in found if release[0] == major]
     if not fit:
-        found_text = (
-            ", ".join(f"{'.'.join(map(str, v))} in {folder}" for v, folder in found.items()) or "none"
-        )
-        raise NoPostgresProgram(program, major, found_text)
+        known = ", ".join(f"{'.'.join(map(str, v))} in {folder}" for v, folder in found.items()) or "none"
+        raise NoPostgresProgram(program, major, known)
     return found[max(fit)] / program
 
 
@@ -47,11 +45,11 @@ def server(major: int | None = None) -> Path:
     if named:
         candidates = [f for f in candidates if f == Path(named)]
     found = {version(folder / "postgres"): folder for folder in reversed(candidates)}
-    fit = [known for known in found if major in (None, known[0])]
+    fit = [release for release in found if major in (None, release[0])]
     if not fit:
         known = ", ".join(str(folder) for folder in candidates) or "none"
         raise NoPostgresProgram("server (initdb, postgres)", major or "any version", known)
-    own = [known for known in fit if not _of_wheel(found[known])]  # Debian's have TLS and all extensions
+    own = [release for release in fit if not _of_wheel(found[release])]  # Debian's have TLS, all extensions
     return found[max(own or fit)]
 
 
