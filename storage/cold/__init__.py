@@ -1,1 +1,1 @@
-"""Cold data: compressing objects in place, reading them back, and moving them between tiers."""
+"""Cold data: compress objects in place, read them back, and move them between tiers."""

@@ -1,9 +1,9 @@
-"""The codecs as streams: bytes in, bytes out, in memory that does not grow with the object.
+"""Streaming codecs whose memory use does not grow with the object.
 
-Packers take an object's bytes piece by piece. :func:`unpacked` undoes a codec on bytes that anybody may have
-written, so its pieces are small however much a few bytes swell; :func:`unpacker` undoes what a packer of this
-process has just made, while it is made. Everything made is a plain zstd or lz4 frame or a gzip member with a
-checksum, and the same for the same bytes.
+Packers compress an object piece by piece. :func:`unpacked` decompresses untrusted bytes, so its pieces are
+small however far a few bytes expand; :func:`unpacker` decompresses the output of a packer of this process
+while it is produced. All output is a plain zstd or lz4 frame or a gzip member with a checksum, and
+deterministic for the same bytes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from zlib_ng import zlib_ng
 
 from storage.core.tiers import CodecName
 
-PIECE = 256 << 10  # bytes handed out at once
-SMALL, LONG = 1 << 20, 64 << 20  # below the one zstd works harder, from the other on it looks far back
-#: What brings level 6 to the size that level 9 reaches, in two thirds of its time.
+PIECE = 256 << 10  # bytes returned at once
+SMALL, LONG = 1 << 20, 64 << 20  # zstd: higher level below the first, long-distance matching from the second
+#: Parameters that let level 6 reach the size of level 9 in two thirds of its time.
 FINER: Mapping[str, int] = {
     "strategy": zstandard.STRATEGY_LAZY,
     "search_log": 5,
@@ -31,17 +31,17 @@ FINER: Mapping[str, int] = {
 }
 #: Bits of the window: RFC 9659 lets a client refuse more than 23 under Content-Encoding, and browsers do.
 WINDOW = 23
-WIDEST = 27  # bits of a window that is still read: what zstd itself allows unasked
+WIDEST = 27  # bits of the largest window accepted for reading: the default limit of zstd
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 class Undecodable(ValueError):
-    """The bytes are no whole stream of the codec."""
+    """Error of bytes that are not a complete stream of the codec."""
 
 
 @contextmanager
 def _faults(codec: CodecName) -> Iterator[None]:
-    """The libraries' errors become ours."""
+    """Translate the libraries' errors into Undecodable."""
     try:
         yield
     except (zlib.error, zstandard.ZstdError, RuntimeError, EOFError) as error:
@@ -49,28 +49,28 @@ def _faults(codec: CodecName) -> Iterator[None]:
 
 
 class Packer(Protocol):
-    """Compresses one object."""
+    """Compressor of one object."""
 
     def feed(self, data: bytes) -> bytes: ...
 
     def finish(self) -> bytes:
-        """What is left, and the end of the stream. Raises Undecodable where the size was not as said."""
+        """Return the remaining bytes and the end of the stream. Raises Undecodable if the size was wrong."""
         ...
 
 
 class Unpacker(Protocol):
-    """Undoes what a packer of this process made."""
+    """Decompressor for the output of a packer of this process."""
 
     @property
     def ended(self) -> bool:
-        """Whether the stream came to its end."""
+        """Return True if the stream reached its end."""
         ...
 
     def feed(self, data: bytes) -> Iterator[bytes]: ...
 
 
 def packer(codec: CodecName, level: int | None, size: int) -> Packer:
-    """One for an object of ``size`` bytes; ``level`` None chooses by the size."""
+    """Create a packer for an object of ``size`` bytes; ``level`` None chooses by the size."""
     return _PACKERS[codec](level, size)
 
 
@@ -79,10 +79,10 @@ def unpacker(codec: CodecName) -> Unpacker:
 
 
 def unpacked(codec: CodecName, chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The original bytes of ``chunks``, at most PIECE at once. Raises Undecodable for what is none of it.
+    """Yield the original bytes of ``chunks``, at most PIECE at once. Raises Undecodable for invalid bytes.
 
-    Nothing is read ahead of what is asked for: a caller who has seen enough just stops. Whether it was all
-    is for the caller to check, by size and hash.
+    Nothing is read ahead of the consumer: a caller may stop at any point. The caller must check by size and
+    hash that the result is complete.
     """
     return _unpacked_zstd(chunks) if codec == "zstd" else _unpacked_by_feeding(codec, chunks)
 
@@ -92,13 +92,13 @@ def _unpacked_by_feeding(codec: CodecName, chunks: Iterable[bytes]) -> Iterator[
     for chunk in chunks:
         yield from undo.feed(chunk)
     if not undo.ended:
-        raise Undecodable(f"it is no whole {codec}: its end is missing")
+        raise Undecodable(f"the {codec} stream is incomplete: its end is missing")
 
 
 def _unpacked_zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """By a reader: a few bytes of zstd may stand for gigabytes, and only it makes no more than asked for.
+    """Decompress by a reader, which alone limits its output: a few bytes of zstd may expand to gigabytes.
 
-    A frame that was cut off just ends early.
+    A truncated frame just ends early.
     """
     source = cast(BinaryIO, _Chunks(chunks))
     reader = zstandard.ZstdDecompressor(max_window_size=1 << WIDEST).stream_reader(source, read_size=PIECE)
@@ -112,7 +112,7 @@ def _read(reader: zstandard.ZstdDecompressionReader) -> bytes:
 
 
 class _Chunks:
-    """Chunks as a file."""
+    """File-like view of chunks."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
@@ -130,7 +130,7 @@ class _ZstdPacker:
         words = zstandard.ZstdCompressionParameters.from_level(
             chosen, source_size=size, write_checksum=True, **long, **finer
         )
-        if words.window_log > WINDOW:  # of the highest levels by themselves
+        if words.window_log > WINDOW:  # the default of the highest levels
             words = zstandard.ZstdCompressionParameters.from_level(
                 chosen, source_size=size, write_checksum=True, window_log=WINDOW
             )
@@ -146,7 +146,7 @@ class _ZstdPacker:
 
 
 class _ZstdUnpacker:
-    """A piece is as large as what the packer took in for it."""
+    """Decompressor of zstd; a piece is as large as the packer's input for it."""
 
     def __init__(self) -> None:
         self._stream = zstandard.ZstdDecompressor(max_window_size=1 << WIDEST).decompressobj()
@@ -163,7 +163,10 @@ class _ZstdUnpacker:
 
 # --- gzip -------------------------------------------------------------------------------------------
 class _GzipPacker:
-    """One member, with no name and no time. zlib-ng 5 reaches the size of zlib 6 in a third of its time."""
+    """Compressor to one gzip member without name and time.
+
+    zlib-ng level 5 reaches the size of zlib level 6 in a third of its time.
+    """
 
     def __init__(self, level: int | None, size: int) -> None:
         self._stream = zlib_ng.compressobj(5 if level is None else level, wbits=_GZIP)

@@ -1,8 +1,8 @@
-"""Compressing one object in place, by one conditional write of a form that was proven beforehand.
+"""Compress one object in place, by one conditional write of a form that was verified beforehand.
 
-What is sent has been decompressed again and compared with what was read, so an error of a codec never gets
-as far as the store. The compressed bytes wait in memory, or on disk where they are many, for their metadata
-holds the hash of the last byte read.
+The compressed bytes are decompressed again and compared with the source before they are sent, so a codec
+error never reaches the store. They are buffered in memory, or on disk if they are many, because their
+metadata contains the hash of the whole source.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused,
 from storage.core.model import Attributes, ObjectKey
 from storage.core.tiers import CodecName
 
-CHUNK = 1 << 20  # bytes read at once
-IN_MEMORY = 8 << 20  # compressed bytes; more of them wait on disk
-MOST_METADATA = 2048  # bytes of names and values, which every store takes
+CHUNK = 1 << 20  # bytes per read
+IN_MEMORY = 8 << 20  # compressed bytes; more are buffered on disk
+MOST_METADATA = 2048  # bytes of names and values, which every store accepts
 
 Spool = tempfile.SpooledTemporaryFile[bytes]
 Status = Literal["done", "skipped", "overtaken"]
@@ -32,11 +32,11 @@ Status = Literal["done", "skipped", "overtaken"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rewritten:
-    """What became of one object.
+    """Result of rewriting one object.
 
-    ``done``: it is compressed as ``compression`` says, and ``after`` is what a HEAD answered. ``skipped``: it
-    stays as it is for the reason ``why``, which holds as long as its bytes do; ``damaged``: and what it says
-    of itself is wrong. ``overtaken``: gone or another by now. ``before`` is what it was, where that was seen.
+    ``done``: it is compressed as ``compression`` says, and ``after`` is the result of a HEAD. ``skipped``: it
+    is unchanged for the reason ``why``, which holds as long as its bytes do; ``damaged``: and its metadata is
+    wrong. ``overtaken``: deleted or replaced meanwhile. ``before``: its previous state, if that was seen.
     """
 
     status: Status
@@ -48,7 +48,7 @@ class Rewritten:
 
 
 class _NotWorth(Exception):
-    """The object stays as it is; says why."""
+    """Reason why the object is left unchanged."""
 
 
 def compress(
@@ -60,10 +60,10 @@ def compress(
     level: int | None = None,
     begun: Callable[[int], None] = lambda size: None,
 ) -> Rewritten:
-    """Compress the object if it still is the one with ``etag``; a repetition finds what an earlier one did.
+    """Compress the object if it still has ``etag``; a repetition finds the result of an earlier attempt.
 
-    ``begun`` is told the compressed size before it is replaced, and only where it is.
-    Raises CompressorErred, or what the store raises; the object is as it was then.
+    ``begun`` is called with the compressed size before the object is replaced, and only if it will be.
+    Raises CompressorErred, or the store's errors; the object is unchanged then.
     """
     try:
         return _compress(replacer, key, size, etag, codec, level, begun)
@@ -80,9 +80,10 @@ def compress(
 def look(
     replacer: ObjectReplacer, key: ObjectKey, etag: str, compression: Compression | None = None
 ) -> Rewritten:
-    """What is there instead of the object with ``etag``: perhaps its own compressed form.
+    """Check what replaced the object with ``etag``: perhaps its own compressed form.
 
-    With ``compression`` exactly that one; without it any that we made of that object. Raises ContentDamaged.
+    With ``compression`` only that form counts; without it any that we made of the object. Raises
+    ContentDamaged.
     """
     try:
         now = replacer.details(key)
@@ -119,17 +120,17 @@ def _compress(
 
 
 def _sample(replacer: ObjectReplacer, key: ObjectKey, size: int, etag: str) -> tuple[Details, list[bytes]]:
-    """Details of the object, and the bytes it is judged by; all it has where it is small.
+    """Return the object's details and the samples it is judged by; all of its bytes if it is small.
 
-    What another encoding or a hold rules out is looked at once only.
+    An object ruled out by another encoding or a hold is read only once.
     """
     first, *others = compressibility.sample_ranges(size)
     try:
         seen, data = replacer.read_range(key, first[0], max(1, first[1]), etag)
-    except StoreRefused as error:  # of one that is archived, or encrypted with a key of its owner's
-        raise _NotWorth(f"the store does not give it: {error.args[-1]}") from error
+    except StoreRefused as error:  # it is archived, or encrypted with a customer-provided key
+        raise _NotWorth(f"the store refuses to return it: {error.args[-1]}") from error
     if (seen.info.etag, seen.info.size) != (etag, size):
-        raise PreconditionFailed(key)  # of a store that ignores the condition
+        raise PreconditionFailed(key)  # the store ignores the condition
     if seen.blocked or seen.attributes.content_encoding or compression_of(key, seen.attributes):
         others = []
     samples = [data]
@@ -140,7 +141,7 @@ def _sample(replacer: ObjectReplacer, key: ObjectKey, size: int, etag: str) -> t
 
 
 def _may(seen: Details, compression: Compression) -> None:
-    """Raises _NotWorth where the object must stay as it is, whatever its bytes."""
+    """Check that the object may be replaced, whatever its bytes. Raises _NotWorth if not."""
     was = seen.attributes
     if was.content_encoding:
         raise _NotWorth(f"it is encoded already: {was.content_encoding[:40]}")
@@ -156,7 +157,7 @@ def _may(seen: Details, compression: Compression) -> None:
 
 
 def _dated(headers: Mapping[str, str]) -> bool:
-    """Whether Expires, where there is one, is a date: a request can carry nothing else."""
+    """Return True if Expires is absent or a date: a request can carry nothing else."""
     try:
         return not headers.get("expires") or bool(parsedate_to_datetime(headers["expires"]))
     except ValueError:
@@ -168,7 +169,7 @@ def _weight(attributes: Attributes) -> int:
 
 
 def _source(replacer: ObjectReplacer, seen: Details, samples: list[bytes]) -> Iterator[bytes]:
-    """The object's bytes: those at hand where they are all, else by one GET."""
+    """Yield the object's bytes: from the sample if it is complete, else by one GET."""
     if seen.info.size <= compressibility.WHOLE:
         yield samples[0]
         return
@@ -180,9 +181,9 @@ def _source(replacer: ObjectReplacer, seen: Details, samples: list[bytes]) -> It
 def _pack(
     source: Iterable[bytes], spool: Spool, seen: Details, codec: CodecName, level: int | None
 ) -> tuple[str, int]:
-    """Write the source's compressed bytes into ``spool``; the source's SHA-256, and how many they are.
+    """Write the compressed source into ``spool``; return the source's SHA-256 and the compressed size.
 
-    Raises CompressorErred where they do not decompress to it, TransientFault for a source cut short.
+    Raises CompressorErred if it does not decompress to the source, TransientFault for a truncated source.
     """
     key, size = seen.info.key, seen.info.size
     try:
@@ -191,14 +192,14 @@ def _pack(
             read.add(chunk)
             packed += _write(packer.feed(chunk), spool, proof)
             if proof.sum.size > read.size:
-                raise CompressorErred(key, "there come more bytes back than went in")
+                raise CompressorErred(key, "decompression returns more bytes than were compressed")
         if read.size != size:
-            raise TransientFault("The object store", f"of {size} bytes of {key!r} there came {read.size}")
+            raise TransientFault("The object store", f"only {read.size} of {size} bytes of {key!r} arrived")
         packed += _write(packer.finish(), spool, proof)
     except codecs.Undecodable as error:
         raise CompressorErred(key, str(error)) from error
     if not proof.ended or (proof.sum.size, proof.sum.sha256) != (read.size, read.sha256):
-        raise CompressorErred(key, "other bytes come back than went in")
+        raise CompressorErred(key, "decompression returns other bytes than were compressed")
     return read.sha256, packed
 
 
@@ -209,7 +210,7 @@ def _write(data: bytes, spool: Spool, proof: _Proof) -> int:
 
 
 class _Sum:
-    """Length and SHA-256 of what was added."""
+    """Length and SHA-256 of the bytes added."""
 
     def __init__(self) -> None:
         self.size, self._hash = 0, hashlib.sha256()
@@ -224,7 +225,7 @@ class _Sum:
 
 
 class _Proof:
-    """Decompresses what is sent, and sums it up."""
+    """Verifier that decompresses the output and computes its length and SHA-256."""
 
     def __init__(self, codec: CodecName) -> None:
         self.sum, self._undo = _Sum(), codecs.unpacker(codec)
@@ -245,20 +246,20 @@ def _replace(
     spool: Spool,
     packed: int,
 ) -> Rewritten:
-    """Put the compressed form in the object's place, and look whether it is there."""
+    """Replace the object by its compressed form, and verify that it is stored."""
     key = seen.info.key
-    tags = {} if seen.tag_count == 0 else replacer.tags(key)  # as late as can be: they change by themselves
+    tags = {} if seen.tag_count == 0 else replacer.tags(key)  # as late as possible: no etag covers tags
     spool.seek(0)
     try:
         with replacer.replace(seen, compression.written_into(seen.attributes), tags, packed) as sink:
             while chunk := spool.read(CHUNK):
                 sink.write(chunk)
     except (PreconditionFailed, ObjectMissing):
-        # Ours after all, where only the answer was lost.
+        # It is our own write if only the response was lost.
         return look(replacer, key, compression.etag, compression)
     found = look(replacer, key, compression.etag, compression)
     if found.status == "done" and found.after and found.after.info.size != packed:
-        raise ContentDamaged(key, f"{packed} bytes were written, and the store has {found.after.info.size}")
+        raise ContentDamaged(key, f"{packed} bytes were written, but the store has {found.after.info.size}")
     return found
 
 
@@ -267,10 +268,10 @@ def decompress(
     key: ObjectKey,
     begun: Callable[[Details, Compression], None] = lambda seen, compression: None,
 ) -> Rewritten:
-    """Put the original back in its place, if it was compressed by us; ``compression`` says how it was.
+    """Replace a compressed object by its original, if we compressed it; the result has its ``compression``.
 
-    ``begun`` is told what is there before it is replaced: afterwards nothing of the object says what it was.
-    Raises ContentDamaged, or what the store raises; the object is as it was then.
+    ``begun`` is called with the current state before the replacement: afterwards the object no longer shows
+    it. Raises ContentDamaged, or the store's errors; the object is unchanged then.
     """
     try:
         seen = replacer.details(key)
@@ -288,7 +289,7 @@ def decompress(
     except ObjectMissing:
         return Rewritten(status="overtaken", why="already gone")
     except PreconditionFailed:
-        now = replacer.details(key)  # ours after all, where only the answer was lost
+        now = replacer.details(key)  # our own write if only the response was lost
     if compression_of(key, now.attributes) or now.info.size != compression.size:
         return Rewritten(status="overtaken", why="written anew since it was seen")
     return Rewritten(status="done", before=seen, after=now, compression=compression)

@@ -1,4 +1,4 @@
-"""Settings to the stores of cold data."""
+"""Build the stores of cold data from settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from storage.stores.s3.bucket import S3Bucket
 
 
 class Members(TypedDict):
-    """The members that :class:`storage.cold.ports.ColdStores` adds to the engine's stores."""
+    """Members that :class:`storage.cold.ports.ColdStores` adds to the engine's stores."""
 
     replacer: ObjectReplacer
     tier_store: TierStore
@@ -27,9 +27,9 @@ class Members(TypedDict):
 
 
 def members(settings: Settings, shared: Stores, engine: Engine) -> Members:
-    """The stores of cold data beside the shared ones, on an open database."""
+    """Build the stores of cold data, beside the shared ones, on an open database."""
     objects, control = shared.objects, shared.control
-    assert isinstance(objects, S3Bucket)  # as connect made it
+    assert isinstance(objects, S3Bucket)  # as built by connect
     return Members(
         replacer=S3ObjectReplacer(
             objects,

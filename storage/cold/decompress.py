@@ -1,7 +1,7 @@
-"""Originals put back in the place of what was compressed, and that remembered.
+"""Decompress objects in place, and record that.
 
-An original says nothing of how it was stored before. So what is about to be done is remembered first, with
-the hash that tells the original: a repetition after a kill sees by it what is left to be entered.
+A restored original does not show how it was stored before. So the intent is recorded first, with the hash
+that identifies the original: a retry after a kill finds by it what is still missing in the ledger.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from storage.cold.ports import ColdStores
 from storage.core.errors import StorageError, Unreachable
 from storage.core.model import ObjectKey, Outcome, owner_of
 
-BY_HAND = "decompressed by hand"  # why the next night does not compress it again
-_BEGUN = "being decompressed by hand: "  # then the codec, and the SHA-256 of the original
+BY_HAND = "decompressed by hand"  # reason for later runs not to compress it again
+_BEGUN = "being decompressed by hand: "  # followed by the codec and the SHA-256 of the original
 
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """The original as it is now, and what was in its place."""
+    """Restored original, and size and codec of the form it replaced."""
 
     now: Details
     before: int
@@ -31,14 +31,14 @@ class _Done:
 
 
 def unfinished(stores: ColdStores, keys: Sequence[ObjectKey]) -> dict[str, ColdRecord]:
-    """Those whose decompressing was begun, and not entered as done; ``size`` is what they were stored as."""
+    """Return records of decompressions begun but not in the ledger; ``size`` is the compressed size."""
     return {key: one for key, one in stores.cold.get_records(keys).items() if one.skipped.startswith(_BEGUN)}
 
 
 def uncompress(stores: ColdStores, key: ObjectKey, run_id: str) -> Outcome:
-    """Restore one object in place, enter that into the ledger, and keep it from being compressed again.
+    """Restore one object in place, add that to the ledger, and exclude it from further compression.
 
-    Whatever goes wrong with it alone is its outcome; raises Unreachable.
+    A failure of this object alone is returned as its outcome; raises Unreachable.
     """
     noted: list[ColdRecord] = []
     try:
@@ -51,7 +51,7 @@ def uncompress(stores: ColdStores, key: ObjectKey, run_id: str) -> Outcome:
     except Unreachable:
         raise
     except StorageError as error:
-        if not error.transient:  # else it may be done: what was noted tells the next try
+        if not error.transient:  # a transient error may hide success: keep the note for the retry
             stores.cold.save_records(noted)
         return Outcome("failed", str(error))
     if not done:
@@ -68,7 +68,7 @@ def _done(made: compress.Rewritten) -> _Done | None:
 
 
 def _done_before(stores: ColdStores, key: ObjectKey) -> _Done | None:
-    """What an earlier try did, that was killed before it could say so."""
+    """Return the result of an earlier attempt that was killed before it was recorded."""
     begun = unfinished(stores, [key]).get(key)
     if begun is None:
         return None
@@ -80,9 +80,9 @@ def _done_before(stores: ColdStores, key: ObjectKey) -> _Done | None:
 
 
 def _note_begun(stores: ColdStores, seen: Details, compression: Compression) -> ColdRecord:
-    """By the etag that the original had, and mostly has again: then the next night leaves it alone.
+    """Record the start under the original's etag, which it mostly gets again: later runs then skip it.
 
-    What was remembered until now.
+    Return the previous record.
     """
     key = seen.info.key
     record = memory_of(seen, stores.cold.get_records([key]).get(key))

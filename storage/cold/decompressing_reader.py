@@ -1,8 +1,8 @@
-"""An object's original bytes, whatever form they are stored in.
+"""Reader of an object's original bytes, whatever form they are stored in.
 
-What the metadata of an object says is not trusted: never more bytes are handed out than it declares, nor
-than its stored ones can honestly stand for, and a whole object must come out with its SHA-256. An object that
-another program encoded is handed out as it is stored.
+The metadata of an object is not trusted: the reader never returns more bytes than it declares, nor more than
+the stored bytes can plausibly expand to, and a whole object must match its SHA-256. An object that another
+program encoded is returned as it is stored.
 """
 
 from __future__ import annotations
@@ -19,27 +19,28 @@ from storage.cold.ports import ObjectReplacer
 from storage.core.errors import PreconditionFailed, UsageError
 from storage.core.model import ObjectKey
 
-CHUNK = 1 << 20  # bytes read at once
-AT_ONCE = 8 << 20  # bytes of one ranged request
-MOST_RATIO = 500  # original bytes that one stored byte may stand for
-TRIES = 3  # looks at an object that is replaced while it is read
+CHUNK = 1 << 20  # bytes per read
+AT_ONCE = 8 << 20  # bytes per ranged request
+MOST_RATIO = 500  # original bytes that one stored byte may expand to
+TRIES = 3  # attempts at an object that is replaced while it is read
 
 
 def why_bomb(size: int, stored: int) -> str:
-    """Why so few stored bytes must not stand for so many; '' where they may."""
-    return f"it shrinks more than {MOST_RATIO}-fold, as only bombs do" if size > MOST_RATIO * stored else ""
+    """Return why a compression ratio indicates a decompression bomb; '' if it is plausible."""
+    why = f"its compression ratio exceeds {MOST_RATIO}, which only decompression bombs reach"
+    return why if size > MOST_RATIO * stored else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """An object as it was written. ``identity``: its etag then, as far as it is known."""
+    """Original of an object. ``identity``: the etag it was written with, as far as it is known."""
 
     size: int
     identity: str
 
 
 def original(key: ObjectKey, details: Details) -> Original:
-    """What the object is without its coding. Raises ContentDamaged for nonsense."""
+    """Return the object's size and etag without its coding. Raises ContentDamaged for invalid metadata."""
     compression = compression_of(key, details.attributes)
     return (
         Original(compression.size, compression.etag)
@@ -51,13 +52,14 @@ def original(key: ObjectKey, details: Details) -> Original:
 def read(
     replacer: ObjectReplacer, key: ObjectKey, start: int = 0, length: int | None = None
 ) -> Iterator[bytes]:
-    """The original bytes from ``start`` on, cut at the object's end.
+    """Yield the original bytes from ``start`` on, truncated at the object's end.
 
-    An object that is compressed, decompressed or moved meanwhile is read on where it was left; one that is
-    written anew is not. Raises ObjectMissing, PreconditionFailed (written anew), ContentDamaged, UsageError.
+    If the object is compressed, decompressed or moved during the read, reading resumes at the same offset; if
+    it is overwritten, reading fails. Raises ObjectMissing, PreconditionFailed (overwritten), ContentDamaged,
+    UsageError.
     """
     if start < 0 or (length is not None and length < 0):
-        raise UsageError(f"A range begins at 0 or later and is no shorter than nothing: {start}, {length}.")
+        raise UsageError(f"Start and length of a range must be 0 or more: start {start}, length {length}.")
     first: Original | None = None
     at, tries = start, 0
     while True:
@@ -79,13 +81,13 @@ def read(
 
 
 def check(replacer: ObjectReplacer, details: Details, compression: Compression) -> None:
-    """Read all of it and compare. Raises ContentDamaged."""
+    """Read the whole object and verify its size and SHA-256. Raises ContentDamaged."""
     for _ in _decoded(replacer, details, compression):
         pass
 
 
 def decoded(replacer: ObjectReplacer, details: Details) -> Iterator[bytes]:
-    """All original bytes of exactly that object; the last come only when everything was right."""
+    """Yield all original bytes of exactly that object; the last piece only after successful verification."""
     compression = compression_of(details.info.key, details.attributes)
     return _decoded(replacer, details, compression) if compression else _stored(replacer, details)
 
@@ -106,7 +108,7 @@ def _range(replacer: ObjectReplacer, details: Details, start: int, stop: int) ->
 
 
 def _cut(pieces: Iterator[bytes], start: int, stop: int) -> Iterator[bytes]:
-    """Of the pieces what lies in the range; no more of them are made than that needs."""
+    """Yield the bytes of the pieces within the range; no piece after its end is produced."""
     at = 0
     while at < stop and (piece := next(pieces, b"")):
         if wanted := piece[max(0, start - at) : stop - at]:
@@ -119,7 +121,9 @@ def _ranged(replacer: ObjectReplacer, details: Details, start: int, stop: int) -
         length = min(AT_ONCE, stop - at)
         data = replacer.read_range(details.info.key, at, length, details.info.etag)[1]
         if len(data) != length:
-            raise ContentDamaged(details.info.key, f"{len(data)} bytes come for a range of {length}")
+            raise ContentDamaged(
+                details.info.key, f"the store sent {len(data)} bytes for a range of {length}"
+            )
         yield data
 
 
@@ -130,17 +134,21 @@ def _stored(replacer: ObjectReplacer, details: Details) -> Generator[bytes, None
 
 
 def _decoded(replacer: ObjectReplacer, details: Details, compression: Compression) -> Iterator[bytes]:
-    """The original bytes. One piece is held back until the hash of all was compared."""
+    """Yield the original bytes. One piece is held back until the hash of the whole has been compared."""
     key, stored = details.info.key, details.info.size
     if why := why_bomb(compression.size, stored):
-        raise ContentDamaged(key, f"{stored} bytes are said to be {compression.size}: {why}")
+        raise ContentDamaged(
+            key, f"its {stored} stored bytes declare {compression.size} original ones: {why}"
+        )
     size, sum, held = 0, hashlib.sha256(), b""
     try:
         with closing(_stored(replacer, details)) as chunks:
             for piece in codecs.unpacked(compression.codec, chunks):
                 size += len(piece)
                 if size > compression.size:
-                    raise ContentDamaged(key, f"more comes out than the {compression.size} bytes it declares")
+                    raise ContentDamaged(
+                        key, f"it decompresses to more than the declared {compression.size} bytes"
+                    )
                 sum.update(piece)
                 if held:
                     yield held
@@ -148,8 +156,8 @@ def _decoded(replacer: ObjectReplacer, details: Details, compression: Compressio
     except codecs.Undecodable as error:
         raise ContentDamaged(key, str(error)) from error
     if size != compression.size:
-        raise ContentDamaged(key, f"{size} bytes come out, and it declares {compression.size}")
+        raise ContentDamaged(key, f"it decompresses to {size} bytes, but declares {compression.size}")
     if sum.hexdigest() != compression.sha256:
-        raise ContentDamaged(key, "its SHA-256 is not the one it declares")
+        raise ContentDamaged(key, "its SHA-256 does not match the declared one")
     if held:
         yield held

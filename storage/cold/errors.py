@@ -6,15 +6,15 @@ from storage.core.errors import Refused, StorageError
 
 
 class ContentDamaged(StorageError):
-    """What is stored under {0!r} is not what it says it is: {1}."""
+    """The stored content of {0!r} is damaged or does not match its metadata: {1}."""
 
-    next_step = "Nothing was changed. Restore the object from where it came, or from an older version."
+    next_step = "Nothing was changed. Restore the object from its source, or from an older version."
 
 
 class CompressorErred(StorageError):
-    """Compressing {0!r} did not give back the same bytes: {1}."""
+    """The compressed form of {0!r} does not decompress to the original: {1}."""
 
-    next_step = "The object was left as it was. Report the codec and its version (`storage probe`)."
+    next_step = "The object was not changed. Report the codec and its version (`storage probe`)."
 
 
 class TierMissing(Refused):

@@ -1,4 +1,4 @@
-"""What is remembered of objects on their way between tiers, and what is entered when they are there."""
+"""Persist in-flight tier transitions, and record savings once a transition is confirmed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROCESSED = Prefix("processed/")
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One object, as it was seen, and where it is to go."""
+    """Object to move, as it was seen, and its target."""
 
     key: ObjectKey
     etag: str
@@ -24,7 +24,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A move whose object was there when looked at."""
+    """Move whose object was found by a HEAD."""
 
     move: Move
     seen: Details
@@ -36,7 +36,7 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Arrived(Outcome):
-    """An object seen in its tier. ``left_behind``: bytes of the version that the move left."""
+    """Outcome of an object confirmed in its tier. ``left_behind``: bytes of the version the move left."""
 
     now: Details | None = None
     place: TierTarget | None = None
@@ -44,7 +44,7 @@ class Arrived(Outcome):
 
 
 def memory_of(now: Details, known: ColdRecord | None) -> ColdRecord:
-    """What is remembered of exactly these bytes; made anew where nothing is."""
+    """Return the record of exactly these bytes, or a new one if there is none."""
     info = now.info
     if known and known.etag == info.etag:
         return replace(known, size=info.size)
@@ -59,7 +59,7 @@ def memory_of(now: Details, known: ColdRecord | None) -> ColdRecord:
 
 
 def _is_coded(now: Details) -> bool:
-    """Whether we compressed it; one that says nonsense of itself is found out where it is read."""
+    """Return True if we compressed the object; invalid metadata is reported where the object is read."""
     try:
         return compression_of(now.info.key, now.attributes) is not None
     except ContentDamaged:
@@ -67,14 +67,14 @@ def _is_coded(now: Details) -> bool:
 
 
 def note_asked(looked: Sequence[Looked], stores: ColdStores) -> dict[str, ColdRecord]:
-    """Remember what is about to be asked, and since when; what was remembered until now."""
-    known = stores.cold.get_records([one.move.key for one in looked])
+    """Record the moves about to be requested, with their time; return the previous records."""
+    known = stores.cold.get_records([item.move.key for item in looked])
     before: dict[str, ColdRecord] = {
-        one.move.key: memory_of(one.seen, known.get(one.move.key)) for one in looked
+        item.move.key: memory_of(item.seen, known.get(item.move.key)) for item in looked
     }
     asked = []
-    for one in looked:
-        was, tier = before[one.move.key], one.move.place.tier
+    for item in looked:
+        was, tier = before[item.move.key], item.move.place.tier
         on_its_way = was.tier == tier and was.tier_state in ("asked", "held")
         since = was.asked_at if on_its_way else stores.clock()
         asked.append(replace(was, tier=tier, tier_state="asked", asked_at=since))
@@ -83,19 +83,19 @@ def note_asked(looked: Sequence[Looked], stores: ColdStores) -> dict[str, ColdRe
 
 
 def note_failed(looked: Sequence[Looked], before: Mapping[str, ColdRecord], stores: ColdStores) -> None:
-    """What was not moved after all is remembered as it was."""
-    stores.cold.save_records([before[one.move.key] for one in looked])
+    """Restore the previous records of objects that were not moved."""
+    stores.cold.save_records([before[item.move.key] for item in looked])
 
 
 def enter(arrived: Sequence[Arrived], stores: ColdStores, run_id: str) -> None:
-    """Into the ledger first: killed in between, an object is still on its way, and is entered once more."""
-    known = stores.cold.get_records([one.now.info.key for one in arrived if one.now])
+    """Write the ledger first: after a kill in between, the move is still pending and is entered again."""
+    known = stores.cold.get_records([arrival.now.info.key for arrival in arrived if arrival.now])
     savings, records = [], []
-    for one in arrived:
-        assert one.now and one.place
-        info, tier = one.now.info, one.place.tier
+    for arrival in arrived:
+        assert arrival.now and arrival.place
+        info, tier = arrival.now.info, arrival.place.tier
         was = known.get(info.key)
-        made = memory_of(one.now, was)
+        made = memory_of(arrival.now, was)
         since = was.asked_at if was and was.tier == tier else None
         records.append(replace(made, tier=tier, tier_state="held", asked_at=since or stores.clock()))
         savings.append(
@@ -106,9 +106,9 @@ def enter(arrived: Sequence[Arrived], stores: ColdStores, run_id: str) -> None:
                 owner=made.owner,
                 kind="transition",
                 etag=info.etag,
-                before=one.bytes,
+                before=arrival.bytes,
                 after=info.size,
-                left_behind=one.left_behind,
+                left_behind=arrival.left_behind,
                 tier=tier,
             )
         )

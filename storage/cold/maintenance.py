@@ -1,4 +1,4 @@
-"""The maintenance job of cold data."""
+"""Maintenance job of cold data."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from storage.engine.plan import Draft
 
 
 def replaces(draft: Draft, stores: EngineStores, history: Sequence[Run]) -> None:
-    """Refuse to rewrite objects where a write made meanwhile could be lost by it."""
+    """Refuse to rewrite objects on a store where that could lose a concurrent write."""
     found = stores.control.capabilities()
     if draft.by_verb.get("compress") and not (found.conditional_put and found.conditional_complete):
         raise Refused(
             "conditional-put",
-            "this store was not seen to replace an object only while it is the one that was read. "
-            "Run `storage probe`. If it cannot, compress nothing: STORAGE_COLD_RULES='all compress=never'.",
+            "no probe has proven that this store honours If-Match on writes, so a concurrent write could be "
+            "lost. Run `storage probe`. If the store does not support it, turn compression off: "
+            "STORAGE_COLD_RULES='all compress=never'.",
         )
 
 
@@ -39,19 +40,19 @@ def _night(name: str, default: float, ceiling: float, help: str) -> Parameter:
 JOBS: tuple[MaintenanceJob[ColdStores], ...] = (
     MaintenanceJob(
         name="cold_storage",
-        title="Objects nobody used for long: compressed, then moved to a colder tier",
+        title="Objects unused for long: compressed, then moved to a colder tier",
         resource="objects",
         policy=lambda days_old, classes, budget_gib, budget_minutes: ColdObjects(
             older_than=timedelta(days=days_old), classes=tuple(classes), budget=int(budget_gib * guard.GIB)
         ),
         verbs=(FollowObject, CompressObject, TransitionObject),
         parameters=(
-            days(0, "Younger objects stay as they are; 0: as the rule of each class says.", floor=0),
-            Choices(name="classes", among=CLASSES, help="Classes of objects that are looked at."),
+            days(0, "Younger objects are left unchanged; 0: as the rule of each class says.", floor=0),
+            Choices(name="classes", among=CLASSES, help="Object classes to process."),
             _night("budget_gib", 500, 100_000, "Bytes (GiB) compressed or moved in one night."),
-            _night(MINUTES, 240, 1_320, "Minutes after which a night begins nothing more."),
+            _night(MINUTES, 240, 1_320, "Minutes after which a night's run starts no further work."),
         ),
-        limits=UNLIMITED,  # nothing is lost by it, and the budgets bound a night
+        limits=UNLIMITED,  # no data is lost by it, and the budgets bound each run
         checks=(replaces,),
         steps=(
             ("follow", "follow_up_transitions"),

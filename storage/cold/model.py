@@ -1,4 +1,4 @@
-"""The nouns of cold data: frozen values. Times are timezone-aware UTC datetimes, sizes are bytes."""
+"""Immutable value types of cold data. Times are timezone-aware UTC datetimes, sizes are bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from storage.cold.errors import ContentDamaged
 from storage.core.model import Attributes, JobId, ObjectInfo, ObjectKey
 from storage.core.tiers import CODECS, CodecName, ObjectClass, Rule, Tier
 
-#: Class by the folder below ``processed/JOB/``; a folder ``segments`` inside another goes first.
+#: Object class by the folder below ``processed/JOB/``; a nested ``segments`` folder takes precedence.
 _FOLDERS: Mapping[str, ObjectClass] = {
     "raw": "original",
     "360p": "360p",
@@ -19,12 +19,12 @@ _FOLDERS: Mapping[str, ObjectClass] = {
     "audio": "audio",
     "transcription": "transcripts",
 }
-#: What a browser or player loads by itself, and so must be able to decode: gzip is read everywhere.
+#: Files that browsers and players load, and decode, without our code: all of them support gzip.
 BROWSER_SUFFIXES = (".vtt", ".m3u8", ".html", ".css", ".js", ".svg")
 
 
 def class_of(key: str) -> ObjectClass:
-    """What an object below ``processed/JOB/`` is, by its key."""
+    """Return the class of an object below ``processed/JOB/`` by its key."""
     folders, _, name = key.rpartition("/")
     parts = folders.split("/")[2:]
     if name == "metadata.json" and not parts:
@@ -35,24 +35,24 @@ def class_of(key: str) -> ObjectClass:
 
 
 def codec_for(key: str, rule: Rule) -> CodecName:
-    """The rule's codec; else gzip for what browsers load by themselves, zstd for all else."""
+    """Return the rule's codec, or by default gzip for files that browsers load and zstd for all others."""
     return rule.codec or ("gzip" if key.lower().endswith(BROWSER_SUFFIXES) else "zstd")
 
 
-# --- what a compressed object says of itself -------------------------------------------------------
+# --- metadata of a compressed object ---------------------------------------------------------------
 _CODEC, _SIZE, _SHA256, _ETAG = (
     "storage-codec",
     "storage-original-size",
     "storage-original-sha256",
     "storage-original-etag",
 )
-#: Codec to Content-Encoding as HTTP names it; lz4 has no registered name, so no client undoes it unasked.
+#: Codec to Content-Encoding as HTTP names it; lz4 has no registered name, so no client decodes it by default.
 ENCODINGS: Mapping[CodecName, str] = {"zstd": "zstd", "gzip": "gzip", "lz4": "lz4"}
 
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """How an object was compressed by us, and what it was: all that is needed to hand the original out."""
+    """Compression of an object by this platform: all that is needed to return the original bytes."""
 
     codec: CodecName
     size: int
@@ -60,24 +60,27 @@ class Compression:
     etag: str
 
     def written_into(self, was: Attributes) -> Attributes:
-        """The attributes of the compressed object: those of the original and this."""
+        """Return the attributes of the compressed object: the original's plus this compression."""
         words = {_CODEC: self.codec, _SIZE: str(self.size), _SHA256: self.sha256, _ETAG: self.etag}
         return was.with_encoding(content_encoding=ENCODINGS[self.codec], metadata={**was.metadata, **words})
 
 
 def compression_of(key: ObjectKey, attributes: Attributes) -> Compression | None:
-    """What the object says; None for one that we did not compress. Raises ContentDamaged for nonsense."""
+    """Parse an object's compression metadata; None if we did not compress it.
+
+    Raises ContentDamaged for invalid metadata.
+    """
     found = {name.lower(): value for name, value in attributes.metadata.items()}
     if _CODEC not in found:
         return None
     codec, size, sha256 = found[_CODEC], found.get(_SIZE, ""), found.get(_SHA256, "")
     if codec not in CODECS or not size.isdecimal() or len(sha256) != 64:
-        raise ContentDamaged(key, f"its metadata says {codec!r}, {size!r} bytes, SHA-256 {sha256!r}")
+        raise ContentDamaged(key, f"its metadata states {codec!r}, {size!r} bytes, SHA-256 {sha256!r}")
     return Compression(codec, int(size), sha256, found.get(_ETAG, ""))
 
 
 def without_compression(attributes: Attributes) -> Attributes:
-    """The attributes of the original again."""
+    """Return the attributes of the original, without the compression metadata."""
     ours = (_CODEC, _SIZE, _SHA256, _ETAG)
     left = {name: value for name, value in attributes.metadata.items() if name.lower() not in ours}
     return attributes.with_encoding(content_encoding="", metadata=left)
@@ -85,10 +88,10 @@ def without_compression(attributes: Attributes) -> Attributes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
-    """All that one HEAD or GET says of an object beside its bytes.
+    """Everything that one HEAD or GET returns about an object except its bytes.
 
-    ``tag_count`` is None where the store does not say. ``restore`` is the answer's x-amz-restore.
-    ``blocked``: why no other form may take its place, such as a legal hold; '' where one may.
+    ``tag_count`` is None if the store does not report it. ``restore`` is the response header x-amz-restore.
+    ``blocked``: why the object may not be replaced by another form, such as a legal hold; '' if it may.
     """
 
     info: ObjectInfo
@@ -98,16 +101,16 @@ class Details:
     blocked: str = ""
 
 
-# --- what is remembered ----------------------------------------------------------------------------
+# --- persistent state ------------------------------------------------------------------------------
 TierState = Literal["", "asked", "held", "stuck"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColdRecord:
-    """What earlier nights found of one object; void for its bytes as soon as its etag is another.
+    """State that earlier runs recorded for one object; void for its bytes as soon as its etag changes.
 
-    ``size`` is the one stored: what it takes up where it is.
-    ``skipped``: why compressing it is not worth while. ``tier`` is where it was sent, since ``asked_at``.
+    ``size`` is the stored size: the space the object occupies in its tier.
+    ``skipped``: why it is not worth compressing. ``tier`` is the tier it was sent to, at ``asked_at``.
     """
 
     key: ObjectKey
@@ -124,9 +127,9 @@ class ColdRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saving:
-    """One measured change of an object's bytes or tier: ``after`` comes from a HEAD after the change.
+    """Measured change of one object's bytes or tier: ``after`` comes from a HEAD after the change.
 
-    ``left_behind``: bytes of the older version that the change left, where the bucket keeps versions.
+    ``left_behind``: bytes of the noncurrent version that the change left, if the bucket keeps versions.
     """
 
     run_id: str
@@ -144,7 +147,7 @@ class Saving:
 
 @dataclass(frozen=True, slots=True)
 class SavingsLine:
-    """The sum of a group of savings; ``group`` is a day, class, job or api_key."""
+    """Totals of a group of savings; ``group`` is a day, class, job or api_key."""
 
     group: str
     objects: int
@@ -162,7 +165,7 @@ class SavingsLine:
 
 @dataclass(frozen=True, slots=True)
 class TierTarget:
-    """Where a tier is on this store. ``how``: by a copy into a class, or by a tag and a lifecycle rule."""
+    """Target of a tier on this store. ``how``: a copy into a storage class, or a tag and a lifecycle rule."""
 
     tier: Tier
     how: Literal["class", "tag"]

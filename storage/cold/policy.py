@@ -1,4 +1,4 @@
-"""What of completed jobs is compressed and moved to a colder tier: one rule for both, from one listing."""
+"""Policy that compresses objects of completed jobs and moves them to a colder tier, from one listing."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from storage.engine.actions import Action, Keep
 from storage.engine.policy import LOOK_UP, span, with_jobs
 
 PROCESSED = Prefix("processed/")
-TINY = 1 << 10  # bytes; what is smaller saves nothing that anybody would notice
+TINY = 1 << 10  # bytes; compressing smaller objects saves nothing noticeable
 GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An object of a job, with all that decides about it. ``targets``: where the store has its tiers."""
+    """Object of a job, with all inputs of the decision. ``targets``: the tier targets of the store."""
 
     thing: Owned
     rule: Rule
@@ -43,7 +43,7 @@ class Candidate:
 
 @dataclass
 class Budget:
-    """What may still be planned tonight. The first of all always may, or a large one would wait for ever."""
+    """Bytes left to plan in this run. The first object always fits, or a large one would wait forever."""
 
     bytes: int
     spent: int = 0
@@ -56,8 +56,9 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class ColdObjects:
-    """Objects of completed jobs that nobody read for long: compressed first, then moved, each where its
-    class's rule says so. ``older_than`` keeps younger ones out whatever the rules say.
+    """Policy for objects of completed jobs that were not read for long: compress, then move.
+
+    The rule of each object's class decides; ``older_than`` excludes younger objects whatever the rules say.
     """
 
     older_than: timedelta = timedelta()
@@ -67,7 +68,7 @@ class ColdObjects:
     prefixes: tuple[Prefix, ...] = field(default=(PROCESSED,))
 
     def select(self, stores: ColdStores, as_of: datetime) -> Iterator[Candidate | ColdRecord]:
-        """What earlier nights sent and did not see arrive, then the objects of one listing."""
+        """Yield the unconfirmed transitions of earlier runs, then the objects of one listing."""
         if "transition" in self.steps:
             yield from stores.cold.moving()
         found = tier_targets(stores)
@@ -81,7 +82,7 @@ class ColdObjects:
     def plan(
         self, items: Iterable[Candidate | ColdRecord], as_of: datetime
     ) -> Iterator[Action[ColdStores] | Keep]:
-        """In chunks: first what is compressed, then what is moved: an object is smaller when it goes."""
+        """Plan in chunks, compression before moves, so that an object is smaller when it moves."""
         budget, stream = Budget(self.budget), iter(items)
         while chunk := list(islice(stream, LOOK_UP)):
             moves: list[Action[ColdStores] | Keep] = []
@@ -97,7 +98,7 @@ class ColdObjects:
     def _decide(
         self, item: Candidate, as_of: datetime, budget: Budget
     ) -> Iterator[Action[ColdStores] | Keep]:
-        """One or two actions, or one Keep."""
+        """Yield one or two actions, or one Keep."""
         info = item.info
         if why := self._left_alone(item):
             yield Keep(info.key, info.size, why)
@@ -120,7 +121,7 @@ class ColdObjects:
                 yield _transition(item, item.thing.job, tier, idle, compress_first=first)
 
     def _left_alone(self, item: Candidate) -> str:
-        """Why neither rule looks at it; '' where they do."""
+        """Return why the object is neither compressed nor moved; '' if the rules apply to it."""
         owner, job = item.thing.owner, item.thing.job
         if owner is None:
             return "belongs to no job"
@@ -130,13 +131,13 @@ class ColdObjects:
             return f"job {owner} is {job.status}"
         if item.pinned:
             return f"job {owner} is pinned: {item.pinned}"
-        return "" if item.object_class in self.classes else f"{item.object_class} is not asked for"
+        return "" if item.object_class in self.classes else f"class {item.object_class} is not selected"
 
     def _not_compressed(self, item: Candidate, idle: timedelta) -> str:
-        """Why it is not compressed tonight; '' where it is."""
+        """Return why the object is not compressed in this run; '' if it is."""
         info, record, age = item.info, item.record, item.rule.compress
         if "compress" not in self.steps:
-            return "compressing is not asked for"
+            return "compressing is not selected"
         if age is None:
             return f"{item.object_class} is never compressed"
         if idle < (least := max(age, self.older_than)):
@@ -145,14 +146,14 @@ class ColdObjects:
             return record.skipped or "compressed already"
         if info.size < TINY and not _begun(item):
             return "too small to be compressed"
-        return "" if _tier(item) == "hot" else f"already {_tier(item)}, and not read back for that"
+        return "" if _tier(item) == "hot" else f"in {_tier(item)}, and not read back to compress it"
 
     def _where(self, item: Candidate, idle: timedelta) -> tuple[Tier, str]:
-        """The tier it goes to, and why it does not go there tonight ('' where it does)."""
+        """Return the target tier, and why the object does not move there in this run ('' if it does)."""
         info, rule, record = item.info, item.rule, item.record
         wanted = _wanted(rule, idle, self.older_than)
         if "transition" not in self.steps:
-            return wanted, "moving is not asked for"
+            return wanted, "moving is not selected"
         if wanted == "hot":
             return wanted, f"used {span(idle)} ago, not yet moved"
         if TIERS.index(_tier(item)) >= TIERS.index(wanted):
@@ -165,26 +166,26 @@ class ColdObjects:
 
 
 def _follow(record: ColdRecord) -> FollowObject:
-    since = f"{record.asked_at:%Y-%m-%d %H:%M} UTC" if record.asked_at else "an earlier night"
+    since = f"{record.asked_at:%Y-%m-%d %H:%M} UTC" if record.asked_at else "in an earlier run"
     return FollowObject(
         key=record.key, size=record.size, tier=record.tier, reason=f"asked to move to {record.tier}, {since}"
     )
 
 
 def _candidates(chunk: list[Owned], stores: ColdStores, found: TierTargets) -> Iterator[Candidate]:
-    keys = [one.thing.key for one in chunk if isinstance(one.thing, ObjectInfo)]
+    keys = [owned.thing.key for owned in chunk if isinstance(owned.thing, ObjectInfo)]
     records, reads = stores.cold.get_records(keys), stores.cold.accessed(keys)
-    pins = stores.cold.pins({one.owner for one in chunk if one.owner})
-    for one, key in zip(chunk, keys, strict=True):
+    pins = stores.cold.pins({owned.owner for owned in chunk if owned.owner})
+    for owned, key in zip(chunk, keys, strict=True):
         kind = class_of(key)
         yield Candidate(
-            thing=one,
+            thing=owned,
             rule=stores.cold_settings.rules[kind],
             object_class=kind,
             targets=found,
             record=records.get(key),
             read_at=reads.get(key),
-            pinned=pins.get(one.owner, "") if one.owner else "",
+            pinned=pins.get(owned.owner, "") if owned.owner else "",
         )
 
 
@@ -196,13 +197,13 @@ def _last_use(item: Candidate) -> datetime:
 
 
 def _begun(item: Candidate) -> bool:
-    """Whether a night began with another form of it and never said what came of that: perhaps this one."""
+    """Return True if an earlier run began on another form without a result: it may have made this one."""
     record = item.record
     return record is not None and not record.compression and record.etag != item.info.etag
 
 
 def _tier(item: Candidate) -> Tier:
-    """Where it is now, by the storage class the listing shows."""
+    """Return the object's current tier, by the storage class the listing shows."""
     return item.targets.tier_of(item.info.storage_class)
 
 

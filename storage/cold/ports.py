@@ -1,4 +1,4 @@
-"""What cold storage needs of the world beside :mod:`storage.core.ports`, as protocols."""
+"""Protocols that cold storage needs in addition to :mod:`storage.core.ports`."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from storage.core.tiers import ColdSettings, Tier
 
 
 class ObjectReplacer(Protocol):
-    """One bucket, as far as an object in it is replaced by another form of itself. Bytes are raw."""
+    """Bucket whose objects can be replaced by another form of themselves. Bytes are raw."""
 
     def details(self, key: ObjectKey) -> Details:
-        """One HEAD. Raises ObjectMissing."""
+        """Send one HEAD. Raises ObjectMissing."""
         ...
 
     def read_range(self, key: ObjectKey, start: int, length: int, etag: str = "") -> tuple[Details, bytes]:
-        """One GET of a range, cut at the object's end; b"" for an empty one.
+        """Send one GET for a range, truncated at the object's end; b"" for an empty range.
 
-        Raises ObjectMissing; with ``etag`` PreconditionFailed where the object is another by now.
+        Raises ObjectMissing; with ``etag`` PreconditionFailed if the object has been replaced.
         """
         ...
 
     def open(self, key: ObjectKey, etag: str = "") -> AbstractContextManager[BinaryIO]:
-        """The raw bytes, streamed, of exactly that object. Raises as :meth:`read_range`."""
+        """Stream the raw bytes of exactly that object. Raises as :meth:`read_range`."""
         ...
 
     def tags(self, key: ObjectKey) -> dict[str, str]: ...
@@ -37,23 +37,23 @@ class ObjectReplacer(Protocol):
     def replace(
         self, seen: Details, attributes: Attributes, tags: Mapping[str, str], size_hint: int = 0
     ) -> AbstractContextManager[Writer]:
-        """A stream to write the object's new form by: it takes its place when the block ends, in one step.
+        """Open a stream for the object's new form, which replaces it atomically when the block ends.
 
-        Storage class, headers and tags are as given; nothing changes when the block raises. Raises
-        PreconditionFailed at its end where the object is no longer ``seen``.
+        Storage class, headers and tags are as given; nothing changes if the block raises. Raises
+        PreconditionFailed at its end if the object is no longer ``seen``.
         """
         ...
 
     def versioned(self) -> bool:
-        """Whether the bucket keeps the form that was replaced."""
+        """Return True if the bucket keeps the replaced form."""
         ...
 
 
 class TierStore(Protocol):
-    """One bucket, as far as its objects move between tiers."""
+    """Bucket whose objects can be moved between tiers."""
 
     def details(self, key: ObjectKey) -> Details:
-        """One HEAD. Raises ObjectMissing."""
+        """Send one HEAD. Raises ObjectMissing."""
         ...
 
     def tags(self, key: ObjectKey) -> dict[str, str]: ...
@@ -70,21 +70,21 @@ class TierStore(Protocol):
         *,
         guarded: bool = False,
     ) -> None:
-        """Copy the object onto itself into ``storage_class``, if it is ``seen`` still; one request to 5 GiB.
+        """Copy the object onto itself into ``storage_class``, if it is still ``seen``; one request to 5 GiB.
 
-        Everything it carries is kept; ``tags``, where given, take the place of its own. Some stores compare
-        only what they read: with ``guarded`` the copy is made, where that closes the gap, of three requests,
-        and the object's etag is another one then. Raises PreconditionFailed, ObjectMissing, StoreRefused
+        All its attributes are kept; ``tags``, if given, replace its own. Some stores check the condition only
+        on the source they read: with ``guarded`` the copy is made by three requests where that closes the
+        gap, and the object then gets another etag. Raises PreconditionFailed, ObjectMissing, StoreRefused
         (for a class the store does not have).
         """
         ...
 
     def request_restore(self, key: ObjectKey, days: int) -> None:
-        """Ask an archived object back for so many days; done when ``details`` says so."""
+        """Request the restore of an archived object for ``days`` days; ``details`` shows when it is done."""
         ...
 
     def rules(self) -> Mapping[str, str]:
-        """The tier a tagged object is moved to by an enabled rule of the bucket, by the tag's value."""
+        """Return, by the tag's value, the tier that an enabled rule of the bucket moves tagged objects to."""
         ...
 
 
@@ -92,38 +92,38 @@ Group = Literal["day", "class", "job", "api_key"]
 
 
 class ColdLog(Protocol):
-    """What is remembered of cold objects: verdicts, moves, reads, pins, and the ledger of savings."""
+    """Persistent state of cold objects: verdicts, moves, reads, pins, and the ledger of savings."""
 
     def get_records(self, keys: Sequence[str]) -> dict[str, ColdRecord]: ...
 
     def save_records(self, records: Sequence[ColdRecord]) -> None:
-        """Write each, or all of it anew."""
+        """Insert each record, or overwrite all of its fields."""
         ...
 
     def moving(self) -> Iterator[ColdRecord]:
-        """Objects asked to move whose arrival was not seen yet, streamed by key."""
+        """Stream, by key, the objects whose requested move is not confirmed yet."""
         ...
 
     def tiers(self) -> dict[tuple[Tier, TierState], Totals]:
-        """Objects and bytes that were sent somewhere, by where and how far it came."""
+        """Return counts and bytes of the objects sent to a tier, by tier and state."""
         ...
 
     def accessed(self, keys: Sequence[str]) -> dict[str, datetime]: ...
 
     def touch(self, keys: Sequence[str], at: datetime) -> None:
-        """Note that they were read; never goes back in time."""
+        """Record when the objects were read; a recorded time never moves back."""
         ...
 
     def pins(self, owners: Iterable[JobId]) -> dict[JobId, str]:
-        """Why those of these jobs that are pinned stay as they are."""
+        """Return the pin reasons of those of these jobs that are pinned."""
         ...
 
     def pin(self, owner: JobId, reason: str, by: str) -> None:
-        """Keep a job's objects as they are; '' lifts that."""
+        """Pin a job, so that its objects are left unchanged; '' removes the pin."""
         ...
 
     def enter(self, savings: Sequence[Saving]) -> None:
-        """Write into the ledger; what the last entry of the key says already is not repeated."""
+        """Add savings to the ledger; skip those that the last entry of their key already states."""
         ...
 
     def savings(self, by: Group, since: datetime | None = None) -> list[SavingsLine]: ...
@@ -131,8 +131,11 @@ class ColdLog(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ColdStores(EngineStores):
-    """The engine's stores and what cold data needs. ``replacer`` and ``tier_store`` are of the same bucket as
-    ``objects``; ``cold_settings`` is what was set for cold data."""
+    """Stores of the engine and of cold data.
+
+    ``replacer`` and ``tier_store`` are of the same bucket as ``objects``; ``cold_settings`` are the settings
+    of cold data.
+    """
 
     replacer: ObjectReplacer
     tier_store: TierStore

@@ -1,4 +1,4 @@
-"""What is remembered of cold objects: verdicts, moves, reads, pins and savings."""
+"""Persistent state of cold objects in PostgreSQL: verdicts, moves, reads, pins and savings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Row = Mapping[str, Any]
 
 
 class PostgresCold:
-    """A :class:`storage.cold.ports.ColdLog` on PostgreSQL, of one bucket."""
+    """Adapter for :class:`storage.cold.ports.ColdLog` on PostgreSQL, for one bucket."""
 
     def __init__(self, engine: Engine, bucket: BucketName) -> None:
         self._sql, self._bucket = Statements(engine, "cold"), str(bucket)
@@ -80,7 +80,7 @@ class PostgresCold:
 
 
 def _storable(texts: Sequence[str]) -> list[str]:
-    """PostgreSQL's text holds no NUL: such a key is never remembered."""
+    """Drop keys with a NUL, which PostgreSQL's text cannot hold: such a key is never recorded."""
     return [str(text) for text in texts if "\0" not in text]
 
 

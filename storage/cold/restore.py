@@ -1,4 +1,4 @@
-"""Objects brought back from a colder tier: what that would cost first, then, when it is wanted, the act."""
+"""Bring objects back from a colder tier: show the cost first, then, on request, move them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused
 from storage.core.model import ObjectInfo, ObjectKey, Outcome
 from storage.core.tiers import ARCHIVED, TIER_TAG, Price, Tier
 
-DAYS_READABLE = 7  # how long an archived object stays readable once it was asked back
+DAYS_READABLE = 7  # how long an archived object stays readable after a restore request
 MONTH = timedelta(days=30)
 GIB = 1 << 30
 THREADS = 8
@@ -27,10 +27,10 @@ _READY = 'ongoing-request="false"'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColdObject:
-    """One object in a colder tier, or on its way there. ``since``: None where nobody remembers.
+    """Object in a colder tier, or on its way there. ``since``: None if it is not recorded.
 
-    ``early``: what leaving before the least time costs, in the site's currency; with ``since`` unknown the
-    most that it can be.
+    ``early``: the cost of leaving before the minimum storage time, in the site's currency; with ``since``
+    unknown the upper bound.
     """
 
     key: ObjectKey
@@ -47,7 +47,7 @@ class ColdObject:
 
 
 def stays(objects: Iterable[ObjectInfo], stores: ColdStores, now: datetime) -> Iterator[ColdObject]:
-    """Those of the objects that are not hot, with what bringing them back costs. Changes nothing."""
+    """Yield the objects that are not hot, with the cost of bringing them back. Changes nothing."""
     found, stream = tier_targets(stores), iter(objects)
     while chunk := list(islice(stream, 1000)):
         known = stores.cold.get_records([info.key for info in chunk])
@@ -60,7 +60,7 @@ def _cold_object(
     info: ObjectInfo, known: ColdRecord | None, found: TierTargets, stores: ColdStores, now: datetime
 ) -> ColdObject | None:
     tier = found.tier_of(info.storage_class)
-    if tier == "hot" and known and known.tier_state:  # on its way; or back, and killed before that was noted
+    if tier == "hot" and known and known.tier_state:  # in transit; or back, but killed before recording it
         tier = known.tier
     if tier == "hot":
         return None
@@ -83,10 +83,10 @@ def _cold_object(
 def bring_back(
     keys: Sequence[ObjectKey], stores: ColdStores, run_id: str
 ) -> Iterator[tuple[ObjectKey, Outcome]]:
-    """Back to hot, a hundred at a time; done once a HEAD shows STANDARD and no tag that moves it off again.
+    """Move objects back to hot, 100 at a time; done once a HEAD shows STANDARD and no tier tag is left.
 
-    An archived object is only asked for at first (skipped, with when to come again). They count as read now,
-    or the next night would send them back.
+    For an archived object only the restore is requested at first (skipped, with when to try again). All count
+    as read now, or the next night's run would move them to a colder tier again.
     """
     with ThreadPoolExecutor(THREADS) as pool:
         for first in range(0, len(keys), CHUNK):
@@ -100,7 +100,7 @@ def bring_back(
 
 @dataclass(frozen=True, slots=True)
 class Returned(Outcome):
-    """An object seen to be hot; ``copied``: it was not, until now."""
+    """Outcome of an object confirmed as hot; ``copied``: it was not hot before."""
 
     now: Details | None = None
     copied: bool = False
@@ -122,7 +122,7 @@ def _back(tier_store: TierStore, key: ObjectKey) -> Outcome:
     except ObjectMissing:
         return Outcome("failed", "there is no such object")
     except PreconditionFailed:
-        return Outcome("failed", "it was written anew meanwhile: ask again")
+        return Outcome("failed", "it was overwritten meanwhile: try again")
     except StoreRefused as error:
         return Outcome("failed", str(error))
 
@@ -130,19 +130,19 @@ def _back(tier_store: TierStore, key: ObjectKey) -> Outcome:
 def _ask(tier_store: TierStore, seen: Details) -> Outcome:
     if not seen.restore:
         tier_store.request_restore(seen.info.key, DAYS_READABLE)
-    why = f"asked back from {seen.info.storage_class}: that takes hours, come again when it is back"
+    why = f"restore from {seen.info.storage_class} requested: that takes hours, try again when it is done"
     return Outcome("skipped", why, seen.info.size)
 
 
 def _looked_again(tier_store: TierStore, before: Details, copied: bool) -> Outcome:
     now = tier_store.details(before.info.key)
     if now.info.storage_class != "STANDARD":
-        return Outcome("failed", f"it is in {now.info.storage_class} all the same: ask again", now.info.size)
+        return Outcome("failed", f"it is still in {now.info.storage_class}: try again", now.info.size)
     return Returned("done", "hot" if copied else "hot already", now.info.size, now, copied)
 
 
 def _enter(found: Returned, stores: ColdStores, run_id: str) -> None:
-    """Into the ledger where it was elsewhere, by what was seen or is remembered; then it is hot."""
+    """Add a return to the ledger if the object was seen or recorded elsewhere, then record it as hot."""
     assert found.now
     key = found.now.info.key
     known = stores.cold.get_records([key]).get(key)
@@ -165,7 +165,7 @@ def _enter(found: Returned, stores: ColdStores, run_id: str) -> None:
 
 
 def _hot(made: ColdRecord, known: ColdRecord | None) -> ColdRecord:
-    """Hot again; the copy may have another etag, and what was found of its bytes still holds."""
+    """Return the record as hot; the copy may have another etag, but findings about its bytes remain valid."""
     compression = (
         (known.compression, known.skipped) if known and known.size == made.size else (made.compression, "")
     )

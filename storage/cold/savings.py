@@ -1,4 +1,4 @@
-"""What cold storage saved: bytes that were measured, and money where prices are set."""
+"""Savings of cold storage: measured bytes, and money if prices are set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Tiers = Mapping[tuple[Tier, TierState], Totals]
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """What is spent less in a month, in the currency of the settings."""
+    """Monthly savings in the currency of the settings."""
 
     compressed: float
     moved: float
@@ -28,7 +28,7 @@ class Money:
 
 
 def total(lines: Sequence[SavingsLine]) -> SavingsLine:
-    """The sum of all groups."""
+    """Sum all groups into one line."""
     return SavingsLine(
         "all",
         sum(line.objects for line in lines),
@@ -41,7 +41,7 @@ def total(lines: Sequence[SavingsLine]) -> SavingsLine:
 
 
 def money(lines: Sequence[SavingsLine], tiers: Tiers, cold_settings: ColdSettings) -> Money | None:
-    """Saved bytes at the price of hot, and moved ones at the difference; None without a price of hot."""
+    """Price saved bytes at the hot price, and moved bytes at the difference; None without a hot price."""
     hot = cold_settings.prices.get("hot")
     if hot is None:
         return None
@@ -53,6 +53,6 @@ def money(lines: Sequence[SavingsLine], tiers: Tiers, cold_settings: ColdSetting
 
 
 def early_deletion(size: int, held_for: timedelta, price: Price) -> float:
-    """What leaving a tier costs before its least time is over: the rest is billed all the same."""
+    """Return the cost of leaving a tier before its minimum storage time: the remainder is still billed."""
     left = max(timedelta(), price.minimum - held_for)
     return size / GIB * price.per_gib_month * (left / MONTH)

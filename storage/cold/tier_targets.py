@@ -1,4 +1,4 @@
-"""Where a store has its tiers."""
+"""Tier targets of a store: the storage class or lifecycle rule of each tier."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from storage.cold.ports import ColdStores
 from storage.core.tiers import CLASSES_OF, Tier
 
 HOT = ("", "STANDARD", "REDUCED_REDUNDANCY")
-WARM = ("STANDARD_IA", "ONEZONE_IA")  # any other class that is none of ours is taken for cold
+WARM = ("STANDARD_IA", "ONEZONE_IA")  # any other class that is no tier target counts as cold
 
 
 @dataclass(frozen=True, slots=True)
 class TierTargets:
-    """The tiers there are, and why the others are not."""
+    """Available tiers, and the reasons why the others are missing."""
 
     by_tier: Mapping[Tier, TierTarget]
     missing: Mapping[Tier, str] = field(default_factory=dict)
@@ -24,7 +24,7 @@ class TierTargets:
         return self.missing.get(tier, f"this store has no tier {tier}")
 
     def tier_of(self, storage_class: str) -> Tier:
-        """Where an object is, by the storage class it shows."""
+        """Return an object's tier by its storage class."""
         ours = {place.target: tier for tier, place in self.by_tier.items()}
         if storage_class in ours:
             return ours[storage_class]
@@ -32,7 +32,7 @@ class TierTargets:
 
 
 def tier_targets(stores: ColdStores) -> TierTargets:
-    """What is set, checked against what the probe and the bucket's rules show; else what is found there."""
+    """Return the configured targets that the probe or the bucket's rules confirm; unset ones are detected."""
     classes, rules = stores.control.capabilities().storage_classes, stores.tier_store.rules()
     found: dict[Tier, TierTarget] = {}
     missing: dict[Tier, str] = {}
@@ -51,10 +51,11 @@ def tier_targets(stores: ColdStores) -> TierTargets:
 
 def _why_not(tier: Tier, name: str) -> str:
     if not name:
-        return f"this store has no tier {tier}: no storage class for it held, and STORAGE_TIERS names none"
+        return (
+            f"this store has no tier {tier}: no storage class for it was proven, and STORAGE_TIERS names none"
+        )
     case = "; such names are upper case" if name != name.upper() else ""
     return (
-        f"the tier {tier} is set to {name}, which is no storage class that held (`storage probe`), and no "
-        f"rule of the bucket moves there what is tagged tier={tier} (`storage lifecycle apply` installs it)"
-        f"{case}"
+        f"the tier {tier} is set to {name}, but `storage probe` found no such storage class, and no rule of "
+        f"the bucket moves objects tagged tier={tier} there (`storage lifecycle apply` installs it){case}"
     )

@@ -1,7 +1,7 @@
-"""Objects on their way to a colder tier: sent there, awaited, and followed up on later nights.
+"""Transitions to a colder tier: request them, wait for them, and follow them up in later runs.
 
-What is asked for is remembered before it is asked, and entered as done only once a HEAD shows the tier's
-storage class: killed at any instant, the next look finds either nothing done or all that is left to do.
+A transition is recorded before it is requested, and confirmed only once a HEAD shows the tier's storage
+class: after a kill at any point, the next check finds either nothing done or everything that is left to do.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from storage.core.model import ObjectKey, Outcome
 from storage.core.tiers import TIER_TAG
 
 TIMEOUT = 120.0  # seconds that a batch waits for a rule to move its objects
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds between two looks
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds between two checks
 STUCK_AFTER = timedelta(days=2)
-MOST_TAGS = 10  # of one object: S3 allows no more
+MOST_TAGS = 10  # per object: the limit of S3
 THREADS = 8
-CHUNK = 1000  # memories followed up together
+CHUNK = 1000  # records followed up together
 GONE, OVERTAKEN = "already gone", "written anew since it was seen"
 
 
 def move(moves: Sequence[Move], stores: ColdStores, run_id: str) -> list[Outcome]:
-    """Send objects to their tiers and see them there; one outcome each, in order.
+    """Send objects to their tiers and wait for them to arrive; return one outcome each, in order.
 
-    Done is what arrived, and what was asked for and did not arrive in PATIENCE, for :func:`follow_up` to see.
+    ``done``: arrived, or requested and not arrived within TIMEOUT, which is left to :func:`follow_up`.
     """
     found: dict[ObjectKey, Outcome] = {}
     looked: list[Looked] = []
@@ -59,7 +59,7 @@ def move(moves: Sequence[Move], stores: ColdStores, run_id: str) -> list[Outcome
 
 
 def look(tier_store: TierStore, one: Move) -> Details | Outcome:
-    """The object, or why it is not moved."""
+    """Return the object's details, or the outcome if it is not to be moved."""
     try:
         seen = tier_store.details(one.key)
         compression = compression_of(one.key, seen.attributes)
@@ -71,7 +71,7 @@ def look(tier_store: TierStore, one: Move) -> Details | Outcome:
     if one.etag not in (info.etag, compression.etag if compression else info.etag):
         return Outcome("skipped", OVERTAKEN, info.size)
     if one.place.how == "tag" and info.storage_class not in ("STANDARD", one.place.target):
-        why = f"it is in {info.storage_class}, from where no rule moves it on: bring it back first"
+        why = f"it is in {info.storage_class}, and no rule moves objects out of it: bring it back first"
         return Outcome("skipped", why, info.size)
     if one.place.how == "class" and seen.blocked and info.storage_class != one.place.target:
         return Outcome("skipped", seen.blocked, info.size)
@@ -79,7 +79,7 @@ def look(tier_store: TierStore, one: Move) -> Details | Outcome:
 
 
 def send(tier_store: TierStore, one: Looked) -> Outcome | None:
-    """Ask the store to move it; why that could not be, if so."""
+    """Request the move from the store; return the outcome if that was not possible, else None."""
     if one.there:
         return None
     info, place = one.seen.info, one.move.place
@@ -92,7 +92,7 @@ def send(tier_store: TierStore, one: Looked) -> Outcome | None:
             return None
         tags[TIER_TAG] = place.tier
         if len(tags) > MOST_TAGS:
-            return Outcome("skipped", f"it bears {MOST_TAGS} tags, and S3 allows no more", info.size)
+            return Outcome("skipped", f"it already has {MOST_TAGS} tags, the limit of S3", info.size)
         tier_store.put_tags(info.key, tags)
     except ObjectMissing:
         return Outcome("skipped", GONE, info.size)
@@ -106,7 +106,7 @@ def send(tier_store: TierStore, one: Looked) -> Outcome | None:
 def _awaited(
     sent: Sequence[Looked], stores: ColdStores, pool: ThreadPoolExecutor
 ) -> Iterator[tuple[Looked, Outcome]]:
-    """Look at all of them until each has arrived, or patience ends; the looks become rarer."""
+    """Poll the objects, at growing intervals, until each has arrived or the timeout ends."""
     versioned = any(one.move.place.how == "class" for one in sent) and stores.replacer.versioned()
     waiting, pause, deadline = list(sent), FIRST_PAUSE, time.monotonic() + TIMEOUT
     while waiting:
@@ -123,7 +123,7 @@ def _awaited(
 
 
 def _arrival(tier_store: TierStore, versioned: bool, one: Looked) -> Outcome | None:
-    """What became of an object that was sent; None while it may yet come."""
+    """Return the outcome of a requested move; None while it is pending."""
     before, place = one.seen.info, one.move.place
     try:
         now = tier_store.details(before.key)
@@ -139,12 +139,12 @@ def _arrival(tier_store: TierStore, versioned: bool, one: Looked) -> Outcome | N
         return Arrived("done", f"in {place.target}", before.size, now, place, left)
     if not by_copy:
         return None
-    why = f"the store took the copy into {place.target} and left it in {now.info.storage_class}"
+    why = f"the store accepted the copy into {place.target}, but left the object in {now.info.storage_class}"
     return Outcome("failed", f"{why}: it ignores storage classes", before.size)
 
 
 def let_go(tier_store: TierStore, now: Details, place: TierTarget) -> None:
-    """Take our tag off an object that took the key of the one meant; bring it back if it has been moved."""
+    """Remove our tag from an object that replaced the planned one; move it back to hot if it was moved."""
     key = now.info.key
     try:
         tags = tier_store.tags(key)
@@ -155,12 +155,12 @@ def let_go(tier_store: TierStore, now: Details, place: TierTarget) -> None:
         else:
             tier_store.put_tags(key, tags)
     except (ObjectMissing, PreconditionFailed):
-        return  # it has changed once more, and a new object bears no tag of ours
+        return  # it was replaced once more, and a new object does not have our tag
 
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """What became of objects that earlier nights had asked to move. ``stuck``: key and why, in words."""
+    """Outcomes of moves that earlier runs requested. ``stuck``: key and reason of each stuck object."""
 
     arrived: int = 0
     waiting: int = 0
@@ -169,7 +169,7 @@ class FollowUp:
 
 
 def follow_up(stores: ColdStores, now: datetime, run_id: str = "") -> FollowUp:
-    """Look again at all that is on its way: it has arrived, may yet come, is stuck, or was never asked."""
+    """Check every pending transition: it has arrived, is still pending, is stuck, or was never requested."""
     total, moving = FollowUp(), stores.cold.moving()
     while chunk := list(islice(moving, CHUNK)):
         total = _plus(total, list(zip(chunk, follow(chunk, stores, now, run_id), strict=True)))
@@ -177,39 +177,44 @@ def follow_up(stores: ColdStores, now: datetime, run_id: str = "") -> FollowUp:
 
 
 def follow(moving: Sequence[ColdRecord], stores: ColdStores, now: datetime, run_id: str) -> list[Outcome]:
-    """What became of each: done (arrived), skipped (never asked, or another object by now), or failed: stuck
-    for the reason told, or still to be waited for where none is told. All is remembered."""
+    """Check and record pending transitions; return one outcome each, in order.
+
+    ``done``: arrived. ``skipped``: never requested, or another object by now. ``failed``: stuck, for the
+    reason in ``detail``; with an empty ``detail`` still pending.
+    """
     at = {place.tier: place for place in tier_targets(stores).by_tier.values()}
     with ThreadPoolExecutor(THREADS) as pool:
-        looks = pool.map(lambda one: _later(stores.tier_store, one, at.get(one.tier), now), moving)
+        looks = pool.map(lambda record: _later(stores.tier_store, record, at.get(record.tier), now), moving)
         results = list(zip(moving, looks, strict=True))
     enter([found for _, found in results if isinstance(found, Arrived)], stores, run_id)
-    stores.cold.save_records([_after(one, found) for one, found in results if _after(one, found) != one])
+    stores.cold.save_records(
+        [_after(record, found) for record, found in results if _after(record, found) != record]
+    )
     return [found for _, found in results]
 
 
-def _later(tier_store: TierStore, one: ColdRecord, place: TierTarget | None, now: datetime) -> Outcome:
-    """done: arrived. skipped: never asked, or another object by now. failed: stuck; '' while it may come."""
+def _later(tier_store: TierStore, record: ColdRecord, place: TierTarget | None, now: datetime) -> Outcome:
+    """Check one pending transition and return its outcome, as described at :func:`follow`."""
     try:
-        seen = tier_store.details(one.key)
+        seen = tier_store.details(record.key)
     except ObjectMissing:
         return Outcome("skipped", GONE)
-    since = one.asked_at or now
+    since = record.asked_at or now
     if place is None:
-        return _patient(f"the store has no tier {one.tier} any more", since, now)
-    same = seen.info.etag == one.etag
+        return _patient(f"the store has no tier {record.tier} any more", since, now)
+    same = seen.info.etag == record.etag
     if seen.info.storage_class == place.target and (same or place.how == "class"):
-        return Arrived("done", f"in {place.target}", one.size, seen, place)
-    if place.how == "tag" and same and _bears_tag(tier_store, one):
+        return Arrived("done", f"in {place.target}", record.size, seen, place)
+    if place.how == "tag" and same and _bears_tag(tier_store, record):
         return _patient(f"its rule has not moved it to {place.target}", since, now)
     if place.how == "tag" and not same:
         let_go(tier_store, seen, place)
-    return Outcome("skipped", "never asked" if same else OVERTAKEN)
+    return Outcome("skipped", "never requested" if same else OVERTAKEN)
 
 
-def _bears_tag(tier_store: TierStore, one: ColdRecord) -> bool:
+def _bears_tag(tier_store: TierStore, record: ColdRecord) -> bool:
     try:
-        return tier_store.tags(one.key).get(TIER_TAG) == one.tier
+        return tier_store.tags(record.key).get(TIER_TAG) == record.tier
     except ObjectMissing:
         return False
 
@@ -220,15 +225,15 @@ def _patient(why: str, since: datetime, now: datetime) -> Outcome:
     return Outcome("failed", words if now - since > STUCK_AFTER else "")
 
 
-def _after(one: ColdRecord, found: Outcome) -> ColdRecord:
-    """What is remembered then; what arrived was noted with the ledger."""
+def _after(record: ColdRecord, found: Outcome) -> ColdRecord:
+    """Return the record after a check; an arrival was recorded with its ledger entry."""
     if found.status == "skipped":
-        return replace(one, tier="hot", tier_state="", asked_at=None)
-    return replace(one, tier_state="stuck") if found.status == "failed" and found.detail else one
+        return replace(record, tier="hot", tier_state="", asked_at=None)
+    return replace(record, tier_state="stuck") if found.status == "failed" and found.detail else record
 
 
 def _plus(total: FollowUp, results: Sequence[tuple[ColdRecord, Outcome]]) -> FollowUp:
-    failed = [(one.key, found.detail) for one, found in results if found.status == "failed"]
+    failed = [(record.key, found.detail) for record, found in results if found.status == "failed"]
     return FollowUp(
         total.arrived + sum(found.status == "done" for _, found in results),
         total.waiting + sum(not why for _, why in failed),

@@ -1,1 +1,1 @@
-"""The verbs of cold data: compress, transition, follow."""
+"""Actions of cold data: compress, transition, follow."""

@@ -1,4 +1,4 @@
-"""The verb on objects that shrink: compress."""
+"""Action that compresses an object in place."""
 
 from __future__ import annotations
 
@@ -17,22 +17,20 @@ from storage.core.model import Job, JobId, ObjectKey, Outcome
 from storage.core.tiers import ARCHIVED, CodecName, ObjectClass
 from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner
 
-RECHECK_BYTES = 32 << 20  # bytes worked on after which jobs and switch are looked at again
-MIN_RELISTED_SIZE = (
-    4 << 10
-)  # bytes; what has as many is looked at every night until something is remembered of it
-READ_BACK = 256 << 20  # stored bytes; what is larger was proven before it was written, and is not read again
+RECHECK_BYTES = 32 << 20  # bytes processed between two checks of job rows and kill switch
+MIN_RELISTED_SIZE = 4 << 10  # bytes; from this size on an object without a record is examined every night
+READ_BACK = 256 << 20  # stored bytes; larger objects were verified before the write, and are not read again
 
 
 @dataclass(slots=True)
 class _Findings:
-    """What a batch found, to be remembered together."""
+    """Results of a batch, to be persisted together."""
 
     records: list[ColdRecord] = field(default_factory=list)
     savings: list[Saving] = field(default_factory=list)
 
     def write(self, stores: ColdStores) -> None:
-        """Into the ledger first: what is remembered as compressed is never looked at again."""
+        """Write the ledger first: an object recorded as compressed is never examined again."""
         if self.savings:
             stores.cold.enter(self.savings)
         if self.records:
@@ -40,7 +38,7 @@ class _Findings:
 
 
 class _Looks:
-    """The kill switch and the rows of a batch's jobs, as they were a moment ago."""
+    """Recently read kill switch and job rows of a batch."""
 
     def __init__(self, batch: Sequence[CompressObject], work: Work[ColdStores]) -> None:
         self._owners = sorted({JobId(action.owner) for action in batch if action.owner})
@@ -48,7 +46,7 @@ class _Looks:
         self._jobs: dict[JobId, Job] = {}
 
     def before(self, action: CompressObject) -> dict[JobId, Job]:
-        """The rows, not older than so many bytes of work. Raises Paused."""
+        """Return the job rows, read again after every RECHECK_BYTES of work. Raises Paused."""
         if self._left <= 0:
             if why := self._work.stores.control.paused():
                 raise Paused(why)
@@ -60,14 +58,14 @@ class _Looks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompressObject:
-    """Replace one object by its compressed form, if it still is the one that was seen and shrinks enough.
+    """Replace one object by its compressed form, if it is still the planned object and shrinks enough.
 
-    What an earlier, killed run did with it is found and entered; nothing is done or counted twice.
+    The result of an earlier, killed run is detected and recorded; nothing is done or counted twice.
     """
 
     verb: ClassVar[str] = "compress"
     touches: ClassVar[Touches] = "object"
-    batch_size: ClassVar[BatchSize] = BatchSize(16, 16 << 20)  # large ones side by side
+    batch_size: ClassVar[BatchSize] = BatchSize(16, 16 << 20)  # large objects in parallel
 
     key: str
     size: int
@@ -89,7 +87,7 @@ class CompressObject:
                 action._apply(work, looks.before(action), known.get(action.key), findings) for action in batch
             ]
         finally:
-            findings.write(work.stores)  # also of what was done before a pause or a fault
+            findings.write(work.stores)  # also the results before a pause or a fault
 
     def _apply(
         self, work: Work[ColdStores], jobs: Mapping[JobId, Job], known: ColdRecord | None, findings: _Findings
@@ -125,21 +123,21 @@ class CompressObject:
             return Outcome("failed" if made.damaged else "skipped", made.why, self.size)
         assert made.after and made.compression
         now, saving = made.after.info, self._saving(made, work)
-        findings.savings.append(saving)  # never remembered without it: nobody would look again
+        findings.savings.append(saving)  # no record without its saving: it would not be examined again
         findings.records.append(
             replace(record, etag=now.etag, size=now.size, compression="compressed", skipped="")
         )
         return Outcome("done", bytes=self.size)
 
     def _remembered(self, known: ColdRecord | None, made: rewrite.Rewritten) -> ColdRecord:
-        """What is remembered so far, where it is of these bytes; where they are sent to stays remembered."""
+        """Return the known record if it is of these bytes, to keep their tier state; else a new record."""
         same = {self.etag, made.after.info.etag if made.after else ""}
         if known and known.etag in same:
             return known
         return self._begun
 
     def _note_begun(self, size: int, stores: ColdStores, known: ColdRecord | None) -> None:
-        """Killed after the write, it may have left a form so small that no night would look at it again."""
+        """Record the start: after a kill, a very small compressed form would never be examined again."""
         if size >= MIN_RELISTED_SIZE:
             return
         if known is None or (known.etag != self.etag and not known.tier_state):
@@ -175,7 +173,7 @@ class CompressObject:
         )
 
     def holds(self, stores: ColdStores) -> bool:
-        """Whether its original bytes come out of what is there; another object in its place is not ours."""
+        """Return True if the stored object decompresses to the original, or another object replaced it."""
         key = ObjectKey(self.key)
         try:
             now = stores.replacer.details(key)
@@ -185,12 +183,12 @@ class CompressObject:
             if _readable(now):
                 decompressing_reader.check(stores.replacer, now, compression)
         except (ObjectMissing, PreconditionFailed):
-            return True  # deleted or written anew since
+            return True  # deleted or overwritten since
         except (ContentDamaged, CompressorErred):
             return False
         return True
 
 
 def _readable(now: Details) -> bool:
-    """Whether reading it back is possible and no burden."""
+    """Return True if the object can be read back at acceptable cost."""
     return now.info.size <= READ_BACK and now.info.storage_class not in ARCHIVED

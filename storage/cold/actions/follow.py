@@ -1,4 +1,4 @@
-"""The verb on objects that were asked to move and had not arrived: follow."""
+"""Action that follows up objects whose requested move was not confirmed yet."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MOVING = ("asked", "stuck")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowObject:
-    """Look whether an object has arrived in the tier an earlier night sent it to.
+    """Check whether an object has arrived in the tier an earlier run sent it to.
 
-    What has gone two days without arriving fails, in words, every night until somebody sees to it.
+    An object that has not arrived after two days fails, with a reason, in every run until it is repaired.
     """
 
     verb: ClassVar[str] = "follow"
@@ -37,8 +37,8 @@ class FollowObject:
         moving = [one for one in known.values() if one.tier_state in MOVING]
         found = tiering.follow(moving, work.stores, work.stores.clock(), work.run_id)
         by_key = {one.key: outcome for one, outcome in zip(moving, found, strict=True)}
-        seen_to = Outcome("skipped", "seen to meanwhile")
-        return [action._outcome(by_key.get(action.key, seen_to)) for action in batch]  # type: ignore[call-overload]
+        settled = Outcome("skipped", "its move was settled meanwhile")
+        return [action._outcome(by_key.get(action.key, settled)) for action in batch]  # type: ignore[call-overload]
 
     def _outcome(self, found: Outcome) -> Outcome:
         if found.status == "failed" and not found.detail:

@@ -1,4 +1,4 @@
-"""The verb that moves an object to a colder tier."""
+"""Action that moves an object to a colder tier."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransitionObject:
-    """Move one object to a tier, if it is the one that was seen, or what we have since made of it.
+    """Move one object to a tier, if it is still the planned object or our compressed form of it.
 
-    ``how`` and ``target`` are the tier's place when it was planned. ``compress_first``: the same plan
-    compresses it before; where that failed it waits, for nothing is read back from the cold for that.
+    ``how`` and ``target`` are the tier's target at planning time. ``compress_first``: the same plan
+    compresses it before; if that failed the move waits, because cold objects are not read back to compress.
     """
 
     verb: ClassVar[str] = "transition"
@@ -57,27 +57,27 @@ class TransitionObject:
         return Move(ObjectKey(self.key), self.etag, TierTarget(self.tier, self.how, self.target))
 
     def holds(self, stores: ColdStores) -> bool:
-        """It is in its tier, or tagged for the rule that moves it; what took its place is not ours."""
+        """Return True if it is in its tier, tagged for the rule that moves it, or has been replaced."""
         key = ObjectKey(self.key)
         try:
             if self._there(stores.tier_store.details(key)):
                 return True
             tagged = self.how == "tag" and stores.tier_store.tags(key).get(TIER_TAG) == self.tier
-            return tagged or self._there(stores.tier_store.details(key))  # written anew between the two looks
+            return tagged or self._there(stores.tier_store.details(key))  # overwritten in between
         except ObjectMissing:
             return True  # deleted since
         except ContentDamaged:
             return False
 
     def _there(self, now: Details) -> bool:
-        """In its tier, or no longer the object that was meant."""
+        """Return True if the object is in its tier, or is no longer the planned object."""
         compression = compression_of(now.info.key, now.attributes)
         meant = self.etag in (now.info.etag, compression.etag if compression else "")
         return now.info.storage_class == self.target or not meant
 
 
 def _blocked(batch: Sequence[TransitionObject], work: Work[ColdStores]) -> dict[str, str]:
-    """Objects that stay after all, with why: their job moved on, was pinned, or they were read meanwhile."""
+    """Return objects to skip, with the reason: their job changed, was pinned, or they were read meanwhile."""
     stores = work.stores
     owners = {JobId(action.owner) for action in batch if action.owner}
     jobs, pins = stores.jobs.get(owners), stores.cold.pins(owners)
@@ -93,7 +93,7 @@ def _blocked(batch: Sequence[TransitionObject], work: Work[ColdStores]) -> dict[
             blocked[action.key] = f"job {action.owner} was pinned: {pinned}"
         elif action.compress_first and not (action.key in known and known[action.key].compression):
             blocked[action.key] = (
-                "it was to be compressed first, and that failed: it waits for the next night"
+                "it was to be compressed first, which failed: it waits for the next night's run"
             )
         elif run and read_at and read_at > run.as_of:
             blocked[action.key] = f"it was read since it was planned ({read_at:%Y-%m-%d %H:%M} UTC)"

@@ -1,1 +1,1 @@
-"""The S3 requests of cold data."""
+"""S3 requests of cold data."""

@@ -1,7 +1,7 @@
-"""The four requests that replacing an object is made of, by the cheaper of two transports.
+"""The four requests for replacing an object, sent by the cheaper of two transports.
 
-minio-py's costs a third of the processor time that boto3 spends on a request. boto3 takes what the other
-cannot: keys that a general URL library would rewrite, and headers it has words for.
+minio-py needs a third of the CPU time that boto3 spends on a request. boto3 sends what minio-py cannot: keys
+that a general URL library would rewrite, and headers for which only boto3 has arguments.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from storage.core.model import ObjectKey
 from storage.stores.s3.bucket import S3Bucket
 from storage.stores.s3.client import Raw, dotted
 
-Headers = Mapping[str, str]  # names in small letters
+Headers = Mapping[str, str]  # names in lower case
 _WHOLE = "Metadata", "Body", "Bucket", "Key"
 _HEADERS: Mapping[str, str] = {
     "CacheControl": "Cache-Control",
@@ -29,7 +29,7 @@ _HEADERS: Mapping[str, str] = {
 
 
 class Wire:
-    """One bucket. Vendor errors come through as they are; ``frugal`` False: all of it by boto3."""
+    """HTTP requests to one bucket. Vendor errors pass unchanged; ``frugal`` False: all by boto3."""
 
     def __init__(self, bucket: S3Bucket, *, frugal: bool = True) -> None:
         self._bucket, self._frugal = bucket, frugal
@@ -41,7 +41,7 @@ class Wire:
 
     @contextmanager
     def get(self, key: ObjectKey, etag: str = "", span: str = "") -> Iterator[tuple[Headers, BinaryIO]]:
-        """Headers and raw bytes of the object, if it has that etag; ``span`` as a Range header has it."""
+        """Yield headers and raw bytes of the object, if it has that etag; ``span`` is a Range value."""
         if self._by_boto(key):
             words = {name: value for name, value in (("IfMatch", etag), ("Range", span)) if value}
             reply = self._bucket.boto.get_object(**self._place(key), **words)
@@ -57,7 +57,7 @@ class Wire:
             answer.release_conn()
 
     def put(self, **words: Any) -> None:
-        """Write an object; the words are those of boto3's ``put_object``."""
+        """Write an object; ``words`` are the arguments of boto3's ``put_object``."""
         key, body = ObjectKey(words["Key"]), words["Body"]
         if self._by_boto(key) or not body or not words.keys() <= {*_HEADERS, *_WHOLE}:
             self._bucket.boto.put_object(**words)

@@ -1,4 +1,4 @@
-"""Replacing an object of an S3 bucket by another form of itself; whatever is read is read as it is stored."""
+"""Replace an object of an S3 bucket by another form of itself; objects are read in their stored form."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from storage.stores.s3.writer import MOST_PARTS, PART, StreamWriter, writing
 from storage.stores.s3.xml import to_second
 
 _META = "x-amz-meta-"
-#: Headers that an object carries, and boto3's word for each.
+#: Headers that an object carries, and boto3's argument for each.
 _HEADERS: Mapping[str, str] = {
     "cache-control": "CacheControl",
     "content-disposition": "ContentDisposition",
@@ -35,16 +35,16 @@ _HEADERS: Mapping[str, str] = {
     "x-amz-server-side-encryption": "ServerSideEncryption",
     "x-amz-server-side-encryption-aws-kms-key-id": "SSEKMSKeyId",
 }
-_NO_CODING = ("aws-chunked", "identity")  # how a body travelled, which some stores keep
-_CHANGED_MEANWHILE = "ConditionalRequestConflict"  # AWS's word for two writers at one instant
+_NO_CODING = ("aws-chunked", "identity")  # transfer codings, which some stores keep
+_CHANGED_MEANWHILE = "ConditionalRequestConflict"  # AWS's error code for concurrent writers
 
 
 class S3ObjectReplacer:
-    """A :class:`storage.cold.ports.ObjectReplacer` on an S3 bucket.
+    """Adapter for :class:`storage.cold.ports.ObjectReplacer` on an S3 bucket.
 
-    ``conditional`` tells whether the probe proved that puts and completions honour If-Match, ``counts_tags``
-    whether an answer without a count of tags means that there are none. ``uploads`` is told of uploads.
-    ``frugal`` False: all requests go by boto3.
+    ``conditional`` returns True if the probe proved that puts and completions honour If-Match;
+    ``counts_tags``, if a response without a tag count means that there are no tags. ``uploads`` records
+    multipart uploads. ``frugal`` False: all requests go by boto3.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class S3ObjectReplacer:
 
     @cached_property
     def _uncounted(self) -> str:
-        """What an answer without a count of tags means."""
+        """Return the tag count to assume for a response without one."""
         return "0" if self._counts_tags() else ""
 
     def details(self, key: ObjectKey) -> Details:
@@ -91,12 +91,12 @@ class S3ObjectReplacer:
     def _cut(self, key: ObjectKey, answer: Headers, start: int, data: bytes) -> tuple[Details, bytes]:
         answered = answer.get("content-range", "")
         if not answered and start:
-            raise StoreRefused(key, "the store ignores that a range was asked for")
+            raise StoreRefused(key, "the store ignores the Range header")
         size = int(answered.rpartition("/")[2]) if answered else int(answer["content-length"])
         return self._details(key, answer, size), data
 
     def _beyond(self, key: ObjectKey, etag: str) -> tuple[Details, bytes]:
-        """A range behind the end, as every range of an empty object is."""
+        """Answer a range beyond the end, as every range of an empty object is."""
         found = self.details(key)
         if etag and found.info.etag != etag:
             raise PreconditionFailed(key)
@@ -146,7 +146,7 @@ class S3ObjectReplacer:
         return self._bucket.versioned
 
     def _still(self, seen: Details) -> None:
-        """Look immediately before the write: all that can be done where a store may ignore a condition."""
+        """Compare the etag immediately before the write, for stores that may ignore a condition."""
         if self.details(seen.info.key).info.etag != seen.info.etag:
             raise PreconditionFailed(seen.info.key)
 
@@ -177,17 +177,17 @@ def _blocked(headers: Headers) -> str:
     if headers.get("x-amz-object-lock-legal-hold") == "ON":
         return "it is under legal hold"
     if headers.get("x-amz-object-lock-mode"):
-        return "it is under retention: its version would stay beside the new one"
+        return "it is under retention: the old version would be kept beside the new one"
     if headers.get("x-amz-missing-meta", "0") != "0":
-        return "it has metadata that no answer carries"
+        return "it has metadata that the store's responses do not contain"
     return ""
 
 
 def words(seen: Details, attributes: Attributes, tags: Mapping[str, str]) -> dict[str, Any]:
-    """As arguments of boto3. Raises StoreRefused for what no request can carry.
+    """Return the boto3 arguments of a write. Raises StoreRefused for values that no request can carry.
 
-    What is tagged for a tier is written where objects are written: the rule of the tag moves it there again,
-    and such a tier is no class that a request may name.
+    An object tagged for a tier is written to the default storage class: the rule of the tag moves it again,
+    and such a tier is not a class that a request may name.
     """
     key, words = seen.info.key, put_words(seen.info.key, attributes)
     words |= {_HEADERS[name]: value for name, value in attributes.headers.items()}
@@ -204,7 +204,9 @@ def _expiry(key: ObjectKey, text: str) -> Any:
     try:
         return parsedate_to_datetime(text)
     except ValueError as error:
-        raise StoreRefused(key, f"its Expires is {text!r}, which is no date to be written again") from error
+        raise StoreRefused(
+            key, f"its Expires header is not a date, so no request can send it: {text!r}"
+        ) from error
 
 
 def _is(error: StoreRefused, code: str) -> bool:

@@ -1,4 +1,4 @@
-"""Moving objects between tiers."""
+"""Move objects between tiers on S3."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from storage.core.tiers import TIER_TAG
 from storage.stores.s3.bucket import S3Bucket
 from storage.stores.s3.client import translated
 
-LARGEST = 5 << 30  # bytes that one request copies
-PART = 1 << 30  # bytes of a part of what is larger: 5 TiB stay below 10,000 parts
+LARGEST = 5 << 30  # bytes that one request can copy
+PART = 1 << 30  # bytes per part of a larger object: 5 TiB stay below 10,000 parts
 _NO_RULES = {"NoSuchLifecycleConfiguration", "NotImplemented", "MethodNotAllowed"}
 
 
 class S3TierStore:
-    """A :class:`storage.cold.ports.TierStore` on an S3 endpoint.
+    """Adapter for :class:`storage.cold.ports.TierStore` on an S3 endpoint.
 
-    ``capabilities`` are what the probe proved; ``uploads`` is told of the multipart uploads.
+    ``capabilities`` returns what the probe proved; ``uploads`` records the multipart uploads.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class S3TierStore:
             self._copy_whole(seen, storage_class, tags)
 
     def _copy_whole(self, seen: Details, storage_class: str, tags: Mapping[str, str] | None) -> None:
-        """If-Match goes along for the stores that look at it: they compare again when they write."""
+        """Copy by one request. Stores that honour If-Match compare the etag again when they write."""
         key, etag = seen.info.key, seen.info.etag
         replaced = {} if tags is None else {"TaggingDirective": "REPLACE", "Tagging": urlencode(tags)}
         with self._translated(key):
@@ -83,7 +83,7 @@ class S3TierStore:
             )
 
     def _copy_parts(self, seen: Details, storage_class: str, tags: Mapping[str, str] | None) -> None:
-        """A multipart copy: nothing is carried over by itself, so all that it carries is said again."""
+        """Copy by a multipart upload, which carries nothing over: all of the object's attributes are sent."""
         key, boto = seen.info.key, self._bucket.boto
         borne = self.tags(key) if tags is None and seen.tag_count != 0 else tags
         carried = words(seen, seen.attributes, borne or {}) | {"StorageClass": storage_class}
@@ -91,7 +91,7 @@ class S3TierStore:
             made = boto.create_multipart_upload(**self._place(key), **carried)
             upload = self._place(key) | {"UploadId": made["UploadId"]}
         if self._uploads:
-            self._uploads.record(key, made["UploadId"])  # some stores show it to nobody who lost its id
+            self._uploads.record(key, made["UploadId"])  # some stores do not list it: keep its id
         try:
             with self._translated(key):
                 parts = [self._copy_part(seen, upload, *part) for part in enumerate(_ranges(seen), 1)]
@@ -119,7 +119,7 @@ class S3TierStore:
         return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
 
     def request_restore(self, key: ObjectKey, days: int) -> None:
-        """Asking again for what is on its way already is no error."""
+        """Request the restore; a restore already in progress is not an error."""
         try:
             with self._translated(key):
                 self._bucket.boto.restore_object(**self._place(key), RestoreRequest={"Days": days})
@@ -145,7 +145,7 @@ class S3TierStore:
 
 
 def _ranges(seen: Details) -> Iterator[str]:
-    """The byte ranges of the parts; "" for all of it."""
+    """Yield the byte ranges of the parts; "" for the whole object."""
     size = seen.info.size
     if size <= min(PART, LARGEST):
         yield ""
@@ -155,7 +155,7 @@ def _ranges(seen: Details) -> Iterator[str]:
 
 
 def _moves(rule: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The value of the tier tag and where this rule moves at once whatever bears it and nothing else."""
+    """Yield tag value and target if the rule moves, without delay, exactly the objects with the tier tag."""
     chosen = dict(rule.get("Filter", {}))
     both = chosen.pop("And", {})
     tags = [*both.pop("Tags", ()), *filter(None, [chosen.pop("Tag", None)])]
@@ -164,7 +164,7 @@ def _moves(rule: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if rule.get("Status") != "Enabled" or len(tags) != 1 or others or not "processed/".startswith(prefix):
         return
     for move in rule.get("Transitions", ()):
-        # MinIO leaves out the days where they are 0.
+        # MinIO omits Days if it is 0.
         if tags[0]["Key"] == TIER_TAG and not move.get("Days") and "Date" not in move:
             yield tags[0]["Value"], move.get("StorageClass", "")
 

@@ -42,7 +42,8 @@ BUGS = (
         "remembered as compressed though its saving could not be measured",
         _ACTION,
         "        now, saving = made.after.info, self._saving(made, work)\n"
-        "        findings.savings.append(saving)  # never remembered without it: nobody would look again\n"
+        "        findings.savings.append(saving)  # no record without its saving: "
+        "it would not be examined again\n"
         "        findings.records.append(\n"
         '            replace(record, etag=now.etag, size=now.size, compression="compressed", skipped="")\n'
         "        )\n",
@@ -76,8 +77,8 @@ BUGS = (
     Bug(
         "tags are lost with the replacement",
         _REWRITE,
-        "replacer.tags(key)  # as late as can be",
-        "{}  # as late as can be",
+        "replacer.tags(key)  # as late as possible",
+        "{}  # as late as possible",
         f"{_POINT}[written-minio]",
     ),
     Bug(

@@ -80,7 +80,7 @@ def test_an_archived_object_comes_back_in_two_steps(person: Person, filled: Plac
     assert storage("tier", "set", FILM, "cold", "--apply").code == 0
     assert classes(filled)[FILM] == "GLACIER"
     first = storage("tier", "restore", FILM, "--apply")
-    assert (first.code, "come again" in first.out) == (0, True), first
+    assert (first.code, "try again" in first.out) == (0, True), first
     assert classes(filled)[FILM] == "GLACIER"
     assert storage("tier", "restore", FILM, "--apply").code == 0
     eventually(

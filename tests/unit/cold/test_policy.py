@@ -150,7 +150,7 @@ def test_it_never_goes_to_a_warmer_tier(cold: World) -> None:
     cold.objects.amend(key, storage_class="GLACIER_IR")
     stores = with_rules(cold, transcripts=Rule(warm=30 * DAY, cold=None))
     assert answer(decide(cold, stores=stores)) == [
-        (TEXT, "already cold, and not read back for that and cold already")
+        (TEXT, "in cold, and not read back to compress it and cold already")
     ]
 
 
@@ -179,8 +179,8 @@ def test_a_store_without_tiers_says_so(cold: World) -> None:
     stores = with_rules(cold, original=Rule(compress=None))
     ((_, why),) = answer(decide(cold, stores=stores))
     assert why == (
-        "original is never compressed and this store has no tier cold: no storage class for it held, and "
-        "STORAGE_TIERS names none"
+        "original is never compressed and this store has no tier cold: no storage class for it was proven, "
+        "and STORAGE_TIERS names none"
     )
 
 
@@ -231,7 +231,7 @@ def test_classes_and_steps_that_are_asked_for(cold: World) -> None:
     cold.put("processed/j/raw/video.mp4", 100 * DAY, BIG)
     rule = ColdObjects(classes=("transcripts",), steps=("transition",))
     assert answer(decide(cold, rule)) == [
-        ("raw/video.mp4", "original is not asked for"),
+        ("raw/video.mp4", "class original is not selected"),
         (TEXT, "transition"),
     ]
 

@@ -44,7 +44,7 @@ def test_an_archived_object_is_asked_back_first(tiers: Tiers) -> None:
     tiers.apply(tiers.action("class", target="GLACIER"))
     found = back(tiers)
     assert found.status == "skipped"
-    assert "come again" in found.detail
+    assert "try again when it is done" in found.detail
     assert tiers.info.storage_class == "GLACIER"
     assert back(tiers).status == "done"
     assert tiers.objects.requests["ask-back"] == 1
