@@ -1,6 +1,6 @@
-"""Lifecycle rules: declared, linted, planned, put beside those of others, and read back.
+"""Lifecycle rules: declare, lint, plan, install beside those of others, and read back.
 
-The documents' function is here by name, loaded when asked for: it needs the stores, and they the ports here.
+The documented function is exported here but imported lazily: it needs the stores, and they the ports here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Lifecycle rules planned, applied, checked and put back.
+"""Plan, apply, verify and roll back lifecycle rules.
 
-A store replaces the whole configuration by one request and knows no condition for it. So what is there is
-read again immediately before, every rule of others goes back by its very bytes, and what stands afterwards
-is read and compared. Whatever fails, the configuration that was there before stands again.
+A store replaces the whole configuration by one request and supports no condition for it. So the current one
+is read again immediately before, every rule of others is sent back byte for byte, and the result is read back
+and compared. On any failure the previous configuration is restored.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from storage.lifecycle.rules import LifecycleRule, declared
 from storage.lifecycle.xml import parse
 
 LOCK = "lifecycle"
-LOOKS, FIRST_PAUSE = 5, 0.5  # how often what was put is read back, seconds before the second look; doubling
+LOOKS, FIRST_PAUSE = 5, 0.5  # attempts to read a change back, seconds before the second; doubling
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lifecycle:
-    """One bucket's rules, and what is needed to judge and record them."""
+    """Lifecycle manager of one bucket: its rules, and what is needed to judge and record them."""
 
     stores: EngineStores
     tiers: ColdSettings
@@ -51,7 +51,7 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What became of a plan; ``number`` is the version recorded, 0 where nothing was to do."""
+    """Result of applying a plan; ``number`` is the version recorded, 0 if nothing had to be done."""
 
     number: int
     changed: tuple[str, ...] = ()
@@ -63,25 +63,26 @@ class Applied:
 def plan(
     manager: Lifecycle, add: Iterable[str] = (), drop: Iterable[str] = (), *, again: bool = False
 ) -> Plan:
-    """Declared against there. ``add`` and ``drop`` name rules on request, beside those asked for before.
+    """Compare the declared rules with the bucket's current configuration and return the plan of changes.
 
-    ``again`` tries once more what this store did not take the last time. Raises NoSuchRule.
+    ``add`` and ``drop`` name rules on request, in addition to those requested before. ``again`` retries rules
+    that this store did not accept the last time. Raises NoSuchRule.
     """
     document, latest, rules = manager.rules.get(), manager.versions.latest(), manager.declared()
-    offered = {one.name for one in rules if one.on_request}
+    offered = {rule.name for rule in rules if rule.on_request}
     for name in (*add, *drop):
         if name not in offered:
             raise NoSuchRule(name)
     asked = ({*(latest.requested if latest else ()), *add} - {*drop}) & offered
-    wanted = [one for one in rules if not one.on_request or one.name in asked]
+    wanted = [rule for rule in rules if not rule.on_request or rule.name in asked]
     memory = latest.left_out if latest and not again else {}
-    left_out = {one.id: memory[one.id] for one in wanted if _remembered(one, memory.get(one.id))}
-    wanted = [one for one in wanted if one.id not in left_out]
+    left_out = {rule.id: memory[rule.id] for rule in wanted if _remembered(rule, memory.get(rule.id))}
+    wanted = [rule for rule in wanted if rule.id not in left_out]
     return _planned(manager, document, wanted, left_out, tuple(sorted(asked)))
 
 
 def rollback(manager: Lifecycle, number: int) -> Plan:
-    """The plan that puts our rules of that version back, beside what others have there now."""
+    """Return the plan that restores our rules of that version, beside the current rules of others."""
     version = manager.versions.get(number)
     if version is None:
         raise NoSuchVersion(number)
@@ -102,14 +103,14 @@ def _planned(
     left_out: dict[str, LeftOut],
     asked: tuple[str, ...],
 ) -> Plan:
-    there = read(document)
+    current = read(document)
     return Plan(
         bucket=manager.rules.bucket,
         found=document,
-        configuration=there,
+        configuration=current,
         wanted={one.id: one for one in wanted},
-        changes=difference(there, wanted, left_out),
-        findings=tuple(findings(manager, wanted, there)),
+        changes=difference(current, wanted, left_out),
+        findings=tuple(findings(manager, wanted, current)),
         left_out=left_out,
         requested=asked,
     )
@@ -120,21 +121,21 @@ def findings(manager: Lifecycle, wanted: Sequence[LifecycleRule], there: Configu
 
 
 def effect(manager: Lifecycle, rules: Sequence[LifecycleRule]) -> list[Effect]:
-    """What these rules would hit, from one listing of the whole bucket."""
+    """Return what these rules would affect, from one listing of the whole bucket."""
     objects = manager.stores.objects
     return effects(rules, objects.inventory(), objects.uploads(), manager.stores.clock())
 
 
-def _remembered(one: LifecycleRule, memory: LeftOut | None) -> bool:
-    return memory is not None and memory.form == form(one)
+def _remembered(rule: LifecycleRule, memory: LeftOut | None) -> bool:
+    return memory is not None and memory.form == form(rule)
 
 
 # --- applying --------------------------------------------------------------------------------------
 def apply(manager: Lifecycle, wanted: Plan, by: str, approved: str = "") -> Applied:
-    """Make it so. ``approved`` is the SHA-256 of the plan a person agreed to; needed where it deletes.
+    """Apply a plan. ``approved`` is the SHA-256 of the plan an operator approved; required if it deletes.
 
-    Raises RulesRefused, LifecycleNotApproved, PlanChanged (approved was another plan), LifecycleChanged
-    (somebody was faster), LifecycleNotHeld; nothing has changed after any of them but LifecycleChanged.
+    Raises RulesRefused, LifecycleNotApproved, PlanChanged (another plan was approved), LifecycleChanged
+    (another client was faster), LifecycleNotHeld; nothing has changed after any of them but LifecycleChanged.
     """
     if why := manager.stores.control.paused():
         raise Paused(why)
@@ -153,7 +154,7 @@ def _deleting(wanted: Plan) -> str:
 
 
 def _recorded(manager: Lifecycle, wanted: Plan, by: str, approved: str) -> Applied:
-    """Install it between two entries of the version log: what a process that dies leaves can be told."""
+    """Install a plan between two entries of the version log, which show what a killed process left."""
     latest = manager.versions.latest()
     if not wanted.changes and wanted.requested == (latest.requested if latest else ()):
         if latest and latest.state == "begun":
@@ -172,7 +173,7 @@ def _recorded(manager: Lifecycle, wanted: Plan, by: str, approved: str) -> Appli
     try:
         document, done = _install(manager, wanted)
     except LifecycleNotRestored:
-        raise  # what stands is not known: it stays begun, as where a process died
+        raise  # the current configuration is unknown: the version stays begun, as after a crash
     except BaseException as error:
         manager.versions.end(replace(begun, state="failed", note=str(error)[:500] or type(error).__name__))
         raise
@@ -197,10 +198,13 @@ def _summary(wanted: Plan, ended: Version, by: str, approved: str) -> dict[str, 
 
 
 def _install(manager: Lifecycle, wanted: Plan) -> tuple[bytes, Applied]:
-    """Put it, look, and put the one before back where that failed; what stands now."""
+    """Upload the new configuration, read it back and compare. On failure restore the previous one.
+
+    Return the configuration now in effect.
+    """
     try:
         if (now := manager.rules.get()) != wanted.found:
-            raise LifecycleChanged(f"planned on {digest(wanted.found)[:12]}, there is {digest(now)[:12]}")
+            raise LifecycleChanged(f"planned on {digest(wanted.found)[:12]}, now {digest(now)[:12]}")
         left_out = _put_what_is_taken(manager, wanted) if wanted.changes else {}
         sent, back = _looked(manager, wanted, left_out)
         _only_ours_differ(back)
@@ -212,7 +216,7 @@ def _install(manager: Lifecycle, wanted: Plan) -> tuple[bytes, Applied]:
         if back.ours:
             raise LifecycleNotHeld(back.words())
     except LifecycleChanged:
-        raise  # what stands is somebody's newest wish
+        raise  # the current configuration is another client's latest change: keep it
     except BaseException as error:
         _restore(manager, wanted.found, error)
         raise
@@ -221,17 +225,20 @@ def _install(manager: Lifecycle, wanted: Plan) -> tuple[bytes, Applied]:
 
 
 def _only_ours_differ(back: Readback) -> None:
-    """Raises LifecycleChanged where another hand was at it, LifecycleNotHeld where others' rules lost."""
+    """Check that others' rules are intact.
+
+    Raises LifecycleChanged if another client changed them, LifecycleNotHeld if the store lost parts of them.
+    """
     if back.somebody:
-        raise LifecycleChanged(f"while it was applied, somebody else changed {back.somebody}")
+        raise LifecycleChanged(f"during the apply, another client changed {back.somebody}")
     if back.foreign:
         raise LifecycleNotHeld(back.words())
 
 
 def _put_what_is_taken(manager: Lifecycle, wanted: Plan) -> dict[str, LeftOut]:
-    """Put all; where the store refuses, rule by rule. What it did not take, and why.
+    """Put all rules at once; if the store refuses, one by one. Return the refused rules, with the reason.
 
-    Rules of ours that go are taken away last, so that the bucket never has less than before.
+    Obsolete rules of ours are removed last, so that the bucket never has less than before.
     """
     try:
         put_rules(manager.rules, wanted.configuration.with_ours(wanted.raw()))
@@ -250,7 +257,7 @@ def _put_what_is_taken(manager: Lifecycle, wanted: Plan) -> dict[str, LeftOut]:
     try:
         put_rules(manager.rules, wanted.configuration.with_ours(wanted.raw(without=left_out)))
     except StoreRefused:
-        raise whole from None  # it refuses what is there already: that is no matter of our rules
+        raise whole from None  # it refuses even the existing configuration: our rules are not the cause
     return left_out
 
 
@@ -259,7 +266,7 @@ def _left(wanted: Plan, id: str, why: str) -> LeftOut:
 
 
 def put_rules(rules: BucketRules, document: bytes) -> None:
-    """Put a configuration, or none at all: a store takes no empty one."""
+    """Put a configuration, or delete it if it is empty: a store accepts no empty one."""
     if document:
         rules.put(document)
     else:
@@ -267,7 +274,7 @@ def put_rules(rules: BucketRules, document: bytes) -> None:
 
 
 def _looked(manager: Lifecycle, wanted: Plan, left_out: Iterable[str]) -> tuple[bytes, Readback]:
-    """What was sent, and how what stands differs; some stores need a moment to show it."""
+    """Return what was sent, and how the current configuration differs; some stores show a change late."""
     sent, seconds = wanted.configuration.with_ours(wanted.raw(without=left_out)), FIRST_PAUSE
     for look in range(LOOKS):
         if look:
@@ -280,11 +287,11 @@ def _looked(manager: Lifecycle, wanted: Plan, left_out: Iterable[str]) -> tuple[
 
 
 def _restore(manager: Lifecycle, before: bytes | None, error: BaseException) -> None:
-    """Let the configuration stand that stood before. Raises LifecycleNotRestored."""
+    """Restore the previous configuration. Raises LifecycleNotRestored."""
     try:
         if manager.rules.get() != before:
             put_rules(manager.rules, before or b"")
             if not compared(before or b"", manager.rules.get(), {}).well:
-                raise LifecycleNotHeld("it does not read back as it did before")
+                raise LifecycleNotHeld("the previous configuration does not read back as it was")
     except StorageError as again:
         raise LifecycleNotRestored(f"{error}; {again}") from error

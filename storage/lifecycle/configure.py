@@ -1,4 +1,4 @@
-"""The lifecycle face applications know: the pipeline documents' function, over declared rules."""
+"""Lifecycle interface for applications: the pipeline documents' function, over declared rules."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from storage.lifecycle.connect import lifecycle
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifecycleReport:
-    """What was configured. ``waits``: the SHA-256 to approve, where nothing was done for want of it.
+    """Result of the configuration. ``waits``: the SHA-256 to approve, if nothing was done without it.
 
-    ``changed``: ids of the rules put, changed or taken away. ``left_out``: id to why this store has it not.
+    ``changed``: ids of rules added, changed or removed. ``left_out``: id to why this store does not have it.
     """
 
     bucket: str
@@ -32,10 +32,10 @@ class LifecycleReport:
 def configure_lifecycle_policies(
     settings: Settings | None = None, *, include: Iterable[str] = (), approve: str = ""
 ) -> LifecycleReport:
-    """Bring the bucket's rules up to what is declared, beside those of others, which stay as they are.
+    """Update the bucket's rules to the declared ones; rules of others are left unchanged.
 
     ``include`` names rules on request: ``delete-temp-files``, ``delete-failed-jobs``, ``archive-old-jobs``.
-    A plan that deletes is only shown until its SHA-256 comes back in ``approve``. Settings are those of the
+    A plan that deletes is not applied until its SHA-256 is passed in ``approve``. Settings are read from the
     environment unless given. Raises RulesRefused, LifecycleChanged, LifecycleNotHeld, AccessDenied.
     """
     with lifecycle(settings or Settings.from_env(os.environ)) as manager:

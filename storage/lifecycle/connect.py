@@ -1,4 +1,4 @@
-"""Settings to what lifecycle rules are managed with."""
+"""Build the lifecycle manager from settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from storage.stores.postgres.connection import connect as connect_engine
 
 @contextmanager
 def lifecycle(settings: Settings) -> Iterator[Lifecycle]:
-    """The rules of the bucket that maintenance works on."""
+    """Open the lifecycle manager of the bucket that maintenance works on."""
     bucket, engine = BucketName(settings.bucket), connect_engine(settings.database_url)
     try:
         with connect.stores(settings, engine=engine) as stores:

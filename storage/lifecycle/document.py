@@ -1,6 +1,6 @@
-"""A bucket's lifecycle configuration as bytes: cut into its rules, and put together again.
+"""Split a bucket's lifecycle configuration, as bytes, into its rules, and reassemble it.
 
-Nothing is parsed and written anew: what is not replaced keeps its very bytes, whatever they mean.
+Nothing is serialized again from its parsed form: rules that are not replaced keep their exact bytes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from xml.parsers import expat
 from storage.lifecycle.errors import LifecycleUnreadable
 
 SPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
-OURS = "storage-platform:"  # what the id of each rule of ours begins with
+OURS = "storage-platform:"  # id prefix of all rules of ours
 _EMPTY = f'<LifecycleConfiguration xmlns="{SPACE}">', "</LifecycleConfiguration>"
 
 
 @dataclass(slots=True)
 class Node:
-    """One element by its local name, with its own text and where its bytes lie in the document."""
+    """XML element by its local name, with its own text and its byte offsets in the document."""
 
     name: str
     attributes: Mapping[str, str]
@@ -33,7 +33,7 @@ class Node:
         return [child for child in self.children if child.name == name]
 
     def leaves(self, path: str = "") -> Iterator[str]:
-        """``Filter/Prefix=temp/`` for each element that holds no other."""
+        """Yield each element without children as ``Filter/Prefix=temp/``."""
         here = f"{path}/{self.name}" if path else self.name
         if not self.children and not self.says_nothing:
             yield f"{here}={self.text.strip()}"
@@ -41,21 +41,21 @@ class Node:
             yield from child.leaves(here)
 
     def meaning(self) -> tuple[Any, ...]:
-        """Equal for two elements that differ in nothing but order, spaces, comments and name spaces."""
+        """Return a value equal for elements that differ only in order, spaces, comments and name spaces."""
         text = "" if self.children else self.text.strip()
         answer = (child.meaning() for child in self.children if not child.says_nothing)
         return self.name, text, tuple(sorted(answer))
 
     @property
     def says_nothing(self) -> bool:
-        """Whether it means the same as its absence: an empty prefix, filter or value."""
+        """Return True if the element means the same as its absence: an empty prefix, filter or value."""
         named = self.name in ("Filter", "And", "Prefix", "Value")
         return named and not self.text.strip() and all(child.says_nothing for child in self.children)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Bytes of the document: a rule, or what lies between two. ``id`` is "" for a rule that has none."""
+    """Bytes of the document: a rule, or those between two rules. ``id`` is "" for a rule without one."""
 
     raw: bytes
     node: Node | None = None
@@ -68,9 +68,9 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The document in pieces; together they are exactly its bytes.
+    """Document split into pieces; concatenated they are exactly its bytes.
 
-    ``space``: the name space our rules must state, where the root's name has a prefix.
+    ``space``: the name space our rules must declare, if the root's name has a prefix.
     """
 
     head: bytes = _EMPTY[0].encode()
@@ -88,16 +88,16 @@ class Configuration:
 
     @property
     def ours(self) -> dict[str, Piece]:
-        """Our rules by id; of two with one id the first, as the store reads them."""
+        """Return our rules by id; of duplicates the first, as the store reads them."""
         return {rule.id: rule for rule in reversed(self.rules) if rule.ours}
 
     def __bytes__(self) -> bytes:
         return self.head + b"".join(piece.raw for piece in self.pieces) + self.tail
 
     def with_ours(self, wanted: Mapping[str, bytes]) -> bytes:
-        """The document with these rules of ours and no others; b"" where no rule at all is left.
+        """Return the document with exactly these rules of ours; b"" if no rule at all is left.
 
-        A rule that was there keeps its place, a new one comes last, and every other byte stays.
+        An existing rule keeps its position, a new rule is appended, and every other byte is kept.
         """
         left, kept = dict(wanted), []
         for piece in self.pieces:
@@ -111,12 +111,12 @@ class Configuration:
 
 
 def read(document: bytes | None) -> Configuration:
-    """Cut a configuration into pieces; an empty one for None. Raises LifecycleUnreadable."""
+    """Split a configuration into pieces; None is an empty one. Raises LifecycleUnreadable."""
     if document is None:
         return Configuration()
     root = _parsed(document)
     if root.name != "LifecycleConfiguration":
-        raise LifecycleUnreadable(f"it is a {root.name}")
+        raise LifecycleUnreadable(f"its root element is {root.name}")
     if not root.children and not root.text.strip():
         return Configuration()
     pieces, at = [], _tag_end(document, root.start)
@@ -132,13 +132,13 @@ def read(document: bytes | None) -> Configuration:
 
 
 def lost(sent: Node, found: Node) -> list[str]:
-    """What of a rule that was sent is not in the one that was read back, in words."""
+    """Return the elements of a sent rule that are missing in the one read back."""
     missing = Counter(sent.leaves()) - Counter(found.leaves())
     return sorted(path.removeprefix("Rule/") for path in missing)
 
 
 def _id(rule: Node) -> str:
-    """The rule's id; one that cannot be told for certain makes it nobody's, so that it is never touched."""
+    """Return the rule's id; "" if it is ambiguous, so that the rule is not ours and never touched."""
     found = rule.all("ID")
     return found[0].text if len(found) == 1 and not found[0].children else ""
 
@@ -166,7 +166,7 @@ def _parsed(document: bytes) -> Node:
         open_ones[-1].text += data
 
     def doctype(*_: object) -> None:
-        raise LifecycleUnreadable("it has a document type of its own")
+        raise LifecycleUnreadable("it has a document type declaration")
 
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = text, doctype
@@ -178,7 +178,7 @@ def _parsed(document: bytes) -> Node:
 
 
 def _tag_end(document: bytes, at: int) -> int:
-    """Behind the tag that begins at ``at``; a '>' within quotes does not end it."""
+    """Return the offset after the tag that begins at ``at``; a '>' within quotes does not end it."""
     quote = b""
     while True:
         char = document[at : at + 1]
@@ -192,7 +192,7 @@ def _tag_end(document: bytes, at: int) -> int:
 
 
 def _space(document: bytes, root: Node) -> str:
-    """The name space our rules must name themselves, where the root's name has a prefix."""
+    """Return the name space our rules must declare, if the root's name has a prefix, else ""."""
     tag = document[root.start + 1 : root.start + 80].split(b"LifecycleConfiguration")[0]
     prefix = tag.decode("ascii", "replace").rstrip(":")
     return root.attributes.get(f"xmlns:{prefix}", SPACE) if prefix else ""

@@ -8,7 +8,7 @@ from storage.core.errors import EXIT_REFUSED, EXIT_WAITS, Refused, StorageError,
 class LifecycleUnreadable(StorageError):
     """The bucket's lifecycle configuration cannot be read: {0}."""
 
-    next_step = "Nothing was changed. Look at it with another client, and mend it there."
+    next_step = "Nothing was changed. Inspect and correct it with another client."
 
 
 class RulesRefused(Refused):
@@ -16,23 +16,24 @@ class RulesRefused(Refused):
 
 
 class LifecycleChanged(StorageError):
-    """The bucket's lifecycle configuration is another by now: {0}."""
+    """Another client has changed the bucket's lifecycle configuration: {0}."""
 
     exit_code = EXIT_REFUSED
-    next_step = "Nothing of it was undone. Look (`storage lifecycle show`), then plan again."
+    next_step = "That change was not undone. Review it (`storage lifecycle show`), then plan again."
 
 
 class LifecycleNotHeld(StorageError):
-    """The store does not keep what it is sent: {0}."""
+    """The store does not keep the lifecycle configuration that it is sent: {0}."""
 
-    next_step = "The configuration that was there before stands again."
+    next_step = "The previous configuration was restored."
 
 
 class LifecycleNotRestored(StorageError):
-    """The new lifecycle configuration failed, and the one before could not be put back: {0}."""
+    """The new lifecycle configuration failed, and the previous one could not be restored: {0}."""
 
     next_step = (
-        "It is in `storage lifecycle history`. Look at the bucket's rules now, and put it back by hand."
+        "The previous one is in `storage lifecycle history`. Check the bucket's rules now, and restore it by "
+        "hand."
     )
 
 
@@ -40,19 +41,19 @@ class LifecycleNotApproved(StorageError):
     """The plan has rules that delete outside the engine, and waits for approval: {0}."""
 
     exit_code = EXIT_WAITS
-    next_step = "Read it (`storage lifecycle plan`), then `storage lifecycle apply --approve SHA256`."
+    next_step = "Review it (`storage lifecycle plan`), then run `storage lifecycle apply --approve SHA256`."
 
 
 class LifecycleDrifted(StorageError):
-    """The bucket's lifecycle rules are not the declared ones: {0}."""
+    """The bucket's lifecycle rules differ from the declared ones: {0}."""
 
-    next_step = "`storage lifecycle plan` shows the difference, `storage lifecycle apply` mends it."
+    next_step = "`storage lifecycle plan` shows the difference, `storage lifecycle apply` corrects it."
 
 
 class NoSuchRule(UsageError):
     """There is no rule {0!r} that is applied on request."""
 
-    next_step = "`storage lifecycle plan` shows which there are."
+    next_step = "`storage lifecycle plan` shows the existing ones."
 
 
 class NoSuchVersion(UsageError):

@@ -1,4 +1,4 @@
-"""The difference between the declared rules and those of the bucket, and what applying it would hit. Pure."""
+"""Difference between the declared rules and those of the bucket, and the effect of applying it. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HORIZONS = (0, 30, 90)  # days from tonight
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One rule of ours that the bucket gets, gets anew, or loses."""
+    """Rule of ours that is added to, changed in, or removed from the bucket."""
 
     verb: Literal["add", "change", "remove"]
     id: str
@@ -32,9 +32,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What applying would change, and from which configuration it starts (``found``, as it was read).
+    """Changes to apply, and the configuration they start from (``found``, as it was read).
 
-    ``left_out``: declared rules that this store did not take or keep when they were last tried.
+    ``left_out``: declared rules that this store did not accept or keep when they were last tried.
     """
 
     bucket: str
@@ -48,20 +48,20 @@ class Plan:
 
     @property
     def deletes(self) -> bool:
-        """Whether a rule it adds or changes takes objects or versions away."""
+        """Return True if an added or changed rule deletes objects or versions."""
         return any(change.rule is not None and change.rule.deletes for change in self.changes)
 
     @property
     def sha256(self) -> str:
-        """Of the bucket, the configuration found and every change: an approval holds for exactly that."""
+        """Hash the bucket, the configuration found and every change: an approval holds for exactly these."""
         changes = [[one.verb, one.id, render(one.rule).decode() if one.rule else ""] for one in self.changes]
         said = json.dumps([self.bucket, digest(self.found), changes, list(self.requested)])
         return hashlib.sha256(said.encode()).hexdigest()
 
     def raw(self, without: Iterable[str] = ()) -> dict[str, bytes]:
-        """Our rules as they are to stand, by id; one that need not change keeps its bytes.
+        """Return our rules as they are to be stored, by id; an unchanged rule keeps its bytes.
 
-        Those of ``without`` stand as they did, or not at all.
+        Rules in ``without`` keep their current form, or stay absent.
         """
         there, changed = self.configuration.ours, {change.id for change in self.changes} - set(without)
         stand: dict[str, bytes] = {}
@@ -78,27 +78,27 @@ def digest(document: bytes | None) -> str:
 
 
 def form(rule: LifecycleRule) -> str:
-    """What a store judges of a rule, as a hash."""
+    """Hash a rule's XML, which is what a store accepts or refuses."""
     return digest(render(rule))
 
 
 def difference(
     configuration: Configuration, wanted: Sequence[LifecycleRule], untouched: Iterable[str] = ()
 ) -> tuple[Change, ...]:
-    """What our rules in the bucket lack, or have too much; in the order of the declaration."""
-    there = {id: parse(id, _node(piece.node)) for id, piece in configuration.ours.items()}
+    """Return the changes that bring our rules in the bucket to the declared ones, in declaration order."""
+    current = {id: parse(id, _node(piece.node)) for id, piece in configuration.ours.items()}
     twice = {id for id, count in Counter(rule.id for rule in configuration.rules).items() if count > 1}
     changes = [
-        Change("change" if one.id in there else "add", one.id, one, there.get(one.id))
+        Change("change" if one.id in current else "add", one.id, one, current.get(one.id))
         for one in wanted
-        if one.id not in there or not there[one.id].same(one) or one.id in twice
+        if one.id not in current or not current[one.id].same(one) or one.id in twice
     ]
     keep = {one.id for one in wanted} | set(untouched)
-    return (*changes, *(Change("remove", id, None, was) for id, was in there.items() if id not in keep))
+    return (*changes, *(Change("remove", id, None, was) for id, was in current.items() if id not in keep))
 
 
 def foreign(configuration: Configuration) -> list[LifecycleRule]:
-    """The rules of others, as far as we understand them."""
+    """Parse the rules of others, as far as they are understood."""
     return [parse(piece.id, _node(piece.node)) for piece in configuration.foreign]
 
 
@@ -107,12 +107,12 @@ def _node(node: Node | None) -> Node:
     return node
 
 
-# --- what it would hit -----------------------------------------------------------------------------
+# --- effect of the rules ---------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What of today's bucket a rule would hit by tonight (UTC midnight), and 30 and 90 days later.
+    """Part of today's bucket that a rule would affect by tonight (UTC midnight), and 30 and 90 days later.
 
-    ``note`` says where the listing cannot tell it all.
+    ``note`` says what the listing does not show.
     """
 
     id: str
@@ -127,7 +127,7 @@ def effects(
     uploads: Iterable[UploadInfo],
     as_of: datetime,
 ) -> list[Effect]:
-    """One pass over the listing for all the rules together."""
+    """Compute the effects of all rules in one pass over the listing."""
     tonight = as_of.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
     counters = [_Counter(one, act, tonight) for one in rules if one.enabled for act in one.acts]
     of_objects = [one for one in counters if one.act.verb in ("expire", "transition", "noncurrent")]
@@ -142,14 +142,14 @@ def effects(
 
 
 _NOTES: Mapping[str, str] = {
-    "noncurrent": "at most: a listing tells neither their age nor their bytes",
-    "abort": "their bytes are not told",
+    "noncurrent": "at most: a listing shows neither their age nor their size",
+    "abort": "their size is unknown",
     "markers": "delete markers are not counted",
 }
 
 
 class _Counter:
-    """Counts what one action hits: due is what is older than the horizon less its days."""
+    """Counter of one action's effect: an object is due if it is older than the horizon less the days."""
 
     def __init__(self, rule: LifecycleRule, act: Act, tonight: datetime) -> None:
         self.rule, self.act = rule, act
@@ -178,12 +178,12 @@ class _Counter:
 
     def effect(self) -> Effect:
         hits = tuple(map(Totals, self._counts, self._bytes))
-        note = "at most: a listing tells no tags" if self.rule.tags else _NOTES.get(self.act.verb, "")
+        note = "at most: a listing shows no tags" if self.rule.tags else _NOTES.get(self.act.verb, "")
         return Effect(self.rule.id, str(self.act), hits, note)
 
 
 def table(found: Iterable[Effect]) -> Iterator[dict[str, Any]]:
-    """Effects as plain values, for programs."""
+    """Yield effects as plain values, for programs."""
     for one in found:
         hits = {
             f"in_{ahead}_days" if ahead else "tonight": {"objects": hit.count, "bytes": hit.bytes}

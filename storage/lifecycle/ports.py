@@ -1,4 +1,4 @@
-"""What lifecycle rules need of the world, as protocols."""
+"""Protocols that lifecycle rules depend on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VersionState = Literal["found", "begun", "applied", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A rule the store does not take or keep: why, and which form of it (SHA-256 of its XML)."""
+    """Rule that the store does not accept or keep: the reason, and its form (SHA-256 of its XML)."""
 
     why: str
     form: str
@@ -22,10 +22,10 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """One configuration of the bucket, as it stood or was about to.
+    """Configuration of the bucket that was or was about to be in effect.
 
-    ``found``: somebody else's, seen before a change of ours. ``begun``: about to be put, or put by a process
-    that died. ``document``: its bytes, b"" for none. ``requested``: names of the rules a person asked for.
+    ``found``: another client's, seen before a change of ours. ``begun``: about to be put, or put by a process
+    that died. ``document``: its bytes, b"" for none. ``requested``: names of the rules an operator requested.
     """
 
     number: int = 0
@@ -41,45 +41,45 @@ class Version:
 
 
 class BucketRules(Protocol):
-    """The lifecycle configuration of one bucket, as raw bytes."""
+    """Lifecycle configuration of one bucket, as raw bytes."""
 
     @property
     def bucket(self) -> BucketName: ...
 
     def get(self) -> bytes | None:
-        """The configuration as the store answers; None for none. Raises StoreRefused, AccessDenied."""
+        """Return the configuration as sent by the store; None for none. Raises StoreRefused, AccessDenied."""
         ...
 
     def put(self, document: bytes) -> None:
-        """Put it in the place of the one there is, in one step. Raises StoreRefused; nothing changes then."""
+        """Replace the configuration atomically. Raises StoreRefused; nothing changes then."""
         ...
 
     def clear(self) -> None:
-        """Take the configuration away; none being there is no failure."""
+        """Delete the configuration; a missing one is not an error."""
         ...
 
     def versioned(self) -> bool:
-        """Whether the bucket keeps versions, or did once."""
+        """Return True if the bucket keeps versions, or did once."""
         ...
 
 
 class VersionLog(Protocol):
-    """Every configuration that stood, numbered from 1 for each bucket."""
+    """Log of every configuration that was in effect, numbered from 1 for each bucket."""
 
     def add(self, version: Version) -> int:
-        """Record one; its number."""
+        """Record a version and return its number."""
         ...
 
     def end(self, version: Version) -> None:
-        """Write state, document, what was left out and the note of the one with this number anew."""
+        """Overwrite state, document, left-out rules and note of the version with this number."""
         ...
 
     def get(self, number: int) -> Version | None: ...
 
     def all(self, limit: int = 100) -> Sequence[Version]:
-        """The newest first."""
+        """Return the versions, newest first."""
         ...
 
     def latest(self) -> Version | None:
-        """The newest one of ours that was applied or begun."""
+        """Return our newest version that was applied or begun."""
         ...

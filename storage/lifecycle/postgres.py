@@ -1,4 +1,4 @@
-"""The versions of a bucket's lifecycle configuration, in the schema ``maintenance``."""
+"""Version log of a bucket's lifecycle configuration, in the schema ``maintenance``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storage.stores.postgres.connection import Statements
 
 
 class PostgresVersions:
-    """A :class:`storage.lifecycle.ports.VersionLog` on PostgreSQL."""
+    """Adapter for :class:`storage.lifecycle.ports.VersionLog` on PostgreSQL."""
 
     def __init__(self, engine: Engine, bucket: BucketName) -> None:
         self._sql, self._bucket = Statements(engine, "lifecycle"), str(bucket)

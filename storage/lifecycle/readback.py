@@ -1,4 +1,4 @@
-"""What a store made of the configuration it was sent. Pure."""
+"""Compare the configuration read back from a store with the one sent. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from storage.lifecycle.xml import parse
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readback:
-    """How what stands differs from what was sent.
+    """Difference between the current configuration and the one sent.
 
-    ``ours`` and ``foreign``: id to what was lost, in words. ``somebody``: signs that another hand was at it.
+    ``ours`` and ``foreign``: id to what was lost, in words. ``somebody``: rules that another client changed.
     """
 
     document: bytes
@@ -33,7 +33,7 @@ class Readback:
 
 
 def compared(sent: bytes, found: bytes | None, wanted: Mapping[str, LifecycleRule]) -> Readback:
-    """Rule by rule; order, spaces and comments are nothing, but a changed order is told."""
+    """Compare rule by rule; order, spaces and comments do not count, but a changed order is reported."""
     before, after = read(sent or None), read(found)
     ours = _ours(before, after, wanted)
     foreign, somebody = _foreign(before, after)
@@ -44,12 +44,12 @@ def compared(sent: bytes, found: bytes | None, wanted: Mapping[str, LifecycleRul
 
 
 def _ours(before: Configuration, after: Configuration, wanted: Mapping[str, LifecycleRule]) -> dict[str, str]:
-    """Those of our rules that do not say what was sent, and what they lost."""
+    """Return our rules that differ from those sent, and what they lost."""
     unheld = {}
     for id, piece in before.ours.items():
         again = after.ours.get(id)
         if again is None:
-            unheld[id] = "it is not there"
+            unheld[id] = "it is missing"
         elif _means(again) != _means(piece) and not _same(again, wanted.get(id)):
             unheld[id] = _words(piece, again)
     return unheld
@@ -60,7 +60,7 @@ def _same(found: Piece, wanted: LifecycleRule | None) -> bool:
 
 
 def _foreign(before: Configuration, after: Configuration) -> tuple[dict[str, str], str]:
-    """What rules of others lost; or, where one has more than was sent, that somebody is at work."""
+    """Return what rules of others lost, and the rules with more than was sent: another client's change."""
     sent, found = Counter(map(_means, before.foreign)), Counter(map(_means, after.foreign))
     by_id = {piece.id: piece for piece in before.foreign if piece.id}
     left = {piece.id: piece for piece in after.foreign if found[_means(piece)] > sent[_means(piece)]}
@@ -78,8 +78,8 @@ def _more(sent: Piece | None, found: Piece) -> bool:
 
 def _words(sent: Piece, found: Piece | None) -> str:
     if found is None or found.node is None or sent.node is None:
-        return "is not there"
-    return f"lost {', '.join(lost(sent.node, found.node)) or 'how its parts belong together'}"
+        return "is missing"
+    return f"lost {', '.join(lost(sent.node, found.node)) or 'the grouping of its elements'}"
 
 
 def _means(piece: Piece) -> object:

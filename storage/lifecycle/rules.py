@@ -1,4 +1,4 @@
-"""Lifecycle rules as data, and those this platform declares. Pure.
+"""Lifecycle rules as data, and the rules that this platform declares. Pure.
 
 Ages are whole days as S3 counts them: a rule is due at the midnight (UTC) after them, one of 0 days at once.
 """
@@ -16,7 +16,7 @@ from storage.core.tiers import TIER_TAG, ColdSettings
 from storage.lifecycle.document import OURS
 
 Verb = Literal["expire", "transition", "noncurrent", "abort", "markers"]
-#: What takes objects or older versions of them away.
+#: Verbs that delete objects or noncurrent versions of them.
 DELETING: tuple[Verb, ...] = ("expire", "noncurrent")
 #: Every storage class S3 defines; any other name is a remote tier of the store.
 S3_CLASSES = (
@@ -29,7 +29,7 @@ ABORT_DAYS, NONCURRENT_DAYS = 7, 30
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What a rule does, and after how many days; ``date`` instead of days only in rules of others."""
+    """Action of a rule, and after how many days; ``date`` instead of days only in rules of others."""
 
     verb: Verb
     days: int | None = None
@@ -43,11 +43,11 @@ class Act:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifecycleRule:
-    """One rule: what it acts on, and what it does.
+    """Lifecycle rule: its filter and its actions.
 
-    ``larger`` and ``smaller`` bound the size in bytes, both exclusive. ``on_request``: applied only once a
-    person asked for it by name. ``instead``: what of this platform does the same where the store does not.
-    ``unknown``: leaves of a rule read back that mean nothing to us.
+    ``larger`` and ``smaller`` bound the size in bytes, both exclusive. ``on_request``: applied only after an
+    operator requested it by name. ``instead``: the part of this platform that does the same if the store does
+    not. ``unknown``: leaf elements of a rule read back that are not understood.
     """
 
     id: str
@@ -72,11 +72,11 @@ class LifecycleRule:
 
     @property
     def everything(self) -> bool:
-        """Whether it acts on the whole bucket."""
+        """Return True if the rule acts on the whole bucket."""
         return not (self.prefix or self.tags)
 
     def covers(self, other: LifecycleRule) -> bool:
-        """Whether it acts on every object the other one acts on."""
+        """Return True if the rule acts on every object the other one acts on."""
         return (
             other.prefix.startswith(self.prefix)
             and self.tags <= other.tags
@@ -85,7 +85,7 @@ class LifecycleRule:
         )
 
     def same(self, other: LifecycleRule) -> bool:
-        """Whether a store does the same by both, whatever we say of them."""
+        """Return True if both have the same effect on a store, whatever their descriptions."""
         return self._said() == other._said()
 
     def _said(self) -> LifecycleRule:
@@ -94,18 +94,18 @@ class LifecycleRule:
 
 
 def rule(name: str, act: Act, prefix: str = "", *, why: str, **more: Any) -> LifecycleRule:
-    """A rule of ours."""
+    """Create a rule of ours."""
     return LifecycleRule(id=f"{OURS}{name}", acts=(act,), prefix=prefix, why=why, **more)
 
 
-#: What the pipeline's documents ask of the store. They act outside the engine, so only on request.
+#: Rules that the pipeline's documents demand. They act outside the engine, so only on request.
 DOCUMENTED = (
     rule(
         "delete-temp-files",
         Act("expire", 1),
         "temp/",
         on_request=True,
-        why="temp objects are gone a day after they came, whether their job still runs or not",
+        why="temp objects are deleted a day after they were written, whether their job still runs or not",
         instead="the job cleanup_temp_objects",
     ),
     rule(
@@ -113,7 +113,7 @@ DOCUMENTED = (
         Act("expire", 7),
         "failed/",
         on_request=True,
-        why="what lies under failed/ is gone after a week; no row is turned to cleaned_up by that",
+        why="objects under failed/ are deleted after a week; that sets no row to cleaned_up",
         instead="the jobs cleanup_failed_jobs and reap",
     ),
     rule(
@@ -121,26 +121,26 @@ DOCUMENTED = (
         Act("transition", 90, "GLACIER"),
         "processed/",
         on_request=True,
-        why="every object is archived 90 days after it was written, whether anybody still reads it or not",
+        why="every object is archived 90 days after it was written, whether it is still read or not",
         instead="the DAG cold_storage",
     ),
 )
 
 
 def declared(cold_settings: ColdSettings, capabilities: Capabilities, versioned: bool) -> list[LifecycleRule]:
-    """Every rule for this bucket: the tiers', the housekeeping, and those on request."""
+    """Return every rule for this bucket: those of tiers, of housekeeping, and on request."""
     return [*_tiers(cold_settings, capabilities), *_housekeeping(versioned), *DOCUMENTED]
 
 
 def _tiers(cold_settings: ColdSettings, capabilities: Capabilities) -> Iterable[LifecycleRule]:
-    """A rule for each tier that is set, and is no storage class an object can be copied into."""
+    """Yield a rule for each configured tier that is not a storage class an object can be copied into."""
     for tier, target in sorted(cold_settings.tiers.items()):
         if tier != "hot" and target not in capabilities.storage_classes:
             yield rule(
                 f"tier-{tier}",
                 Act("transition", 0, target),
                 tags=frozenset({(TIER_TAG, tier)}),
-                why=f"what the DAG cold_storage tags {TIER_TAG}={tier} moves to {target}",
+                why=f"objects that the DAG cold_storage tags {TIER_TAG}={tier} move to {target}",
                 instead=f"nothing: without it there is no tier {tier}",
             )
 
@@ -149,7 +149,7 @@ def _housekeeping(versioned: bool) -> Iterable[LifecycleRule]:
     yield rule(
         "abort-incomplete-uploads",
         Act("abort", ABORT_DAYS),
-        why="uploads nobody finished within a week hold space that no listing of objects shows",
+        why="uploads not completed within a week use space that no listing of objects shows",
         instead="the job abort_uploads",
     )
     if not versioned:
@@ -159,19 +159,19 @@ def _housekeeping(versioned: bool) -> Iterable[LifecycleRule]:
             f"noncurrent-{prefix.rstrip('/')}",
             Act("noncurrent", NONCURRENT_DAYS),
             prefix,
-            why="versions that were written over, such as by compressing, go after 30 days",
+            why="overwritten versions, such as by compressing, are deleted after 30 days",
             instead="nothing: older versions stay",
         )
     yield rule(
         "expired-delete-markers",
         Act("markers"),
-        why="delete markers with nothing left behind them make every listing slower",
+        why="delete markers without any version left make every listing slower",
         instead="nothing: they cost time and no space",
     )
 
 
 def due(since: datetime, days: int) -> datetime:
-    """When S3 acts on what is ``days`` old: at the midnight after, and after 0 days at once."""
+    """Return when S3 acts on an object ``days`` old: at the midnight after, and after 0 days at once."""
     if not days:
         return since
     then = since + timedelta(days=days + 1)

@@ -1,4 +1,4 @@
-"""The lifecycle configuration of a bucket as raw bytes; no client's idea of a rule comes between."""
+"""Read and write a bucket's lifecycle configuration as raw bytes, without a client's model of a rule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NONE = "NoSuchLifecycleConfiguration"
 
 
 class S3Lifecycle:
-    """A :class:`storage.lifecycle.ports.BucketRules` on an S3 endpoint."""
+    """Adapter for :class:`storage.lifecycle.ports.BucketRules` on an S3 endpoint."""
 
     def __init__(self, endpoint: Endpoint, bucket: BucketName, *, http: Any = None) -> None:
         self.bucket, self._minio = bucket, endpoint.minio(http)
@@ -31,7 +31,7 @@ class S3Lifecycle:
             raise
 
     def put(self, document: bytes) -> None:
-        """With its MD5: AWS takes no configuration without a checksum."""
+        """Put the document with its MD5: AWS accepts no configuration without a checksum."""
         md5 = base64.b64encode(hashlib.md5(document, usedforsecurity=False).digest()).decode()
         with translated(self.bucket):
             self._call("PUT", document, {"Content-MD5": md5})

@@ -1,4 +1,4 @@
-"""A lifecycle rule as XML, and read from it. Pure."""
+"""Serialize a lifecycle rule to XML, and parse it. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from storage.lifecycle.rules import Act, LifecycleRule, Verb
 
 
 def render(one: LifecycleRule, space: str = "") -> bytes:
-    """The rule as XML; ``space`` only where the document's own name space is not the default one."""
+    """Return the rule as XML; ``space`` is set only if the document's name space is not the default."""
     begin = f"<Rule xmlns={quoteattr(space)}>" if space else "<Rule>"
     head = (
         f"<ID>{escape(one.id)}</ID>{_filter(one)}<Status>{'Enabled' if one.enabled else 'Disabled'}</Status>"
@@ -47,7 +47,7 @@ def _act(act: Act) -> str:
             return "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>"
 
 
-#: The elements of a rule that we understand, each leaf by its path below Rule, and what it says.
+#: Leaf elements of a rule that are understood, by path below Rule, and the field each sets.
 _FIELDS = {
     "Prefix": "prefix", "Filter/Prefix": "prefix", "Filter/And/Prefix": "prefix",
     "Filter/ObjectSizeGreaterThan": "larger", "Filter/And/ObjectSizeGreaterThan": "larger",
@@ -63,7 +63,7 @@ _TAG = ("Filter/Tag", "Filter/And/Tag")
 
 
 def parse(id: str, node: Node) -> LifecycleRule:
-    """What a rule read from a store says; nothing is refused, for it may be anybody's."""
+    """Parse a rule read from a store; nothing is refused, because it may be another client's."""
     acts: list[Act] = []
     said: dict[str, Any] = {}
     tags, unknown = set(), list[str]()
@@ -83,7 +83,7 @@ def parse(id: str, node: Node) -> LifecycleRule:
 
 
 def _parts(node: Node, path: str = "") -> Iterable[tuple[str, Node]]:
-    """Each element below the rule by its path; what is inside of an action or a tag stays with it."""
+    """Yield each element below the rule with its path; children of an action or a tag stay inside it."""
     for child in node.children:
         here = f"{path}{child.name}"
         yield here, child
@@ -98,7 +98,7 @@ def _value(field: str, text: str) -> object:
 
 
 def _read_act(name: str, one: Node) -> Act | None:
-    """An action; None for one that says more than we know of."""
+    """Parse an action; None if it has elements that are not understood."""
     verb, days = _ACTS[name]
     said = {child.name: child.text.strip() for child in one.children}
     if said == {"ExpiredObjectDeleteMarker": "true"} and verb == "expire":
@@ -109,7 +109,7 @@ def _read_act(name: str, one: Node) -> Act | None:
     if number and not number.isdecimal():
         return None
     if verb == "transition" and not number and "Date" not in said:
-        number = "0"  # MinIO leaves it out, and takes a transition without days for one at once
+        number = "0"  # MinIO omits it, and treats a transition without days as immediate
     return Act(verb, int(number) if number else None, said.get("StorageClass", ""), said.get("Date", ""))
 
 

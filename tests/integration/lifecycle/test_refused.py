@@ -47,7 +47,7 @@ def test_bad_input_changes_nothing(
 @pytest.mark.parametrize(
     ("setting", "code", "said"),
     [
-        ({"tiers": "cold=ice-cold"}, 3, "no name of a storage class or tier"),
+        ({"tiers": "cold=ice-cold"}, 3, "not a name of a storage class or tier"),
         ({"tiers": "cold"}, 2, "STORAGE_TIERS"),
         ({"tiers": "frozen=ICE"}, 2, "STORAGE_TIERS"),
         ({"cold_rules": "all compress=-1"}, 2, "STORAGE_COLD_RULES"),

@@ -40,10 +40,10 @@ def moves(days: int, target: str, prefix: str = "", **more: Any) -> LifecycleRul
         (ours("x", Act("transition", 30, "GLACIER")), "whole bucket"),
         (ours("x", Act("noncurrent", 30)), "whole bucket"),
         (ours("x", expiring, tags=frozenset({("a", "b")}), on_request=True), "a tag alone"),
-        (ours("x", expiring, "temp", on_request=True), "no folder that ends in '/'"),
-        (ours("x", expiring, "/", on_request=True), "no folder that ends in '/'"),
-        (ours("x", expiring, "a/../b/", on_request=True), "no folder that ends in '/'"),
-        (ours("x", Act("abort", 7), "temp"), "no folder that ends in '/'"),
+        (ours("x", expiring, "temp", on_request=True), "not a folder that ends in '/'"),
+        (ours("x", expiring, "/", on_request=True), "not a folder that ends in '/'"),
+        (ours("x", expiring, "a/../b/", on_request=True), "not a folder that ends in '/'"),
+        (ours("x", Act("abort", 7), "temp"), "not a folder that ends in '/'"),
         (ours("x", Act("expire", 0), "temp/", on_request=True), "after 0 days is at once"),
         (ours("x", Act("expire", -1), "temp/", on_request=True), "-1 days"),
         (ours("x", Act("expire", 36_501), "temp/", on_request=True), "36501 days"),
@@ -53,16 +53,16 @@ def moves(days: int, target: str, prefix: str = "", **more: Any) -> LifecycleRul
         (ours("x", Act("expire", None, "", "2020-01-01"), "temp/", on_request=True), "whole number of days"),
         (ours("x", Act("abort", 0)), "after 0 days is at once"),
         (ours("x", Act("noncurrent", 0), "temp/"), "after 0 days is at once"),
-        (ours("x", Act("transition", 0, "GLACIER"), "temp/"), "moves what was just written"),
-        (ours("x", Act("transition", 90, "NOWHERE"), "temp/"), "the tier NOWHERE did not hold"),
-        (ours("x", Act("transition", 90, "DEEP_ARCHIVE"), "temp/"), "class DEEP_ARCHIVE did not hold"),
-        (ours("x", Act("transition", 90, "cold"), "temp/"), "capitals"),
-        (ours("x", Act("transition", 90, ""), "temp/"), "no name of a storage class or tier"),
+        (ours("x", Act("transition", 0, "GLACIER"), "temp/"), "moves objects that were just written"),
+        (ours("x", Act("transition", 90, "NOWHERE"), "temp/"), "the tier NOWHERE was not proven"),
+        (ours("x", Act("transition", 90, "DEEP_ARCHIVE"), "temp/"), "class DEEP_ARCHIVE was not proven"),
+        (ours("x", Act("transition", 90, "cold"), "temp/"), "use upper case"),
+        (ours("x", Act("transition", 90, ""), "temp/"), "not a name of a storage class or tier"),
         (ours("x", expiring, "temp/"), "must be on request"),
         (ours("x", expiring, "processed/"), "must be on request"),
         (ours("x", Act("expire", 6), "failed/", on_request=True), "promised for 7 days"),
         (ours("x" * 300, Act("abort", 7)), "1 to 255 characters"),
-        (LifecycleRule(id=f"{OURS}x", acts=(), prefix="temp/"), "does nothing"),
+        (LifecycleRule(id=f"{OURS}x", acts=(), prefix="temp/"), "has no action"),
         *((ours("x", expiring, kept, on_request=True), "is protected") for kept in PROTECTED_PREFIXES),
         (ours("x", expiring, "models/old/", on_request=True), "models/ is protected"),
     ],
@@ -87,7 +87,7 @@ def test_a_whole_bucket_by_the_back_door_is_refused() -> None:
 def test_glacier_is_no_class_of_a_minio() -> None:
     """B4: refused before the store is asked, unless a remote tier of that name is set."""
     archive = BY_NAME["archive-old-jobs"]
-    assert "GLACIER did not hold when this store was probed" in said(archive, capabilities=MINIO)[0]
+    assert "GLACIER was not proven by the probe of this store" in said(archive, capabilities=MINIO)[0]
     assert "was not probed" in said(archive, capabilities=Capabilities())[0]
     assert said(archive, capabilities=AWS) == []
     assert said(archive, cold_settings=replace(EARLY, tiers={"cold": "GLACIER"}), capabilities=MINIO) == []
@@ -100,7 +100,7 @@ def test_nothing_lives_to_ninety_days_where_all_is_deleted_after_thirty(foreign_
     archive = BY_NAME["archive-old-jobs"]
     found = said(archive, beside=[everything]) if foreign_rule else said(archive, everything)
     assert (
-        f"{archive.id}: nothing lives to its 90 days: auto-delete deletes in the whole bucket after 30"
+        f"{archive.id}: no object lives to its 90 days: auto-delete deletes in the whole bucket after 30"
         in found
     )
     assert not said(archive, beside=[replace(everything, enabled=False)])

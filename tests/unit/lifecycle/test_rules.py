@@ -48,7 +48,7 @@ def test_what_lifecycle_deletes_is_on_request_for_no_row_learns_of_it() -> None:
         for one in declared(ColdSettings(tiers={"cold": "COLD"}), MINIO, versioned):
             assert one.on_request or all(act.verb != "expire" for act in one.acts)
     answer = [str(one) for one in bypassing([replace(BY_NAME["delete-temp-files"], id="ops")])]
-    assert answer == ["ops: expire 1 d below temp/, and no row of the pipeline learns of it"]
+    assert answer == ["ops: expire 1 d below temp/, and the pipeline's rows are not updated"]
 
 
 def test_old_versions_go_only_where_there_are_versions_and_never_of_protected_folders() -> None:
