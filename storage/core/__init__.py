@@ -1,1 +1,1 @@
-"""Values, errors, settings and protocols that everything else is made of."""
+"""Shared values, errors, settings and protocols; every other package builds on them."""

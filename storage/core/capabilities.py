@@ -1,4 +1,4 @@
-"""What an endpoint can do, as it was seen."""
+"""Observed capabilities of an object-store endpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an endpoint was seen to do (``storage probe``). None: not probed yet, so not relied on."""
+    """Capabilities observed by ``storage probe``. None: not probed yet, therefore not relied on."""
 
     server: str = ""
     versioned: bool | None = None

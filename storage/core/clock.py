@@ -1,4 +1,4 @@
-"""The one place of the package that reads the wall clock."""
+"""The only module of the package that reads the wall clock."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import UTC, datetime
 
 
 def utcnow() -> datetime:
-    """The worker's clock, timezone-aware UTC."""
+    """Return the worker's current time as a timezone-aware UTC datetime."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What is set for cold data, read from the words of the environment."""
+"""Parser for the cold-data settings given as text in environment variables."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ Word = TypeVar("Word", bound=str)
 
 
 def parse(rules: str, tiers: str, prices: str) -> ColdSettings:
-    """The three settings together. Raises ColdSettingWrong, which names setting and word."""
+    """Parse the three settings together. Raises ColdSettingWrong, which names the setting and the word."""
     money, currency = _prices(prices)
     return ColdSettings(rules=_rules(rules), tiers=_tiers(tiers), prices=money, currency=currency)
 
 
 def _rules(text: str) -> dict[ObjectClass, Rule]:
-    """``CLASS name=value ...; CLASS ...``; a class ``all`` is every one that has no own entry before it."""
+    """Parse ``CLASS name=value ...; CLASS ...``. The class ``all`` applies the entry to every class.
+
+    Entries apply in order; a later entry changes only the values it names.
+    """
     name, found = "STORAGE_COLD_RULES", dict.fromkeys(CLASSES, Rule())
     for head, words in _entries(name, text):
-        for one in CLASSES if head == "all" else (_one_of(name, head, CLASSES),):
-            found[one] = _rule(name, found[one], words)
+        for object_class in CLASSES if head == "all" else (_one_of(name, head, CLASSES),):
+            found[object_class] = _rule(name, found[object_class], words)
     return found
 
 
@@ -55,7 +58,7 @@ def _rule(name: str, rule: Rule, words: Mapping[str, str]) -> Rule:
 def _fits(name: str, rule: Rule) -> None:
     if rule.level is not None:
         if rule.codec is None:
-            raise ColdSettingWrong(name, f"level={rule.level} needs codec=zstd, gzip or lz4 beside it")
+            raise ColdSettingWrong(name, f"level={rule.level} also needs codec=zstd, gzip or lz4")
         low, high = LEVELS[rule.codec]
         if not low <= rule.level <= high:
             raise ColdSettingWrong(name, f"level={rule.level} of {rule.codec}: it may be {low} to {high}")
@@ -64,13 +67,13 @@ def _fits(name: str, rule: Rule) -> None:
 
 
 def _tiers(text: str) -> dict[Tier, str]:
-    """``warm=STANDARD_IA cold=NAME``: a storage class, or a remote tier of the store."""
+    """Parse ``warm=STANDARD_IA cold=NAME``: a storage class, or a remote tier of the store."""
     name = "STORAGE_TIERS"
     return {_tier(name, word): value for word, value in _pairs(name, text.split())}
 
 
 def _prices(text: str) -> tuple[dict[Tier, Price], str]:
-    """``EUR hot=0.021 cold=0.004/90``: money a GiB and month, and the days billed at least."""
+    """Parse ``EUR hot=0.021 cold=0.004/90``: price per GiB and month, and the minimum days billed."""
     name, words = "STORAGE_PRICES", text.split()
     currency = words.pop(0) if words and "=" not in words[0] else ""
     found: dict[Tier, Price] = {}
@@ -85,7 +88,7 @@ def _entries(name: str, text: str) -> Iterator[tuple[str, dict[str, str]]]:
     for entry in filter(str.strip, text.split(";")):
         head, *words = entry.split()
         if not words:
-            raise ColdSettingWrong(name, f"{head!r} is followed by nothing")
+            raise ColdSettingWrong(name, f"{head!r} has no name=value after it")
         yield head, dict(_pairs(name, words))
 
 
@@ -99,14 +102,14 @@ def _pairs(name: str, words: list[str]) -> Iterator[tuple[str, str]]:
 
 def _tier(name: str, word: str) -> Tier:
     if word == "hot":
-        raise ColdSettingWrong(name, "hot is where objects are written; it has no other name")
+        raise ColdSettingWrong(name, "hot is where objects are written and cannot be renamed")
     return cast(Tier, _one_of(name, word, ("warm", "cold")))
 
 
 def _one_of(name: str, word: str, known: tuple[Word, ...]) -> Word:
-    for one in known:
-        if one == word:
-            return one
+    for candidate in known:
+        if candidate == word:
+            return candidate
     raise ColdSettingWrong(name, f"{word!r} is none of {', '.join(known)}")
 
 
@@ -118,20 +121,20 @@ def _age(name: str, word: str, value: str) -> timedelta | None:
     except ValueError:
         days = -1
     if not 0 <= days <= MOST_DAYS:
-        raise ColdSettingWrong(name, f"{word}={value}: days from 0 to {MOST_DAYS}, or never")
+        raise ColdSettingWrong(name, f"{word}={value}: give days from 0 to {MOST_DAYS}, or never")
     return timedelta(days=days)
 
 
 def _whole(name: str, word: str, value: str) -> int:
     if not re.fullmatch(r"\d{1,3}", value):
-        raise ColdSettingWrong(name, f"{word}={value}: a whole number, or auto")
+        raise ColdSettingWrong(name, f"{word}={value}: give a whole number, or auto")
     return int(value)
 
 
 def _bytes(name: str, value: str) -> int:
     parts = re.fullmatch(r"(\d{1,15})(KiB|MiB|GiB)?", value)
     if not parts:
-        raise ColdSettingWrong(name, f"smallest={value}: bytes, such as 131072 or 128KiB")
+        raise ColdSettingWrong(name, f"smallest={value}: give bytes, such as 131072 or 128KiB")
     return int(parts[1]) * _UNITS[parts[2] or ""]
 
 
@@ -141,5 +144,5 @@ def _money(name: str, word: str, value: str) -> float:
     except ValueError:
         money = -1.0
     if not 0 <= money < 1e6:
-        raise ColdSettingWrong(name, f"{word}={value}: money a GiB and month, such as 0.021")
+        raise ColdSettingWrong(name, f"{word}={value}: give a price per GiB and month, such as 0.021")
     return money

@@ -1,7 +1,7 @@
-"""What can go wrong, as classes.
+"""Exception classes of the platform.
 
-A class's docstring is its message template, filled with the arguments it is raised with; the class
-knows its exit code, whether trying again can help, and what the operator does next.
+A class's docstring is its message template, formatted with the exception's arguments. The class also
+defines the exit code, whether a retry can help (``transient``), and the operator's next step.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class StorageError(Exception):
         return f"{text} {self.next_step}".rstrip()
 
 
-# --- usage: what was asked cannot be right -------------------------------------------------------
+# --- usage: the request or a setting is wrong ----------------------------------------------------
 class ConfigError(StorageError):
     """{0}"""
 
@@ -69,7 +69,7 @@ class PipelineTableWrong(ConfigError):
     next_step = "Edit sql/mapping.sql so that it names your columns, then run `storage migrate`."
 
 
-# --- refused: nobody can approve it away ---------------------------------------------------------
+# --- refused: an approval cannot override it -----------------------------------------------------
 class Refused(StorageError):
     """Refused by {0}: {1}"""
 
@@ -103,7 +103,7 @@ class Paused(StorageError):
     next_step = "`storage resume` lifts it; finished batches stay finished."
 
 
-# --- the world ------------------------------------------------------------------------------------
+# --- the environment ------------------------------------------------------------------------------
 class Unreachable(StorageError):
     """{0} does not answer: {1}"""
 
@@ -120,7 +120,7 @@ class AccessDenied(StorageError):
 
 
 class TransientFault(StorageError):
-    """{0} failed in passing: {1}"""
+    """{0} failed temporarily: {1}"""
 
     transient = True
 
@@ -159,7 +159,7 @@ class FileGone(StorageError):
 
 
 class FileInTheWay(StorageError):
-    """Something else lies at {0!r} in the temp folder."""
+    """Another file already exists at {0!r} in the temp folder."""
 
 
 class FileFault(StorageError):
@@ -190,17 +190,17 @@ class LockLost(StorageError):
 class TooManyFailures(StorageError):
     """Stopped after {0} failures ({1} actions tried); the first: {2}"""
 
-    next_step = "Finished batches stay finished; mend the cause and run again."
+    next_step = "Finished batches stay finished; fix the cause and run again."
 
 
 class ActionsFailed(StorageError):
     """{0} of {1} actions failed; the first: {2}"""
 
-    next_step = "See `storage runs RUN`; a later run takes them up again."
+    next_step = "See `storage runs RUN`; a later run tries the failed actions again."
 
 
 class VerificationFailed(StorageError):
-    """Looking again, {0} of {1} checked actions do not hold; the first: {2}"""
+    """Verification: {0} of {1} sampled actions are not in effect; the first: {2}"""
 
     next_step = "See `storage runs RUN`; do not trust this run's numbers until it is explained."
 
@@ -209,4 +209,4 @@ class ColdSettingWrong(StorageError):
     """{0}: {1}."""
 
     exit_code = EXIT_USAGE
-    next_step = "Mend it, or unset it for the defaults. See README, Cold data."
+    next_step = "Correct the setting, or unset it to use the defaults. See README, Cold data."

@@ -1,7 +1,7 @@
-"""The nouns: frozen values that everything else passes around.
+"""Frozen value types shared by all modules.
 
-Times are timezone-aware UTC datetimes, sizes are bytes. Identifiers are types of their own, so that
-a function which deletes one key cannot be handed a prefix.
+Times are timezone-aware UTC datetimes, sizes are bytes. Identifiers have distinct types, so that a
+function that deletes an object key cannot be passed a prefix.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from storage.core.errors import InvalidName
 
 
 class BucketName(str):
-    """The name of a bucket."""
+    """A valid bucket name."""
 
     def __new__(cls, value: str) -> BucketName:
         if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
@@ -28,7 +28,7 @@ class BucketName(str):
 
 
 class ObjectKey(str):
-    """One object's key, byte for byte as the store shows it; never normalised."""
+    """An object key, byte for byte as the store lists it; never normalised."""
 
     __slots__ = ()
 
@@ -39,7 +39,7 @@ class ObjectKey(str):
 
 
 class Prefix(str):
-    """A folder of keys: never empty, always ending in '/', so that ``jobs/1/`` leaves ``jobs/10/`` alone."""
+    """A key prefix: never empty, always ending in '/', so that ``jobs/1/`` does not match ``jobs/10/``."""
 
     def __new__(cls, value: str) -> Prefix:
         parts = value.split("/")
@@ -49,7 +49,7 @@ class Prefix(str):
 
 
 class JobId(str):
-    """The id of a row of the pipeline's jobs; also the name of its folders."""
+    """The id of a row in the pipeline's jobs table; also the name of the job's folders."""
 
     def __new__(cls, value: str) -> JobId:
         if not value or "/" in value or value in (".", "..") or len(value.encode()) > 255:
@@ -58,7 +58,7 @@ class JobId(str):
 
 
 def owner_of(key: str, prefix: Prefix) -> JobId | None:
-    """The job whose folder under ``prefix`` holds ``key``; None for a loose key such as ``temp/x.tmp``."""
+    """Return the job whose folder under ``prefix`` holds ``key``; None if no folder does (``temp/x.tmp``)."""
     head, slash, _ = key.removeprefix(prefix).partition("/")
     if not slash or not key.startswith(prefix):
         return None
@@ -69,12 +69,12 @@ def owner_of(key: str, prefix: Prefix) -> JobId | None:
 
 
 def jobs_of(bucket: str) -> str:
-    """The place of a job's tombstone: it is condemned for what it has in one bucket."""
+    """Return the ``place`` of a job's tombstone: a job is condemned for its objects in one bucket."""
     return f"jobs of {bucket}"
 
 
 def path_text(path: bytes) -> str:
-    """A file name as printable text: what is not printable, not UTF-8, or '%' is percent-encoded."""
+    """Encode a file name as printable text; unprintable or non-UTF-8 bytes and '%' are percent-encoded."""
     return "".join(
         quote_from_bytes(os.fsencode(char), safe="") if char == "%" or not char.isprintable() else char
         for char in os.fsdecode(path)
@@ -82,12 +82,12 @@ def path_text(path: bytes) -> str:
 
 
 def path_bytes(text: str) -> bytes:
-    """The exact inverse of :func:`path_text`."""
+    """Decode a file name: the exact inverse of :func:`path_text`."""
     return unquote_to_bytes(text.encode())
 
 
 def printable(text: str) -> str:
-    """A key as one line of text: control characters are shown escaped, so no key can forge a log line."""
+    """Return a key as one line of text, control characters escaped, so that no key can forge a log line."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -95,13 +95,13 @@ JobStatus = Literal["queued", "processing", "transcoding", "uploading", "complet
 UNENDED: tuple[JobStatus, ...] = ("queued", "processing", "transcoding", "uploading")
 ENDED: tuple[JobStatus, ...] = ("completed", "failed", "cleaned_up")
 JOB_PREFIXES = (Prefix("processed/"), Prefix("temp/"), Prefix("uploads/"), Prefix("failed/"))
-CONDEMNED = ".condemned"  # where condemned files wait, below the temp folder
+CONDEMNED = ".condemned"  # folder below the temp folder that holds condemned files until reap
 PROTECTED_PREFIXES = (Prefix("backups/"), Prefix("models/"), Prefix("audit/"), Prefix("plans/"))
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One row of the pipeline's jobs, as far as maintenance needs it."""
+    """The columns of a pipeline job row that maintenance needs."""
 
     id: JobId
     status: str
@@ -115,7 +115,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What a listing or a HEAD says of one object. ``versions``: every version id, newest first."""
+    """An object as a listing or a HEAD returns it. ``versions``: all version ids, newest first."""
 
     key: ObjectKey
     size: int
@@ -127,7 +127,7 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One listing page: objects in key order, and whether the store has more behind the last of them."""
+    """One listing page: objects in key order. ``more``: the store has objects after the last one."""
 
     objects: tuple[ObjectInfo, ...]
     more: bool
@@ -144,7 +144,7 @@ class UploadInfo:
 
 @dataclass(frozen=True, slots=True)
 class UploadPart:
-    """One stored part of an incomplete upload."""
+    """One stored part of an incomplete multipart upload."""
 
     number: int
     size: int
@@ -153,9 +153,9 @@ class UploadPart:
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """One entry below the temp folder. ``path`` is relative, in :func:`path_text` form.
+    """An entry below the temp folder. ``path`` is relative, in :func:`path_text` form.
 
-    ``changed`` is max(mtime, ctime): a copy keeps its mtime, but no program sets a ctime.
+    ``changed`` is max(mtime, ctime): a copy may keep its mtime, but no program can set a ctime.
     """
 
     path: str
@@ -170,18 +170,18 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """A thing and its job: ``owner`` is the id its place names, ``job`` the row if there is one."""
+    """An object, file or upload with its job: ``owner`` is the id in its path, ``job`` the row if any."""
 
     thing: ObjectInfo | LocalFile | UploadInfo
     owner: JobId | None = None
     job: Job | None = None
     condemned: bool = False
-    adopted: bool = False  # by an operator, after a restore that lost the row
+    adopted: bool = False  # by an operator's verdict, after a restore that lost the job row
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """A count and its bytes."""
+    """A number of items and their total size."""
 
     count: int = 0
     bytes: int = 0
@@ -195,7 +195,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class DeleteTarget:
-    """What a delete names: the key, the etag it was checked with, and its versions where there are any."""
+    """An object to delete: its key, the etag at the recheck, and its version ids if it has any."""
 
     key: ObjectKey
     etag: str
@@ -204,7 +204,7 @@ class DeleteTarget:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One key the store would not act on."""
+    """A key that the store failed to delete, with its error."""
 
     key: str
     code: str
@@ -216,7 +216,7 @@ OutcomeStatus = Literal["done", "skipped", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one action, and why when it was not done."""
+    """The result of an action; ``detail`` is the reason if it was not done."""
 
     status: OutcomeStatus
     detail: str = ""
@@ -229,12 +229,12 @@ TombstoneKind = Literal["job", "object", "file"]
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """A deletion condemned but not yet done; reversible until ``delete_after`` has passed and reap has begun.
+    """A scheduled deletion; reversible until ``delete_after`` has passed and reap has begun.
 
-    ``place`` is the bucket or the temp folder. For a file ``key`` is where it lay and ``held_at`` where it
-    waits; ``seen`` is the etag and time of an object, or the mtime and inode of a file. What
-    ``goes_with_job`` is deleted only once its owner was turned to cleaned_up under a claim. Whatever
-    ``delete_after`` says, ``notice_seconds`` pass between the condemning and the deletion.
+    ``place`` is the bucket or the temp folder. For a file ``key`` is the original path and ``held_at`` the
+    path in quarantine; ``seen`` is the etag and time of an object, or the mtime and inode of a file. An
+    object with ``goes_with_job`` is deleted only after its owner was set to cleaned_up under a claim. At
+    least ``notice_seconds`` pass between condemning and deletion, whatever ``delete_after`` is.
     """
 
     id: int
@@ -260,9 +260,9 @@ RunState = Literal["planned", "refused", "waiting", "applying", "verified", "fai
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The record of one maintenance run (``maintenance.runs``).
+    """The record of a maintenance run (``maintenance.runs``).
 
-    ``bucket`` is the one that it works on, '' in runs that were recorded before version 0.2.0.
+    ``bucket`` is the bucket the run works on; '' in runs recorded before version 0.2.0.
     """
 
     id: str
@@ -288,9 +288,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What is stored with an object beside its bytes. ``metadata``: the user's, without ``x-amz-meta-``.
+    """Attributes stored with an object. ``metadata``: the user's, without the prefix ``x-amz-meta-``.
 
-    ``headers`` are the others that a client gets back as they were sent: Cache-Control and so on.
+    ``headers`` are the other headers that the store returns as they were sent, such as Cache-Control.
     """
 
     content_type: str = ""
@@ -299,13 +299,13 @@ class Attributes:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def with_encoding(self, *, content_encoding: str, metadata: Mapping[str, str]) -> Attributes:
-        """The same with another encoding and other metadata."""
+        """Return a copy with another content encoding and other metadata."""
         return replace(self, content_encoding=content_encoding, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A small object, whole: its bytes as stored. ``md5``: whether its etag is the MD5 of them."""
+    """A small object with all its bytes as stored. ``md5``: True if the etag is the MD5 of ``body``."""
 
     key: ObjectKey
     etag: str

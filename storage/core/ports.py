@@ -1,4 +1,4 @@
-"""What the world must offer, as protocols. Adapters and the fake satisfy them by shape."""
+"""Protocols of the stores. Adapters and in-memory fakes satisfy them structurally."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from storage.core.records import (
 
 
 class Writer(Protocol):
-    """Where an object's bytes are written to; ``size`` and ``sha256`` are of those written so far."""
+    """Sink for an object's bytes; ``size`` and ``sha256`` are of the bytes written so far."""
 
     @property
     def size(self) -> int: ...
@@ -50,32 +50,32 @@ class Writer(Protocol):
 
 
 class ObjectStore(Protocol):
-    """One bucket. Listings come in key order; nothing here normalises a key."""
+    """One bucket. Listings come in key order; keys are never normalised."""
 
     @property
     def bucket(self) -> BucketName: ...
 
     def scan(self, prefix: Prefix) -> Iterator[ObjectInfo]:
-        """Every object under ``prefix``, streamed page by page."""
+        """Stream every object under ``prefix``, page by page."""
         ...
 
     def page(self, prefix: Prefix, start_after: str = "", limit: int = 1000) -> Page:
-        """One page (one request) of the objects whose key is greater than ``start_after``."""
+        """Read one page (one request) of the objects whose key is greater than ``start_after``."""
         ...
 
     def head(self, key: ObjectKey) -> ObjectInfo | None:
-        """The object as it is now; None when there is none."""
+        """Return the object's current state; None if it does not exist."""
         ...
 
     def delete(self, targets: Sequence[DeleteTarget]) -> list[Failure]:
-        """Delete at most 1,000 objects by one request; what the store would not delete comes back.
+        """Delete at most 1,000 objects in one request; return those the store failed to delete.
 
-        With versions, exactly those versions go. Deleting what is gone is not a failure.
+        A target with versions deletes exactly those versions. Deleting a missing object is not a failure.
         """
         ...
 
     def inventory(self) -> Iterator[ObjectInfo]:
-        """Every object of the bucket, streamed: for reading only, no action is made of it."""
+        """Stream every object of the bucket, for reading only: no action is planned from it."""
         ...
 
     def put_file(self, key: ObjectKey, path: Path) -> None: ...
@@ -83,48 +83,48 @@ class ObjectStore(Protocol):
     def create(
         self, key: ObjectKey, data: bytes, attributes: Attributes | None = None, *, over: bool = False
     ) -> None:
-        """Write a new object. Raises PreconditionFailed where there is another, if the store can tell.
+        """Write a new object. Raises PreconditionFailed if the key exists and the store can check that.
 
-        With ``over`` it takes the place of another.
+        With ``over`` an existing object is overwritten.
         """
         ...
 
     def writer(self, key: ObjectKey, size_hint: int = 0) -> AbstractContextManager[Writer]:
-        """A stream to write one object by: there when the block ends, never when it raises."""
+        """Open a stream that writes an object; it appears when the block ends, never when it raises."""
         ...
 
     def open(self, key: ObjectKey) -> AbstractContextManager[BinaryIO]:
-        """The raw bytes, streamed. Raises ObjectMissing."""
+        """Open the raw bytes as a stream. Raises ObjectMissing."""
         ...
 
     def document(self, key: ObjectKey, most: int) -> Document | None:
-        """The whole object by one request; None for more than ``most`` bytes. Raises ObjectMissing."""
+        """Read the whole object in one request; None if larger than ``most`` bytes. Raises ObjectMissing."""
         ...
 
     def attributes(self, key: ObjectKey) -> tuple[Attributes, dict[str, str]]:
-        """What the object carries beside its bytes, and its tags. Raises ObjectMissing."""
+        """Read the object's attributes and its tags. Raises ObjectMissing."""
         ...
 
     def configuration(self) -> dict[str, Any]:
-        """Lifecycle, policy and so on as the store answers; {"unsupported": code} where it refuses."""
+        """Read lifecycle, policy and so on as the store returns them; {"unsupported": code} if refused."""
         ...
 
     def uploads(self) -> Iterator[UploadInfo]:
-        """Incomplete multipart uploads the store shows. A hint: some stores forget them."""
+        """Stream the incomplete multipart uploads that the store lists. Some stores omit some of them."""
         ...
 
     def parts(self, key: ObjectKey, upload_id: str) -> list[UploadPart] | None:
-        """The stored parts; None when there is no such upload."""
+        """Return the stored parts; None if there is no such upload."""
         ...
 
     def abort(self, key: ObjectKey, upload_id: str) -> None: ...
 
     def server_time(self) -> datetime:
-        """The server's clock, to the second (Date header)."""
+        """Return the server's time, to the second (Date header)."""
         ...
 
     def identity(self) -> str:
-        """A name that another bucket, or this one made anew, would not have; '' if none yet."""
+        """Return the bucket's unique identity, which a recreated bucket would not have; '' if none yet."""
         ...
 
     def adopt(self, identity: str) -> None:
@@ -133,7 +133,7 @@ class ObjectStore(Protocol):
 
 
 class JobStore(Protocol):
-    """The pipeline's jobs. Every change is a compare-and-set on what the caller saw."""
+    """The pipeline's jobs. Every change is a compare-and-set on the row as the caller read it."""
 
     def now(self) -> datetime: ...
 
@@ -142,21 +142,21 @@ class JobStore(Protocol):
     def get(self, ids: Iterable[JobId]) -> dict[JobId, Job]: ...
 
     def failed_before(self, instant: datetime) -> Iterator[Job]:
-        """Failed jobs untouched since ``instant``, oldest first, streamed."""
+        """Stream failed jobs unchanged since ``instant``, oldest first."""
         ...
 
     def unended_before(self, instant: datetime) -> Iterator[Job]: ...
 
     def ended_since(self, instant: datetime) -> Iterator[Job]:
-        """Completed and failed jobs whose row changed at ``instant`` or later, streamed."""
+        """Stream completed and failed jobs whose row changed at ``instant`` or later."""
         ...
 
     def counts(self) -> dict[str, int]:
-        """Rows by status."""
+        """Count the rows by status."""
         ...
 
     def fail(self, seen: Sequence[Job], message: str) -> set[JobId]:
-        """Turn those jobs to failed that still are exactly as seen; the ids that were turned."""
+        """Set jobs to failed if they are still exactly as seen; return the ids that were changed."""
         ...
 
 
@@ -171,40 +171,40 @@ class FileStore(Protocol):
         ...
 
     def now(self) -> datetime:
-        """The file system's clock, by a file just touched."""
+        """Return the file system's time, read from a newly created file."""
         ...
 
     def walk(self) -> Iterator[LocalFile]:
-        """Every entry below the root, folders after what they hold; `.condemned/` left out."""
+        """Stream every entry below the root, folders after their contents, without `.condemned/`."""
         ...
 
     def look(self, path: str) -> LocalFile | None: ...
 
     def busy(self, path: str) -> str | None:
-        """Why the file may be in use; None when nobody has it open, or there is none."""
+        """Return why the file may be in use; None if no process has it open or it does not exist."""
         ...
 
     def move(self, source: str, target: str) -> None:
-        """Rename within the folder, never over something; makes the target's folders.
+        """Rename within the temp folder without overwriting; create the target's parent folders.
 
         Raises FileGone, FileInTheWay or FileFault.
         """
         ...
 
     def unlink(self, path: str) -> None:
-        """Remove the file; one that is gone is no failure. Raises FileFault."""
+        """Remove the file; a missing file is not a failure. Raises FileFault."""
         ...
 
     def rmdir(self, path: str) -> bool:
-        """Remove the folder if it is empty; whether it is gone."""
+        """Remove the folder if it is empty; return True if it no longer exists."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineStores:
-    """The stores that planning and applying need, whatever the job. Handed down; there are no globals.
+    """The stores that planning and applying need for any job. Passed as a parameter, never global.
 
-    ``objects`` is the bucket that a run works on, ``plans`` the one that plan files lie in.
+    ``objects`` is the bucket a run works on, ``plans`` the bucket that holds plan files.
     """
 
     objects: ObjectStore
@@ -217,13 +217,13 @@ class EngineStores:
     clock: Callable[[], datetime]
 
     def identity(self) -> str:
-        """Bucket and database in one text; another one than before means that either was exchanged."""
+        """Return the identities of bucket and database; a different value means one of them was replaced."""
         return f"{self.objects.identity()} {self.jobs.identity()}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stores(EngineStores):
-    """The stores of clean-up, which deletes in two steps: with tombstones and the temp folder."""
+    """The stores of clean-up, which deletes in two steps: also tombstones and the temp folder."""
 
     files: FileStore
     tombstones: Tombstones

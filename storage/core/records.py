@@ -1,4 +1,4 @@
-"""What is recorded, as protocols: runs, switches, tombstones, uploads, backups."""
+"""Protocols of the records: runs, control values, tombstones, uploads, backups."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storage.core.model import JobId, ObjectKey, Outcome, Run, Tombstone, Totals
 
 
 class RunLog(Protocol):
-    """The record of runs, their finished batches, and the lock a job is applied under."""
+    """Records of runs and their finished batches, and the lock under which a job is applied."""
 
     def save(self, run: Run) -> None: ...
 
@@ -24,14 +24,14 @@ class RunLog(Protocol):
     def approve(self, run_id: str, sha256: str, by: str) -> None: ...
 
     def lock(self, job: str, *, shared: bool = False) -> AbstractContextManager[Callable[[], None]]:
-        """Hold the job's lock; yields a function that raises LockLost if it no longer is held.
+        """Hold the job's lock; yield a function that raises LockLost if it is no longer held.
 
-        A shared one stands beside others that are shared, and beside no other.
+        Shared locks may be held together; an exclusive lock excludes every other.
         """
         ...
 
     def finished(self, run_id: str) -> dict[int, tuple[int, ...]]:
-        """Number of each finished batch, with the plan lines in it that were not done."""
+        """Return the number of each finished batch with its plan lines that were not done."""
         ...
 
     def finish_batch(
@@ -39,47 +39,47 @@ class RunLog(Protocol):
     ) -> None: ...
 
     def totals(self, run_id: str) -> tuple[Totals, Totals, Totals]:
-        """Done, skipped and failed over the finished batches."""
+        """Sum done, skipped and failed over the finished batches."""
         ...
 
     def details(self, run_id: str) -> list[tuple[str, str, int]]:
-        """(status, reason, count) of what was skipped or failed."""
+        """Return (status, reason, count) of the skipped and failed actions."""
         ...
 
 
 class AuditLog(Protocol):
-    """The trail of what was done and decided; it only grows."""
+    """Append-only trail of actions and decisions."""
 
     def record(self, event: str, run_id: str, detail: Mapping[str, Any]) -> None:
-        """Add one entry; ``run_id`` is '' for what belongs to no run."""
+        """Append an entry; ``run_id`` is '' for an event outside any run."""
         ...
 
 
 class References(Protocol):
-    """Who refers to objects of the bucket. The engine asks before it takes an object away."""
+    """References to objects of the bucket. The engine checks them before it deletes an object."""
 
     def of(self, keys: Sequence[str]) -> dict[str, str]:
-        """Those of the keys that are referred to, each with who refers to it, such as ``job 42``."""
+        """Return the referenced keys among ``keys``, each with its referrer, such as ``job 42``."""
         ...
 
 
 class ProvenBackups(Protocol):
-    """The one fact of backups that other capabilities need."""
+    """Time of the newest proven backup, the only fact of backups that other capabilities need."""
 
     def newest(self) -> datetime | None:
-        """The instant whose data the newest proven backup of the database holds; None where there is none."""
+        """Return the instant of the data in the newest proven database backup; None if there is none."""
         ...
 
 
 class Control(Protocol):
-    """Switches and facts that outlive a run."""
+    """Switches and values that persist across runs."""
 
     def read(self, name: str) -> str | None: ...
 
     def write(self, name: str, value: str | None) -> None: ...
 
     def paused(self) -> str | None:
-        """Why maintenance is paused; None when it is not."""
+        """Return why maintenance is paused; None if it is not."""
         ...
 
     def capabilities(self) -> Capabilities: ...
@@ -88,34 +88,36 @@ class Control(Protocol):
 
 
 class Tombstones(Protocol):
-    """Condemned things. One open tombstone a thing."""
+    """Tombstones of jobs, objects and files; at most one open tombstone for each."""
 
     def condemn(self, tombstones: Sequence[Tombstone]) -> dict[str, str]:
-        """Record them, but those whose owner is not as seen; {key: why not} of what was left out.
+        """Record tombstones unless the owner has changed; return {key: reason} for those not recorded.
 
-        Condemning twice what the same run condemned is no error.
+        Repeating a tombstone of the same run is not an error.
         """
         ...
 
     def due(self, as_of: datetime, containers: Sequence[str]) -> Iterator[Tombstone]:
-        """Open ones of these places whose time has come, jobs first, then objects by key, then files.
+        """Stream the due open tombstones of these places: jobs first, then objects by key, then files.
 
-        What goes with a job waits for it: until the job's own tombstone is due or claimed, or the job
-        has moved on.
+        An object that goes with a job is due only once the job's tombstone is due or claimed, or the job
+        has changed.
         """
         ...
 
     def begin(self, ids: Sequence[int]) -> dict[int, Tombstone]:
-        """Turn condemned ones to reaping; those now reaping (also from an earlier, interrupted run)."""
+        """Set condemned tombstones to reaping; return all now reaping, also from an interrupted run."""
         ...
 
     def finish(self, ids: Sequence[int], state: str, note: str = "") -> None:
-        """End open ones; a claim ends with the last tombstone of its job, in the same transaction."""
+        """Close open tombstones; the last one of a job also ends its claim, in the same transaction."""
         ...
 
     def claim_job(self, tombstone: Tombstone, run_id: str) -> bool:
-        """failed -> cleaned_up if the row is as condemned, with the claim, in one transaction; also true
-        when an earlier run claimed it and did not finish."""
+        """Set a failed job to cleaned_up and claim it in one transaction, if the row is as condemned.
+
+        Also True if an earlier run claimed the job and did not finish.
+        """
         ...
 
     def claimed(self, ids: Iterable[JobId]) -> set[JobId]: ...
@@ -123,21 +125,21 @@ class Tombstones(Protocol):
     def of_run(self, run_id: str) -> Iterator[Tombstone]: ...
 
     def undo(self, ids: Sequence[int]) -> set[int]:
-        """Turn condemned ones to undone; the ids that were.
+        """Set condemned tombstones to undone; return the ids that were changed.
 
-        What goes with a job stays once reap has begun on the job: it is all or nothing.
+        A tombstone that goes with a job is not undone once reap has begun on the job: all or nothing.
         """
         ...
 
     def open_keys(self, place: str, keys: Sequence[str]) -> set[str]: ...
 
     def open(self) -> dict[str, Totals]:
-        """Open tombstones by kind."""
+        """Sum the open tombstones by kind."""
         ...
 
 
 class UploadJournal(Protocol):
-    """Multipart uploads this platform or the pipeline started, for stores that forget them."""
+    """Multipart uploads started by this platform or the pipeline, for stores that do not list them."""
 
     def record(self, key: ObjectKey, upload_id: str) -> None: ...
 
@@ -153,32 +155,32 @@ Ruling = Literal["adopt", "condemn"]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was decided of a job that a restore left in doubt. ``epoch`` is the instant of that restore."""
+    """The decision on a job that a restore left unclear. ``epoch`` is the instant of that restore."""
 
     owner: JobId
     ruling: Ruling
     epoch: datetime
 
 
-#: How the pause begins that a restore makes, and that closing its epoch lifts; anybody else's stays.
+#: A pause set by a restore starts with one of these; closing the epoch lifts it, but no other pause.
 PAUSED_BY_RESTORE = ("restored from backup", "put back")
 
 
 class Verdicts(Protocol):
-    """What operators decided after restores. One verdict an owner and epoch."""
+    """Operators' verdicts after restores; at most one per owner and epoch."""
 
     def of(self, owners: Iterable[JobId], epoch: datetime | None = None) -> dict[JobId, Verdict]:
-        """The latest verdict on each, or the one of that epoch."""
+        """Return the latest verdict on each owner, or the verdict of the given epoch."""
         ...
 
     def condemned(self) -> Iterator[Verdict]:
-        """Owners condemned in an epoch that is closed and not judged again since, streamed."""
+        """Stream the owners condemned in a closed epoch that have no later verdict."""
         ...
 
     def record(self, owners: Iterable[JobId], ruling: Ruling, epoch: datetime, by: str) -> None:
-        """Enter a verdict; another one of the same epoch gives way to it."""
+        """Record a verdict; it replaces an earlier one of the same epoch."""
         ...
 
     def close(self, epoch: datetime, by: str, now: datetime) -> None:
-        """End epoch and pause, and forget what earlier runs left; one transaction, with its audit."""
+        """Close the epoch, lift its pause and reset run history, in one transaction with its audit entry."""
         ...

@@ -1,4 +1,4 @@
-"""What an installation sets, read once from the environment (or from Airflow's connections)."""
+"""Settings of an installation, read once from the environment (or from Airflow's connections)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from storage.core.errors import ConfigError
 from storage.core.model import BucketName
 from storage.core.tiers import ColdSettings
 
-#: Names of the sibling systems' documents that mean the same as ours. A value that differs is an error.
+#: Equivalent names from the sibling systems' documents. Values that differ are an error.
 ALIASES = {
     "endpoint_url": ("MINIO_ENDPOINT",),
     "access_key": ("MINIO_ACCESS_KEY",),
@@ -20,7 +20,7 @@ ALIASES = {
     "region": ("MINIO_REGION",),
     "bucket": ("MINIO_BUCKET", "MINIO_DEFAULT_BUCKET"),
 }
-#: Names any AWS program reads: used when nothing else is set, never a contradiction.
+#: Names that any AWS program reads: used if nothing else is set; a different value is no error.
 FALLBACKS = {
     "endpoint_url": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
     "access_key": ("AWS_ACCESS_KEY_ID",),
@@ -46,7 +46,7 @@ _OTHERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Where everything is. Secrets never show in a repr."""
+    """Addresses, credentials and names of an installation. A repr never shows secrets."""
 
     endpoint_url: str
     access_key: str
@@ -75,7 +75,7 @@ class Settings:
         if len(set(buckets)) < 3:
             raise ConfigError(
                 "STORAGE_BUCKET, STORAGE_BACKUP_BUCKET and STORAGE_MAINTENANCE_BUCKET must differ, not "
-                f"{', '.join(buckets)}: plans and backups must not lie where maintenance deletes."
+                f"{', '.join(buckets)}: maintenance must not delete plans and backups."
             )
 
         if bool(self.backup_access_key) != bool(self.backup_secret_key):
@@ -91,15 +91,18 @@ class Settings:
 
     @property
     def cold_settings(self) -> ColdSettings:
-        """What is set for cold data."""
+        """Parse the cold-data settings."""
         return cold_rules.parse(self.cold_rules, self.tiers, self.prices)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], without: Sequence[str] = ()) -> Settings:
-        """Raises ConfigError for what is unknown, contradictory, or missing; ``without`` may be missing."""
+        """Read the environment. Raises ConfigError if a setting is unknown, contradictory or missing.
+
+        The settings in ``without`` may be missing.
+        """
         _refuse_unknown(env)
         env = {**env, "MINIO_ENDPOINT": _minio_endpoint(env)}
-        values = {one.name: _value(one.name, env) for one in fields(cls)}
+        values = {setting.name: _value(setting.name, env) for setting in fields(cls)}
         needed = [name for name in REQUIRED if name not in without]
         missing = [f"STORAGE_{name.upper()}" for name in needed if not values[name]]
         if missing:
@@ -111,14 +114,14 @@ def _value(name: str, env: Mapping[str, str]) -> str:
     own = f"STORAGE_{name.upper()}"
     given = {key: env[key] for key in (own, *ALIASES.get(name, ())) if env.get(key)}
     if len(set(given.values())) > 1:
-        raise ConfigError(f"{' and '.join(given)} are both set, and differ. Keep one of them.")
+        raise ConfigError(f"{' and '.join(given)} are set to different values. Keep one of them.")
     if given:
         return next(iter(given.values()))
     return next((env[key] for key in FALLBACKS.get(name, ()) if env.get(key)), "")
 
 
 def _minio_endpoint(env: Mapping[str, str]) -> str:
-    """MINIO_ENDPOINT is host:port; MINIO_SECURE says whether TLS is spoken."""
+    """Build a URL from MINIO_ENDPOINT (host:port) and MINIO_SECURE (TLS on or off)."""
     host, secure = env.get("MINIO_ENDPOINT", ""), (env.get("MINIO_SECURE") or "false").lower()
     if secure not in ("true", "false", "1", "0"):
         raise ConfigError(f"MINIO_SECURE is {secure!r}; it may be true or false.")
@@ -128,18 +131,18 @@ def _minio_endpoint(env: Mapping[str, str]) -> str:
         and env.get("MINIO_SECURE")
         and (scheme == "https") != (secure in ("true", "1"))
     ):
-        raise ConfigError(f"MINIO_ENDPOINT speaks {scheme}, and MINIO_SECURE is {secure}. Keep one of them.")
+        raise ConfigError(f"MINIO_ENDPOINT uses {scheme}, but MINIO_SECURE is {secure}. Keep one of them.")
     if not host or scheme in ("http", "https"):
         return host
     return f"{'https' if secure in ('true', '1') else 'http'}://{host}"
 
 
 def _refuse_unknown(env: Mapping[str, str]) -> None:
-    known = {f"STORAGE_{one.name.upper()}" for one in fields(Settings)} | _OTHERS
+    known = {f"STORAGE_{setting.name.upper()}" for setting in fields(Settings)} | _OTHERS
     for name in sorted(env):
         if name.startswith("STORAGE_") and name not in known:
             close = difflib.get_close_matches(name, known, 1)
             hint = f" Did you mean {close[0]}?" if close else ""
-            raise ConfigError(f"{name} is no setting of this platform.{hint}")
+            raise ConfigError(f"{name} is not a setting of this platform.{hint}")
     if (env.get("STORAGE_BACKEND") or "minio") not in BACKENDS:
         raise ConfigError(f"STORAGE_BACKEND is {env['STORAGE_BACKEND']!r}; it may be {', '.join(BACKENDS)}.")

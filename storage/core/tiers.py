@@ -1,4 +1,4 @@
-"""Classes of objects, codecs and tiers: the terms of the cold-data settings."""
+"""Object classes, codecs and tiers of the cold-data settings."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ Tier = Literal["hot", "warm", "cold"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
 
 
-TIER_TAG = "tier"  # the tag that a store of the MinIO family moves an object by
+TIER_TAG = "tier"  # the object tag that transition rules of MinIO-family stores filter on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """When objects of a class are compressed and moved: ages since their job was completed and last read.
+    """Ages at which objects of a class are compressed and moved, since job completion and last read.
 
-    None: never. ``level`` None: the codec's own choice by size. Smaller objects than ``smallest`` bytes are
-    not moved, for stores bill them as more. ``codec`` None: by what reads them (see :func:`codec_for`).
+    None: never. ``level`` None: the codec chooses by size. Objects smaller than ``smallest`` bytes are not
+    moved, because stores bill them as larger. ``codec`` None: chosen by the reader (see :func:`codec_for`).
     """
 
     compress: timedelta | None = timedelta(days=90)
@@ -46,25 +46,25 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a tier costs: money a GiB and month, and the least time an object is billed for."""
+    """The price of a tier: amount per GiB and month, and the minimum billed duration of an object."""
 
     per_gib_month: float
     minimum: timedelta = timedelta()
 
 
-#: What a tier is called on an AWS-like store where nothing is set: classes that can be read at once, for
-#: links must keep working. An archived class is used only where STORAGE_TIERS names it.
+#: Default storage classes of the tiers on an AWS-like store: only classes that can be read at once,
+#: because links must keep working. An archived class is used only if STORAGE_TIERS names it.
 CLASSES_OF: Mapping[Tier, tuple[str, ...]] = {"warm": ("STANDARD_IA",), "cold": ("GLACIER_IR",)}
 
 
-ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")  # classes whose objects must be asked back before they can be read
+ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")  # classes whose objects must be restored before they can be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColdSettings:
-    """What an installation set for cold data.
+    """The cold-data settings of an installation.
 
-    ``tiers``: each tier's storage class or remote tier, by name; a tier that is not in it is looked for.
+    ``tiers``: the storage class or remote tier of each tier, by name; a missing tier is detected.
     """
 
     rules: Mapping[ObjectClass, Rule] = field(default_factory=lambda: dict.fromkeys(CLASSES, Rule()))

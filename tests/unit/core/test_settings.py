@@ -124,7 +124,7 @@ def test_minio_goes_before_the_aws_fallback() -> None:
     [
         ({"STORAGE_BUKET": "media"}, "Did you mean STORAGE_BUCKET?"),
         ({"STORAGE_TMP_DIR": "/x"}, "Did you mean STORAGE_TEMP_DIR?"),
-        ({"STORAGE_XYZZY": "1"}, "STORAGE_XYZZY is no setting of this platform."),
+        ({"STORAGE_XYZZY": "1"}, "STORAGE_XYZZY is not a setting of this platform."),
         ({"STORAGE_BACKEND": "gcs"}, "it may be minio, s3, aws"),
         ({"STORAGE_BUCKET": "backups"}, "must differ"),
         ({"STORAGE_MAINTENANCE_BUCKET": "videos"}, "must differ"),
