@@ -58,7 +58,7 @@ def _rule(name: str, rule: Rule, words: Mapping[str, str]) -> Rule:
 def _fits(name: str, rule: Rule) -> None:
     if rule.level is not None:
         if rule.codec is None:
-            raise ColdSettingWrong(name, f"level={rule.level} also needs codec=zstd, gzip or lz4")
+            raise ColdSettingWrong(name, f"level={rule.level} needs codec=zstd, gzip or lz4 as well")
         low, high = LEVELS[rule.codec]
         if not low <= rule.level <= high:
             raise ColdSettingWrong(name, f"level={rule.level} of {rule.codec}: it may be {low} to {high}")

@@ -1,1 +1,1 @@
-"""The one path by which anything is changed or deleted."""
+"""Plan-and-apply engine, the only code path that changes or deletes anything."""

@@ -1,4 +1,4 @@
-"""Carrying out a plan: batch by batch, each looked at again, recorded when done, never repeated."""
+"""Application of a plan in batches: each is rechecked, applied and recorded; finished ones never repeat."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from storage.engine.actions.base import S, S_contra
 from storage.engine.job import MaintenanceJob
 from storage.engine.plan import read
 
-THREADS = 4  # batches of one verb under way at once
-SAMPLE = 100  # actions verified by a fresh look
+THREADS = 4  # batches of one verb that run concurrently
+SAMPLE = 100  # actions verified after the run
 MAX_CONSECUTIVE_FAILURES = 10
-MINUTES = "budget_minutes"  # the parameter of jobs whose time is bounded
-TIME_SPENT = "the time allowed for one night is spent; the next one goes on from here"
+MINUTES = "budget_minutes"  # the parameter of jobs with a time budget
+TIME_SPENT = "the time budget of this run is spent; the next run continues from here"
 SHARE = 0.01
 
 Progress = Callable[[str, int], None]
@@ -42,7 +42,7 @@ Progress = Callable[[str, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Batch(Generic[S_contra]):
-    """Consecutive actions of one verb; ``first`` is the plan line of the first."""
+    """Consecutive actions of one verb; ``first`` is the plan line of the first action."""
 
     number: int
     first: int
@@ -58,7 +58,7 @@ def apply(
     by: str = "",
     progress: Progress | None = None,
 ) -> Run:
-    """Apply the plan of a run of ``job``, or what is left of it. Returns the verified run.
+    """Apply the plan of a run of ``job``, or the rest of it. Returns the verified run.
 
     Raises NotApproved, Refused, Paused or JobBusy before anything is done; ActionsFailed or
     VerificationFailed at the end; TooManyFailures when it stops early. A verified run is returned as is.
@@ -80,7 +80,10 @@ def apply(
 
 
 def begin(run_id: str, stores: EngineStores) -> Run:
-    """Turn the run to applying, if it may be; the caller holds the job's lock. A verified one stays so."""
+    """Set the run to applying, if that is allowed; a verified run is returned as is.
+
+    The caller holds the job's lock.
+    """
     run = load(run_id, stores)
     if run.state == "verified":
         return run
@@ -94,7 +97,7 @@ def begin(run_id: str, stores: EngineStores) -> Run:
 
 
 def deadline(run: Run, stores: EngineStores) -> datetime | None:
-    """When the run must have begun its last batch: after as many minutes as its parameters allow."""
+    """Return the time after which the run starts no batch, from its time budget; None without a budget."""
     minutes = run.params.get(MINUTES)
     return stores.clock() + timedelta(minutes=float(minutes)) if minutes else None
 
@@ -115,10 +118,10 @@ def load_for(job: MaintenanceJob[S], run_id: str, stores: EngineStores) -> Run:
 
 
 def _may(run: Run, stores: EngineStores) -> None:
-    """Raise Refused or NotApproved unless the run may be carried out on these stores."""
+    """Raise Refused or NotApproved unless the run may be applied to these stores."""
     if run.bucket not in ("", stores.objects.bucket):
-        why = f"run {run.id} was planned for the bucket {run.bucket}, and this is {stores.objects.bucket}"
-        raise Refused("bucket", f"{why}. Set STORAGE_BUCKET to it, or plan anew.")
+        why = f"run {run.id} was planned for bucket {run.bucket}, and this is {stores.objects.bucket}"
+        raise Refused("bucket", f"{why}. Set STORAGE_BUCKET to {run.bucket}, or plan again.")
     if run.state == "refused":
         raise Refused("guard", run.message)
     if run.state == "waiting" and run.approved_sha256 != run.plan_sha256:
@@ -126,7 +129,10 @@ def _may(run: Run, stores: EngineStores) -> None:
 
 
 def _close_interrupted(run: Run, stores: EngineStores) -> None:
-    """Under the job's lock no other run of it is being applied: one that says so was killed."""
+    """Mark interrupted runs of the job as failed.
+
+    The caller holds the job's lock, so any other run of it recorded as applying was killed.
+    """
     for other in stores.runs.latest(run.job, state="applying"):
         if other.id != run.id:
             left = _totals(other, stores)
@@ -135,19 +141,19 @@ def _close_interrupted(run: Run, stores: EngineStores) -> None:
 
 @contextmanager
 def recorded(run: Run, stores: EngineStores) -> Iterator[None]:
-    """Whatever ends the block early is written into the run's record."""
+    """Record any exception that ends the block in the run."""
     try:
         yield
-    except BaseException as error:  # also a cancel or Ctrl-C: the record must not say it still runs
+    except BaseException as error:  # also a cancel or Ctrl-C: the record must not show it as running
         why = str(error) or type(error).__name__
-        with suppress(StorageError):  # where the database itself is away the cause must not be masked
+        with suppress(StorageError):  # an unreachable database must not mask the cause
             left = replace(_totals(run, stores), state="failed", message=why, finished_at=stores.clock())
             stores.runs.save(left)
         raise
 
 
 def conclude(job: MaintenanceJob[S], run: Run, stores: S) -> Run:
-    """Verify what was done and record it. Raises ActionsFailed or VerificationFailed."""
+    """Verify a sample of the actions and record the run. Raises ActionsFailed or VerificationFailed."""
     run = _totals(run, stores)
     _verify(job, run, stores)
     if run.failed.count:
@@ -167,7 +173,7 @@ def apply_batches(
     *,
     until: datetime | None = None,
 ) -> None:
-    """Apply those batches that no earlier try finished. After ``until`` the rest is left to another run."""
+    """Apply the batches no earlier attempt finished. Batches due after ``until`` are left to a later run."""
     finished, breaker = stores.runs.finished(run.id), Breaker()
     work = Work(stores, run.id, run.job)
     todo = (batch for batch in batches if batch.number not in finished)
@@ -180,7 +186,7 @@ def apply_batches(
             return pool.submit(_leave if until and stores.clock() >= until else _one, batch, work)
 
         for verb, same_verb in groupby(todo, lambda batch: _verb(batch.actions[0])):
-            width = THREADS if verb.touches == "object" else 1  # folders go from the inside out
+            width = THREADS if verb.touches == "object" else 1  # folders are removed innermost first
             for outcomes in _side_by_side(start, same_verb, width):
                 breaker.count(outcomes)
                 applied += len(outcomes)
@@ -191,7 +197,7 @@ def apply_batches(
 def _side_by_side(
     start: Callable[[Batch[S]], Future[list[Outcome]]], batches: Iterable[Batch[S]], width: int
 ) -> Iterator[list[Outcome]]:
-    """What becomes of each batch, in their order; so many are under way at once."""
+    """Yield the outcomes of each batch in order, running at most ``width`` batches concurrently."""
     under_way = deque[Future[list[Outcome]]]()
     for batch in batches:
         if len(under_way) == width:
@@ -202,12 +208,12 @@ def _side_by_side(
 
 
 def _leave(batch: Batch[S], work: Work[S]) -> list[Outcome]:
-    """Record a batch as left to another night."""
+    """Record a batch as skipped and left to a later run."""
     return _finish(batch, [Outcome("skipped", TIME_SPENT, action.size) for action in batch.actions], work)
 
 
 def _one(batch: Batch[S], work: Work[S]) -> list[Outcome]:
-    """Apply one batch, then record it: a crash between the two repeats acts that repeat harmlessly."""
+    """Apply one batch, then record it. A crash in between repeats the actions, which are idempotent."""
     return _finish(batch, _verb(batch.actions[0]).apply(batch.actions, work), work)
 
 
@@ -218,7 +224,7 @@ def _finish(batch: Batch[S], outcomes: list[Outcome], work: Work[S]) -> list[Out
 
 
 def cut(actions: Iterable[Action[S]]) -> Iterator[Batch[S]]:
-    """Consecutive actions of one verb, at most its ``batch_size`` together, numbered from 0."""
+    """Cut actions into batches of one verb, at most its ``batch_size`` each, numbered from 0."""
     number = first = 0
     for verb, group in groupby(actions, _verb):
         for chunk in _chunks(group, verb.batch_size):
@@ -243,7 +249,7 @@ def _verb(action: Action[S]) -> type[Action[S]]:
 
 
 class Breaker:
-    """Stops a run that keeps failing: ten in a row, or more than one in a hundred."""
+    """Circuit breaker: stops a run after 10 consecutive failures, or when more than 1 % fail."""
 
     def __init__(self) -> None:
         self.tried = self.failed = self.in_a_row = 0
@@ -263,7 +269,7 @@ class Breaker:
 
 
 def done_by_verb(job: MaintenanceJob[S], run: Run, stores: S) -> dict[str, Totals]:
-    """What a run did, by verb: its plan less the lines its finished batches did not do."""
+    """Sum the completed actions of a run by verb: finished batches minus the lines not done."""
     finished = stores.runs.finished(run.id)
     not_done = {line for lines in finished.values() for line in lines}
     done: dict[str, Totals] = {}
@@ -276,7 +282,7 @@ def done_by_verb(job: MaintenanceJob[S], run: Run, stores: S) -> dict[str, Total
 
 
 def _verify(job: MaintenanceJob[S], run: Run, stores: S) -> None:
-    """Look again at a random sample of what was done."""
+    """Verify a random sample of the completed actions. Raises VerificationFailed."""
     undone = {line for lines in stores.runs.finished(run.id).values() for line in lines}
     chance, sample, seen = random.Random(run.id), list[Action[S]](), 0
     for line, action in enumerate(read(run, stores.plans, job.by_verb)):

@@ -1,4 +1,7 @@
-"""What a plan must pass. Limits can be approved away; what is wrong with the world cannot."""
+"""Pre-flight checks for a plan.
+
+An operator may approve exceeded limits; failed environment checks (clocks, identity, pause) always refuse.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +17,24 @@ from storage.engine.plan import Draft
 
 MAX_SKEW = timedelta(seconds=60)
 GIB, TIB = 1 << 30, 1 << 40
-BACKUP_GUARD = "fresh_backup_guard"  # control row; "off" where a site's backups are made elsewhere
+BACKUP_GUARD = "fresh_backup_guard"  # control row; "off" if the site makes its backups by other means
 BACKUP_AGE = timedelta(hours=26)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much one run may do unasked. A run that wants more waits for approval; it does not do a part.
+    """Limits of a run without approval. A larger plan waits for approval; no part of it is applied before.
 
-    ``max_fraction`` is of all rows or objects of the class, never of the selection; None exempts the job.
+    ``max_fraction`` is relative to all rows or objects of the class, never to the selection; None exempts
+    the job.
     """
 
     max_objects: int | None = 10_000
     max_bytes: int | None = TIB
     max_fraction: float | None = 0.20
-    small: int = 50  # a population this small is exempt from the fraction
+    small: int = 50  # a population of at most this size is exempt from the fraction
     times_history: float = 10.0
-    history_floor: int = 200  # plans this small are exempt from the comparison with history
+    history_floor: int = 200  # plans of at most this size are exempt from the comparison with history
 
 
 UNLIMITED = Limits(max_objects=None, max_bytes=None, max_fraction=None, times_history=float("inf"))
@@ -39,7 +43,7 @@ UNLIMITED = Limits(max_objects=None, max_bytes=None, max_fraction=None, times_hi
 def tripped(
     limits: Limits, draft: Draft, counted: Totals, population: int | None, history: Sequence[Run]
 ) -> list[str]:
-    """The limits a plan trips, each as a sentence. ``counted`` are the actions the fraction is about."""
+    """Describe each limit the plan exceeds. ``counted``: the actions that the fraction limit applies to."""
     found = []
     if limits.max_objects is not None and draft.planned.count > limits.max_objects:
         found.append(f"{draft.planned.count:,} actions planned, {limits.max_objects:,} allowed")
@@ -64,7 +68,7 @@ def tripped(
 
 
 def check_environment(stores: EngineStores, as_of: datetime) -> None:
-    """Raise Refused or Paused unless this is the world the platform knows, and its clocks agree."""
+    """Raise Refused or Paused unless bucket and database are the known ones and the clocks agree."""
     running(stores)
     _clocks(stores, as_of)
     _identity(stores)
@@ -97,12 +101,12 @@ def _identity(stores: EngineStores) -> None:
         raise Refused(
             "identity",
             f"this is not the bucket and database of before (known {known}, found {found}). "
-            "If the move was meant, run `storage migrate --adopt`.",
+            "If the change was intended, run `storage migrate --adopt`.",
         )
 
 
 def shrunk(draft: Draft, stores: EngineStores, history: Sequence[Run]) -> None:
-    """Refuse when fewer than half are left of what the last run left: a listing cut short."""
+    """Refuse if fewer than half of the last run's remaining items are found: the listing was truncated."""
     last = next((run for run in history if run.state == "verified"), None)
     if last is None:
         return
@@ -110,17 +114,17 @@ def shrunk(draft: Draft, stores: EngineStores, history: Sequence[Run]) -> None:
     if left >= 100 and draft.considered.count < left / 2:
         raise Refused(
             "shrunk",
-            f"{draft.considered.count:,} considered, though the last run left {left:,}. "
-            "If so many were removed on purpose, run `storage migrate --adopt`.",
+            f"{draft.considered.count:,} considered, but the last run left {left:,}. "
+            "If the missing ones were removed on purpose, run `storage migrate --adopt`.",
         )
 
 
 def file_clock(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
-    """Refuse when the file system's clock, which the files' ages depend on, is not this worker's."""
+    """Refuse if the file system's clock, which file ages depend on, differs from this worker's."""
     apart = abs(stores.files.now() - stores.clock())
     if apart > MAX_SKEW:
         raise Refused(
-            "clocks", f"the temp folder's clock is {apart.total_seconds():.0f} s from this worker's."
+            "clocks", f"the temp folder's clock differs by {apart.total_seconds():.0f} s from this worker's."
         )
 
 
@@ -132,24 +136,24 @@ def protected(draft: Draft, stores: EngineStores, history: Sequence[Run]) -> Non
 
 
 def backlog(draft: Draft, stores: EngineStores, history: Sequence[Run]) -> None:
-    """Refuse to fail a queue that merely waits: with its workers away, every job in it looks stuck."""
+    """Refuse to fail a queue that is only waiting: without its workers, every job in it looks stuck."""
     queued, waiting = draft.by_status.get("queued", 0), stores.jobs.counts().get("queued", 0)
     if queued >= 10 and queued * 2 > waiting:
         raise Refused(
             "backlog",
-            f"{queued:,} of {waiting:,} queued jobs look stuck: the workers seem to be away, and the jobs "
-            "merely wait. Start the workers, or fail the jobs by hand.",
+            f"{queued:,} of {waiting:,} queued jobs look stuck: the workers seem to be stopped, and the jobs "
+            "only wait. Start the workers, or fail the jobs by hand.",
         )
 
 
 def running(stores: EngineStores) -> None:
-    """Raise Paused when the kill switch was thrown; read before every batch."""
+    """Raise Paused if the kill switch is set; checked before every batch."""
     if reason := stores.control.paused():
         raise Paused(reason)
 
 
 def fresh_backup(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
-    """Refuse to give up files without a proven backup of the database younger than 26 h."""
+    """Refuse to delete files without a proven backup of the database younger than 26 h."""
     if stores.control.read(BACKUP_GUARD) == "off":
         return
     proven = stores.proven.newest()
@@ -158,5 +162,5 @@ def fresh_backup(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
         raise Refused(
             "fresh-backup",
             f"the newest proven backup of the database is {newest}; it must be younger than 26 h. "
-            "Run `storage backup run` (DAG daily_backup), which proves it, too.",
+            "Run `storage backup run` (DAG daily_backup), which also proves the backup.",
         )

@@ -1,4 +1,4 @@
-"""A maintenance job: a policy, its parameters, and what guards it."""
+"""Maintenance job definition: a policy with its parameters, limits and checks."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from storage.engine.policy import Policy
 
 
 def hours(default: float, floor: float, ceiling: float, help: str) -> Parameter:
-    """The parameter ``hours_old``."""
+    """Define the parameter ``hours_old``."""
     return Parameter(name="hours_old", default=default, floor=floor, ceiling=ceiling, help=help)
 
 
 def days(default: float, help: str, floor: float = 1) -> Parameter:
-    """The parameter ``days_old``."""
+    """Define the parameter ``days_old``."""
     return Parameter(name="days_old", default=default, floor=floor, ceiling=3650, help=help)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """One number an operator may set, within bounds. ``floor`` and ``ceiling`` are inclusive."""
+    """A bounded numeric parameter. ``floor`` and ``ceiling`` are inclusive."""
 
     name: str
     default: float
@@ -48,7 +48,7 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """Some of a known set of words; a list, or one text with commas between them."""
+    """A parameter with a subset of known words as value, given as a list or comma-separated text."""
 
     name: str
     among: tuple[str, ...]
@@ -63,10 +63,10 @@ class Choices:
             return self.default
         asked = value.split(",") if isinstance(value, str) else value
         if not isinstance(asked, list | tuple) or not asked:
-            raise UsageError(f"{self.name} is some of {', '.join(self.among)}, not {value!r}.")
-        if strange := [one for one in asked if one not in self.among]:
+            raise UsageError(f"{self.name} may be one or more of {', '.join(self.among)}, not {value!r}.")
+        if strange := [word for word in asked if word not in self.among]:
             raise UsageError(f"{self.name}: {strange[0]!r} is none of {', '.join(self.among)}.")
-        return [one for one in self.among if one in asked]
+        return [word for word in self.among if word in asked]
 
 
 MAX_OBJECTS = Parameter(
@@ -80,12 +80,12 @@ MAX_OBJECTS = Parameter(
 
 @dataclass(frozen=True, kw_only=True)
 class MaintenanceJob(Generic[S_contra]):
-    """One named upkeep task, on stores of type ``S_contra`` or more.
+    """A named maintenance task on stores of type ``S_contra`` or a subtype.
 
-    ``verbs`` are the actions that its plans may hold. ``counted`` and ``population`` say what the fraction
-    limit is about: which verbs, out of how many. ``resource`` is what it wears: jobs of one resource share a
-    pool. ``steps`` are the verbs that Airflow carries out one after the other, each in parts, by the name of
-    their task.
+    ``verbs`` are the actions its plans may hold. ``counted`` and ``population`` define the fraction limit:
+    which verbs, out of how many. ``resource`` is the resource it loads: jobs of one resource share a pool.
+    ``steps`` are the verbs that Airflow applies one after the other, each in parts, by the name of their
+    task.
     """
 
     name: str
@@ -101,25 +101,26 @@ class MaintenanceJob(Generic[S_contra]):
     steps: tuple[tuple[str, str], ...] = ()
 
     def read(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters by name, defaults filled in. Raises UsageError for unknown or unfit ones."""
-        known: dict[str, Parameter | Choices] = {one.name: one for one in (*self.parameters, MAX_OBJECTS)}
+        """Validate the parameters and fill in defaults. Raises UsageError for unknown or invalid ones."""
+        parameters: tuple[Parameter | Choices, ...] = (*self.parameters, MAX_OBJECTS)
+        known = {parameter.name: parameter for parameter in parameters}
         if strange := sorted(set(params) - set(known)):
             names = ", ".join(known)
             raise UsageError(f"{self.name} has no parameter {strange[0]!r}; it has {names}.")
-        return {name: one.read(params.get(name)) for name, one in known.items()}
+        return {name: parameter.read(params.get(name)) for name, parameter in known.items()}
 
     @property
     def by_verb(self) -> dict[str, type[Action[S_contra]]]:
-        """Its actions by the name that a plan file gives them."""
+        """Return the job's action classes by their verb in plan files."""
         return {action.verb: action for action in self.verbs}
 
     def rule(self, params: Mapping[str, Any]) -> Policy[S_contra]:
-        return self.policy(**{one.name: params[one.name] for one in self.parameters})
+        return self.policy(**{parameter.name: params[parameter.name] for parameter in self.parameters})
 
     def bounds(self, params: Mapping[str, Any]) -> Limits:
-        """The limits, lowered by the parameters where these are lower."""
+        """Return the limits, lowered to those in the parameters."""
         asked = int(params[MAX_OBJECTS.name])
-        if self.limits.max_objects is None:  # an unlimited job heeds only a limit that was asked for
+        if self.limits.max_objects is None:  # an unlimited job applies only a limit the operator set
             return replace(self.limits, max_objects=asked) if asked < MAX_OBJECTS.default else self.limits
         lowest = min(self.limits.max_objects, asked)
         return replace(self.limits, max_objects=lowest)

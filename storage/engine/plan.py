@@ -1,7 +1,7 @@
-"""The plan file: every action of a run, frozen, gzip JSON Lines in the maintenance bucket.
+"""Immutable plan file: all actions of a run as gzip JSON Lines in the maintenance bucket.
 
-It is written as it is decided and read as it is applied, so a million actions need no more memory than
-one batch. Its SHA-256 is what an approval names.
+It is streamed both while planning and while applying, so a million actions need no more memory than one
+batch. An approval names the file's SHA-256.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CHUNK = 1 << 20
 
 @dataclass(kw_only=True)
 class Draft:
-    """What is known of a plan once it is written: totals, and the first action on a protected key."""
+    """Summary of a written plan: totals, and the first action on a protected key."""
 
     considered: Totals = Totals()
     planned: Totals = Totals()
@@ -36,13 +36,13 @@ class Draft:
     uri: str = ""
 
     def count(self, decided: Action[Any] | Keep) -> bool:
-        """Take one decision into the totals; whether it is an action."""
+        """Add one decision to the totals; return True if it is an action."""
         self.considered += Totals(1, decided.size)
         if isinstance(decided, Keep):
             return False
-        one = Totals(1, decided.size)
-        self.planned += one
-        self.by_verb[decided.verb] = self.by_verb.get(decided.verb, Totals()) + one
+        added = Totals(1, decided.size)
+        self.planned += added
+        self.by_verb[decided.verb] = self.by_verb.get(decided.verb, Totals()) + added
         if status := getattr(decided, "status", ""):
             self.by_status[status] = self.by_status.get(status, 0) + 1
         if not self.protected and decided.touches == "object" and decided.key.startswith(PROTECTED_PREFIXES):
@@ -51,7 +51,7 @@ class Draft:
 
 
 def write(decisions: Iterable[Action[Any] | Keep], store: ObjectStore, job: str, run_id: str) -> Draft:
-    """Write the actions among ``decisions`` to the store; nothing is stored when there are none."""
+    """Write the actions among ``decisions`` to the store; without actions no file is stored."""
     draft = Draft()
     with tempfile.NamedTemporaryFile(prefix="plan-", suffix=".jsonl.gz") as file:
         with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=3, mtime=0, filename="") as lines:
@@ -68,10 +68,10 @@ def write(decisions: Iterable[Action[Any] | Keep], store: ObjectStore, job: str,
 
 
 def read(run: Run, store: ObjectStore, verbs: Mapping[str, type[Action[S]]]) -> Iterator[Action[S]]:
-    """The actions of a run's plan, in order, once its bytes have the hash the run recorded.
+    """Yield the actions of a run's plan in order, after checking the file's SHA-256 against the run.
 
-    ``verbs`` are those of the run's job, by name. Raises PlanChanged before the first action when they
-    have not.
+    ``verbs`` are the action classes of the run's job, by verb. Raises PlanChanged before the first action
+    if the hash differs.
     """
     if not run.plan_uri:
         return

@@ -1,4 +1,4 @@
-"""What every policy is, and the look-up they share."""
+"""Policy protocol, and helpers shared by policies."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from storage.core.records import Tombstones
 from storage.engine.actions import Action, CondemnObject, Keep
 from storage.engine.actions.base import S_contra
 
-NOTICE = timedelta(days=1)  # least time between condemning an object and deleting it
-LOOK_UP = 1000  # rows asked for by one statement
+NOTICE = timedelta(days=1)  # minimum time between condemning an object and deleting it
+LOOK_UP = 1000  # rows read by one statement
 Thing = TypeVar("Thing", ObjectInfo, LocalFile, UploadInfo)
 
 
 class Policy(Protocol[S_contra]):
-    """A rule. Every considered thing becomes exactly one action or one Keep."""
+    """A selection rule. Each candidate yields exactly one action or one Keep."""
 
     def select(self, stores: S_contra, as_of: datetime) -> Iterable[Any]:
-        """The candidates, streamed; the policy's only I/O."""
+        """Stream the candidates; the policy's only I/O."""
         ...
 
     def plan(self, items: Iterable[Any], as_of: datetime) -> Iterator[Action[S_contra] | Keep]:
-        """Decide, purely."""
+        """Decide on each candidate, as a pure function."""
         ...
 
 
@@ -36,18 +36,18 @@ def with_jobs(
     stores: EngineStores,
     tombstones: Tombstones | None = None,
 ) -> Iterator[Owned]:
-    """Each thing with the row of the job its place names, a thousand at a time.
+    """Yield each item with the row of the job its path names, read a thousand at a time.
 
-    With ``tombstones`` it is looked up whether the object is condemned already.
+    With ``tombstones``, ``condemned`` tells whether the object already has an open tombstone.
     """
     stream = iter(things)
     while chunk := list(islice(stream, LOOK_UP)):
         owners = [owner(thing) for thing in chunk]
-        jobs = stores.jobs.get({one for one in owners if one})
+        jobs = stores.jobs.get({job_id for job_id in owners if job_id})
         keys = [thing.path if isinstance(thing, LocalFile) else thing.key for thing in chunk]
         condemned = tombstones.open_keys(stores.objects.bucket, keys) if tombstones else set()
-        for thing, one, key in zip(chunk, owners, keys, strict=True):
-            yield Owned(thing, one, jobs.get(one) if one else None, key in condemned)
+        for thing, job_id, key in zip(chunk, owners, keys, strict=True):
+            yield Owned(thing, job_id, jobs.get(job_id) if job_id else None, key in condemned)
 
 
 def condemn(
@@ -59,7 +59,7 @@ def condemn(
     *,
     with_job: bool = False,
 ) -> CondemnObject:
-    """Condemn an object as it is seen now, and its job as its row is now."""
+    """Build the action that condemns an object in its current state, with its job's current row."""
     return CondemnObject(
         key=info.key,
         size=info.size,
@@ -75,7 +75,7 @@ def condemn(
 
 
 def span(length: timedelta) -> str:
-    """A length of time as an operator says it: '3 days', '26 h', '12 min'."""
+    """Format a duration for an operator: '3 days', '26 h', '12 min'."""
     minutes = max(0, int(length.total_seconds() // 60))
     if minutes >= 72 * 60:
         return f"{minutes // 1440} days"

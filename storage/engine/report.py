@@ -1,4 +1,4 @@
-"""A run as plain values: its own record, and the result keys of the pipeline's documents."""
+"""Summary of a run as plain values, with the result keys of the pipeline's documents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storage.engine.job import MaintenanceJob
 
 
 def result(job: MaintenanceJob[S], run: Run, stores: S) -> dict[str, Any]:
-    """A run as plain numbers: its own record, and the documents' keys for what it did."""
+    """Summarise a run as plain values: its record, and the documents' keys for the completed actions."""
     done = done_by_verb(job, run, stores)
     summary: dict[str, Any] = {
         "run": run.id,

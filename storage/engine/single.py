@@ -1,4 +1,4 @@
-"""A single act that an application asks for: the verbs and checks of a plan, without a plan file."""
+"""A single action on behalf of an application: verbs and checks of a plan, without a plan file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from storage.engine.actions.base import Action, S, Work
 
 
 def apply_one(action: Action[S], stores: S, *, by: str) -> Outcome:
-    """Apply one action now, if the world still is as the action saw it, and record both in the audit trail.
+    """Apply one action now, if its target is still as the action saw it; audit request and outcome.
 
-    Returns what became of it: an object that was written anew, or that something refers to, is skipped.
-    Raises Paused or Refused (another bucket or database than before, an open restore epoch, a protected
-    prefix) before anything is done.
+    Returns the outcome: an object that was overwritten, or is referenced, is skipped. Raises Paused or
+    Refused (another bucket or database than before, an open restore epoch, a protected prefix) before
+    anything is done.
     """
     if action.touches == "object" and action.key.startswith(PROTECTED_PREFIXES):
         raise Refused("protected-prefix", f"{printable(action.key)} is protected; nothing may touch it.")

@@ -1,4 +1,4 @@
-"""A maintenance job from decision to record: plan (as-of ... guard), and run = plan + apply."""
+"""Planning and running of a maintenance job: plan (as-of to guard), and run (plan and apply)."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def plan(
     requested_by: str = "",
     progress: Progress | None = None,
 ) -> Run:
-    """Decide, write the plan, guard it, record the run. Changes nothing else.
+    """Decide the actions, write the plan, check it with the guard and record the run. Changes nothing else.
 
     Returns the run, planned or waiting. Raises Refused or Paused (the run is recorded as refused).
-    A repeated task plans anew, which voids an approval; once the run is being applied, or was, its plan
-    stands and the run is returned as it is.
+    A repeated task plans again, which voids an approval; once the run is or was being applied, its plan is
+    final and the run is returned as it is.
     """
     values = job.read(params or {})
     name = run_id or new_run_id(job.name, as_of)
@@ -58,9 +58,9 @@ def plan(
 
 
 def _decide(job: MaintenanceJob[S], stores: S, run: Run, progress: Progress | None) -> Run:
-    """The run with its plan, planned or waiting. Raises Refused or Paused."""
+    """Return the run with its plan, planned or waiting. Raises Refused or Paused."""
     guard.check_environment(stores, run.as_of)
-    stores.plans.server_time()  # is there a place for the plan? asked before a long look, not after
+    stores.plans.server_time()  # fail before a long listing, not after it, if the plan bucket is unreachable
     draft = _draft(job, stores, run, progress)
     reasons = _check(job, stores, draft, run.params)
     return replace(
@@ -83,7 +83,7 @@ def run(
     requested_by: str = "",
     progress: Progress | None = None,
 ) -> Run:
-    """Plan and apply. Raises NotApproved when a limit tripped; nothing was done then."""
+    """Plan and apply a job. Raises NotApproved, with nothing done, if a limit tripped."""
     planned = plan(job, stores, as_of, params, requested_by=requested_by, progress=progress)
     if planned.state == "waiting":
         raise NotApproved(planned.id, planned.message)
@@ -93,7 +93,7 @@ def run(
 def explain(
     jobs: Iterable[MaintenanceJob[S]], stores: S, as_of: datetime, subject: str
 ) -> Iterator[tuple[str, Action[S] | Keep]]:
-    """What each job would do now with the thing of that key or path, or with all things of that job."""
+    """Yield each job's current decisions on the key or path ``subject``, or on all items of that job id."""
     for job in jobs:
         rule = job.rule(job.read({}))
         try:
@@ -103,7 +103,7 @@ def explain(
         except StorageError as error:
             if isinstance(error, ConfigError) or error.exit_code == EXIT_UNREACHABLE:
                 raise
-            yield job.name, Keep(subject, 0, f"{job.name} cannot look: {error}")
+            yield job.name, Keep(subject, 0, f"{job.name} cannot list its candidates: {error}")
 
 
 def _about(decided: Action[Any] | Keep, subject: str) -> bool:
@@ -117,8 +117,10 @@ def _draft(job: MaintenanceJob[S], stores: S, run: Run, progress: Progress | Non
 
 
 def _declared(job: MaintenanceJob[S], decisions: Iterable[Action[S] | Keep]) -> Iterator[Action[S] | Keep]:
-    """The decisions, unchanged. Raises TypeError for a verb that the job does not name: its plan could not
-    be read back."""
+    """Yield the decisions unchanged. Raises TypeError for a verb the job does not declare.
+
+    A plan with such a verb could not be read back.
+    """
     allowed = (*job.verbs, Keep)
     for decided in decisions:
         if type(decided) not in allowed:
@@ -134,7 +136,7 @@ def _counted(decisions: Iterable[Action[S] | Keep], progress: Progress | None) -
 
 
 def _check(job: MaintenanceJob[S], stores: S, draft: Draft, params: Mapping[str, float]) -> list[str]:
-    """The limits that tripped; raises Refused for what cannot be approved."""
+    """Return the exceeded limits. Raises Refused if a check fails that no approval can override."""
     history = _history(job, stores)
     for check in (guard.protected, *job.checks):
         check(draft, stores, history)
@@ -143,7 +145,7 @@ def _check(job: MaintenanceJob[S], stores: S, draft: Draft, params: Mapping[str,
 
 
 def _history(job: MaintenanceJob[S], stores: S) -> list[Run]:
-    """The latest verified runs since the installation was last adopted."""
+    """Return the latest verified runs since the installation was last adopted."""
     since = stores.control.read("history_from") or ""
     runs = stores.runs.latest(job.name, HISTORY, "verified")
     return [run for run in runs if run.started_at and run.started_at.isoformat() >= since]

@@ -1,4 +1,4 @@
-"""Taking back what a run condemned, as far as it has not been reaped."""
+"""Undo of a run's tombstones that have not been reaped."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from storage.engine.actions.files import put_back
 
 
 def undo(run_id: str, stores: Stores) -> list[tuple[Tombstone, Outcome]]:
-    """Lift every tombstone of the run that reap has not begun on, and rename its files back.
+    """Undo every tombstone of the run that reap has not begun, and rename its files back.
 
-    May be repeated: a file whose tombstone was lifted before a crash is still put back.
+    May be repeated: a file whose tombstone was undone before a crash is still renamed back.
     """
     run = stores.runs.get(run_id)
     if run is None:
@@ -32,7 +32,7 @@ def _one(tombstone: Tombstone, lifted: bool, stores: Stores) -> Outcome:
         return Outcome("skipped", f"too late: {tombstone.state}", tombstone.size)
     if aside and not put_back(stores.files, tombstone.held_at, tombstone.key):
         return Outcome(
-            "failed", f"something new lies there; the file is at {tombstone.held_at}", tombstone.size
+            "failed", f"a new file has its path; the condemned file is at {tombstone.held_at}", tombstone.size
         )
     if lifted or aside:
         return Outcome("done", "", tombstone.size)

@@ -1,9 +1,9 @@
-"""Actions: one decided act each, as frozen data that carries its reason.
+"""Actions: immutable data, each a planned change with its reason.
 
-A class per verb. ``apply`` looks again at the world and acts on a batch of its own kind; it may be
-repeated after a crash at any point and beside a twin of itself. ``holds`` tells afterwards whether
-the act stands. Here are the verbs on objects, files, uploads and the pipeline's jobs; a verb on what
-only one capability knows is in that capability's ``actions``. A job names the verbs it uses.
+One class per verb. ``apply`` rechecks the current state and acts on a batch of its own class; it may be
+repeated after a crash at any point and run concurrently with itself. ``holds`` tells afterwards whether
+the action is in effect. This package has the verbs on objects, files, uploads and the pipeline's jobs;
+verbs of a single capability are in that capability's ``actions``. A job lists the verbs it uses.
 """
 
 from storage.engine.actions.base import Action, BatchSize, Keep, Work, decode, encode

@@ -1,4 +1,4 @@
-"""What every action is, and how one travels in a plan file."""
+"""Action protocol, and the encoding of actions in a plan file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ S_contra = TypeVar("S_contra", bound=EngineStores, contravariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Work(Generic[S_co]):
-    """Where and for whom a batch is applied."""
+    """The stores, run and job for which a batch is applied."""
 
     stores: S_co
     run_id: str
@@ -29,14 +29,14 @@ class Work(Generic[S_co]):
 
 
 class BatchSize(NamedTuple):
-    """The most that is acted on and recorded together; one action always is, however large."""
+    """Maximum size of a batch applied and recorded together; a batch always has at least one action."""
 
     actions: int
     bytes: int = sys.maxsize
 
 
 class Action(Protocol[S_contra]):
-    """Frozen data. ``key`` names the thing, ``size`` is what it occupies, ``reason`` is for the operator."""
+    """A planned change. ``key`` names its target, ``size`` is in bytes, ``reason`` is for the operator."""
 
     verb: ClassVar[str]
     touches: ClassVar[Touches]
@@ -51,29 +51,29 @@ class Action(Protocol[S_contra]):
 
     @classmethod
     def apply(cls, batch: Sequence[Self], work: Work[S_contra]) -> list[Outcome]:
-        """Act on the batch; one outcome an action, in order. Raises only what stops the whole batch."""
+        """Apply the batch; return one outcome per action, in order. Raises only if the whole batch stops."""
         ...
 
     def holds(self, stores: S_contra) -> bool:
-        """Whether the act stands, by a fresh look."""
+        """Return True if the action is in effect, by reading the current state."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """The decision to leave a thing alone, with why."""
+    """The decision to leave an item unchanged, with its reason."""
 
     key: str
     size: int
     reason: str
 
 
-#: Fields whose name in plan files is that of version 0.1.0.
+#: Fields that keep their name of version 0.1.0 in plan files.
 _STORED_AS = {"tombstone": "stone"}
 
 
 def encode(action: Action[Any]) -> str:
-    """One line of a plan file: canonical JSON, ASCII only, times as ISO 8601."""
+    """Encode an action as one line of a plan file: canonical JSON, ASCII only, times as ISO 8601."""
     values: dict[str, Any] = {"verb": action.verb}
     for field in fields(action):  # type: ignore[arg-type]
         value = getattr(action, field.name)
@@ -84,7 +84,7 @@ def encode(action: Action[Any]) -> str:
 
 
 def decode(line: str | bytes, verbs: Mapping[str, type[Action[S]]]) -> Action[S]:
-    """The exact inverse of :func:`encode`."""
+    """Decode a line of a plan file: the exact inverse of :func:`encode`."""
     values = json.loads(line)
     verb = verbs[values.pop("verb")]
     for name, stored in _STORED_AS.items():
@@ -98,12 +98,12 @@ def decode(line: str | bytes, verbs: Mapping[str, type[Action[S]]]) -> Action[S]
 
 @cache
 def _times(verb: type[Action[Any]]) -> tuple[str, ...]:
-    """The fields that are instants; a plan has a million lines and few verbs."""
+    """Return the datetime fields of a verb, cached: a plan has a million lines and few verbs."""
     return tuple(field.name for field in fields(verb) if "datetime" in str(field.type))  # type: ignore[arg-type]
 
 
 class Condemning(Protocol):
-    """What an action that condemns has in common with its siblings."""
+    """Common fields of the actions that condemn."""
 
     @property
     def key(self) -> str: ...
@@ -125,7 +125,7 @@ def tombstone_of(
     seen: str,
     held_at: str = "",
 ) -> Tombstone:
-    """The tombstone an action writes; its number is the database's."""
+    """Build the tombstone that an action writes; the database assigns its id."""
     owner: str | None = getattr(action, "owner", None)
     return Tombstone(
         id=0,
@@ -147,9 +147,9 @@ def tombstone_of(
 
 
 def changed_owner(owner: str | None, seen: datetime | None, jobs: Mapping[JobId, Job]) -> str | None:
-    """Why the job behind a thing no longer is as the plan saw it; None while it is.
+    """Return why the owner job is no longer as the plan saw it; None if it is unchanged.
 
-    ``seen`` is the row's updated_at then, None when there was no row.
+    ``seen`` is the row's updated_at at planning, None if there was no row.
     """
     if owner is None:
         return None

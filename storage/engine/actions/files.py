@@ -1,4 +1,4 @@
-"""Verbs on local temp files: condemn (rename aside), reap (unlink), and remove an emptied folder."""
+"""Verbs on local temp files: condemn (rename to quarantine), reap (unlink), remove an emptied folder."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CondemnFile:
-    """Rename a file into ``.condemned/``, if it is as seen and nobody has it open; reap unlinks it later.
+    """Rename a file into ``.condemned/`` if it is unchanged and not open; reap unlinks it later.
 
-    The tombstone is written before the rename, so a crash between leaves the file where it was.
+    The tombstone is written before the rename, so a crash in between leaves the file in its place.
     """
 
     verb: ClassVar[str] = "condemn-file"
@@ -70,7 +70,7 @@ class CondemnFile:
         files, aside = work.stores.files, held_at(work.run_id, self.key)
         if files.look(aside) is None:
             files.move(self.key, aside)
-        busy, now = files.busy(aside), files.look(aside)  # in this order: a writer may just have closed it
+        busy, now = files.busy(aside), files.look(aside)  # in this order: a writer may have just closed it
         if now and _same(now, self.mtime_ns, self.inode) and not busy:
             return Outcome("done", bytes=self.size)
         back = put_back(files, aside, self.key)
@@ -92,7 +92,7 @@ class CondemnFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveFolder:
-    """Remove a folder that its files' condemnation has emptied. One that is not empty stays."""
+    """Remove a folder that is empty after its files were condemned. A folder that is not empty stays."""
 
     verb: ClassVar[str] = "remove-folder"
     touches: ClassVar[Touches] = "file"
@@ -123,7 +123,7 @@ class RemoveFolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReapFile:
-    """Unlink a condemned file whose time has come, if nobody wrote to it or has it open; else put it back."""
+    """Unlink a condemned file that is due, if it is unchanged and not open; otherwise rename it back."""
 
     verb: ClassVar[str] = "unlink"
     touches: ClassVar[Touches] = "file"
@@ -139,7 +139,7 @@ class ReapFile:
 
     @classmethod
     def apply(cls, batch: Sequence[ReapFile], work: Work[Stores]) -> list[Outcome]:
-        work.stores.files.check()  # an empty mount point is no reason to call a file reaped
+        work.stores.files.check()  # files missing from an empty mount point must not count as reaped
         begun = work.stores.tombstones.begin([action.tombstone for action in batch])
         ends: dict[tuple[str, str], list[int]] = {}
         outcomes = [
@@ -151,11 +151,11 @@ class ReapFile:
         for (state, note), tombstones in ends.items():
             work.stores.tombstones.finish(tombstones, state, note)
         for folder in {action.held_at.rpartition("/")[0] for action in batch}:
-            work.stores.files.rmdir(folder)  # goes with the last of its run's files
+            work.stores.files.rmdir(folder)  # removed with the last file of its run
         return outcomes
 
     def _reap(self, files: FileStore, ends: dict[tuple[str, str], list[int]]) -> Outcome:
-        """Unlink or put back; how the tombstone ends is written into ``ends``, for the batch as a whole."""
+        """Unlink or rename back; add the tombstone's final state to ``ends``, which the batch records."""
 
         def end(state: str, note: str = "") -> None:
             ends.setdefault((state, note), []).append(self.tombstone)
@@ -181,7 +181,7 @@ class ReapFile:
 
 
 def _attempt(act: Callable[[], Outcome], size: int) -> Outcome:
-    """One file's act: what befalls one file does not stop the others."""
+    """Act on one file; an error of one file does not stop the others."""
     try:
         return act()
     except FileGone:
@@ -191,16 +191,16 @@ def _attempt(act: Callable[[], Outcome], size: int) -> Outcome:
 
 
 def _stranded(why: str, aside: str, size: int) -> Outcome:
-    return Outcome("failed", f"{why}, but something new lies at its place: the file is at {aside}", size)
+    return Outcome("failed", f"{why}, but a new file has its path: the condemned file is at {aside}", size)
 
 
 def held_at(run_id: str, path: str) -> str:
-    """Where a condemned file waits: the same place every time the same run asks."""
+    """Return the quarantine path of a condemned file: always the same for a given run."""
     return f"{CONDEMNED}/{run_id}/{hashlib.sha256(path.encode()).hexdigest()[:24]}"
 
 
 def put_back(files: FileStore, aside: str, path: str) -> bool:
-    """Rename a condemned file to where it lay, unless something new lies there; whether it is back."""
+    """Rename a condemned file back unless its path is taken; return True if it was renamed."""
     if files.look(aside) is None or files.look(path) is not None:
         return False
     files.move(aside, path)

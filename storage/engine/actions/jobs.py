@@ -16,7 +16,7 @@ TIMEOUT_MESSAGE = "Job timeout - stuck in processing"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailJob:
-    """Turn a stuck job to failed, if it still is exactly as seen: a job that finishes meanwhile wins."""
+    """Set a stuck job to failed if it is still exactly as seen: a job that finishes meanwhile wins."""
 
     verb: ClassVar[str] = "fail"
     touches: ClassVar[Touches] = "job"
@@ -42,7 +42,7 @@ class FailJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CondemnJob:
-    """Write the tombstone of a failed job: from ``delete_after`` on reap may turn it to cleaned_up."""
+    """Write the tombstone of a failed job: from ``delete_after`` on reap may set it to cleaned_up."""
 
     verb: ClassVar[str] = "condemn-job"
     touches: ClassVar[Touches] = "job"
@@ -69,7 +69,7 @@ class CondemnJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReapJob:
-    """failed -> cleaned_up by compare-and-set, before the first object of the job goes."""
+    """Set a failed job to cleaned_up by compare-and-set, before its first object is deleted."""
 
     verb: ClassVar[str] = "clean-job"
     touches: ClassVar[Touches] = "job"

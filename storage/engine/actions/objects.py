@@ -13,12 +13,12 @@ from storage.core.ports import EngineStores, Stores
 from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner, tombstone_of
 from storage.engine.actions.recheck import look_again, referred
 
-OVERTAKEN = "PreconditionFailed"  # a store that honours the etag of a bulk delete says so by this code
+OVERTAKEN = "PreconditionFailed"  # error code of stores that check the etag of a bulk delete
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteObject:
-    """Delete one object, if it still is the one that was seen and its job has not moved on."""
+    """Delete an object if it is still the one that was seen and its job has not changed."""
 
     verb: ClassVar[str] = "delete"
     touches: ClassVar[Touches] = "object"
@@ -51,7 +51,7 @@ class DeleteObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CondemnObject:
-    """Write a tombstone for one object; reap deletes it once ``delete_after`` has passed."""
+    """Write a tombstone for an object; reap deletes the object once ``delete_after`` has passed."""
 
     verb: ClassVar[str] = "condemn"
     touches: ClassVar[Touches] = "object"
@@ -79,7 +79,7 @@ class CondemnObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReapObject:
-    """Delete a condemned object whose time has come, if it is unchanged and nobody refers to it."""
+    """Delete a condemned object that is due, if it is unchanged and not referenced."""
 
     verb: ClassVar[str] = "reap"
     touches: ClassVar[Touches] = "object"
@@ -118,7 +118,7 @@ class ReapObject:
 
 
 def _changed(action: DeleteObject | ReapObject, now: dict[str, ObjectInfo | None]) -> str | None:
-    """Why the object is not the one that was seen; None when it is."""
+    """Return why the object is not the one that was seen; None if it is."""
     info = now.get(action.key)
     if info is None:
         return "already gone"
@@ -130,7 +130,7 @@ def _changed(action: DeleteObject | ReapObject, now: dict[str, ObjectInfo | None
 def _retained(
     batch: Sequence[ReapObject], now: dict[str, ObjectInfo | None], stores: Stores
 ) -> dict[str, str]:
-    """Condemned objects that must stay after all, with why."""
+    """Return the condemned objects that must be kept after all, each with the reason."""
     owners = {JobId(action.owner) for action in batch if action.owner}
     jobs, claimed = stores.jobs.get(owners), stores.tombstones.claimed(owners)
     retained: dict[str, str] = {}
@@ -147,7 +147,7 @@ def _retained(
 
 
 def _delete(work: Work[EngineStores], objects: Sequence[ObjectInfo]) -> dict[str, str]:
-    """Delete exactly these; {key: why} of what the store would not delete."""
+    """Delete exactly these objects; return {key: reason} for those the store failed to delete."""
     if not objects:
         return {}
     targets = [DeleteTarget(info.key, info.etag, info.versions) for info in objects]

@@ -1,4 +1,4 @@
-"""The second look at objects, immediately before an act."""
+"""Recheck of objects immediately before an action."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from storage.core.model import ObjectInfo, ObjectKey, Prefix
 from storage.core.ports import EngineStores, ObjectStore
 
 HEAD_THREADS = 16
-DENSE = 0.2  # a listing goes on while at least this share of a page is in the plan
+DENSE = 0.2  # a listing continues while at least this share of a page is in the plan
 
 
 def look_again(store: ObjectStore, keys: Iterable[str]) -> dict[str, ObjectInfo | None]:
-    """The objects as they are now; None for what is gone.
+    """Return the current state of the objects; None for a missing object.
 
-    One listing page serves a thousand neighbouring keys; where the plan is sparse, and for what a
-    listing does not show, each key is asked for by itself: absence from a listing proves nothing.
+    One listing page covers a thousand neighbouring keys. Where the plan is sparse, and for keys that the
+    listing does not show, each key gets a HEAD: absence from a listing proves nothing.
     """
     found: dict[str, ObjectInfo | None] = {}
     wanted = sorted(set(keys))
@@ -43,12 +43,12 @@ def _listed(store: ObjectStore, folder: Prefix, keys: Sequence[str]) -> dict[str
 
 
 def referred(stores: EngineStores, keys: Sequence[str]) -> dict[str, str]:
-    """Those of the keys that something still refers to, each with the reason why it is kept."""
+    """Return the keys that are still referenced, each with the reason it is kept."""
     return {key: f"still referred to by {who}" for key, who in stores.references.of(keys).items()}
 
 
 def just_before(key: str) -> str:
-    """A string that sorts before ``key`` and after nearly every other key that does."""
+    """Return a string that sorts before ``key`` and after nearly all smaller keys."""
     code = ord(key[-1]) - 1
     if code < 0x21 or 0xD800 <= code <= 0xDFFF:
         return key[:-1]

@@ -1,4 +1,4 @@
-"""The verb on incomplete multipart uploads: abort."""
+"""Verb on incomplete multipart uploads: abort."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from storage.core.model import ObjectKey, Outcome
 from storage.core.ports import Stores
 from storage.engine.actions.base import BatchSize, Touches, Work
 
-TRIES = 3  # a part in flight may land after an abort: S3 says to abort until the upload is gone
+TRIES = 3  # a part in flight may arrive after an abort: S3 says to abort until the upload is gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbortUpload:
-    """Abort an upload nobody wrote to since ``quiet_since``."""
+    """Abort an upload with no write since ``quiet_since``."""
 
     verb: ClassVar[str] = "abort"
     touches: ClassVar[Touches] = "object"

@@ -172,7 +172,7 @@ def test_a_failure_is_one(storage: Person, place: Place, engine: Engine) -> None
     file.write_bytes(b"second")
     undone = storage("undo", run.id)
     assert undone.code == 1
-    assert "something new lies there" in undone.out
+    assert "a new file has its path" in undone.out
     assert file.read_bytes() == b"second"
     planned = storage("plan", "reap", "--json").document["run"]["id"]
     with PostgresRuns(engine).lock("reap"):

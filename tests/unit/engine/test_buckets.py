@@ -28,7 +28,7 @@ def test_a_plan_for_another_bucket_is_refused(world: World) -> None:
     world.put("temp/x.tmp", 2 * DAY)
     planned = world.plan(TEMP)
     other = MemoryObjects(world.now, bucket="another")
-    with pytest.raises(Refused, match="was planned for the bucket .* and this is another"):
+    with pytest.raises(Refused, match="was planned for bucket .* and this is another"):
         apply(planned.id, replace(world.stores, objects=other))
     assert world.keys() == ["temp/x.tmp"]
 

@@ -107,7 +107,7 @@ def test_shrunk_listing_is_refused(world: World) -> None:
     world.objects.hidden.update(f"uploads/j/{number:05}.ts" for number in range(50))
     assert world.plan("cleanup_orphan_uploads").state == "planned"
     world.objects.hidden.add("uploads/j/00050.ts")
-    with pytest.raises(Refused, match="50 considered, though the last run left 101"):
+    with pytest.raises(Refused, match="50 considered, but the last run left 101"):
         world.plan("cleanup_orphan_uploads")
 
 

@@ -95,6 +95,6 @@ def test_after_its_time_a_run_leaves_the_rest_and_is_green(world: World, planned
     assert 1_000 <= done.done.count <= 4_000  # four batches at most were under way
     left = 6_500 - done.done.count
     assert world.stores.runs.details(done.id) == [
-        ("skipped", "the time allowed for one night is spent; the next one goes on from here", left)
+        ("skipped", "the time budget of this run is spent; the next run continues from here", left)
     ]
     assert len(world.keys()) == done.skipped.count == left
