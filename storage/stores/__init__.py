@@ -1,1 +1,1 @@
-"""Adapters: the only importers of minio, boto3, sqlalchemy and psycopg2."""
+"""Shared adapters of the stores on minio, boto3, sqlalchemy and psycopg2."""

@@ -1,4 +1,4 @@
-"""The temp folder, walked and changed by descriptors only: no path is resolved twice, no link followed."""
+"""Temp folder access through descriptors only: no path is resolved twice, no link is followed."""
 
 from __future__ import annotations
 
@@ -36,12 +36,15 @@ class TempFolder:
         return str(self._root)
 
     def check(self) -> None:
-        """The folder exists, is ours to sweep by its marker file, and open files can be told (leases)."""
+        """Raise TempFolderUnsafe unless the folder exists, has the marker file and supports leases.
+
+        Leases are how open files are detected.
+        """
         real = os.path.realpath(self._root)
         unfit = not self._root.is_absolute() or ".." in self._root.parts or self._root == Path.home()
         if unfit or real in _NEVER or str(self._root) in _NEVER or str(self._root).startswith("//"):
             raise TempFolderUnsafe(
-                f"{self._root} is no folder to sweep. Set STORAGE_TEMP_DIR to the temp folder."
+                f"{self._root} must not be swept. Set STORAGE_TEMP_DIR to the temp folder."
             )
         try:
             with self._folder(b"") as top:
@@ -64,16 +67,16 @@ class TempFolder:
         strangers = owners - {os.geteuid()}
         if strangers and not _may_lease_all():
             raise TempFolderUnsafe(
-                f"{self._root} holds files of other users (uid {min(strangers)}), so whether they are open "
-                "cannot be told. Run the worker as their owner, or give it CAP_LEASE."
+                f"{self._root} holds files of other users (uid {min(strangers)}), so open files cannot be "
+                "detected. Run the worker as their owner, or give it CAP_LEASE."
             )
         probe = os.open(self._root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC)
         try:
             _lease(probe)
         except OSError as error:
             raise TempFolderUnsafe(
-                f"whether a file in {self._root} is open cannot be told here ({error.strerror}); leases need "
-                "a local file system."
+                f"open files in {self._root} cannot be detected ({error.strerror}): leases need a local file "
+                "system. Set STORAGE_TEMP_DIR to a folder on one."
             ) from error
         finally:
             os.close(probe)
@@ -102,7 +105,7 @@ class TempFolder:
                 try:
                     inner = os.open(name, _FOLDER, dir_fd=folder)
                 except OSError:
-                    continue  # replaced or closed to us since it was seen; what cannot be read is not touched
+                    continue  # replaced or made unreadable since it was seen: left alone
                 try:
                     if os.fstat(inner).st_ino == seen.st_ino:
                         yield from self._below(inner, path + name + b"/", device)
@@ -130,13 +133,13 @@ class TempFolder:
         except FileNotFoundError:
             return None
         except PermissionError:
-            return "not ours to open, so it cannot be told whether it is in use"
+            return "not readable by this worker, so its use cannot be detected"
         try:
             _lease(fd)
         except BlockingIOError:
             return "open in some process"
         except PermissionError:
-            return "owned by another user, so it cannot be told whether it is in use"
+            return "owned by another user, so its use cannot be detected"
         finally:
             os.close(fd)
         return None
@@ -163,10 +166,10 @@ class TempFolder:
 
     @contextmanager
     def _parent(self, path: bytes, make: bool = False) -> Iterator[tuple[int, bytes]]:
-        """The open folder that holds ``path``, reached one component at a time, and the last component."""
+        """Open the folder that holds ``path``, one component at a time; yield it and the last component."""
         *folders, name = path.split(b"/")
         if not name or any(part in (b"", b".", b"..") for part in (*folders, name)):
-            raise TempFolderUnsafe(f"{path_text(path)} is no path below the temp folder.")
+            raise TempFolderUnsafe(f"{path_text(path)} is not a path below the temp folder.")
         with self._folder(b"/".join(folders), make) as folder:
             yield folder, name
 
@@ -187,9 +190,9 @@ class TempFolder:
 
 
 def _lease(fd: int) -> None:
-    """Take and give back a write lease: only possible while nobody else has the file open.
+    """Take and release a write lease: only possible while no other process has the file open.
 
-    Should somebody open it in between, the kernel says so by a signal that is ignored by default.
+    If a process opens it in between, the kernel sends a signal that is ignored by default.
     """
     fcntl.fcntl(fd, _F_SETSIG, signal.SIGURG)
     fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
@@ -198,7 +201,7 @@ def _lease(fd: int) -> None:
 
 @contextmanager
 def _translate_errors(path: str, target: str = "") -> Iterator[None]:
-    """The system's errors become ours, with the file's name."""
+    """Translate OSErrors into the platform's errors, with the file's name."""
     try:
         yield
     except FileNotFoundError as error:
@@ -210,7 +213,7 @@ def _translate_errors(path: str, target: str = "") -> Iterator[None]:
 
 
 def _may_lease_all() -> bool:
-    """Whether this process has CAP_LEASE, as root has outside a stripped container."""
+    """Return True if this process has CAP_LEASE, as root has outside a restricted container."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> _CAP_LEASE & 1)
@@ -218,13 +221,13 @@ def _may_lease_all() -> bool:
 
 
 def _rename(from_fd: int, from_name: bytes, to_fd: int, to_name: bytes) -> None:
-    """Rename, never over something: renameat2 with RENAME_NOREPLACE, which Python does not offer."""
+    """Rename without overwriting: renameat2 with RENAME_NOREPLACE, which Python does not offer."""
     if _libc.renameat2(from_fd, from_name, to_fd, to_name, _RENAME_NOREPLACE) == 0:
         return
     code = ctypes.get_errno()
     if code not in (errno.EINVAL, errno.ENOSYS):
         raise OSError(code, os.strerror(code), os.fsdecode(from_name))
-    if _stat(to_fd, to_name) is not None:  # a file system without the flag: look first, then rename
+    if _stat(to_fd, to_name) is not None:  # a file system without the flag: check first, then rename
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(to_name))
     os.rename(from_name, to_name, src_dir_fd=from_fd, dst_dir_fd=to_fd)
 

@@ -1,1 +1,1 @@
-"""The PostgreSQL adapters that more than one capability uses."""
+"""PostgreSQL adapters used by more than one capability."""

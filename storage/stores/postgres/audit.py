@@ -1,4 +1,4 @@
-"""The audit trail, in the schema ``maintenance``."""
+"""Audit trail in the schema ``maintenance``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from storage.stores.postgres.connection import Statements
 
 
 class PostgresAudit:
-    """A :class:`storage.core.records.AuditLog` on PostgreSQL."""
+    """Adapter for :class:`storage.core.records.AuditLog` on PostgreSQL."""
 
     def __init__(self, engine: Engine) -> None:
         self._sql = Statements(engine, "runs")

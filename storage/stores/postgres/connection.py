@@ -1,4 +1,4 @@
-"""PostgreSQL: connection, vendor errors turned into ours, and statements by name."""
+"""PostgreSQL connection, translation of vendor errors, and named statements."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from storage.core.errors import (
 )
 from storage.stores.postgres.sqlfiles import queries
 
-DATABASE = "The database"  # the party that errors name
+DATABASE = "The database"  # subject of the error messages
 CONNECT_TIMEOUT = 10  # seconds
 STATEMENT_TIMEOUT = "10min"
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -45,7 +45,7 @@ _DENIED = {"28P01", "28000", "42501"}
 
 
 def connect(url: str) -> Engine:
-    """An engine with a small pool. Opens no connection yet. Raises ConfigError for an unfit URL."""
+    """Create an engine with a small pool. Opens no connection yet. Raises ConfigError for an invalid URL."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
@@ -72,7 +72,7 @@ def connect(url: str) -> Engine:
 
 
 class Statements:
-    """The named statements of one SQL file, each run in a transaction of its own unless given one."""
+    """The named statements of an SQL file. Each runs in its own transaction unless one is passed."""
 
     def __init__(self, engine: Engine, file: str) -> None:
         self.engine = engine
@@ -89,7 +89,7 @@ class Statements:
     def pages(
         self, name: str, /, start: dict[str, Any], page: int, **values: Any
     ) -> Iterator[Mapping[str, Any]]:
-        """Rows by keyset: ``start`` holds the parameters, ``last_*``, that each page moves on."""
+        """Stream rows by keyset: ``start`` holds the ``last_*`` parameters that each page advances."""
         while True:
             rows = self.rows(name, **values, **start, page=page)
             yield from rows
@@ -105,29 +105,29 @@ class Statements:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Vendor errors become ours: out of reach, denied, in passing, or a schema that is not there."""
+    """Translate vendor errors into the platform's: unreachable, denied, transient or missing schema."""
     try:
         yield
     except DBAPIError as error:
         raise _ours(error.orig) from error
-    except psycopg2.Error as error:  # of a script that went to the driver itself
+    except psycopg2.Error as error:  # raised by a script that uses the driver directly
         raise _ours(error) from error
 
 
 def _ours(error: BaseException | None) -> StorageError:
     code = getattr(error, "pgcode", None)
     lines = str(error).strip().splitlines()
-    said = lines[0] if lines else type(error).__name__
-    if code in _DENIED or "authentication failed" in said:
-        return AccessDenied(DATABASE, said)
+    message = lines[0] if lines else type(error).__name__
+    if code in _DENIED or "authentication failed" in message:
+        return AccessDenied(DATABASE, message)
     if code in _MISSING:
-        return SchemaMissing(said)
+        return SchemaMissing(message)
     if code == _LOCK_NOT_AVAILABLE:
-        return TransientFault(DATABASE, f"{said}: run it again when the table is free")
+        return TransientFault(DATABASE, f"{message}: run it again when the table is free")
     if code in _TRANSIENT:
-        return TransientFault(DATABASE, said)
+        return TransientFault(DATABASE, message)
     if code in _FULL:
-        return NoRoom(DATABASE, said)
+        return NoRoom(DATABASE, message)
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
-        return Unreachable(DATABASE, said)
-    return StorageError(f"The database refused a statement: {said}")
+        return Unreachable(DATABASE, message)
+    return StorageError(f"The database refused a statement: {message}")

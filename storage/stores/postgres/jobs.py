@@ -1,4 +1,4 @@
-"""The pipeline's jobs, read and changed through the view of ``sql/mapping.sql``."""
+"""Pipeline jobs, read and changed through the view defined in ``sql/mapping.sql``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
 
 
 class PostgresJobs:
-    """A :class:`storage.core.ports.JobStore` on PostgreSQL."""
+    """Adapter for :class:`storage.core.ports.JobStore` on PostgreSQL."""
 
     def __init__(self, engine: Engine) -> None:
         self._sql = Statements(engine, "jobs")
@@ -29,7 +29,7 @@ class PostgresJobs:
         return str(self._sql.rows("identity")[0]["identity"])
 
     def get(self, ids: Iterable[JobId]) -> dict[JobId, Job]:
-        wanted = [one for one in ids if "\0" not in one]
+        wanted = [job_id for job_id in ids if "\0" not in job_id]
         if not wanted:
             return {}
         return {job.id: job for job in map(_job, self._sql.rows("get", ids=wanted))}

@@ -1,4 +1,4 @@
-"""Schema: numbered migrations, the pipeline's missing columns and indexes, and the mapping view."""
+"""Schema set-up: numbered migrations, the pipeline's missing columns and indexes, the mapping view."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WHERE r.ev_class = to_regclass('maintenance.jobs') LIMIT 1"""
 
 
 def migrate(engine: Engine, files: Path | None = None) -> list[str]:
-    """Bring the schema up to date; what was done, in words. May be repeated, and started twice at once.
+    """Bring the schema up to date; return a description of each change. Repeatable, also concurrently.
 
     Raises SchemaChanged for an edited migration, PipelineTableWrong for a pipeline that cannot be mapped.
     """
@@ -43,29 +43,29 @@ def migrate(engine: Engine, files: Path | None = None) -> list[str]:
         session = session.execution_options(isolation_level="AUTOCOMMIT")
         _wait_for_lock(session)
         try:
-            session.exec_driver_sql("SET statement_timeout = 0")  # an index may take its time to build
-            session.exec_driver_sql("SET lock_timeout = '2s'")  # and nobody's work is held up for longer
+            session.exec_driver_sql("SET statement_timeout = 0")  # building an index may take long
+            session.exec_driver_sql("SET lock_timeout = '2s'")  # other sessions are blocked no longer
             session.exec_driver_sql(_LEDGER)
             return [*_numbered(session, files), *_pipeline(session, files)]
         finally:
-            if not session.invalidated:  # else the server has ended it, and with it the lock
+            if not session.invalidated:  # otherwise the server has ended the session and so the lock
                 session.exec_driver_sql("RESET statement_timeout")
                 session.exec_driver_sql("RESET lock_timeout")
                 session.exec_driver_sql(_UNLOCK)
 
 
 def _wait_for_lock(session: Connection) -> None:
-    """Ask again and again: a statement that waits holds a snapshot, which an index build would wait for."""
+    """Poll for the lock: a waiting statement holds a snapshot, which an index build would wait for."""
     while not session.exec_driver_sql(_LOCK).scalar():
         time.sleep(0.2)
 
 
 def pending(engine: Engine) -> list[str]:
-    """The migrations not applied here yet."""
+    """Return the migrations that are not applied yet."""
     with translated(), engine.connect() as session:
-        there = session.exec_driver_sql("SELECT to_regclass('maintenance.migrations') IS NOT NULL").scalar()
+        exists = session.exec_driver_sql("SELECT to_regclass('maintenance.migrations') IS NOT NULL").scalar()
         applied = set()
-        if there:
+        if exists:
             applied = set(session.exec_driver_sql("SELECT number FROM maintenance.migrations").scalars())
     return [path.name for number, path in _files(folder()) if number not in applied]
 
@@ -93,9 +93,9 @@ def _numbered(session: Connection, files: Path) -> Iterator[str]:
 
 
 def _pipeline(session: Connection, files: Path) -> Iterator[str]:
-    """What the pipeline's tables lack, and the view of its jobs; nothing where nothing is missing.
+    """Add what the pipeline's tables lack and the view of its jobs; yield a description of each change.
 
-    A table that the mapping names otherwise is somebody's own: nothing is added to it.
+    A table with another name in the mapping belongs to the site: nothing is added to it.
     """
     mapping = (files / "mapping.sql").read_text()
     renamed = {name for own, name in _RENAMES.findall(mapping) if own != name}
@@ -110,7 +110,7 @@ def _pipeline(session: Connection, files: Path) -> Iterator[str]:
 
 
 def _tables(session: Connection, script: str, renamed: set[str]) -> Iterator[str]:
-    """The documents' tables, made when absent, and the columns they lack but for renamed ones."""
+    """Create the documented tables if absent and add their missing columns, except renamed ones."""
     before, create = _columns(session), {match[1]: match[0] for match in _CREATE.finditer(script)}
     for table, columns in _documented(script).items():
         there = before.get(table, [])
@@ -128,7 +128,7 @@ def _tables(session: Connection, script: str, renamed: set[str]) -> Iterator[str
 
 
 def _documented(script: str) -> dict[str, dict[str, str]]:
-    """The definitions of the columns the script adds, by table and column."""
+    """Parse the definitions of the columns that the script adds, by table and column."""
     return {
         match[1]: {
             line.split()[0]: line for line in re.findall(r"ADD COLUMN IF NOT EXISTS ([^,;]+)[,;]", match[0])
@@ -150,13 +150,13 @@ def _columns(session: Connection) -> dict[str, list[str]]:
 
 
 def _mapped(session: Connection, files: Path) -> bool:
-    """Whether the view is there as mapping.sql makes it."""
+    """Return True if the view exists as the current mapping.sql defines it."""
     known = session.exec_driver_sql("SELECT value FROM maintenance.control WHERE name = 'mapping'").scalar()
     return known == _digest(files / "mapping.sql") and session.exec_driver_sql(_VIEW).first() is not None
 
 
 def _map(session: Connection, files: Path) -> None:
-    """Make the view anew: a view cannot change the types of its columns."""
+    """Drop and recreate the view: a view cannot change the types of its columns."""
     path = files / "mapping.sql"
     try:
         with _transaction(session):
@@ -184,7 +184,7 @@ def _digest(path: Path) -> str:
 
 
 def _indexes(session: Connection, files: Path) -> list[str]:
-    """Each missing index built CONCURRENTLY; the invalid leftover of an interrupted build is rebuilt."""
+    """Build each missing index CONCURRENTLY; rebuild an invalid index left by an interrupted build."""
     built = []
     for name, statement in _statements((files / "pipeline" / "indexes.sql").read_text()):
         valid = session.exec_driver_sql(
@@ -205,7 +205,7 @@ def _statements(script: str) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _transaction(session: Connection) -> Iterator[None]:
-    """A transaction by hand, for the session is in autocommit: index builds allow no other."""
+    """Run an explicit transaction: the session is in autocommit, which index builds require."""
     session.exec_driver_sql("BEGIN")
     try:
         with translated():
@@ -218,7 +218,7 @@ def _transaction(session: Connection) -> Iterator[None]:
 
 
 def _script(session: Connection, script: str) -> None:
-    cursor = session.connection.cursor()  # the driver itself: '%' and ':' in a script mean themselves
+    cursor = session.connection.cursor()  # the driver directly, so that '%' and ':' in a script are literal
     try:
         cursor.execute(script)
     finally:

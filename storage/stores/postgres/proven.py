@@ -1,4 +1,4 @@
-"""The newest proven backup of the database, read from the catalogue in the schema ``maintenance``."""
+"""Newest proven backup of the database, read from the catalogue in the schema ``maintenance``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from storage.stores.postgres.connection import Statements
 
 
 class PostgresProvenBackups:
-    """A :class:`storage.core.records.ProvenBackups` on PostgreSQL."""
+    """Adapter for :class:`storage.core.records.ProvenBackups` on PostgreSQL."""
 
     def __init__(self, engine: Engine) -> None:
         self._sql = Statements(engine, "backups")

@@ -1,4 +1,4 @@
-"""Who refers to objects: the pipeline's job rows, by the columns that name an output."""
+"""References to objects from the pipeline's job rows, by the columns that name an output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from storage.stores.postgres.connection import Statements
 
 
 class PostgresReferences:
-    """A :class:`storage.core.records.References` on PostgreSQL."""
+    """Adapter for :class:`storage.core.records.References` on PostgreSQL."""
 
     def __init__(self, engine: Engine) -> None:
         self._sql = Statements(engine, "jobs")

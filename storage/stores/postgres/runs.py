@@ -1,4 +1,4 @@
-"""Runs, batches, locks and switches, in the schema ``maintenance``."""
+"""Runs, batches, locks and control values in the schema ``maintenance``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TOTALS = ("considered", "planned", "done", "skipped", "failed")
 
 
 class PostgresRuns:
-    """A :class:`storage.core.records.RunLog` on PostgreSQL."""
+    """Adapter for :class:`storage.core.records.RunLog` on PostgreSQL."""
 
     def __init__(self, engine: Engine) -> None:
         self._sql = Statements(engine, "runs")
@@ -52,7 +52,7 @@ class PostgresRuns:
 
     @contextmanager
     def lock(self, job: str, *, shared: bool = False) -> Iterator[Callable[[], None]]:
-        """A session-level advisory lock: the server frees it when this process dies."""
+        """Hold a session-level advisory lock, which the server releases when this process dies."""
         with translated(), self._sql.engine.connect() as connection:
             if not self._sql.rows_in(connection, "try_lock", job=job, shared=shared)[0]["held"]:
                 raise JobBusy(job)
@@ -71,7 +71,7 @@ class PostgresRuns:
                 self._unlock(connection, job, shared)
 
     def _unlock(self, connection: Connection, job: str, shared: bool) -> None:
-        """A session that is gone has freed it; that must not hide what ended the block."""
+        """Release the lock. A lost session has released it already, and must not mask the block's error."""
         try:
             if not connection.invalidated:
                 self._sql.rows_in(connection, "unlock", job=job, shared=shared)
@@ -105,7 +105,7 @@ class PostgresRuns:
 
 
 class PostgresControl:
-    """A :class:`storage.core.records.Control` on PostgreSQL; capabilities are those of ``endpoint``."""
+    """Adapter for :class:`storage.core.records.Control` on PostgreSQL, with ``endpoint``'s capabilities."""
 
     def __init__(self, engine: Engine, endpoint: str) -> None:
         self._sql, self._endpoint = Statements(engine, "runs"), endpoint

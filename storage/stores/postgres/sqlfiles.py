@@ -1,4 +1,4 @@
-"""The SQL files: numbered migrations, and named queries (``-- name: x`` before each)."""
+"""SQL files: numbered migrations, and named queries (``-- name: x`` before each)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
 def folder() -> Path:
-    """The ``sql`` folder: beside the package in a checkout, inside it when installed."""
+    """Return the ``sql`` folder: next to the package in a checkout, inside it when installed."""
     installed = Path(__file__).parents[2] / "_sql"
     return installed if installed.is_dir() else Path(__file__).parents[3] / "sql"
 
 
 @cache
 def queries(file: str) -> dict[str, str]:
-    """The statements of ``sql/queries/<file>.sql`` by name."""
+    """Read the statements of ``sql/queries/<file>.sql`` by name."""
     _, *parts = _NAME.split((folder() / "queries" / f"{file}.sql").read_text())
     return {name: body.strip().rstrip(";") for name, body in zip(parts[::2], parts[1::2], strict=True)}

@@ -1,4 +1,4 @@
-"""Tombstones, claims and the journal of uploads, in the schema ``maintenance``."""
+"""Tombstones, claims and the upload journal in the schema ``maintenance``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RANK = {"job": 0, "object": 1, "file": 2}
 
 
 class PostgresTombstones:
-    """A :class:`storage.core.ports.Tombstones` on PostgreSQL."""
+    """Adapter for :class:`storage.core.records.Tombstones` on PostgreSQL."""
 
     def __init__(self, engine: Engine) -> None:
         self._sql = Statements(engine, "tombstones")
@@ -27,7 +27,7 @@ class PostgresTombstones:
         if not tombstones:
             return {}
         refused = {
-            tombstone.key: "its key holds NUL, which cannot be recorded"
+            tombstone.key: "its key contains a NUL character, which cannot be recorded"
             for tombstone in tombstones
             if "\0" in tombstone.key
         }
@@ -87,7 +87,7 @@ class PostgresTombstones:
 
 
 class PostgresUploads:
-    """A :class:`storage.core.ports.UploadJournal` on PostgreSQL."""
+    """Adapter for :class:`storage.core.records.UploadJournal` on PostgreSQL."""
 
     def __init__(self, engine: Engine, bucket: BucketName) -> None:
         self._sql, self._bucket = Statements(engine, "tombstones"), bucket

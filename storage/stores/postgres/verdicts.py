@@ -1,4 +1,4 @@
-"""Decisions that operators took after a restore, in the schema ``maintenance``."""
+"""Operators' verdicts after a restore, in the schema ``maintenance``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Row = Mapping[str, Any]
 
 
 class PostgresVerdicts:
-    """A :class:`storage.core.records.Verdicts` on PostgreSQL."""
+    """Adapter for :class:`storage.core.records.Verdicts` on PostgreSQL."""
 
     def __init__(self, engine: Engine) -> None:
         self._sql, self._control = Statements(engine, "reconcile"), Statements(engine, "runs")
@@ -38,7 +38,7 @@ class PostgresVerdicts:
         with self._sql.transaction() as connection:
             self._sql.rows_in(connection, "close", epoch=epoch, now=now)
             control(connection, "erase", name="restore_epoch")
-            if _of_restore(control(connection, "read", name="paused")):  # anybody else's pause stays
+            if _of_restore(control(connection, "read", name="paused")):  # a pause set by an operator stays
                 control(connection, "erase", name="paused")
             control(connection, "write", name="history_from", value=now.isoformat())
             control(connection, "audit", event="reconciled", run_id="", detail=detail)

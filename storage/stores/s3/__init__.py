@@ -1,1 +1,1 @@
-"""The S3 adapter that every capability shares."""
+"""S3 adapter shared by every capability."""

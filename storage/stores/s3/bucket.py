@@ -1,6 +1,6 @@
-"""One bucket of an S3 endpoint.
+"""Bucket of an S3 endpoint.
 
-minio-py does the ordinary, boto3 what it lacks (multipart administration, keys with dot segments,
+minio-py serves most requests, boto3 those it lacks (multipart administration, keys with dot segments,
 conditional writes); listing pages and bulk deletes are read and written by :mod:`storage.stores.s3.xml`.
 """
 
@@ -44,11 +44,11 @@ IDENTITY = ObjectKey(".maintenance/bucket-id")
 
 
 class S3Bucket:
-    """A :class:`storage.core.ports.ObjectStore` on an S3 endpoint.
+    """Adapter for :class:`storage.core.ports.ObjectStore` on an S3 endpoint.
 
-    ``conditional`` tells whether the probe proved that a bulk delete honours the checked etag sent with it,
-    ``creates`` whether a put may be made to fail where there is an object. ``uploads`` is told of the
-    multipart uploads of :meth:`writer`.
+    ``conditional`` tells whether the probe proved that a bulk delete checks the etag sent with it,
+    ``creates`` whether a put can be made to fail if the key exists. ``uploads`` records the multipart uploads
+    of :meth:`writer`.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class S3Bucket:
 
     @cached_property
     def versioned(self) -> bool:
-        """Whether the bucket keeps versions; a delete that named none would then free nothing."""
+        """Return True if the bucket keeps versions; a delete without a version id would then free nothing."""
         with translated(self.bucket):
             return self._minio.get_bucket_versioning(self.bucket).status in ("Enabled", "Suspended")
 
@@ -102,7 +102,7 @@ class S3Bucket:
         return page(self._call("GET", query=query))
 
     def _version_page(self, query: dict[str, str]) -> Page:
-        """Versions until at least one object is whole: a key's versions may fill more than a page."""
+        """Read versions until one object has all of its own: a key's versions may fill more than a page."""
         entries: list[Version] = []
         while True:
             answer = versions(self._call("GET", query=query | {"versions": ""}))
@@ -135,14 +135,14 @@ class S3Bucket:
         return ObjectInfo(key, int(headers.get("content-length", 0)), when, etag, kind)
 
     def delete(self, targets: Sequence[DeleteTarget]) -> list[Failure]:
-        """As the port says. Keys that no XML can carry go by requests of their own."""
+        """Delete the targets as the port specifies. A key that XML cannot encode gets its own request."""
         carried = [target for target in targets if fits_xml(target.key)]
         lone = [target for target in targets if not fits_xml(target.key)]
         failed = [f for chunk in _chunks(carried) for f in self._bulk(chunk)]
         return failed + [f for target in lone for f in self._delete_alone(target)]
 
     def _delete_alone(self, target: DeleteTarget) -> Iterator[Failure]:
-        """One try, as for the bulk: the caller looks again before another."""
+        """Delete one target without retries, like the bulk delete: the caller rechecks before a retry."""
         boto: Any = self.endpoint.boto(attempts=1)
         place = {"Bucket": self.bucket, "Key": target.key}
         condition = {"IfMatch": f'"{target.etag}"'} if self._sends_etags else {}
@@ -177,7 +177,7 @@ class S3Bucket:
             with translated(self.bucket, key):
                 self.boto.put_object(Bucket=self.bucket, Key=key, Body=data, **words)
         except PreconditionFailed:
-            with self.open(key) as file:  # an answer that was lost looks like this when it is asked again
+            with self.open(key) as file:  # also the result of a retry after a lost response
                 if file.read(len(data) + 1) != data:
                     raise
 
@@ -218,11 +218,11 @@ class S3Bucket:
         return config.configuration(self.boto, self.bucket)
 
     def uploads(self) -> Iterator[UploadInfo]:
-        """Unprefixed, for some stores show an upload under a prefix only by its exact key."""
+        """List without a prefix, because some stores show an upload only if the prefix is its exact key."""
         with translated(self.bucket):
             for answer in self.boto.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
-                for one in answer.get("Uploads", ()):
-                    yield UploadInfo(ObjectKey(one["Key"]), one["UploadId"], one["Initiated"])
+                for upload in answer.get("Uploads", ()):
+                    yield UploadInfo(ObjectKey(upload["Key"]), upload["UploadId"], upload["Initiated"])
 
     def parts(self, key: ObjectKey, upload_id: str) -> list[UploadPart] | None:
         place = {"Bucket": self.bucket, "Key": key, "UploadId": upload_id}
@@ -255,7 +255,7 @@ class S3Bucket:
             self.boto.put_object(Bucket=self.bucket, Key=IDENTITY, Body=identity.encode())
 
     def send(self, method: str, key: ObjectKey, **words: Any) -> Any:
-        """One request for an object by minio-py's transport, which signs it; its answer and its errors."""
+        """Send one object request by minio-py's transport, which signs it; minio-py's errors are raised."""
         return self._minio._execute(method, bucket_name=self.bucket, object_name=key, **words)
 
     def _call(
@@ -274,7 +274,7 @@ class S3Bucket:
 
 
 def _chunks(targets: Iterable[DeleteTarget]) -> Iterator[list[DeleteTarget]]:
-    """Targets in order, at most 1,000 entries together: each version is one, and a key may have thousands."""
+    """Split targets in order into chunks of 1,000 entries; each version counts, a key may have thousands."""
     chunk: list[DeleteTarget] = []
     room = MOST
     for target in targets:

@@ -1,4 +1,4 @@
-"""Clients of an S3 endpoint, and its errors turned into ours."""
+"""Clients of an S3 endpoint, and translation of their errors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _TRANSIENT = {
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where an S3 server is and who we are to it; ``setting`` is what names it."""
+    """Address and credentials of an S3 server; ``setting`` is the variable that sets the address."""
 
     url: str
     region: str
@@ -58,10 +58,10 @@ class Endpoint:
         parts = urlsplit(self.url)
         if "@" in parts.netloc:
             raise ConfigError(
-                f"{self.setting} holds a user; keys go into STORAGE_ACCESS_KEY and _SECRET_KEY."
+                f"{self.setting} contains credentials; set STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY instead."
             )
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
-            raise ConfigError(f"{self.setting} is {self.url!r}; it looks like http://host:9000.")
+            raise ConfigError(f"{self.setting} is {self.url!r}; it must look like http://host:9000.")
         return Minio(
             parts.netloc,
             access_key=self.access_key,
@@ -72,7 +72,7 @@ class Endpoint:
         )
 
     def boto(self, attempts: int = 3) -> S3Client:
-        import boto3  # costs as much as all else together, and most runs do without it
+        import boto3  # takes as long to import as all other modules together, and most runs do not need it
         from botocore.config import Config
 
         return boto3.session.Session().client(
@@ -95,7 +95,7 @@ class Endpoint:
 
 
 def endpoint_of(client: Minio) -> Endpoint:
-    """The endpoint and credentials a minio client was made with."""
+    """Return the endpoint and credentials of a minio client."""
     if client._provider is None:
         raise ConfigError("The minio client has no credentials; maintenance needs a key that may delete.")
     keys, base = client._provider.retrieve(), client._base_url
@@ -108,10 +108,10 @@ def endpoint_of(client: Minio) -> Endpoint:
 
 
 def pool() -> urllib3.PoolManager:
-    """Sockets that never hang: bounded waits, and three tries for what is safe to repeat.
+    """Create a connection pool with timeouts, and up to three retries of idempotent requests.
 
-    A bulk delete (POST) is not: sent again minutes later it could meet an object written since the look.
-    The batch is repeated instead, with a new look.
+    A bulk delete (POST) is not retried: resent minutes later it could delete an object written since the
+    recheck. The batch is repeated instead, with a new recheck.
     """
     retry = urllib3.Retry(
         total=3,
@@ -130,7 +130,7 @@ def pool() -> urllib3.PoolManager:
 
 @contextmanager
 def translated(bucket: str, key: str = "") -> Iterator[None]:
-    """Vendor errors become ours."""
+    """Translate vendor errors into the platform's."""
     try:
         yield
     except S3Error as error:
@@ -139,7 +139,7 @@ def translated(bucket: str, key: str = "") -> Iterator[None]:
         answer = error.response.get("Error", {})
         raise ours(answer.get("Code", ""), answer.get("Message", ""), bucket, key) from error
     except UnicodeEncodeError as error:
-        raise StoreRefused(key or bucket, "its name is no UTF-8") from error
+        raise StoreRefused(key or bucket, "its name is not valid UTF-8") from error
     except (ServerError, InvalidResponseError) as error:
         raise TransientFault("The object store", str(error)[:200]) from error
     except (urllib3.exceptions.HTTPError, BotoCoreError) as error:
@@ -161,15 +161,15 @@ def ours(code: str, message: str, bucket: str, key: str) -> StorageError:
 
 
 def _short(error: Exception) -> str:
-    """The cause without the noise: no pool reprs, no stack of wrapped errors."""
+    """Return the root cause as text, without pool reprs and wrapped errors."""
     cause = getattr(error, "reason", None) or error
     return str(cause).split("0x")[0].rsplit(":", 1)[-1].strip() or type(cause).__name__
 
 
 class Raw:
-    """A minio answer as a file of the bytes that are stored.
+    """A minio response as a file of the stored bytes.
 
-    No Content-Encoding is undone, or every hash would lie.
+    Content-Encoding is not decoded, because hashes are of the stored bytes.
     """
 
     def __init__(self, answer: Any) -> None:
@@ -180,5 +180,5 @@ class Raw:
 
 
 def dotted(key: str) -> bool:
-    """Whether a general URL library would rewrite the key's path, and so name another object."""
+    """Return True if a general URL library would normalise the key's path and so address another object."""
     return any(part in (".", "..") for part in key.split("/"))

@@ -1,4 +1,4 @@
-"""What a bucket is configured to do, and what an object carries beside its bytes. All of it by boto3."""
+"""Bucket configuration and object attributes, read with boto3."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from storage.core.errors import AccessDenied, BucketMissing, ObjectMissing, Stor
 from storage.core.model import Attributes, Document, ObjectKey
 from storage.stores.s3.client import translated
 
-#: By name: boto3's method, the key of its answer (None: the answer itself), and the code that means none.
+#: By name: boto3's method, the response key (None: the whole response), the error code for "not set".
 _QUESTIONS = {
     "cors": ("get_bucket_cors", "CORSRules", "NoSuchCORSConfiguration"),
     "encryption": (
@@ -30,7 +30,7 @@ NAMES = tuple(_QUESTIONS)
 
 
 def configuration(boto: Any, bucket: str) -> dict[str, Any]:
-    """Each of NAMES as the store answers; None where none is set, {"unsupported": code} where it refuses."""
+    """Read each of NAMES as the store returns it; None if not set, {"unsupported": code} if refused."""
     return {name: _answer(boto, bucket, *question) for name, question in _QUESTIONS.items()}
 
 
@@ -52,7 +52,7 @@ def _code(error: BaseException | None) -> str:
 
 
 def document(boto: Any, bucket: str, key: ObjectKey, most: int) -> Document | None:
-    """The object by one request; None for one of more than ``most`` bytes. Raises ObjectMissing."""
+    """Read the object in one request; None if it is larger than ``most`` bytes. Raises ObjectMissing."""
     with translated(bucket, key):
         answer = boto.get_object(Bucket=bucket, Key=key)
         with answer["Body"] as stream:
@@ -64,7 +64,7 @@ def document(boto: Any, bucket: str, key: ObjectKey, most: int) -> Document | No
 
 
 def _is_md5(etag: str, answer: Mapping[str, Any]) -> bool:
-    """An etag is no MD5 where the object came in parts or is encrypted with a key not the store's own."""
+    """Return True if the etag is an MD5: not of a multipart upload, nor with a key other than the store's."""
     own_key = (
         answer.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in answer
     )
@@ -72,7 +72,7 @@ def _is_md5(etag: str, answer: Mapping[str, Any]) -> bool:
 
 
 def attributes(boto: Any, bucket: str, key: ObjectKey) -> tuple[Attributes, dict[str, str]]:
-    """What the object carries, and its tags: two requests. Raises ObjectMissing."""
+    """Read the object's attributes and its tags: two requests. Raises ObjectMissing."""
     with translated(bucket, key):
         answer = boto.head_object(Bucket=bucket, Key=key)
         tags = boto.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
@@ -86,9 +86,9 @@ def _attributes(answer: Mapping[str, Any]) -> Attributes:
 
 
 def put_words(key: ObjectKey, attributes: Attributes) -> dict[str, Any]:
-    """Those attributes as arguments of boto3's ``put_object``. Raises StoreRefused."""
+    """Convert attributes to arguments of boto3's ``put_object``. Raises StoreRefused if not ASCII."""
     if not all(f"{name}{value}".isascii() for name, value in attributes.metadata.items()):
-        raise StoreRefused(key, "its user metadata is not ASCII, and no header can carry it")
+        raise StoreRefused(key, "its user metadata is not ASCII, so it cannot be sent in a header")
     words = {
         "ContentType": attributes.content_type,
         "ContentEncoding": attributes.content_encoding,

@@ -1,4 +1,4 @@
-"""What an endpoint really does, found by doing it on keys of our own in the maintenance bucket."""
+"""Probe of an endpoint's capabilities with temporary keys in the maintenance bucket."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ODD_KEYS = ("a//b", "a/../b", "a/./b", "trailing ", "new\nline", "dir/", "x" * 
 
 @dataclass(frozen=True)
 class Probe:
-    """One bucket and a folder of our own in it."""
+    """A bucket, and a temporary folder in it for the probe's keys."""
 
     s3: Any
     bucket: str
@@ -45,28 +45,28 @@ class Probe:
 
 
 def probe(bucket: S3Bucket, swept: S3Bucket, file_leases: bool) -> Capabilities:
-    """Try each capability on ``bucket``; ``swept`` is only asked whether it keeps versions.
+    """Try each capability on ``bucket``; of ``swept`` only the versioning state is read.
 
     Leaves nothing behind. Raises Unreachable, AccessDenied or BucketMissing.
     """
-    one = Probe(bucket.boto, bucket.bucket, f"probe/{secrets.token_hex(8)}")
-    with translated(bucket.bucket), _cleaned(one):
-        answer = one.put("first")
+    target = Probe(bucket.boto, bucket.bucket, f"probe/{secrets.token_hex(8)}")
+    with translated(bucket.bucket), _cleaned(target):
+        answer = target.put("first")
         return Capabilities(
             server=answer["ResponseMetadata"]["HTTPHeaders"].get("server", "unknown"),
             versioned=swept.versioned,
-            conditional_put=_refuses(lambda: one.put("first", IfNoneMatch="*"))
-            and _refuses(lambda: one.put("first", IfMatch=_WRONG_ETAG)),
-            conditional_delete=_conditional_delete(one),
-            conditional_bulk_delete=_conditional_bulk_delete(one),
-            conditional_complete=_conditional_complete(one),
-            conditional_copy=_conditional_copy(one),
-            counts_tags=_counts_tags(one),
-            lists_uploads=_lists_upload(one, ""),
-            lists_uploads_by_prefix=_lists_upload(one, one.folder),
-            checks_sha256=_refuses(lambda: one.put("sum", ChecksumSHA256=_WRONG_SHA256)),
-            storage_classes=tuple(name for name in _CLASSES if _keeps_class(one, name)),
-            refused_keys=tuple(key for key in _ODD_KEYS if _refuses(lambda key=key: one.put(key))),  # type: ignore[misc]
+            conditional_put=_refuses(lambda: target.put("first", IfNoneMatch="*"))
+            and _refuses(lambda: target.put("first", IfMatch=_WRONG_ETAG)),
+            conditional_delete=_conditional_delete(target),
+            conditional_bulk_delete=_conditional_bulk_delete(target),
+            conditional_complete=_conditional_complete(target),
+            conditional_copy=_conditional_copy(target),
+            counts_tags=_counts_tags(target),
+            lists_uploads=_lists_upload(target, ""),
+            lists_uploads_by_prefix=_lists_upload(target, target.folder),
+            checks_sha256=_refuses(lambda: target.put("sum", ChecksumSHA256=_WRONG_SHA256)),
+            storage_classes=tuple(name for name in _CLASSES if _keeps_class(target, name)),
+            refused_keys=tuple(key for key in _ODD_KEYS if _refuses(lambda key=key: target.put(key))),  # type: ignore[misc]
             clock_skew_seconds=_skew(answer),
             file_leases=file_leases,
         )
@@ -82,75 +82,75 @@ def _refuses(attempt: Callable[[], Any]) -> bool:
     return False
 
 
-def _conditional_delete(one: Probe) -> bool:
-    one.put("guarded")
+def _conditional_delete(target: Probe) -> bool:
+    target.put("guarded")
     refused = _refuses(
-        lambda: one.s3.delete_object(Bucket=one.bucket, Key=one.key("guarded"), IfMatch=_WRONG_ETAG)
+        lambda: target.s3.delete_object(Bucket=target.bucket, Key=target.key("guarded"), IfMatch=_WRONG_ETAG)
     )
-    return refused and one.there("guarded")
+    return refused and target.there("guarded")
 
 
-def _conditional_bulk_delete(one: Probe) -> bool:
-    """Honoured: the wrong etag protects, and the right one does not stand in the way."""
-    right = one.put("bulk")["ETag"].strip('"')
-    _bulk(one, "bulk", _WRONG_ETAG.strip('"'))
-    if not one.there("bulk"):
+def _conditional_bulk_delete(target: Probe) -> bool:
+    """Return True if a wrong etag prevents the bulk delete and the right one allows it."""
+    right = target.put("bulk")["ETag"].strip('"')
+    _bulk(target, "bulk", _WRONG_ETAG.strip('"'))
+    if not target.there("bulk"):
         return False
-    _bulk(one, "bulk", right)
-    return not one.there("bulk")
+    _bulk(target, "bulk", right)
+    return not target.there("bulk")
 
 
-def _bulk(one: Probe, name: str, etag: str) -> None:
-    one.s3.delete_objects(
-        Bucket=one.bucket, Delete={"Objects": [{"Key": one.key(name), "ETag": etag}], "Quiet": True}
+def _bulk(target: Probe, name: str, etag: str) -> None:
+    target.s3.delete_objects(
+        Bucket=target.bucket, Delete={"Objects": [{"Key": target.key(name), "ETag": etag}], "Quiet": True}
     )
 
 
-def _conditional_complete(one: Probe) -> bool:
-    """Whether a multipart upload ends only where If-Match holds: with the right etag, and no other."""
-    right = one.put("whole")["ETag"]
-    return not _completes(one, "whole", _WRONG_ETAG) and _completes(one, "whole", right)
+def _conditional_complete(target: Probe) -> bool:
+    """Return True if completing a multipart upload checks If-Match: only the right etag succeeds."""
+    right = target.put("whole")["ETag"]
+    return not _completes(target, "whole", _WRONG_ETAG) and _completes(target, "whole", right)
 
 
-def _completes(one: Probe, name: str, etag: str) -> bool:
-    place = {"Bucket": one.bucket, "Key": one.key(name)}
-    place["UploadId"] = one.s3.create_multipart_upload(**place)["UploadId"]
-    answer = one.s3.upload_part(**place, PartNumber=1, Body=b"probe")
+def _completes(target: Probe, name: str, etag: str) -> bool:
+    place = {"Bucket": target.bucket, "Key": target.key(name)}
+    place["UploadId"] = target.s3.create_multipart_upload(**place)["UploadId"]
+    answer = target.s3.upload_part(**place, PartNumber=1, Body=b"probe")
     parts = {"Parts": [{"PartNumber": 1, "ETag": answer["ETag"]}]}
-    if _refuses(lambda: one.s3.complete_multipart_upload(**place, MultipartUpload=parts, IfMatch=etag)):
-        _refuses(lambda: one.s3.abort_multipart_upload(**place))
+    if _refuses(lambda: target.s3.complete_multipart_upload(**place, MultipartUpload=parts, IfMatch=etag)):
+        _refuses(lambda: target.s3.abort_multipart_upload(**place))
         return False
     return True
 
 
-def _conditional_copy(one: Probe) -> bool:
-    """Whether a copy in place compares, beside its source, what it writes over."""
-    place = {"Bucket": one.bucket, "Key": one.key("copied")}
+def _conditional_copy(target: Probe) -> bool:
+    """Return True if a copy in place also checks If-Match on the object that it overwrites."""
+    place = {"Bucket": target.bucket, "Key": target.key("copied")}
     words = {**place, "CopySource": place, "MetadataDirective": "REPLACE", "Metadata": {"probe": "copied"}}
-    one.put("copied")
-    return _refuses(lambda: one.s3.copy_object(**words, IfMatch=_WRONG_ETAG))
+    target.put("copied")
+    return _refuses(lambda: target.s3.copy_object(**words, IfMatch=_WRONG_ETAG))
 
 
-def _counts_tags(one: Probe) -> bool:
-    one.put("tagged", Tagging="one=1&two=2")
-    return bool(one.s3.head_object(Bucket=one.bucket, Key=one.key("tagged")).get("TagCount") == 2)
+def _counts_tags(target: Probe) -> bool:
+    target.put("tagged", Tagging="one=1&two=2")
+    return bool(target.s3.head_object(Bucket=target.bucket, Key=target.key("tagged")).get("TagCount") == 2)
 
 
-def _lists_upload(one: Probe, prefix: str) -> bool:
-    key = one.key("upload")
-    upload = one.s3.create_multipart_upload(Bucket=one.bucket, Key=key)["UploadId"]
+def _lists_upload(target: Probe, prefix: str) -> bool:
+    key = target.key("upload")
+    upload = target.s3.create_multipart_upload(Bucket=target.bucket, Key=key)["UploadId"]
     try:
-        answer = one.s3.list_multipart_uploads(Bucket=one.bucket, Prefix=prefix)
+        answer = target.s3.list_multipart_uploads(Bucket=target.bucket, Prefix=prefix)
         return any(found["UploadId"] == upload for found in answer.get("Uploads", ()))
     finally:
-        one.s3.abort_multipart_upload(Bucket=one.bucket, Key=key, UploadId=upload)
+        target.s3.abort_multipart_upload(Bucket=target.bucket, Key=key, UploadId=upload)
 
 
-def _keeps_class(one: Probe, name: str) -> bool:
-    """Accepted and still there on a second look: some servers accept any class and drop it."""
-    if _refuses(lambda: one.put(f"class-{name}", StorageClass=name)):
+def _keeps_class(target: Probe, name: str) -> bool:
+    """Return True if a HEAD shows the class after the put: some servers accept any class and drop it."""
+    if _refuses(lambda: target.put(f"class-{name}", StorageClass=name)):
         return False
-    answer = one.s3.head_object(Bucket=one.bucket, Key=one.key(f"class-{name}"))
+    answer = target.s3.head_object(Bucket=target.bucket, Key=target.key(f"class-{name}"))
     return bool(answer.get("StorageClass", "STANDARD") == name)
 
 
@@ -160,19 +160,19 @@ def _skew(answer: dict[str, Any]) -> float:
 
 
 @contextmanager
-def _cleaned(one: Probe) -> Iterator[None]:
-    """Whatever happens, the probe's own folder is emptied, versions included."""
+def _cleaned(target: Probe) -> Iterator[None]:
+    """Empty the probe's folder on exit, versions included."""
     try:
         yield
     finally:
-        pages = one.s3.get_paginator("list_object_versions")
-        for answer in pages.paginate(Bucket=one.bucket, Prefix=f"{one.folder}/"):
+        pages = target.s3.get_paginator("list_object_versions")
+        for answer in pages.paginate(Bucket=target.bucket, Prefix=f"{target.folder}/"):
             for entry in (*answer.get("Versions", ()), *answer.get("DeleteMarkers", ())):
-                one.s3.delete_object(Bucket=one.bucket, Key=entry["Key"], VersionId=entry["VersionId"])
+                target.s3.delete_object(Bucket=target.bucket, Key=entry["Key"], VersionId=entry["VersionId"])
 
 
 def leases(folder: Any) -> tuple[bool, str]:
-    """Whether open files in the temp folder can be told, and why not."""
+    """Check that open files in the temp folder can be detected; return (False, reason) if not."""
     try:
         folder.check()
     except StorageError as error:

@@ -1,4 +1,4 @@
-"""Writing one object as a stream: parts go up while the next is made, and it is there whole or not at all."""
+"""Streamed upload of an object: parts are sent while the next fills; the object appears atomically."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from storage.core.model import ObjectKey
 from storage.stores.s3.client import translated
 
 PART = 16 << 20  # bytes of a part
-MOST_PARTS = 9_000  # of one object: S3 allows 10,000, and what is known of a size beforehand is a guess
-PARALLEL = 3  # parts on their way at once
+MOST_PARTS = 9_000  # of an object: S3 allows 10,000, but the size hint is an estimate
+PARALLEL = 3  # concurrent part uploads
 
 
 class StreamWriter:
-    """Takes bytes, sends parts, hashes beside. Memory: the parts on their way and the one being filled."""
+    """Writer that sends parts and hashes concurrently. Memory: parts in flight and the one being filled."""
 
     def __init__(
         self,
@@ -41,11 +41,11 @@ class StreamWriter:
         self.upload_id = ""
         self._sent: list[Future[str]] = []
         self._hashing: Future[None] | None = None
-        self._pool = ThreadPoolExecutor(PARALLEL + 1)  # one hashes
+        self._pool = ThreadPoolExecutor(PARALLEL + 1)  # one thread hashes
 
     @property
     def sha256(self) -> str:
-        """Of the bytes written so far."""
+        """Return the SHA-256 of the bytes written so far."""
         if self._hashing:
             self._hashing.result()
         found = self._hash.copy()
@@ -66,16 +66,16 @@ class StreamWriter:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing: a part goes when it is full."""
+        """Do nothing: a part is sent when it is full."""
 
     def _send(self) -> None:
-        """Let the part go that is filled."""
+        """Send the filled part."""
         if not self.upload_id:
             with translated(self._place["Bucket"], self._place["Key"]):
                 self.upload_id = self._boto.create_multipart_upload(**self._place, **self._words)["UploadId"]
             self._begun(self.upload_id)
         if len(self._sent) >= PARALLEL:
-            self._sent[-PARALLEL].result()  # no more than so many in memory; its error stops the stream
+            self._sent[-PARALLEL].result()  # bounds memory; an error of that part stops the stream
         if self._hashing:
             self._hashing.result()
         part = b"".join(self._pieces)
@@ -91,14 +91,14 @@ class StreamWriter:
             return str(sent["ETag"])
 
     def complete(self) -> None:
-        """Make the object. What is small goes as one request."""
+        """Complete the object. A small object is sent in one request."""
         if not self.upload_id:
             with translated(self._place["Bucket"], self._place["Key"]):
                 self._put(**self._place, **self._words, **self._conditions, Body=b"".join(self._pieces))
             return
         if self._pieces:
             self._send()
-        parts = [{"PartNumber": n, "ETag": one.result()} for n, one in enumerate(self._sent, 1)]
+        parts = [{"PartNumber": n, "ETag": sent.result()} for n, sent in enumerate(self._sent, 1)]
         with translated(self._place["Bucket"], self._place["Key"]):
             self._boto.complete_multipart_upload(
                 **self._place,
@@ -108,9 +108,9 @@ class StreamWriter:
             )
 
     def abort(self) -> None:
-        """Forget what was sent."""
-        for one in self._sent:
-            one.cancel()
+        """Cancel the pending parts and abort the multipart upload."""
+        for sent in self._sent:
+            sent.cancel()
         self._pool.shutdown(wait=True)
         if self.upload_id:
             with suppress(ObjectMissing), translated(self._place["Bucket"], self._place["Key"]):
@@ -133,18 +133,18 @@ def writing(
     conditions: Mapping[str, str] | None = None,
     put: Callable[..., Any] | None = None,
 ) -> Iterator[StreamWriter]:
-    """A writer whose object appears when the block ends, and never when it raises.
+    """Yield a writer whose object appears when the block ends, and never when it raises.
 
-    ``begun`` is told of the upload before its first part, so that a journal outlives a killed process.
-    ``words`` are boto3's for what the object carries, ``conditions`` what must hold when it is made. ``put``
-    takes the place of boto3's ``put_object``.
+    ``begun`` is called with the upload id before the first part, so that a journal knows it even if the
+    process is killed. ``words`` are boto3 arguments for the object's attributes, ``conditions`` for its
+    preconditions. ``put`` replaces boto3's ``put_object``.
     """
     writer = StreamWriter(boto, bucket, key, part_size, begun, words, conditions, put)
     try:
         yield writer
         writer.complete()
     except BaseException:
-        with suppress(StorageError):  # the cause must not be masked; the journal knows the upload
+        with suppress(StorageError):  # must not mask the cause; the journal still has the upload
             writer.abort()
             if writer.upload_id:
                 ended(writer.upload_id)

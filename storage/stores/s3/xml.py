@@ -1,6 +1,6 @@
-"""The two hot documents of the S3 protocol: listing pages read, bulk deletes written and read.
+"""Parsing of listing pages, and writing and parsing of bulk deletes, the two hot S3 documents.
 
-Reading a page costs an eighth of what a general client spends on it, for no object is built but ours.
+Parsing a page costs an eighth of what a general client needs, because it builds only our objects.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LINE_ENDS = {"\r": "&#13;", "\n": "&#10;", "\t": "&#9;"}
 
 
 def page(document: bytes) -> Page:
-    """A ListObjectsV2 answer."""
+    """Parse a ListObjectsV2 response."""
     root = ElementTree.fromstring(document)
     space, coded = _space(root), _text(root, "EncodingType") == "url"
     objects = tuple(_object(entry, space, coded) for entry in root.iter(f"{space}Contents"))
@@ -30,7 +30,7 @@ def page(document: bytes) -> Page:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One entry of a ListObjectVersions answer."""
+    """An entry of a ListObjectVersions response."""
 
     info: ObjectInfo
     id: str
@@ -40,7 +40,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """One ListObjectVersions answer; ``markers`` are the query of the next page."""
+    """A ListObjectVersions response; ``markers`` are the query parameters of the next page."""
 
     entries: tuple[Version, ...]
     markers: dict[str, str]
@@ -62,9 +62,9 @@ def versions(document: bytes) -> Versions:
 
 
 def current(entries: Iterable[Version]) -> list[ObjectInfo]:
-    """The objects among version entries, in key order, each with its version ids, newest first.
+    """Build the current objects from version entries, in key order, version ids newest first.
 
-    A key whose newest entry is a delete marker is no object.
+    A key whose newest entry is a delete marker has no current object.
     """
     found = []
     for _, group in groupby(sorted(entries, key=lambda e: e.info.key), key=lambda e: e.info.key):
@@ -99,13 +99,13 @@ def _version(entry: ElementTree.Element, space: str, coded: bool) -> Version:
 
 
 def delete_body(targets: Iterable[DeleteTarget], conditional: bool) -> bytes:
-    """A quiet DeleteObjects request. With versions each goes by its id; ``conditional`` sends the etag."""
+    """Build a quiet DeleteObjects request, with version ids if any; ``conditional`` sends the etag."""
     entries = "".join(_entry(target, conditional) for target in targets)
     return f'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Quiet>true</Quiet>{entries}</Delete>'.encode()
 
 
 def fits_xml(key: str) -> bool:
-    """Whether XML 1.0 can carry a key: most control characters it cannot, not even escaped."""
+    """Return True if XML 1.0 can encode the key: most control characters it cannot, even escaped."""
     return not _UNFIT.search(key)
 
 
@@ -118,7 +118,7 @@ def _entry(target: DeleteTarget, conditional: bool) -> str:
 
 
 def failures(document: bytes) -> Iterator[Failure]:
-    """The errors inside a DeleteObjects answer, which comes with status 200 all the same."""
+    """Yield the errors in a DeleteObjects response, whose status is 200 even so."""
     if not document.strip():
         return
     root = ElementTree.fromstring(document)
@@ -130,7 +130,7 @@ def failures(document: bytes) -> Iterator[Failure]:
 
 
 def to_second(moment: datetime) -> datetime:
-    """A listing tells milliseconds and a HEAD seconds; compared are seconds."""
+    """Truncate to seconds: a listing has milliseconds, a HEAD only seconds, and both are compared."""
     return moment.replace(microsecond=0)
 
 

@@ -114,11 +114,11 @@ def test_missing_maintenance_bucket(person: Person, precious: Place) -> None:
     ("folder", "says"),
     [
         ("/no/such/folder", "Create it, or set STORAGE_TEMP_DIR"),
-        ("/", "no folder to sweep. Set STORAGE_TEMP_DIR"),
-        ("//", "no folder to sweep. Set STORAGE_TEMP_DIR"),
-        ("/usr/..", "no folder to sweep. Set STORAGE_TEMP_DIR"),
-        ("temp", "no folder to sweep. Set STORAGE_TEMP_DIR"),
-        ("", "no folder to sweep. Set STORAGE_TEMP_DIR"),
+        ("/", "must not be swept. Set STORAGE_TEMP_DIR"),
+        ("//", "must not be swept. Set STORAGE_TEMP_DIR"),
+        ("/usr/..", "must not be swept. Set STORAGE_TEMP_DIR"),
+        ("temp", "must not be swept. Set STORAGE_TEMP_DIR"),
+        ("", "must not be swept. Set STORAGE_TEMP_DIR"),
     ],
 )
 @pytest.mark.usefixtures("before")
