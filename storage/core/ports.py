@@ -110,7 +110,7 @@ class ObjectStore(Protocol):
         ...
 
     def uploads(self) -> Iterator[UploadInfo]:
-        """Stream the incomplete multipart uploads that the store lists. Some stores omit some of them."""
+        """Stream the incomplete multipart uploads that the store lists. Incomplete: some stores omit some."""
         ...
 
     def parts(self, key: ObjectKey, upload_id: str) -> list[UploadPart] | None:

@@ -102,7 +102,7 @@ class S3Bucket:
         return page(self._call("GET", query=query))
 
     def _version_page(self, query: dict[str, str]) -> Page:
-        """Read versions until one object has all of its own: a key's versions may fill more than a page."""
+        """Read versions until one object is complete: a key's versions may fill more than a page."""
         entries: list[Version] = []
         while True:
             answer = versions(self._call("GET", query=query | {"versions": ""}))

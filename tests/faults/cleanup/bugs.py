@@ -238,7 +238,7 @@ BUGS = (
     Bug(
         "an absent temp folder is taken for reaped files",
         "storage/engine/actions/files.py",
-        "work.stores.files.check()  # an empty mount point is no reason to call a file reaped",
+        "work.stores.files.check()  # files missing from an empty mount point must not count as reaped",
         "...",
         "tests/unit/engine/test_old_plans.py::test_an_absent_temp_folder_is_no_reaped_file",
     ),
