@@ -1,7 +1,7 @@
 """Clean-up: temp files and objects, unfinished uploads, failed and stuck jobs, and reaping.
 
-The documents' class is here by name, and loaded when asked for: a program that only plans needs no
-client of a vendor.
+The documents' class is exported here but imported lazily: a program that only plans needs no vendor
+client.
 """
 
 from __future__ import annotations

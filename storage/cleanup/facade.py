@@ -1,4 +1,4 @@
-"""The clean-up face applications know: the pipeline documents' methods and result keys, over the engine."""
+"""Clean-up facade for applications: methods and result keys of the pipeline's documents, on the engine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _JOBS = {job.name: job for job in JOBS}
 class StorageCleanup:
     """Clean-up tasks on the pipeline's own session and client. Each call plans, guards, applies, verifies.
 
-    Raises NotApproved when a limit trips (nothing is done then) and Refused when the world looks wrong.
+    Raises NotApproved if a limit trips (nothing is done then) and Refused if a guard check fails.
     Times are the database's; ``bucket`` and ``temp_dir`` default to the documents' names.
     """
 
@@ -37,14 +37,14 @@ class StorageCleanup:
         self._names = {"bucket": bucket, "maintenance_bucket": maintenance_bucket, "temp_dir": temp_dir}
 
     def cleanup_temp_files(self, hours_old: float = 24) -> dict[str, Any]:
-        """Set temp files untouched for ``hours_old`` aside, unlinked by reap an hour later.
+        """Condemn temp files unchanged for ``hours_old``; reap unlinks them an hour later.
 
         Keys ``deleted_folders freed_bytes freed_gb``.
         """
         return self._run("cleanup_temp_files", {"hours_old": hours_old})
 
     def cleanup_failed_jobs(self, days_old: int = 7) -> dict[str, Any]:
-        """Condemn the files of jobs that failed ``days_old`` ago, and delete those whose notice is over.
+        """Condemn the files of jobs that failed ``days_old`` ago, and reap those whose notice is over.
 
         Keys ``deleted_jobs`` (now cleaned up) and ``condemned_jobs``.
         """
@@ -52,7 +52,7 @@ class StorageCleanup:
         return condemned | {"deleted_jobs": self._run("reap", {})["deleted_jobs"]}
 
     def cleanup_incomplete_jobs(self, hours_old: float = 24) -> dict[str, Any]:
-        """Jobs that have not moved for ``hours_old`` become failed. Key ``marked_as_failed``."""
+        """Set jobs unchanged for ``hours_old`` to failed. Key ``marked_as_failed``."""
         return self._run("cleanup_stuck_jobs", {"hours_old": hours_old})
 
     def _run(self, job: str, params: Mapping[str, float]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Failed jobs that are past their time, and jobs that got stuck."""
+"""Policies for expired failed jobs and for stuck jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NIGHT = timedelta(days=1)  # time until the next nightly run
 
 @dataclass(frozen=True, slots=True)
 class FailedJob:
-    """A failed job, whether it is condemned already, and its own objects, streamed."""
+    """A failed job with its objects, streamed; ``condemned``: it already has an open tombstone."""
 
     job: Job
     condemned: bool
@@ -26,10 +26,10 @@ class FailedJob:
 
 @dataclass(frozen=True, kw_only=True)
 class FailedJobs:
-    """The objects of jobs that failed ``older_than`` ago.
+    """Policy that condemns the objects of jobs that failed ``older_than`` ago.
 
-    Condemned by the last nightly run that leaves a full day's notice, gone ``older_than`` after the
-    failure. A retry until then wins.
+    They are condemned by the last nightly run that leaves a full day's notice, and deleted ``older_than``
+    after the failure. A retry before that wins.
     """
 
     older_than: timedelta
@@ -43,7 +43,7 @@ class FailedJobs:
                 yield FailedJob(job, job.id in condemned, own_objects(job, stores))
 
     def plan(self, items: Iterable[FailedJob], as_of: datetime) -> Iterator[Action[Stores] | Keep]:
-        """Objects before their jobs: a job that is condemned has all its objects condemned."""
+        """Condemn objects before their jobs: when a job is condemned, all its objects are."""
         jobs: list[CondemnJob] = []
         for item in items:
             job = item.job
@@ -71,14 +71,14 @@ class FailedJobs:
 
 
 def own_objects(job: Job, stores: Stores) -> Iterator[ObjectInfo]:
-    """Exactly the job's own objects: what lies in the folders named after it."""
+    """Stream exactly the job's own objects: those in the folders named after it."""
     for prefix in JOB_PREFIXES:
         yield from stores.objects.scan(Prefix(f"{prefix}{job.id}/"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class StuckJobs:
-    """Jobs that have not ended and whose row has not moved for ``older_than`` become failed."""
+    """Policy that fails jobs which have not ended and whose row is unchanged for ``older_than``."""
 
     older_than: timedelta
 
@@ -91,5 +91,5 @@ class StuckJobs:
                 key=job.id,
                 status=job.status,
                 updated_at=job.updated_at,
-                reason=f"{job.status} without a sign of life for {span(as_of - job.updated_at)}",
+                reason=f"{job.status} without an update for {span(as_of - job.updated_at)}",
             )

@@ -1,4 +1,4 @@
-"""What was condemned and is due."""
+"""Policy for condemned jobs, objects and files that are due."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storage.engine.actions import Action, Keep, ReapFile, ReapJob, ReapObject
 
 @dataclass(frozen=True, kw_only=True)
 class Reap:
-    """Tombstones of this bucket and temp folder whose time has come, and what an interrupted reap left."""
+    """Policy that reaps due tombstones of this bucket and temp folder, and those an interrupted reap left."""
 
     def select(self, stores: Stores, as_of: datetime) -> Iterator[Tombstone]:
         bucket = stores.objects.bucket

@@ -1,4 +1,4 @@
-"""What a transcode leaves behind: objects under ``temp/`` and files in the temp folder."""
+"""Policies for a transcode's leftovers: objects under ``temp/`` and files in the temp folder."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from storage.engine.actions import Action, CondemnFile, DeleteObject, Keep, Remo
 from storage.engine.policy import span, with_jobs
 
 TEMP = Prefix("temp/")
-HOLD = timedelta(hours=1)  # a condemned file waits this long in .condemned/
+HOLD = timedelta(hours=1)  # time a condemned file stays in .condemned/ before reap
 
 
 @dataclass(frozen=True, kw_only=True)
 class TempObjects:
-    """Objects under ``temp/`` untouched for ``older_than``; those of a job that has not ended stay."""
+    """Policy that deletes objects under ``temp/`` unchanged for ``older_than``, except of unended jobs."""
 
     older_than: timedelta
 
@@ -45,7 +45,7 @@ class TempObjects:
 
 @dataclass(frozen=True, kw_only=True)
 class EndedTempObjects(TempObjects):
-    """Objects under ``temp/`` of jobs that ended within ``window``, soon after their job ended."""
+    """Policy that deletes ``temp/`` objects of jobs that ended within ``window``, soon after their end."""
 
     window: timedelta
 
@@ -57,10 +57,10 @@ class EndedTempObjects(TempObjects):
 
 @dataclass(frozen=True, kw_only=True)
 class TempFiles:
-    """Files in the temp folder untouched for ``older_than`` and not open; folders once they are empty.
+    """Policy that condemns temp files unchanged for ``older_than`` and not open, and removes empty folders.
 
-    A folder named after a job that has not ended stays whole. A folder's own times never decide about
-    the files in it, for they do not move when a file inside is appended to.
+    A folder named after a job that has not ended is kept with all its files. A folder's own times never
+    decide about its files, because appending to a file does not change them.
     """
 
     older_than: timedelta
@@ -81,9 +81,8 @@ class TempFiles:
                     yield decided
                 else:
                     emptied.append(decided)
-                if (
-                    len(emptied) >= RemoveFolder.batch_size.actions
-                ):  # together, so that batches are not of one each
+                # yielded together, so that they form full batches
+                if len(emptied) >= RemoveFolder.batch_size.actions:
                     yield from emptied
                     emptied.clear()
             elif why := stays(item, file.changed, as_of, self.older_than) or _unsafe(file):
@@ -96,7 +95,7 @@ class TempFiles:
 
     def _folder(self, item: Owned, folder: LocalFile, tree: _Tree, as_of: datetime) -> RemoveFolder | Keep:
         if tree.kept(folder.path):
-            return Keep(folder.path, 0, "holds something that stays")
+            return Keep(folder.path, 0, "contains a file or folder that is kept")
         why = stays(item, folder.changed, as_of, self.older_than)
         if why and (item.job and not item.job.ended or not tree.emptied(folder.path)):
             tree.keep(folder.path)
@@ -104,7 +103,7 @@ class TempFiles:
         tree.go(folder.path)
         return RemoveFolder(
             key=folder.path,
-            reason="nothing in it stays",
+            reason="none of its files is kept",
             owner=item.owner,
             owner_updated_at=item.job.updated_at if item.job else None,
         )
@@ -126,7 +125,7 @@ class TempFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class EndedTempFiles(TempFiles):
-    """Files of jobs that ended within ``window``, soon after their job ended."""
+    """Policy that condemns temp files of jobs that ended within ``window``, soon after their end."""
 
     window: timedelta
 
@@ -137,11 +136,11 @@ class EndedTempFiles(TempFiles):
 
 
 def stays(item: Owned, changed: datetime, as_of: datetime, older_than: timedelta) -> str | None:
-    """Why a temp thing stays; None when it may go. Only the job's state and the thing's own age decide."""
+    """Return why a temp file or object is kept; None if not. Only job state and its own age decide."""
     if item.job and not item.job.ended:
         return f"job {item.job.id} has not ended ({item.job.status})"
     if changed > as_of - older_than:
-        return f"touched {span(as_of - changed)} ago; goes once untouched for {span(older_than)}"
+        return f"changed {span(as_of - changed)} ago; deleted once unchanged for {span(older_than)}"
     return None
 
 
@@ -152,7 +151,7 @@ def whose(item: Owned) -> str:
 
 
 def top_folder(file: LocalFile) -> JobId | None:
-    """The job a temp file belongs to: the name of its topmost folder."""
+    """Return the job a temp file belongs to: the name of its topmost folder."""
     head, slash, _ = file.path.partition("/")
     if not slash and file.kind != "folder":
         return None
@@ -168,7 +167,7 @@ def _unsafe(file: LocalFile) -> str | None:
 
 @dataclass
 class _Tree:
-    """What is known of the folders passed so far; a folder is asked about after all it holds."""
+    """State of the folders walked so far; a folder is queried after all its contents."""
 
     keeping: set[str] = field(default_factory=set)
     empty: set[str] = field(default_factory=set)
@@ -191,7 +190,7 @@ class _Tree:
         return done
 
     def freed(self, file: LocalFile) -> int:
-        """Bytes that go with this name: those of a hard-linked file count once, with its last name."""
+        """Return the bytes freed by this name: a hard-linked file counts once, with its last name."""
         if file.links == 1:
             return file.size
         self.inodes[file.inode] = self.inodes.get(file.inode, 0) + 1

@@ -1,4 +1,4 @@
-"""Uploads nobody finished: native multipart uploads, ``*.partN`` groups, and uploads of no job."""
+"""Policies for unfinished uploads: multipart uploads, ``*.partN`` groups, and uploads without a job."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PART = re.compile(r"(?P<whole>.+)\.part\d+", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class OpenUpload:
-    """An incomplete native upload; ``parts`` None when the store no longer has it."""
+    """An incomplete multipart upload; ``parts`` is None if the store no longer has it."""
 
     upload: UploadInfo
     parts: tuple[UploadPart, ...] | None
@@ -30,7 +30,7 @@ class OpenUpload:
 
 @dataclass(frozen=True, kw_only=True)
 class StaleUploads:
-    """Native uploads begun ``older_than`` ago and quiet for half of that, and stale ``*.partN`` groups."""
+    """Policy that aborts uploads begun ``older_than`` ago, quiet for half of it; condemns old ``*.partN``."""
 
     older_than: timedelta
 
@@ -44,7 +44,7 @@ class StaleUploads:
         )
 
     def _native(self, stores: Stores, as_of: datetime) -> Iterator[OpenUpload]:
-        """The journal first, for a store may forget uploads; parts are asked for only of old ones."""
+        """Stream uploads, the journal's first, as a store may omit some; read parts only of old uploads."""
         seen = set()
         for source in (stores.uploads.open(), stores.objects.uploads()):
             for upload in source:
@@ -84,7 +84,7 @@ class StaleUploads:
         )
 
     def _part_groups(self, items: Iterable[Owned], as_of: datetime) -> Iterator[Action[Stores] | Keep]:
-        """A group goes or stays as a whole, by its newest part. Its parts share a folder, not their order."""
+        """Decide on each group as a whole, by its newest part. Its parts share a folder, in any order."""
         for _, folder in groupby(items, lambda item: _info(item).key.rpartition("/")[0]):
             members = list(folder)
             newest: dict[str, datetime] = {}
@@ -107,16 +107,16 @@ class StaleUploads:
 
 @dataclass(frozen=True, kw_only=True)
 class OrphanUploads:
-    """Objects under ``uploads/`` whose job does not exist, gone ``older_than`` after they came.
+    """Policy that condemns ``uploads/`` objects without a job row, due ``older_than`` after their write.
 
-    Those of a job that an operator adopted after a restore stay, row or no row.
+    Objects of a job that an operator adopted after a restore are kept, even without a row.
     """
 
     older_than: timedelta
 
     def select(self, stores: Stores, as_of: datetime) -> Iterator[Owned]:
-        things = stores.objects.scan(UPLOADS)
-        owned = with_jobs(things, lambda info: owner_of(info.key, UPLOADS), stores, stores.tombstones)
+        uploads = stores.objects.scan(UPLOADS)
+        owned = with_jobs(uploads, lambda info: owner_of(info.key, UPLOADS), stores, stores.tombstones)
         return _with_verdicts(owned, stores)
 
     def plan(self, items: Iterable[Owned], as_of: datetime) -> Iterator[Action[Stores] | Keep]:
@@ -133,15 +133,16 @@ class OrphanUploads:
                 yield Keep(info.key, info.size, "part of an upload: abort_uploads decides")
             elif info.last_modified > as_of - self.older_than + lead:
                 age = span(as_of - info.last_modified)
-                yield Keep(info.key, info.size, f"came {age} ago; {whose(item)}, which may still be made")
+                why = f"written {age} ago; {whose(item)}; the job may still be created"
+                yield Keep(info.key, info.size, why)
             else:
                 due = max(info.last_modified + self.older_than, as_of + NOTICE)
-                why = f"came {span(as_of - info.last_modified)} ago; {whose(item)}"
+                why = f"written {span(as_of - info.last_modified)} ago; {whose(item)}"
                 yield condemn(info, due, why, item.owner, item.job)
 
 
 def _with_verdicts(items: Iterator[Owned], stores: Stores) -> Iterator[Owned]:
-    """The same things; those without a row say whether their owner was adopted."""
+    """Yield the items unchanged, except that ``adopted`` is set if an orphan's owner was adopted."""
     while chunk := list(islice(items, LOOK_UP)):
         orphaned = {item.owner for item in chunk if item.owner and not item.job}
         verdicts = stores.verdicts.of(orphaned) if orphaned else {}

@@ -119,7 +119,7 @@ def test_stuck_job_fails_at_the_cut(status: str, world: World) -> None:
     world.job("after", status, DAY - SECOND)
     [action] = decide(STUCK, world)
     assert action == FailJob(
-        key="at", status=status, updated_at=NOW - DAY, reason=f"{status} without a sign of life for 24 h"
+        key="at", status=status, updated_at=NOW - DAY, reason=f"{status} without an update for 24 h"
     )
 
 
@@ -236,7 +236,7 @@ def test_orphans_are_condemned_in_time_and_with_notice(world: World) -> None:
     }
     assert found["uploads/known/in.mp4"].reason == "belongs to job known, which is failed"
     assert found["uploads/at/in.mp4.part3"].reason.startswith("part of an upload")
-    assert "may still be made" in found["uploads/young/in.mp4"].reason
+    assert "may still be created" in found["uploads/young/in.mp4"].reason
 
 
 STONE = Tombstone(
