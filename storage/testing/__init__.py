@@ -1,7 +1,7 @@
-"""An in-memory world with the real semantics: S3's for objects, PostgreSQL's for rows.
+"""In-memory fakes of the stores, with S3's semantics for objects and PostgreSQL's for rows.
 
-The contract suite (``tests/contract``) runs against these and against the real adapters, so what is
-tested on the fake holds. Nothing here reads a clock: ``now`` is handed in.
+The contract suite (``tests/contract``) runs against these and against the real adapters, so tests on the
+fakes are valid for both. The fakes read no clock: ``now`` is a parameter.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryStores(BackupStores, ColdStores):
-    """The stores of every capability, in memory."""
+    """In-memory stores of every capability."""
 
 
 def memory_stores(
@@ -69,9 +69,9 @@ def memory_stores(
     plans: MemoryObjects | None = None,
     database: Database | None = None,
 ) -> MemoryStores:
-    """An installation in memory, set up and adopted: its identity is on record.
+    """Create an in-memory installation, set up and adopted: its identity is recorded.
 
-    Without ``files`` the temp folder is in memory too; tests that need the kernel hand in a real one.
+    Without ``files`` the temp folder is in memory too; tests that need the kernel pass a real one.
     """
     objects, database = objects or MemoryObjects(now), database or Database(now)
     objects.adopt(f"memory-{database.identity}")

@@ -1,4 +1,4 @@
-"""The catalogue of backups in memory."""
+"""In-memory catalogue of backups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from storage.testing.database import Database
 
 
 class MemoryCatalogue:
-    """A Catalogue in memory."""
+    """In-memory Catalogue."""
 
     def __init__(self, database: Database) -> None:
         self._rows, self._traffic = database.backups, database.traffic
@@ -25,8 +25,8 @@ class MemoryCatalogue:
         return self._rows.get(id)
 
     def all(self, kind: BackupKind | None = None) -> list[Backup]:
-        found = [one for one in self._rows.values() if kind in (None, one.kind)]
-        return sorted(found, key=lambda one: (one.taken_at, one.id), reverse=True)
+        found = [backup for backup in self._rows.values() if kind in (None, backup.kind)]
+        return sorted(found, key=lambda backup: (backup.taken_at, backup.id), reverse=True)
 
     def move(self, id: BackupId, seen: Sequence[BackupState], to: BackupState, message: str = "") -> bool:
         self._traffic("catalogue.move")
@@ -45,4 +45,5 @@ class MemoryCatalogue:
             return known is not None
 
     def newest_proven(self, kind: BackupKind) -> Backup | None:
-        return next((one for one in self.all(kind) if one.state == "proven" and one.proven_at), None)
+        proven = (backup for backup in self.all(kind) if backup.state == "proven" and backup.proven_at)
+        return next(proven, None)

@@ -1,4 +1,4 @@
-"""Switches in memory, and what operators decided after restores."""
+"""In-memory control values, and operators' verdicts after restores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from storage.testing.database import Database, Judged
 
 
 class MemoryControl:
-    """A Control in memory."""
+    """In-memory Control."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -38,7 +38,7 @@ class MemoryControl:
 
 
 class MemoryVerdicts:
-    """A Verdicts in memory."""
+    """In-memory Verdicts."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -46,16 +46,16 @@ class MemoryVerdicts:
     def of(self, owners: Iterable[JobId], epoch: datetime | None = None) -> dict[JobId, Verdict]:
         self._db.traffic("verdicts.of")
         wanted, found = set(owners), dict[JobId, Verdict]()
-        for one in self._judged():
-            if one.verdict.owner in wanted and epoch in (None, one.verdict.epoch):
-                found[one.verdict.owner] = one.verdict
+        for judged in self._judged():
+            if judged.verdict.owner in wanted and epoch in (None, judged.verdict.epoch):
+                found[judged.verdict.owner] = judged.verdict
         return found
 
     def condemned(self) -> Iterator[Verdict]:
-        latest = {one.verdict.owner: one for one in self._judged()}
-        for _, one in sorted(latest.items()):
-            if one.closed and one.verdict.ruling == "condemn":
-                yield one.verdict
+        latest = {judged.verdict.owner: judged for judged in self._judged()}
+        for _, judged in sorted(latest.items()):
+            if judged.closed and judged.verdict.ruling == "condemn":
+                yield judged.verdict
 
     def record(self, owners: Iterable[JobId], ruling: Ruling, epoch: datetime, by: str) -> None:
         with self._db.lock:
@@ -64,8 +64,8 @@ class MemoryVerdicts:
 
     def close(self, epoch: datetime, by: str, now: datetime) -> None:
         with self._db.lock:
-            for one in self._judged():
-                one.closed = one.closed or one.verdict.epoch == epoch
+            for judged in self._judged():
+                judged.closed = judged.closed or judged.verdict.epoch == epoch
             self._db.control.pop("restore_epoch", None)
             if self._db.control.get("paused", "").startswith(PAUSED_BY_RESTORE):
                 del self._db.control["paused"]
@@ -73,6 +73,6 @@ class MemoryVerdicts:
             self._db.audit.append(("reconciled", "", {"epoch": epoch.isoformat(), "by": by}))
 
     def _judged(self) -> list[Judged]:
-        """Every verdict, the oldest epoch first."""
+        """Return every verdict, oldest epoch first."""
         with self._db.lock:
-            return sorted(self._db.verdicts.values(), key=lambda one: one.verdict.epoch)
+            return sorted(self._db.verdicts.values(), key=lambda judged: judged.verdict.epoch)

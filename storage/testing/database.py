@@ -1,4 +1,4 @@
-"""The pipeline's rows and the platform's records in memory, with PostgreSQL's semantics."""
+"""In-memory pipeline rows and platform records, with PostgreSQL's semantics."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FIXED = ("job", "as_of", "params", "requested_by", "started_at", "approved_by", 
 
 @dataclass(slots=True)
 class Batch:
-    """What became of one finished batch."""
+    """The outcomes of a finished batch."""
 
     outcomes: tuple[Outcome, ...]
     not_done: tuple[int, ...]
@@ -40,7 +40,7 @@ class Batch:
 
 @dataclass(slots=True)
 class Journalled:
-    """One row of the upload journal."""
+    """A row of the upload journal."""
 
     info: UploadInfo
     heartbeat: datetime
@@ -49,7 +49,7 @@ class Journalled:
 
 @dataclass(slots=True)
 class Judged:
-    """One verdict; it condemns nothing until its epoch is closed."""
+    """A verdict; it condemns nothing until its epoch is closed."""
 
     verdict: Verdict
     closed: bool = False
@@ -57,7 +57,7 @@ class Judged:
 
 @dataclass
 class Database:
-    """The tables behind the fakes, so that they see one another's rows as one database's do."""
+    """The tables shared by the fakes, which see each other's rows as in a single database."""
 
     now: Callable[[], datetime]
     identity: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -67,12 +67,12 @@ class Database:
     batches: dict[tuple[str, str], dict[int, Batch]] = field(default_factory=dict)
     audit: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     locks: set[str] = field(default_factory=set)
-    sharing: Counter[str] = field(default_factory=Counter)  # how many share a lock
+    sharing: Counter[str] = field(default_factory=Counter)  # number of holders of a shared lock
     control: dict[str, str] = field(default_factory=dict)
     capabilities: Capabilities = Capabilities()
     tombstones: dict[int, Tombstone] = field(default_factory=dict)
     notes: dict[int, str] = field(default_factory=dict)
-    claims: dict[JobId, str] = field(default_factory=dict)  # open ones: job -> the run that claimed it
+    claims: dict[JobId, str] = field(default_factory=dict)  # open claims: job -> the run that claimed it
     uploads: dict[str, Journalled] = field(default_factory=dict)
     backups: dict[BackupId, Backup] = field(default_factory=dict)
     verdicts: dict[tuple[JobId, datetime], Judged] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class Database:
 
 
 class MemoryJobs:
-    """A JobStore in memory."""
+    """In-memory JobStore."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -147,7 +147,7 @@ class MemoryJobs:
 
 
 class MemoryReferences:
-    """A References in memory: what the rows of jobs that are not cleaned up name as outputs."""
+    """In-memory References: the outputs named in rows of jobs that are not cleaned up."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -161,13 +161,13 @@ class MemoryReferences:
                 if self._db.jobs[id].status != "cleaned_up"
             }
         named: dict[str, JobId] = {}
-        for id in sorted(rows, reverse=True):  # of several jobs the first is named
+        for id in sorted(rows, reverse=True):  # of several jobs the first is reported
             named |= {rows[id][column]: id for column in OUTPUTS if rows[id].get(column)}
         return {key: f"job {named[key]}" for key in keys if key in named}
 
 
 class MemoryAudit:
-    """An AuditLog in memory."""
+    """In-memory AuditLog."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -178,28 +178,28 @@ class MemoryAudit:
 
 
 class MemoryProvenBackups:
-    """A ProvenBackups in memory: what the catalogue of the same database says."""
+    """In-memory ProvenBackups, read from the catalogue of the same database."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
     def newest(self) -> datetime | None:
         proven = [
-            one
-            for one in self._db.backups.values()
-            if one.kind == "database" and one.state == "proven" and one.proven_at
+            backup
+            for backup in self._db.backups.values()
+            if backup.kind == "database" and backup.state == "proven" and backup.proven_at
         ]
-        return max((one.taken_at for one in proven), default=None)
+        return max((backup.taken_at for backup in proven), default=None)
 
 
 class MemoryRuns:
-    """A RunLog in memory."""
+    """In-memory RunLog."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
     def save(self, run: Run) -> None:
-        """Insert, or update what changes as a run goes on: never who asked, never an approval."""
+        """Insert a run, or update its variable fields: never the requester, never an approval."""
         with self._db.lock:
             known = self._db.runs.get(run.id, replace(run, approved_by="", approved_sha256=""))
             fixed = {name: getattr(known, name) for name in FIXED}
@@ -253,7 +253,7 @@ class MemoryRuns:
             return {n: batch.not_done for n, batch in self._db.batches.get(self._of_plan(run_id), {}).items()}
 
     def _of_plan(self, run_id: str) -> tuple[str, str]:
-        """Batches are of a plan: a run may be planned anew."""
+        """Return the key of the run's batches: run and plan, because a run may be planned again."""
         run = self._db.runs.get(run_id)
         return run_id, run.plan_sha256 if run else ""
 
@@ -283,7 +283,7 @@ class MemoryRuns:
 
 
 class MemoryUploads:
-    """An UploadJournal in memory. Recording an upload again is a sign of life."""
+    """In-memory UploadJournal. Recording an upload again updates its heartbeat."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -300,7 +300,7 @@ class MemoryUploads:
 
     def heartbeats(self, upload_ids: Sequence[str]) -> dict[str, datetime]:
         rows = self._db.uploads
-        return {one: rows[one].heartbeat for one in upload_ids if one in rows}
+        return {upload_id: rows[upload_id].heartbeat for upload_id in upload_ids if upload_id in rows}
 
     def close(self, upload_id: str) -> None:
         if upload_id in self._db.uploads:

@@ -1,4 +1,4 @@
-"""A temp folder in memory: entries with times, inodes and whether they are open."""
+"""In-memory temp folder: entries with times, inodes and open state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from storage.core.model import CONDEMNED, LocalFile
 
 
 class MemoryFiles:
-    """A FileStore in memory. A rename sets the ctime, a change inside a folder sets the folder's mtime."""
+    """In-memory FileStore. A rename sets the ctime, a change inside a folder sets the folder's mtime."""
 
     def __init__(self, now: Callable[[], datetime], root: str = "/data/temp") -> None:
         self.root = root
@@ -32,7 +32,7 @@ class MemoryFiles:
         inode: int = 0,
         links: int = 1,
     ) -> LocalFile:
-        """Put an entry, and the folders above it, there since ``changed``."""
+        """Add an entry and its parent folders, last changed at ``changed``."""
         at = changed or self._now()
         for folder in reversed(_above(path)):
             if folder not in self.entries:
@@ -48,7 +48,7 @@ class MemoryFiles:
 
     def walk(self) -> Iterator[LocalFile]:
         shown = [path for path in self.entries if path.split("/")[0] != CONDEMNED]
-        # U+FFFF after every folder's name puts it behind all that begins with "name/"
+        # U+FFFF after every folder's name sorts it after all paths that begin with "name/"
         order = {path: path.split("/") + (["\uffff"] if self._is_folder(path) else []) for path in shown}
         for path in sorted(shown, key=order.__getitem__):
             yield self.entries[path]
@@ -114,6 +114,6 @@ def _ns(at: datetime) -> int:
 
 
 def _above(path: str) -> list[str]:
-    """The folders above a path, the nearest first."""
+    """Return the parent folders of a path, nearest first."""
     parts = path.split("/")[:-1]
     return ["/".join(parts[:depth]) for depth in range(len(parts), 0, -1)]

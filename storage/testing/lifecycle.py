@@ -1,4 +1,4 @@
-"""A bucket's lifecycle configuration and its versions in memory, as MinIO and ministack were seen to be."""
+"""In-memory lifecycle configuration and its versions, as observed on MinIO and ministack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storage.lifecycle.ports import Version
 from storage.testing.traffic import Traffic
 
 Dialect = Literal["minio", "ministack", "exact"]
-#: What a store keeps of a rule; everything else is dropped without a word.
+#: Elements of a rule that a store keeps; all others are dropped silently.
 _KEPT = {
     "ID", "Status", "Filter", "And", "Prefix", "Tag", "Key", "Value", "ObjectSizeGreaterThan", "Date",
     "ObjectSizeLessThan", "Expiration", "Days", "ExpiredObjectDeleteMarker", "Transition", "StorageClass",
@@ -22,16 +22,16 @@ _KEPT = {
     "AbortIncompleteMultipartUpload", "DaysAfterInitiation",
 }  # fmt: skip
 _ABORT = "AbortIncompleteMultipartUpload"
-_NO_DAYS = ("Days", "0")  # of a transition: MinIO leaves them out of its answer
-_FIRST = ("ID", "Status", "Filter")  # the order MinIO answers in
+_NO_DAYS = ("Days", "0")  # of a transition: MinIO omits this from its response
+_FIRST = ("ID", "Status", "Filter")  # the order in MinIO's response
 _CLASSES = ("STANDARD_IA", "GLACIER", "GLACIER_IR", "DEEP_ARCHIVE", "ONEZONE_IA", "INTELLIGENT_TIERING")
 
 
 class MemoryBucketRules:
-    """A BucketRules in memory. ``tiers`` are the registered remote tiers of a MinIO.
+    """In-memory BucketRules. ``tiers`` are the registered remote tiers of a MinIO.
 
-    The dialect ``exact`` takes all and keeps its very bytes, as AWS nearly does.
-    ``traffic`` counts requests and lets a test step in; ``loses`` names elements the store drops.
+    The dialect ``exact`` accepts any document and keeps it byte for byte, as AWS nearly does.
+    ``traffic`` counts requests and lets a test intervene; ``loses`` names elements the store drops.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ def _place(node: Node) -> int:
 
 
 class MemoryVersions:
-    """A VersionLog in memory."""
+    """In-memory VersionLog."""
 
     def __init__(self) -> None:
         self.rows: list[Version] = []
@@ -133,4 +133,4 @@ class MemoryVersions:
         return self.rows[::-1][:limit]
 
     def latest(self) -> Version | None:
-        return next((one for one in self.rows[::-1] if one.state in ("begun", "applied")), None)
+        return next((row for row in self.rows[::-1] if row.state in ("begun", "applied")), None)

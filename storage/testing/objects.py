@@ -1,4 +1,4 @@
-"""One bucket in memory, with S3's semantics: byte order, pages, versions, per-key delete errors."""
+"""In-memory bucket with S3's semantics: byte order, pages, versions, per-key delete errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PLAIN = Attributes()
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """One version of an object; ``data`` None is a delete marker."""
+    """A version of an object; ``data`` None is a delete marker."""
 
     id: str
     data: bytes | None
@@ -58,11 +58,11 @@ class _Upload:
 
 
 class MemoryObjects:
-    """An ObjectStore in memory.
+    """In-memory ObjectStore.
 
-    ``failing`` maps a key to the error code its delete comes back with; with ``lying`` a delete answers
-    well and deletes nothing; ``skew`` is how far the server's clock is ahead of ``now``; what is in
-    ``hidden`` is left out of listings, though it is there.
+    ``failing`` maps a key to the error code that its delete returns; with ``lying`` a delete reports success
+    and deletes nothing; ``skew`` is the server clock's lead over ``now``; keys in ``hidden`` exist but are
+    omitted from listings.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class MemoryObjects:
     def put(
         self, key: str, data: bytes, last_modified: datetime | None = None, attributes: Attributes = PLAIN
     ) -> ObjectInfo:
-        """Store an object; ``last_modified`` may be of the past. Raises StoreRefused."""
+        """Store an object; ``last_modified`` may be in the past. Raises StoreRefused."""
         self.traffic("put")
         _checked(key)
         with self._lock:
@@ -187,7 +187,7 @@ class MemoryObjects:
 
     # --- multipart uploads ---------------------------------------------------------------------
     def start_upload(self, key: str, initiated: datetime | None = None) -> str:
-        """Begin a multipart upload; its id."""
+        """Begin a multipart upload; return its id."""
         self.traffic("start-upload")
         _checked(key)
         with self._lock:
@@ -206,7 +206,8 @@ class MemoryObjects:
     def uploads(self) -> Iterator[UploadInfo]:
         self.traffic("list-uploads")
         with self._lock:
-            found = sorted((one.info for one in self._uploads.values()), key=lambda i: (i.key, i.upload_id))
+            uploads = (upload.info for upload in self._uploads.values())
+            found = sorted(uploads, key=lambda info: (info.key, info.upload_id))
         yield from found
 
     def parts(self, key: ObjectKey, upload_id: str) -> list[UploadPart] | None:
@@ -234,9 +235,9 @@ class MemoryObjects:
         self.traffic("adopt")
         self._identity = identity
 
-    # --- inside --------------------------------------------------------------------------------
+    # --- internals -----------------------------------------------------------------------------
     def _keys(self) -> list[str]:
-        """Every key, in code point order, which is UTF-8's byte order."""
+        """Return every key in code point order, which equals UTF-8's byte order."""
         if self._sorted is None:
             self._sorted = sorted(self._versions)
         return self._sorted
@@ -254,20 +255,20 @@ class MemoryObjects:
         if not versions or versions[0].data is None:
             return None
         newest = versions[0]
-        ids = tuple(one.id for one in versions) if self.versioned else ()
+        ids = tuple(version.id for version in versions) if self.versioned else ()
         size = len(newest.data or b"")
         kind = newest.storage_class
         return ObjectInfo(ObjectKey(key), size, newest.last_modified, newest.etag, kind, versions=ids)
 
     def amend(self, key: str, **values: Any) -> None:
-        """Change what the newest version carries beside its bytes: tags, storage_class."""
+        """Change attributes of the newest version, such as tags or storage_class."""
         with self._lock:
             self._versions[key][0] = replace(self._newest("amend", key), **values)
 
     def _write(self, key: str, data: bytes | None, at: datetime, attributes: Attributes = PLAIN) -> None:
         etag = hashlib.md5(data, usedforsecurity=False).hexdigest() if data is not None else ""
         self._made += 1
-        at = at.replace(microsecond=0)  # S3 tells seconds
+        at = at.replace(microsecond=0)  # S3 returns whole seconds
         older = self._versions.get(key, []) if self.versioned else []
         if key not in self._versions:
             self._sorted = None
@@ -278,7 +279,7 @@ class MemoryObjects:
         if self.versioned and not target.versions:
             self._write(target.key, None, self._now())
         elif versions is not None:
-            left = [one for one in versions if self.versioned and one.id not in target.versions]
+            left = [version for version in versions if self.versioned and version.id not in target.versions]
             self._versions[target.key] = left
             if not left:
                 del self._versions[target.key]

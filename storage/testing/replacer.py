@@ -1,4 +1,4 @@
-"""Replacing objects in memory."""
+"""In-memory replacement of objects."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ PIECE = 1 << 16
 
 
 class MemoryObjectReplacer:
-    """A :class:`storage.cold.ports.ObjectReplacer` on a bucket in memory.
+    """In-memory :class:`storage.cold.ports.ObjectReplacer`.
 
-    ``loses``: of so many replacements to come the answer is lost, and asked again they meet themselves.
-    ``blocked`` maps a key to why nothing may take its object's place; ``refused`` one to why its bytes cannot
-    be had. ``says_tags`` tells whether an answer counts an object's tags.
+    ``loses``: the response is lost for this many next replacements, so that a retry conflicts with its own
+    first attempt. ``blocked`` maps a key to why its object may not be replaced; ``refused`` maps a key to why
+    its bytes cannot be read. ``says_tags`` tells whether a response counts an object's tags.
     """
 
     def __init__(self, objects: MemoryObjects) -> None:
@@ -56,10 +56,10 @@ class MemoryObjectReplacer:
         key, objects = seen.info.key, self._objects
         objects.traffic("put")
         with objects._lock:
-            there = objects._info(key)
-            if there is None:
+            current = objects._info(key)
+            if current is None:
                 raise ObjectMissing(key)
-            if there.etag != seen.info.etag:
+            if current.etag != seen.info.etag:
                 raise PreconditionFailed(key)
             objects._write(key, sink.getvalue(), objects._now(), attributes)
             kept = "STANDARD" if TIER_TAG in tags else seen.info.storage_class
@@ -91,7 +91,7 @@ class MemoryObjectReplacer:
 
 
 class _Stream(io.BytesIO):
-    """Comes in pieces, as from a network."""
+    """Stream that returns short reads, as a network does."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         return super().read(size if size is None or size < 0 else min(size, PIECE))

@@ -1,4 +1,4 @@
-"""Moving objects between tiers in memory."""
+"""In-memory moves of objects between tiers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ MOST_TAGS = 10
 
 
 class MemoryTierStore:
-    """A :class:`storage.cold.ports.TierStore` on a bucket in memory.
+    """In-memory :class:`storage.cold.ports.TierStore`.
 
-    ``classes`` are those that the store keeps; with ``ignores_classes`` it takes any and keeps STANDARD.
-    ``moves`` are the rules of the bucket, tag value to remote tier; what is tagged arrives when it was
-    looked at ``looks`` times, and never with None.
+    ``classes`` are those the store keeps; with ``ignores_classes`` it accepts any class but keeps STANDARD.
+    ``moves`` are the bucket's rules, tag value to remote tier; a tagged object arrives in its tier after
+    ``looks`` calls of ``details``, or never if None.
     """
 
     def __init__(self, objects: MemoryObjects) -> None:
@@ -88,7 +88,7 @@ class MemoryTierStore:
         return Details(info=info, attributes=found.attributes, tag_count=len(found.tags), restore=back)
 
     def _arrive(self, key: ObjectKey, looks: int) -> None:
-        """What a rule of the bucket does by itself, some time after the tag was put."""
+        """Simulate the bucket's rule, which moves a tagged object some time after the tag was set."""
         try:
             found = self._objects._newest("rule", key)
         except ObjectMissing:

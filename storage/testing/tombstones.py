@@ -1,4 +1,4 @@
-"""Tombstones and claims in memory: one open tombstone a thing, every owner compared as it was seen."""
+"""In-memory tombstones and claims: one open tombstone per target, each owner compared as it was seen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ORDER = {"job": 0, "object": 1, "file": 2}
 
 
 class MemoryTombstones:
-    """A Tombstones in memory."""
+    """In-memory Tombstones."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -47,8 +47,8 @@ class MemoryTombstones:
     def due(self, as_of: datetime, containers: Sequence[str]) -> Iterator[Tombstone]:
         self._db.traffic("tombstones.due")
         with self._db.lock:
-            here = [s for s in self._open() if s.place in containers]
-            ready = [s for s in here if s.state == "reaping" or s.delete_after <= as_of]
+            in_place = [s for s in self._open() if s.place in containers]
+            ready = [s for s in in_place if s.state == "reaping" or s.delete_after <= as_of]
             jobs_due = {s.owner for s in ready if s.kind == "job"}
             found = [s for s in ready if self._waits_for_nothing(s, jobs_due)]
         yield from sorted(found, key=lambda tombstone: (ORDER[tombstone.kind], tombstone.key, tombstone.id))
@@ -118,7 +118,7 @@ class MemoryTombstones:
         return sums
 
     def _waits_for_nothing(self, tombstone: Tombstone, jobs_due: set[JobId | None]) -> bool:
-        """What goes with a job waits until that is due or claimed, or the job has moved on."""
+        """Return True unless the tombstone goes with a job that is not yet due, claimed or changed."""
         if not tombstone.goes_with_job or tombstone.state == "reaping":
             return True
         return (
@@ -143,7 +143,7 @@ class MemoryTombstones:
             self._db.tombstones[id] = replace(self._db.tombstones[id], state=state)
 
     def _moved_on(self, tombstone: Tombstone) -> str | None:
-        """Why the owner is not as seen; None while it is."""
+        """Return why the owner is not as seen; None if it is."""
         if tombstone.owner is None:
             return None
         row, seen = self._db.jobs.get(tombstone.owner), tombstone.owner_updated_at

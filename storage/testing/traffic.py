@@ -1,4 +1,4 @@
-"""What is asked of a fake, counted; and a place to stand between two requests."""
+"""Request counter of the fakes, with a hook before each request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from threading import Lock
 
 
 class Traffic:
-    """Counts requests by name. ``before`` is called ahead of each one: let it raise, or move the world."""
+    """Counter of requests by name. ``before`` is called before each: it may raise, or change state."""
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""A writer whose bytes stay in memory."""
+"""Writer that keeps its bytes in memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 
 
 class MemoryWriter(io.BytesIO):
-    """Takes an object's bytes."""
+    """In-memory Writer of an object's bytes."""
 
     @property
     def size(self) -> int:

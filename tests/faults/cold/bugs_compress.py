@@ -38,8 +38,8 @@ BUGS = (
     Bug(
         "the write names no condition",
         _FAKE,
-        "if there.etag != seen.info.etag:",
-        "if not there.etag:",
+        "if current.etag != seen.info.etag:",
+        "if not current.etag:",
         "tests/unit/cold/test_compress_races.py::test_an_object_written_at_any_moment_wins",
     ),
     Bug(
