@@ -1,4 +1,4 @@
-"""``python -m storage``: the command line of :mod:`storage.cli`."""
+"""Entry point of ``python -m storage``: the command line of :mod:`storage.cli`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""This installation's maintenance jobs, by name."""
+"""Catalog of this installation's maintenance jobs by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storage.engine.job import MAX_OBJECTS, MaintenanceJob
 
 __all__ = ["JOBS", "MAX_OBJECTS", "get", "of_run"]
 
-#: A job that is found by its name may need any store: it is run with an Installation, which has them all.
+#: A job looked up by name may need any store, so it runs with an Installation, which has all stores.
 _ALL: tuple[MaintenanceJob[Any], ...] = (
     *cleanup.JOBS,
     *backup.JOBS,
@@ -24,12 +24,12 @@ JOBS = {job.name: job for job in _ALL}
 
 
 def get(name: str) -> MaintenanceJob[Any]:
-    """The job of that name. Raises UnknownJob."""
+    """Return the job with this name. Raises UnknownJob."""
     if name not in JOBS:
         raise UnknownJob(name)
     return JOBS[name]
 
 
 def of_run(run_id: str, stores: EngineStores) -> MaintenanceJob[Any]:
-    """The job whose run it is. Raises NoSuchRun, UnknownJob."""
+    """Return the job that the run belongs to. Raises NoSuchRun, UnknownJob."""
     return get(load(run_id, stores).job)

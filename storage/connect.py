@@ -1,4 +1,7 @@
-"""Settings to the shared stores: with ``connect`` of each capability the only place that picks adapters."""
+"""Construction of the shared stores from settings.
+
+This module and each capability's ``connect`` are the only places that choose adapters.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ def database_name(settings: Settings) -> str:
 
 @contextmanager
 def database(settings: Settings, engine: Engine | None = None) -> Iterator[Engine]:
-    """A connection pool that is closed at the end; one that is given stays open."""
+    """Open a connection pool and close it at the end; a pool passed as ``engine`` stays open."""
     if engine is not None:
         yield engine
         return
@@ -66,13 +69,13 @@ def stores(
     engine: Engine | None = None,
     http: Any = None,
 ) -> Iterator[Stores]:
-    """The shared stores. ``engine`` and ``http`` replace the connections (a test counts on them)."""
+    """Open the shared stores. ``engine`` and ``http`` replace the connections, for example in tests."""
     with database(settings, engine) as connected:
         yield shared(settings, clock, connected, http)
 
 
 def shared(settings: Settings, clock: Callable[[], datetime], engine: Engine, http: Any = None) -> Stores:
-    """The shared stores on an open database."""
+    """Build the shared stores on an open database."""
     bucket = BucketName(settings.bucket)
     control = PostgresControl(engine, settings.endpoint_url)
     uploads = PostgresUploads(engine, bucket)
@@ -102,7 +105,7 @@ def shared(settings: Settings, clock: Callable[[], datetime], engine: Engine, ht
 
 @contextmanager
 def of_clients(session: Session, client: Minio, names: Mapping[str, str]) -> Iterator[Stores]:
-    """Stores on the connections an application already has; ``names`` are settings by name."""
+    """Open the stores on an application's existing connections; ``names`` are settings by name."""
     bind = session.get_bind()
     engine = bind if isinstance(bind, Engine) else bind.engine
     server = endpoint_of(client)
@@ -119,9 +122,9 @@ def of_clients(session: Session, client: Minio, names: Mapping[str, str]) -> Ite
 
 
 def set_up(settings: Settings, *, adopt: bool = False) -> list[str]:
-    """Bring the schema up to date and make bucket and database known to each other; what was done.
+    """Migrate the schema and record the identity of bucket and database; return a list of the changes.
 
-    ``adopt`` accepts another bucket or database than before, and forgets what the last runs left.
+    ``adopt`` accepts another bucket or database than before, and resets the run history.
     """
     engine = connection.connect(settings.database_url)
     try:
@@ -136,9 +139,9 @@ def _introduce(opened: Stores, adopt: bool) -> list[str]:
     done = []
     if not opened.objects.identity():
         if opened.control.read("identity") and not adopt:
-            return []  # a bucket that lost its mark is not the known one: the guard will say so
+            return []  # a bucket without its identity object is not the known one: the guard refuses it
         opened.objects.adopt(str(uuid.uuid4()))
-        done.append(f"mark of bucket {opened.objects.bucket}")
+        done.append(f"identity object of bucket {opened.objects.bucket}")
     if opened.control.read("identity") is None or adopt:
         opened.control.write("identity", opened.identity())
         opened.control.write("history_from", opened.clock().isoformat())

@@ -1,4 +1,4 @@
-"""Everything at once, for those who run any job: the command line and Airflow."""
+"""All stores of an installation, for programs that run any job: the command line and Airflow."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def open_installation(
     engine: Engine | None = None,
     http: Any = None,
 ) -> Iterator[Installation]:
-    """Open all stores. ``engine`` and ``http`` replace the connections (a test counts on them)."""
+    """Open all stores. ``engine`` and ``http`` replace the connections, for example in tests."""
     with connect.database(settings, engine) as connected:
         shared = connect.shared(settings, clock, connected, http)
         yield Installation(

@@ -1,4 +1,4 @@
-"""Links to a job's files, which open without keys until they expire."""
+"""Presigned download links to a job's files, usable without credentials until they expire."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from storage.core.settings import Settings
 
-LONGEST = timedelta(days=7)  # S3 signs for no longer
-#: What may be downloaded of a job, and where it lies below ``processed/JOB/``.
+LONGEST = timedelta(days=7)  # maximum of S3 signatures
+#: Downloadable files of a job, with their paths below ``processed/JOB/``.
 FILES = {
     "360p": "360p/video_360p.mp4",
     "720p": "720p/video_720p.mp4",
@@ -33,9 +33,10 @@ FILES = {
 
 
 class PresignedURLGenerator:
-    """Signs links; asks nobody. ``client`` knows its region, ``noted`` is told of each key that is given out.
+    """Generator of presigned links, without any request: ``client`` must have its region set.
 
-    A link to an object is good whatever form it is stored in: its key never changes.
+    ``noted`` is called with each signed key. A link works in whatever form its object is stored, because
+    the key never changes.
     """
 
     def __init__(
@@ -46,23 +47,23 @@ class PresignedURLGenerator:
     def generate_download_url(
         self, job_id: str, file_type: str, expires: timedelta = timedelta(hours=1)
     ) -> str:
-        """Raises ValueError for a file type there is none of, UsageError for a time that cannot be signed."""
+        """Return a link to a job's file. Raises ValueError (unknown file type) or UsageError (lifetime)."""
         if file_type not in FILES:
             raise ValueError(f"Invalid file_type: {file_type}. It may be {', '.join(FILES)}.")
         return self.url(ObjectKey(f"processed/{JobId(job_id)}/{FILES[file_type]}"), expires)
 
     def url(self, key: ObjectKey, expires: timedelta = timedelta(hours=1)) -> str:
-        """A link to any object of the bucket."""
+        """Return a link to any object of the bucket. Raises UsageError for an invalid lifetime."""
         if not timedelta(seconds=1) <= expires <= LONGEST:
-            raise UsageError(f"A link holds from 1 s to 7 days, not {expires}.")
+            raise UsageError(f"A link may be valid for 1 s to 7 days, not {expires}.")
         made = self.client.presigned_get_object(self._bucket, key, expires=expires)
         self._noted(key)
         return made
 
 
 def links(settings: Settings, noted: Callable[[ObjectKey], None] = lambda key: None) -> PresignedURLGenerator:
-    """What signs links for the address people open, which need not be the one this machine uses."""
-    from storage import connect  # a program that only names the class needs no client of a vendor
+    """Create the generator for the public endpoint, which may differ from the one this machine uses."""
+    from storage import connect  # imported lazily: importing the class must not need a vendor client
 
     own = connect.endpoint(settings)
     public = replace(own, url=settings.public_endpoint_url, setting="STORAGE_PUBLIC_ENDPOINT_URL")

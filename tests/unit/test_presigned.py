@@ -57,7 +57,7 @@ def test_what_is_not_there_to_be_had(links: PresignedURLGenerator, noted: list[O
     with pytest.raises(InvalidName):
         links.generate_download_url("../job-1", "360p")
     for expires in (timedelta(0), timedelta(days=8), timedelta(seconds=-1)):
-        with pytest.raises(UsageError, match="from 1 s to 7 days"):
+        with pytest.raises(UsageError, match="for 1 s to 7 days"):
             links.generate_download_url("job-1", "360p", expires)
     assert noted == []
 
