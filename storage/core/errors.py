@@ -77,9 +77,9 @@ class Refused(StorageError):
 
 
 class PlanUnreadable(StorageError):
-    """Line {1} of the plan {0} is not one that this version can carry out: {2}."""
+    """Line {1} of the plan {0} cannot be applied by this version: {2}."""
 
-    next_step = "Nothing of that line was done. Apply it with the version that made it, or plan anew."
+    next_step = "That line was not applied. Apply the plan with the version that made it, or plan again."
 
 
 class PlanChanged(StorageError):

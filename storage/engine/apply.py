@@ -113,7 +113,7 @@ def load_for(job: MaintenanceJob[S], run_id: str, stores: EngineStores) -> Run:
     """Load a run of ``job``. Raises NoSuchRun, and UsageError for a run of another job."""
     run = load(run_id, stores)
     if run.job != job.name:
-        raise UsageError(f"Run {run.id} is of {run.job}, not of {job.name}.")
+        raise UsageError(f"Run {run.id} belongs to job {run.job}, not to {job.name}.")
     return run
 
 

@@ -88,7 +88,7 @@ def read(run: Run, store: ObjectStore, verbs: Mapping[str, type[Action[S]]]) -> 
 
 
 def _decoded(line: bytes, verbs: Mapping[str, type[Action[S]]], uri: str, number: int) -> Action[S]:
-    """Decode one line. Raises PlanUnreadable for an unknown verb, or fields that its verb does not have."""
+    """Decode one line. Raises PlanUnreadable for an unknown verb, or wrong fields for its verb."""
     try:
         return decode(line, verbs)
     except (KeyError, TypeError, ValueError) as error:

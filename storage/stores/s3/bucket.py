@@ -274,7 +274,7 @@ class S3Bucket:
 
 
 def _chunks(targets: Iterable[DeleteTarget]) -> Iterator[list[DeleteTarget]]:
-    """Split targets in order into chunks of 1,000 entries; each version counts, a key may have thousands."""
+    """Split targets in order into chunks of at most 1,000 entries: each version is an entry of its key."""
     chunk: list[DeleteTarget] = []
     room = MOST
     for target in targets:

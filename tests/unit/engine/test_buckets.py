@@ -50,7 +50,7 @@ def test_a_verb_that_the_job_does_not_name_is_no_plan(world: World) -> None:
 def test_a_run_of_another_job_is_refused(world: World) -> None:
     world.put("temp/x.tmp", 2 * DAY)
     planned = world.plan(TEMP)
-    with pytest.raises(UsageError, match=f"is of {TEMP}, not of reap"):
+    with pytest.raises(UsageError, match=f"belongs to job {TEMP}, not to reap"):
         engine.apply(catalog.get("reap"), planned.id, world.stores)
     assert world.keys() == ["temp/x.tmp"]
 
@@ -70,6 +70,6 @@ def test_a_line_of_another_version_is_named(world: World, line: bytes) -> None:
     data = gzip.compress(line + b"\n")
     world.plans.put(planned.plan_uri.partition("//")[2].partition("/")[2], data)
     world.stores.runs.save(replace(planned, plan_sha256=hashlib.sha256(data).hexdigest()))
-    with pytest.raises(PlanUnreadable, match="Line 1 of the plan .* plan anew"):
+    with pytest.raises(PlanUnreadable, match="Line 1 of the plan .* plan again"):
         apply(planned.id, world.stores)
     assert world.keys() == ["temp/x.tmp"]
