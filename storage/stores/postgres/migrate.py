@@ -44,7 +44,7 @@ def migrate(engine: Engine, files: Path | None = None) -> list[str]:
         _wait_for_lock(session)
         try:
             session.exec_driver_sql("SET statement_timeout = 0")  # building an index may take long
-            session.exec_driver_sql("SET lock_timeout = '2s'")  # other sessions are blocked no longer
+            session.exec_driver_sql("SET lock_timeout = '2s'")  # limit how long other sessions are blocked
             session.exec_driver_sql(_LEDGER)
             return [*_numbered(session, files), *_pipeline(session, files)]
         finally:
