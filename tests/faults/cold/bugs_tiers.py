@@ -62,8 +62,8 @@ BUGS = (
         "moved before it is remembered as on its way: killed in between, the ledger never hears of it",
         _TIERING,
         "        before = note_asked(looked, stores)\n",
-        "        list(pool.map(partial(send, stores.mover), looked))\n"
-        "        [stores.mover.details(one.move.key) for one in looked]\n"
+        "        list(pool.map(partial(send, stores.tier_store), looked))\n"
+        "        [stores.tier_store.details(one.move.key) for one in looked]\n"
         "        before = note_asked(looked, stores)\n",
         "tests/unit/cold/test_follow.py::test_killed_after_the_copy_it_counts_as_on_its_way",
     ),

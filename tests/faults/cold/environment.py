@@ -50,7 +50,7 @@ _CLEAR = " ".join(
         "maintenance.control WHERE name NOT IN ('identity', 'history_from', 'fresh_backup_guard')",
     )
 )  # fmt: skip
-_MEMORIES = "key, etag, size, compression, skipped, tier, tier_state, asked_at"
+_MEMORIES = "key, etag, size, coding, skipped, tier, tier_state, asked_at"
 _STEADY = (
     f"SELECT {_MEMORIES} FROM maintenance.cold_objects ORDER BY key",
     "SELECT id, key, kind, etag FROM maintenance.savings ORDER BY id",
