@@ -17,8 +17,9 @@ from storage.backup.download import write_decrypted
 from storage.backup.encryption import identities
 from storage.backup.errors import BackupDamaged
 from storage.backup.model import BackupId, Manifest
+from storage.core.attributes import Attributes, Document
 from storage.core.errors import InvalidName, PreconditionFailed, StoreRefused
-from storage.core.model import Attributes, Document, JobId, ObjectKey, Prefix, printable
+from storage.core.model import JobId, ObjectKey, Prefix, printable
 from storage.core.ports import ObjectStore
 
 Keys = Sequence[pyrage.x25519.Identity]

@@ -23,7 +23,7 @@ def newest(backup_bucket: ObjectStore) -> Backup:
     """Return the newest proven database backup, by the bucket alone. Raises NoSuchBackup."""
     for backup in _proven(backup_bucket):
         return backup
-    raise NoSuchBackup("of the database that is proven")
+    raise NoSuchBackup("latest")
 
 
 def _proven(backup_bucket: ObjectStore) -> Iterator[Backup]:
@@ -45,7 +45,7 @@ def drill(settings: Settings, backup_bucket: ObjectStore) -> dict[str, Any]:
             return _brought_back(settings, backup_bucket, backup, began) | {"damaged": damaged}
         except BackupDamaged:
             damaged.append(str(backup.id))
-    raise NoSuchBackup("of the database that is proven and whole")
+    raise NoSuchBackup("latest")
 
 
 def _brought_back(

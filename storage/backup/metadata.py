@@ -23,8 +23,9 @@ from storage.backup.context import BackupContext, Progress, entered, finish, par
 from storage.backup.encryption import recipients, seal
 from storage.backup.errors import BackupDamaged, ListingDeviates, NoSuchBackup
 from storage.backup.model import Backup, BackupId, Manifest, MetadataFacts, Part
+from storage.core.attributes import Document
 from storage.core.errors import ObjectMissing, TransientFault
-from storage.core.model import Document, ObjectInfo, Prefix, owner_of
+from storage.core.model import ObjectInfo, Prefix, owner_of
 from storage.core.ports import ObjectStore
 
 LINES, DOCUMENTS = 100_000, 10_000  # maximum lines and documents of a part; it ends at either

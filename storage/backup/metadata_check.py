@@ -17,8 +17,9 @@ from storage.backup.encryption import identities
 from storage.backup.errors import BackupDamaged, NotProven
 from storage.backup.metadata import TEMP, Tally, ahead
 from storage.backup.model import Manifest, MetadataFacts
+from storage.core.attributes import Document
 from storage.core.errors import Refused
-from storage.core.model import Document, ObjectInfo, ObjectKey, printable
+from storage.core.model import ObjectInfo, ObjectKey, printable
 from storage.core.ports import ObjectStore
 
 SAMPLE, ENOUGH = 100, 20  # objects compared; from how many the share of missing ones is judged

@@ -18,8 +18,9 @@ from storage.cold import codecs, compressibility, decompressing_reader
 from storage.cold.errors import CompressorErred, ContentDamaged
 from storage.cold.model import Compression, Details, compression_of, without_compression
 from storage.cold.ports import ObjectReplacer
+from storage.core.attributes import Attributes
 from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused, TransientFault
-from storage.core.model import Attributes, ObjectKey
+from storage.core.model import ObjectKey
 from storage.core.tiers import CodecName
 
 CHUNK = 1 << 20  # bytes per read

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Literal
 
 from storage.cold.errors import ContentDamaged
-from storage.core.model import Attributes, JobId, ObjectInfo, ObjectKey
+from storage.core.attributes import Attributes
+from storage.core.model import JobId, ObjectInfo, ObjectKey
 from storage.core.tiers import CODECS, CodecName, ObjectClass, Rule, Tier
 
 #: Object class by the folder below ``processed/JOB/``; a nested ``segments`` folder takes precedence.

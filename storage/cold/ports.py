@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import BinaryIO, Literal, Protocol
 
 from storage.cold.model import ColdRecord, Details, Saving, SavingsLine, TierState
-from storage.core.model import Attributes, JobId, ObjectKey, Totals
+from storage.core.attributes import Attributes
+from storage.core.model import JobId, ObjectKey, Totals
 from storage.core.ports import EngineStores, Writer
 from storage.core.tiers import ColdSettings, Tier
 

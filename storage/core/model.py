@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -284,31 +284,3 @@ class Run:
     requested_by: str = ""
     started_at: datetime | None = None
     finished_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Attributes:
-    """Attributes stored with an object. ``metadata``: the user's, without the prefix ``x-amz-meta-``.
-
-    ``headers`` are the other headers that the store returns as they were sent, such as Cache-Control.
-    """
-
-    content_type: str = ""
-    content_encoding: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    def with_encoding(self, *, content_encoding: str, metadata: Mapping[str, str]) -> Attributes:
-        """Return a copy with another content encoding and other metadata."""
-        return replace(self, content_encoding=content_encoding, metadata=metadata)
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A small object with all its bytes as stored. ``md5``: True if the etag is the MD5 of ``body``."""
-
-    key: ObjectKey
-    etag: str
-    md5: bool
-    attributes: Attributes
-    body: bytes

@@ -9,11 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from storage.core.attributes import Attributes, Document
 from storage.core.model import (
-    Attributes,
     BucketName,
     DeleteTarget,
-    Document,
     Failure,
     Job,
     JobId,

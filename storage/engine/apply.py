@@ -22,7 +22,7 @@ from storage.core.errors import (
     UsageError,
     VerificationFailed,
 )
-from storage.core.model import Outcome, Run, Totals
+from storage.core.model import Outcome, Run
 from storage.core.ports import EngineStores
 from storage.engine import guard
 from storage.engine.actions import Action, BatchSize, Work
@@ -266,19 +266,6 @@ class Breaker:
                 raise TooManyFailures(self.failed, self.tried, self.first)
         if self.tried >= 1000 and self.failed > SHARE * self.tried:
             raise TooManyFailures(self.failed, self.tried, self.first)
-
-
-def done_by_verb(job: MaintenanceJob[S], run: Run, stores: S) -> dict[str, Totals]:
-    """Sum the completed actions of a run by verb: finished batches minus the lines not done."""
-    finished = stores.runs.finished(run.id)
-    not_done = {line for lines in finished.values() for line in lines}
-    done: dict[str, Totals] = {}
-    for batch in cut(read(run, stores.plans, job.by_verb)):
-        if batch.number in finished:
-            for line, action in enumerate(batch.actions, batch.first):
-                if line not in not_done:
-                    done[action.verb] = done.get(action.verb, Totals()) + Totals(1, action.size)
-    return done
 
 
 def _verify(job: MaintenanceJob[S], run: Run, stores: S) -> None:

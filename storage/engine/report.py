@@ -7,9 +7,10 @@ from typing import Any
 
 from storage.core.model import Run, Totals
 from storage.engine.actions.base import S
-from storage.engine.apply import done_by_verb
+from storage.engine.apply import cut
 from storage.engine.guard import GIB
 from storage.engine.job import MaintenanceJob
+from storage.engine.plan import read
 
 
 def result(job: MaintenanceJob[S], run: Run, stores: S) -> dict[str, Any]:
@@ -39,3 +40,16 @@ def _document_keys(done: Mapping[str, Totals]) -> dict[str, Any]:
         "condemned_jobs": done.get("condemn-job", Totals()).count,
         "marked_as_failed": done.get("fail", Totals()).count,
     }
+
+
+def done_by_verb(job: MaintenanceJob[S], run: Run, stores: S) -> dict[str, Totals]:
+    """Sum the completed actions of a run by verb: finished batches minus the lines not done."""
+    finished = stores.runs.finished(run.id)
+    not_done = {line for lines in finished.values() for line in lines}
+    done: dict[str, Totals] = {}
+    for batch in cut(read(run, stores.plans, job.by_verb)):
+        if batch.number in finished:
+            for line, action in enumerate(batch.actions, batch.first):
+                if line not in not_done:
+                    done[action.verb] = done.get(action.verb, Totals()) + Totals(1, action.size)
+    return done

@@ -17,17 +17,10 @@ from storage.core.tiers import ColdSettings
 from storage.testing.catalogue import MemoryCatalogue
 from storage.testing.cold import MemoryCold
 from storage.testing.control import MemoryControl, MemoryVerdicts
-from storage.testing.database import (
-    Database,
-    MemoryAudit,
-    MemoryJobs,
-    MemoryProvenBackups,
-    MemoryReferences,
-    MemoryRuns,
-    MemoryUploads,
-)
+from storage.testing.database import Database, MemoryJobs, MemoryRuns, MemoryUploads
 from storage.testing.files import MemoryFiles
 from storage.testing.objects import MemoryObjects
+from storage.testing.records import MemoryAudit, MemoryProvenBackups, MemoryReferences
 from storage.testing.replacer import MemoryObjectReplacer
 from storage.testing.tier_store import MemoryTierStore
 from storage.testing.tombstones import MemoryTombstones

@@ -14,12 +14,11 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, BinaryIO, cast
 
+from storage.core.attributes import Attributes, Document
 from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused
 from storage.core.model import (
-    Attributes,
     BucketName,
     DeleteTarget,
-    Document,
     Failure,
     ObjectInfo,
     ObjectKey,

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from storage.cold.model import Details
+from storage.core.attributes import Attributes
 from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused
-from storage.core.model import Attributes, ObjectInfo, ObjectKey
+from storage.core.model import ObjectInfo, ObjectKey
 from storage.core.tiers import TIER_TAG
 from storage.testing.objects import MemoryObjects, _Version
 from storage.testing.writer import MemoryWriter

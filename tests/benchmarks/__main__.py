@@ -18,12 +18,12 @@ from functools import partial
 
 from rich.console import Console
 from rich.table import Table
-from tests.benchmarks.environment import Environment, environment
 
 from devstack import objectstore
 from devstack.errors import DevstackError
 from storage.core.errors import StorageError
 from tests.benchmarks import backup_rows, backups, cold, race
+from tests.benchmarks.environment import Environment, environment
 from tests.benchmarks.race import Contestant, Cost, Missing, Unfit, python
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)

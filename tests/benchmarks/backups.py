@@ -17,7 +17,6 @@ import zstandard
 from minio.deleteobjects import DeleteObject
 from rich.console import Console
 from rich.table import Table
-from tests.benchmarks.environment import Environment
 
 from storage.backup.context import BackupContext
 from storage.backup.metadata import backup_minio_metadata
@@ -25,6 +24,7 @@ from storage.stores.s3.writer import PARALLEL, PART
 from storage.testing import MemoryObjects, memory_stores
 from tests.benchmarks import race
 from tests.benchmarks.backup_rows import KINDS, MB, grow, size
+from tests.benchmarks.environment import Environment
 from tests.benchmarks.race import Contestant, Cost, Unfit, python
 
 NAME = "backups"

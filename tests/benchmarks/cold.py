@@ -16,14 +16,14 @@ from typing import get_args
 
 from rich.console import Console
 from rich.table import Table
-from tests.benchmarks.cold_environment import PACKED
-from tests.benchmarks.environment import Environment
 
 from storage.cold.compressibility import WHOLE
 from tests.benchmarks import cold_environment, race
 from tests.benchmarks.backups import met
 from tests.benchmarks.cold_contestants import PREFIX, READ
+from tests.benchmarks.cold_environment import PACKED
 from tests.benchmarks.cold_mix import Group, Thing, text_only
+from tests.benchmarks.environment import Environment
 from tests.benchmarks.race import Contestant, Cost, Missing, python
 
 NAME = "cold"

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from storage.cold import compress as rewrite
-from storage.core.model import Attributes, ObjectKey
+from storage.core.attributes import Attributes
+from storage.core.model import ObjectKey
 from storage.core.tiers import CodecName
 from storage.testing import MemoryObjectReplacer, MemoryObjects
 

@@ -8,7 +8,7 @@ from typing import Any
 from storage import catalog
 from storage.core.model import Run, Totals
 from storage.engine import apply as engine
-from storage.engine import parts, plan
+from storage.engine import parts, plan, report
 from storage.engine.actions import Action
 
 
@@ -28,8 +28,8 @@ def end(run_id: str, stores: Any) -> Run:
 
 
 def done_by_verb(run: Run, stores: Any) -> dict[str, Totals]:
-    """As :func:`storage.engine.apply.done_by_verb`."""
-    return engine.done_by_verb(catalog.get(run.job), run, stores)
+    """As :func:`storage.engine.report.done_by_verb`."""
+    return report.done_by_verb(catalog.get(run.job), run, stores)
 
 
 def read(run: Run, plans: Any) -> Iterator[Action[Any]]:

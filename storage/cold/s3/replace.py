@@ -14,8 +14,9 @@ from minio.error import S3Error
 
 from storage.cold.model import Details
 from storage.cold.s3.http import Headers, Wire
+from storage.core.attributes import Attributes
 from storage.core.errors import PreconditionFailed, StoreRefused
-from storage.core.model import Attributes, ObjectInfo, ObjectKey
+from storage.core.model import ObjectInfo, ObjectKey
 from storage.core.records import UploadJournal
 from storage.core.tiers import TIER_TAG
 from storage.stores.s3.bucket import S3Bucket

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from storage.core.model import Job, JobId, Outcome, Tombstone, TombstoneKind
 from storage.core.ports import EngineStores
 
-Touches = Literal["object", "file", "job", "backup"]
+Touches = str  #: "object", "file", "job", or what only one capability knows, such as "backup"
 S = TypeVar("S", bound=EngineStores)
 S_co = TypeVar("S_co", bound=EngineStores, covariant=True)
 S_contra = TypeVar("S_contra", bound=EngineStores, contravariant=True)

@@ -19,12 +19,11 @@ from typing import Any, BinaryIO, cast
 
 from minio import Minio
 
+from storage.core.attributes import Attributes, Document
 from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused
 from storage.core.model import (
-    Attributes,
     BucketName,
     DeleteTarget,
-    Document,
     Failure,
     ObjectInfo,
     ObjectKey,

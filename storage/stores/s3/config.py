@@ -8,8 +8,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from storage.core.attributes import Attributes, Document
 from storage.core.errors import AccessDenied, BucketMissing, ObjectMissing, StoreRefused
-from storage.core.model import Attributes, Document, ObjectKey
+from storage.core.model import ObjectKey
 from storage.stores.s3.client import translated
 
 #: By name: boto3's method, the response key (None: the whole response), the error code for "not set".

@@ -12,8 +12,9 @@ import pytest
 
 from storage.cold.ports import ObjectReplacer
 from storage.cold.s3.replace import S3ObjectReplacer
+from storage.core.attributes import Attributes
 from storage.core.errors import ObjectMissing, PreconditionFailed
-from storage.core.model import Attributes, DeleteTarget, ObjectKey
+from storage.core.model import DeleteTarget, ObjectKey
 from storage.testing import MemoryObjectReplacer
 
 KEY = ObjectKey("processed/job-1/transcription/a b+é~.json")

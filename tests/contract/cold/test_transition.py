@@ -14,9 +14,10 @@ from storage.cold.model import Details
 from storage.cold.ports import TierStore
 from storage.cold.s3 import transition
 from storage.cold.s3.transition import S3TierStore
+from storage.core.attributes import Attributes
 from storage.core.capabilities import Capabilities
 from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused
-from storage.core.model import Attributes, ObjectKey
+from storage.core.model import ObjectKey
 from storage.stores.s3.probe import probe
 from storage.testing import MemoryTierStore
 from tests.contract import conftest as kinds

@@ -79,7 +79,7 @@ BUGS = (
     ),
     Bug(
         "headers are forgotten",
-        "storage/core/model.py",
+        "storage/core/attributes.py",
         "return replace(self, content_encoding=content_encoding, metadata=metadata)",
         "return Attributes(self.content_type, content_encoding, metadata)",
         "tests/unit/cold/test_compress.py::test_an_object_shrinks_and_reads_as_before",

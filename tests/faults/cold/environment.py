@@ -25,9 +25,10 @@ from storage import connect
 from storage.cli.installation import probe_now
 from storage.cold import decompressing_reader
 from storage.cold.model import ColdRecord, Details, compression_of, without_compression
+from storage.core.attributes import Attributes
 from storage.core.clock import utcnow
 from storage.core.errors import StorageError
-from storage.core.model import Attributes, ObjectKey
+from storage.core.model import ObjectKey
 from storage.core.tiers import TIER_TAG
 from storage.installation import Installation
 from storage.lifecycle.document import read as rules_of

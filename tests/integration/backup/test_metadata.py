@@ -22,9 +22,10 @@ from storage.backup.errors import BackupDamaged, ListingDeviates, NoKey, NotProv
 from storage.backup.metadata import MOST, backup_minio_metadata
 from storage.backup.model import Backup, Manifest
 from storage.backup.prove import prove
+from storage.core.attributes import Attributes
 from storage.core.clock import utcnow
 from storage.core.errors import StoreRefused
-from storage.core.model import Attributes, JobId, ObjectKey
+from storage.core.model import JobId, ObjectKey
 from storage.installation import open_installation
 from storage.stores.s3.bucket import IDENTITY
 from storage.stores.s3.config import NAMES

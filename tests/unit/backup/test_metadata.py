@@ -12,8 +12,9 @@ from storage.backup.documents import documents
 from storage.backup.errors import ListingDeviates
 from storage.backup.metadata import MOST, backup_minio_metadata
 from storage.backup.prove import prove
+from storage.core.attributes import Attributes, Document
 from storage.core.errors import TransientFault
-from storage.core.model import Attributes, Document, ObjectInfo, ObjectKey, Prefix
+from storage.core.model import ObjectInfo, ObjectKey, Prefix
 from storage.testing import MemoryObjects, memory_stores
 from tests.support.in_memory import DAY, NOW, World
 from tests.support.metadata_backup import SETTINGS, context_of, facts, fill, lose, part_lines, read

@@ -11,7 +11,8 @@ from storage.cold import compress as rewrite
 from storage.cold import compressibility, decompressing_reader
 from storage.cold.errors import ContentDamaged
 from storage.cold.model import Compression
-from storage.core.model import Attributes, ObjectKey
+from storage.core.attributes import Attributes
+from storage.core.model import ObjectKey
 from storage.core.tiers import CODECS, CodecName
 from tests.support.object_in_memory import CARRIED, KEY, NOISE, SMALL, TEXT, Place, before
 

@@ -10,8 +10,9 @@ import pytest
 from storage.cold.actions import compress
 from storage.cold.decompress import BY_HAND, uncompress
 from storage.cold.model import ColdRecord, Compression, Saving
+from storage.core.attributes import Attributes
 from storage.core.errors import Paused, Unreachable
-from storage.core.model import Attributes, JobId, Outcome
+from storage.core.model import JobId, Outcome
 from storage.engine.actions import decode, encode
 from tests.support.in_memory import DAY, Killed, World
 from tests.support.object_in_memory import KEY, NOISE, SMALL, TEXT

@@ -19,8 +19,9 @@ from storage.cold import codecs, decompressing_reader
 from storage.cold import compress as rewrite
 from storage.cold.errors import ContentDamaged
 from storage.cold.model import Compression
+from storage.core.attributes import Attributes
 from storage.core.errors import ObjectMissing, PreconditionFailed, UsageError
-from storage.core.model import Attributes, ObjectKey
+from storage.core.model import ObjectKey
 from storage.core.tiers import CODECS, CodecName
 from tests.support.object_in_memory import KEY, SMALL, TEXT, Place, before
 

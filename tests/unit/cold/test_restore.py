@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from storage.cold import restore
-from storage.core.model import Attributes, Outcome
+from storage.core.attributes import Attributes
+from storage.core.model import Outcome
 from storage.core.tiers import ColdSettings, Price
 from tests.support.in_memory import DAY, NOW
 from tests.support.tiers_in_memory import BYTES, KEY, Tiers

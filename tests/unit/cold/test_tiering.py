@@ -8,7 +8,8 @@ import pytest
 
 from storage.cold import tiering
 from storage.cold.model import ColdRecord, Compression
-from storage.core.model import Attributes, ObjectKey, Outcome, Run
+from storage.core.attributes import Attributes
+from storage.core.model import ObjectKey, Outcome, Run
 from tests.support.in_memory import DAY, HOUR, NOW
 from tests.support.tiers_in_memory import BYTES, KEY, Tiers
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.cold.model import Attributes, Compression, ObjectKey, class_of, codec_for, compression_of
+from storage.cold.model import Compression, ObjectKey, class_of, codec_for, compression_of
+from storage.core.attributes import Attributes
 from storage.core.cold_settings import parse
 from storage.core.errors import EXIT_USAGE, ColdSettingWrong
 from storage.core.tiers import CLASSES, Rule
