@@ -1,1 +1,1 @@
-"""The command line: one module a command, with its parser and what it shows."""
+"""The command-line interface: one module per command, with its parser and its output."""

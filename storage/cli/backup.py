@@ -1,4 +1,4 @@
-"""What ``storage backup`` does."""
+"""Commands of ``storage backup``."""
 
 from __future__ import annotations
 
@@ -34,45 +34,74 @@ from storage.installation import open_installation
 
 
 def add_parser(verbs: Any) -> None:
-    """``storage backup VERB``."""
-    inner = add_group(verbs, "backup", "take, prove, list and prune backups")
+    """Add ``storage backup VERB`` to the command-line parser."""
+    inner = add_group(verbs, "backup", "take, prove (verify by restoring), list and prune backups")
 
     def verb(name: str, help: str, does: object, *, backup: bool = False) -> ArgumentParser:
-        one = add_verb(inner, name, help, does)
+        command = add_verb(inner, name, help, does)
         if backup:
-            one.add_argument("backup", metavar="BACKUP", help="its id, or latest")
-        return one
+            command.add_argument("backup", metavar="BACKUP", help="the backup's id, or latest")
+        return command
 
-    one = verb("run", "take a backup and prove it by restoring it", run)
-    one.add_argument("kind", nargs="?", choices=("database", "metadata", "all"), default="all")
-    one.add_argument("--no-proof", action="store_true", help="only take it: it does not count until proven")
-    one.add_argument("--accept", action="store_true", help="accept a listing far off the last one")
-    one.add_argument("--details", action="store_true", help="also each object's metadata and tags (slow)")
-    one = verb("list", "the backups there are", listing)
-    one.add_argument("--from-bucket", action="store_true", help="ask the bucket; needs no database")
-    one.add_argument("--all", action="store_true", help="also expired ones")
-    verb("show", "what a backup consists of (needs no database)", show, backup=True)
-    verb("verify", "read every byte again and compare hashes", verify, backup=True)
-    verb("prove", "restore it into a scratch database and compare", prove_one, backup=True)
-    one = verb("prune", "show what the retention rule lets go; --act deletes it", prune)
-    one.add_argument("--act", action="store_true", help="delete it")
-    one.add_argument("--param", action="append", metavar="NAME=NUMBER", help="such as days_old=60")
-    one = verb("pin", "keep a backup for ever", pin, backup=True)
-    one.add_argument("--reason", default="")
-    one.set_defaults(pinned=True)
-    one = verb("unpin", "let the retention rule decide on it again", pin, backup=True)
-    one.set_defaults(pinned=False)
-    verb("check", "red when no fresh proven backup exists, or one is far off", check)
-    about = "enter into the catalogue what only the bucket knows"
-    one = verb("rebuild", about, rebuild_catalogue)
-    one.add_argument("--accept", action="store_true", help="though the bucket has lost more than half")
-    verb("drill", "bring the newest one to life on an empty server, timed", drilled)
-    one = verb("guard", "whether files are given up only with a fresh backup", guarding)
-    one.add_argument("state", choices=("on", "off"))
+    command = verb("run", "take a backup and prove it (verify it by restoring it)", run)
+    command.add_argument("kind", nargs="?", choices=("database", "metadata", "all"), default="all")
+    command.add_argument(
+        "--no-proof", action="store_true", help="only take the backup; it does not count until proven"
+    )
+    command.add_argument(
+        "--accept", action="store_true", help="accept a bucket listing that deviates far from the last one"
+    )
+    command.add_argument(
+        "--details", action="store_true", help="also save each object's metadata and tags (slow)"
+    )
+    command = verb("list", "list the backups", listing)
+    command.add_argument(
+        "--from-bucket",
+        action="store_true",
+        help="read the backup bucket, not the catalogue; needs no database",
+    )
+    command.add_argument("--all", action="store_true", help="include expired backups")
+    verb("show", "show the contents of a backup (needs no database)", show, backup=True)
+    verb("verify", "verify checksums: read every byte again and compare hashes", verify, backup=True)
+    verb(
+        "prove",
+        "verify a backup by restoring it into a scratch database and comparing",
+        prove_one,
+        backup=True,
+    )
+    command = verb("prune", "list the backups past retention; --act deletes them", prune)
+    command.add_argument("--act", action="store_true", help="delete these backups")
+    command.add_argument(
+        "--param", action="append", metavar="NAME=NUMBER", help="override a parameter, such as days_old=60"
+    )
+    command = verb("pin", "keep a backup for ever: exempt it from retention", pin, backup=True)
+    command.add_argument("--reason", default="")
+    command.set_defaults(pinned=True)
+    command = verb("unpin", "apply the retention rule to a backup again", pin, backup=True)
+    command.set_defaults(pinned=False)
+    verb(
+        "check",
+        "exit 1 when there is no fresh proven backup, or the newest deviates far from its history",
+        check,
+    )
+    about = "rebuild the catalogue: add the backups that only the bucket holds"
+    command = verb("rebuild", about, rebuild_catalogue)
+    command.add_argument(
+        "--accept",
+        action="store_true",
+        help="proceed although the bucket has lost more than half of the backups",
+    )
+    verb(
+        "drill",
+        "rehearse disaster recovery: restore the newest proven backup on an empty server, timed",
+        drilled,
+    )
+    command = verb("guard", "require a fresh proven backup before files are deleted: on or off", guarding)
+    command.add_argument("state", choices=("on", "off"))
 
 
 def run(args: Namespace) -> int:
-    """Take the backups asked for and prove each; red at the first that cannot be."""
+    """Take the requested backups and prove each; fail at the first that cannot be taken or proven."""
     kinds: Sequence[BackupKind] = KINDS if args.kind == "all" else (args.kind,)
     done = []
     with open_context(settings()) as context, output.progress(args.json) as progress:
@@ -97,7 +126,7 @@ def take(
 
 
 def listing(args: Namespace) -> int:
-    """The catalogue; or what the bucket alone tells, for which no database is needed."""
+    """List the catalogue; or, with --from-bucket, the bucket's backups, which needs no database."""
     if args.from_bucket:
         _show(rebuild.of_bucket(open_backup_bucket(store_only())), args.json)
         return 0
@@ -118,7 +147,7 @@ def show(args: Namespace) -> int:
 
 
 def verify(args: Namespace) -> int:
-    """Read every part again and compare it with the manifest: quick, and no proof."""
+    """Read every part again and compare it with the manifest. This is quick, but no proof."""
     with open_context(settings()) as context:
         id = _id(context, args.backup)
         manifest, sha256 = manifests.read(id, context.stores.backup_bucket)
@@ -127,7 +156,7 @@ def verify(args: Namespace) -> int:
     say(
         args,
         {"backup": id, "parts": len(manifest.parts), "bytes": manifest.size},
-        "Every byte is as written.",
+        "Every byte matches the manifest.",
     )
     return 0
 
@@ -156,7 +185,7 @@ def pin(args: Namespace) -> int:
         id = _id(context, args.backup)
         reason = (args.reason or f"by {who()}") if args.pinned else ""
         if (row := context.stores.catalogue.get(id)) and row.state == "expired":
-            raise UsageError(f"{id} is expired: what it held is gone, and no pin brings it back.")
+            raise UsageError(f"{id} is expired: its data is deleted, and a pin cannot bring it back.")
         if not context.stores.catalogue.pin(id, reason):
             raise NoSuchBackup(id)
         context.stores.audit.record("pin" if args.pinned else "unpin", "", {"id": id, "by": who()})
@@ -171,20 +200,20 @@ def pin(args: Namespace) -> int:
 def check(args: Namespace) -> int:
     with open_installation(settings()) as stores:
         alarms.check(stores)
-    say(args, {"alarms": []}, "All is well: each kind was proven within 26 h.")
+    say(args, {"alarms": []}, "OK: a backup of each kind was proven within 26 h.")
     return 0
 
 
 def rebuild_catalogue(args: Namespace) -> int:
     with open_installation(settings()) as stores:
         entered, lost = rebuild.rebuild(stores, accept=args.accept)
-    summary = {"entered": [one.id for one in entered], "lost": [one.id for one in lost]}
-    say(args, summary, f"{len(entered)} entered from the bucket, {len(lost)} lost by it (now failed).")
+    summary = {"entered": [backup.id for backup in entered], "lost": [backup.id for backup in lost]}
+    say(args, summary, f"{len(entered)} added from the bucket, {len(lost)} missing in it (now failed).")
     return 0
 
 
 def guarding(args: Namespace) -> int:
-    """Whether files are given up only with a fresh proven backup."""
+    """Turn the guard on or off that requires a fresh proven backup before files are deleted."""
     with open_installation(settings()) as stores:
         stores.control.write(guard.BACKUP_GUARD, None if args.state == "on" else "off")
         stores.audit.record("backup-guard", "", {"state": args.state, "by": who()})
@@ -198,13 +227,13 @@ def drilled(args: Namespace) -> int:
     say(
         args,
         summary,
-        f"Back to life in {summary['seconds_in_all']} s: {summary['rows']:,} rows of {summary['backup']}.",
+        f"Restored in {summary['seconds_in_all']} s: {summary['rows']:,} rows of {summary['backup']}.",
     )
     return 0
 
 
 def _id(context: BackupContext, word: str) -> BackupId:
-    """A backup's id; ``latest`` is the newest whole one of the database."""
+    """Return a backup's id; ``latest`` is the newest complete or proven backup of the database."""
     if word != "latest":
         return BackupId(word)
     for backup in context.stores.catalogue.all("database"):
@@ -214,7 +243,7 @@ def _id(context: BackupContext, word: str) -> BackupId:
 
 
 def of_catalogue(context: BackupContext, word: str) -> Backup:
-    """The backup of that id; ``latest`` is the newest proven one of the database. Raises NoSuchBackup."""
+    """Return a backup; ``latest`` is the newest proven backup of the database. Raises NoSuchBackup."""
     stores = context.stores.catalogue
     found = stores.newest_proven("database") if word == "latest" else stores.get(BackupId(word))
     if found is None:

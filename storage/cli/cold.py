@@ -1,4 +1,4 @@
-"""What ``storage get`` and ``storage decompress`` do, and their part of the parser."""
+"""Commands ``storage get`` and ``storage decompress``."""
 
 from __future__ import annotations
 
@@ -29,31 +29,35 @@ from storage.core.model import JobId, ObjectKey, Outcome, Prefix
 from storage.engine import guard
 from storage.installation import open_installation
 
-THREADS = 16  # looks at once
-LOOK_UP = 1000  # memories asked for together
-SHOWN = 20  # objects told of one by one
-RUN = "by hand"  # the run of the ledger's entries is this and a word of its own
+THREADS = 16  # concurrent HEAD requests
+LOOK_UP = 1000  # keys per lookup of cold records
+SHOWN = 20  # objects listed individually
+RUN = "by hand"  # prefix of the run id in the ledger's entries; a random suffix follows
 
 
 def add_parser(verbs: Any) -> None:
-    """``storage get`` and ``storage decompress``."""
-    one = add_verb(verbs, "get", "an object's original bytes, however it is stored", get)
-    one.add_argument("key", metavar="KEY")
-    one.add_argument("-o", "--output", default="", metavar="FILE", help="into this file, not to stdout")
-    one.add_argument(
-        "--range", default="", metavar="A-B", help="only bytes A to B (both counted; A-: to the end)"
+    """Add ``storage get`` and ``storage decompress`` to the command-line parser."""
+    command = add_verb(verbs, "get", "read an object's original bytes, however it is stored", get)
+    command.add_argument("key", metavar="KEY")
+    command.add_argument(
+        "-o", "--output", default="", metavar="FILE", help="write to this file, not to stdout"
     )
-    one = add_verb(verbs, "decompress", "put originals back in the place of what was compressed", decompress)
-    one.add_argument("keys", nargs="*", metavar="KEY")
-    one.add_argument("--job", default="", metavar="JOB", help="all compressed objects of a job")
-    one.add_argument("--apply", action="store_true", help="do it; without, it is only shown")
+    command.add_argument(
+        "--range", default="", metavar="A-B", help="only bytes A to B (inclusive; A-: to the end)"
+    )
+    command = add_verb(verbs, "decompress", "replace compressed objects with their originals", decompress)
+    command.add_argument("keys", nargs="*", metavar="KEY")
+    command.add_argument("--job", default="", metavar="JOB", help="all compressed objects of a job")
+    command.add_argument(
+        "--apply", action="store_true", help="make the changes; without it they are only listed"
+    )
 
 
 def get(args: Namespace) -> int:
-    """The bytes, checked; what is damaged ends in an error, and a file appears only when it is whole."""
+    """Write the object's checked bytes. A damaged object raises; a file appears only once it is complete."""
     start, length = _range(args.range)
     if args.json and not args.output:
-        raise UsageError("With --json the bytes need a file: -o FILE.")
+        raise UsageError("With --json, name a file for the bytes: -o FILE.")
     key = ObjectKey(args.key)
     with open_installation(settings()) as stores:
         with _sink(args.output) as sink:
@@ -65,12 +69,12 @@ def get(args: Namespace) -> int:
 
 
 def _range(text: str) -> tuple[int, int | None]:
-    """Start and length of ``A-B``. Raises UsageError."""
+    """Parse ``A-B`` into start and length. Raises UsageError."""
     if not text:
         return 0, None
     found = re.fullmatch(r"(\d{1,18})-(\d{0,18})", text)
     if not found or (found[2] and int(found[2]) < int(found[1])):
-        raise UsageError(f"--range is {text!r}; it looks like 0-499, or 500- for all from there on.")
+        raise UsageError(f"--range is {text!r}; write it like 0-499, or 500- for everything from byte 500.")
     start = int(found[1])
     return start, int(found[2]) - start + 1 if found[2] else None
 
@@ -86,13 +90,13 @@ def _copy(pieces: Iterable[bytes], sink: BinaryIO) -> int:
 
 @contextmanager
 def _sink(path: str) -> Iterator[BinaryIO]:
-    """stdout; or a file that takes its name when all is in it, and is not there otherwise."""
+    """Yield stdout, or a temporary file that gets its final name only after a complete write."""
     if path in ("", "-"):
         yield sys.stdout.buffer
         return
     target = Path(path)
     if target.is_dir():
-        raise UsageError(f"-o {path} is a folder; name a file in it.")
+        raise UsageError(f"-o {path} is a folder; name a file.")
     with TemporaryDirectory(dir=target.parent, prefix=".storage-get-") as folder:
         part = Path(folder) / "part"
         with part.open("xb") as file:
@@ -101,9 +105,9 @@ def _sink(path: str) -> Iterator[BinaryIO]:
 
 
 def decompress(args: Namespace) -> int:
-    """Show what is compressed, and with --apply put the originals back; red where one could not be."""
+    """List compressed objects; with --apply restore the originals. Exit 1 if any could not be restored."""
     if bool(args.keys) == bool(args.job):
-        raise UsageError("Name objects, or a job by --job: one of the two.")
+        raise UsageError("Name either objects, or a job with --job.")
     with open_installation(settings()) as stores:
         found = list(_compressed(stores, _keys(stores, args)))
         outcomes = list(_restore(stores, found)) if args.apply else []
@@ -111,7 +115,7 @@ def decompress(args: Namespace) -> int:
         output.emit_json({"objects": found, "outcomes": outcomes})
     else:
         _show(found, outcomes, applied=args.apply)
-    return EXIT_FAILED if any(one["status"] == "failed" for one in outcomes) else 0
+    return EXIT_FAILED if any(outcome["status"] == "failed" for outcome in outcomes) else 0
 
 
 def _keys(stores: ColdStores, args: Namespace) -> Iterator[ObjectKey]:
@@ -122,8 +126,8 @@ def _keys(stores: ColdStores, args: Namespace) -> Iterator[ObjectKey]:
 
 
 def _compressed(stores: ColdStores, keys: Iterable[ObjectKey]) -> Iterator[dict[str, Any]]:
-    """Each object that says it was compressed by us, that something is wrong with, or that an earlier try
-    restored and was killed before it could enter that."""
+    """Yield the objects that were compressed by `storage`, that are damaged or missing, or whose restore was
+    killed after the object was replaced and before the ledger entry."""
     stream = iter(keys)
     with ThreadPoolExecutor(THREADS) as pool:
         while chunk := list(islice(stream, LOOK_UP)):
@@ -153,27 +157,27 @@ def _look(stores: ColdStores, key: ObjectKey) -> dict[str, Any]:
 def _restore(stores: ColdStores, found: Iterable[dict[str, Any]]) -> Iterator[dict[str, str]]:
     guard.check_environment(stores, stores.clock())
     run_id, done = f"{RUN} {uuid.uuid4().hex[:8]}", 0
-    for one in found:
+    for item in found:
         guard.running(stores)
-        key = ObjectKey(one["key"])
-        made = Outcome("failed", one["wrong"]) if one["wrong"] else uncompress(stores, key, run_id)
-        done += made.status == "done"
-        yield {"key": key, "status": made.status, "why": made.detail}
+        key = ObjectKey(item["key"])
+        outcome = Outcome("failed", item["wrong"]) if item["wrong"] else uncompress(stores, key, run_id)
+        done += outcome.status == "done"
+        yield {"key": key, "status": outcome.status, "why": outcome.detail}
     stores.audit.record("decompress", run_id, {"done": done, "by": who()})
 
 
 def _show(found: list[dict[str, Any]], outcomes: list[dict[str, str]], *, applied: bool) -> None:
-    table = Table(Column("object", overflow="fold"), "stored", "original", "codec", "became")
-    became = {one["key"]: f"{one['status']} {one['why']}".strip() for one in outcomes}
-    for one in found[:SHOWN]:
-        sizes = ("-", "-") if one["wrong"] else (output.size(one["stored"]), output.size(one["original"]))
-        what = became.get(one["key"], one["wrong"])
-        table.add_row(output.shown(one["key"]), *sizes, one["codec"], output.shown(what))
+    table = Table(Column("object", overflow="fold"), "stored", "original", "codec", "result")
+    results = {item["key"]: f"{item['status']} {item['why']}".strip() for item in outcomes}
+    for item in found[:SHOWN]:
+        sizes = ("-", "-") if item["wrong"] else (output.size(item["stored"]), output.size(item["original"]))
+        result = results.get(item["key"], item["wrong"])
+        table.add_row(output.shown(item["key"]), *sizes, item["codec"], output.shown(result))
     if not found:
-        output.out.print("Nothing of it is compressed by `storage`.")
+        output.out.print("None of these objects is compressed by `storage`.")
         return
     output.out.print(table)
     if len(found) > SHOWN:
-        output.out.print(f"... and {len(found) - SHOWN:,} more; --json shows every one.")
+        output.out.print(f"... and {len(found) - SHOWN:,} more; --json lists all.")
     if not applied:
-        output.out.print("Nothing was changed: --apply puts the originals back.")
+        output.out.print("Nothing was changed; --apply restores the originals.")

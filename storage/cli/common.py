@@ -1,4 +1,4 @@
-"""Helpers that several commands share: parsers, settings, instants, parameters, showing a run."""
+"""Helpers shared by several commands: parsers, settings, instants, parameters, run output."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from storage.engine.plan import read
 
 
 def add_verb(verbs: Any, name: str, help: str, does: object) -> ArgumentParser:
-    """Add one command to a parser's commands; ``does`` is the function that carries it out."""
-    one: ArgumentParser = verbs.add_parser(name, help=help, description=help)
-    one.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    one.set_defaults(does=does)
-    return one
+    """Add a command to the subparsers ``verbs``; ``does`` is its handler function."""
+    command: ArgumentParser = verbs.add_parser(name, help=help, description=help)
+    command.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    command.set_defaults(does=does)
+    return command
 
 
 def add_group(verbs: Any, name: str, help: str) -> Any:
-    """Add a command that has commands of its own, as ``storage backup VERB``; returns these."""
+    """Add a command that has subcommands, such as ``storage backup VERB``; return its subparsers."""
     top: ArgumentParser = verbs.add_parser(name, help=help, description=help)
     return top.add_subparsers(required=True, metavar="VERB")
 
@@ -43,20 +43,24 @@ def settings() -> Settings:
 
 
 def as_of(args: Namespace) -> datetime:
-    """The instant asked for, or now. Raises UsageError for the future and for what is no date."""
+    """Return the instant of --as-of, or now. Raises UsageError for a future instant or an invalid date."""
     now = utcnow()
     if not args.as_of:
         return now
     try:
         asked = datetime.fromisoformat(args.as_of)
     except ValueError as error:
-        raise UsageError(f"--as-of {args.as_of!r} is no ISO date such as 2026-01-31T02:00:00Z.") from error
+        raise UsageError(
+            f"--as-of {args.as_of!r} is not an ISO date; write it like 2026-01-31T02:00:00Z."
+        ) from error
     asked = asked if asked.tzinfo else asked.replace(tzinfo=UTC)
     if asked < EARLIEST:
-        raise UsageError(f"--as-of {asked.isoformat()} lies before {EARLIEST:%Y}: nothing here is that old.")
+        raise UsageError(
+            f"--as-of {asked.isoformat()} lies before {EARLIEST:%Y}; give an instant since then."
+        )
     if asked > now + timedelta(seconds=1):
         raise UsageError(
-            f"--as-of {asked.isoformat()} lies in the future; a run reasons about now or before."
+            f"--as-of {asked.isoformat()} lies in the future; give an instant that is now or before."
         )
     return asked
 
@@ -70,14 +74,14 @@ def params(args: Namespace) -> dict[str, Any]:
         try:
             found[name] = float(value)
         except ValueError:
-            found[name] = value  # a word, for the parameter itself to judge
+            found[name] = value  # not a number: the parameter validates it
     return found
 
 
 def who() -> str:
     try:
         name = getpass.getuser()
-    except (KeyError, OSError):  # a container's uid without a name
+    except (KeyError, OSError):  # a container's uid has no account name
         name = f"uid {os.getuid()}"
     return f"{name} (command line)"
 

@@ -1,4 +1,4 @@
-"""Commands on the installation as a whole: ``storage probe status pause resume migrate``."""
+"""Commands on the whole installation: ``storage probe``, ``status``, ``pause``, ``resume``, ``migrate``."""
 
 from __future__ import annotations
 
@@ -20,13 +20,19 @@ from storage.stores.s3.bucket import S3Bucket
 
 
 def add_parser(verbs: Any) -> None:
-    add_verb(verbs, "probe", "find out what the endpoint really does", probe)
-    add_verb(verbs, "status", "what is condemned, paused, guarded, and how the last runs went", status)
-    one = add_verb(verbs, "pause", "stop all maintenance before its next batch", pause)
-    one.add_argument("--reason")
+    add_verb(verbs, "probe", "detect which S3 features the endpoint really supports", probe)
+    add_verb(
+        verbs,
+        "status",
+        "show what is condemned, paused and guarded, and the results of the last runs",
+        status,
+    )
+    command = add_verb(verbs, "pause", "stop all maintenance before its next batch", pause)
+    command.add_argument("--reason")
     add_verb(verbs, "resume", "lift a pause", resume)
-    one = add_verb(verbs, "migrate", "make or update the schema and know this bucket and database", migrate)
-    one.add_argument("--adopt", action="store_true", help="accept another bucket or database than before")
+    about = "create or update the schema, and register this bucket and database"
+    command = add_verb(verbs, "migrate", about, migrate)
+    command.add_argument("--adopt", action="store_true", help="accept another bucket or database than before")
 
 
 def probe(args: Namespace) -> int:
@@ -34,14 +40,14 @@ def probe(args: Namespace) -> int:
     if args.json:
         output.emit_json(found)
     else:
-        output.show_facts("What this endpoint does", output.capability_facts(found))
+        output.show_facts("Capabilities of this endpoint", output.capability_facts(found))
         if why:
             output.err.print(f"[yellow]Temp folder:[/] {why}", soft_wrap=True)
     return 0
 
 
 def probe_now(chosen: Settings) -> tuple[Capabilities, str]:
-    """Probe the endpoint and the temp folder and store what was found; why leases cannot be had, if so."""
+    """Probe endpoint and temp folder, store and return the capabilities, and why leases are unavailable."""
     with open_installation(chosen) as stores:
         server, folder = connect.endpoint(chosen), stores.files
         assert isinstance(folder, TempFolder)
@@ -94,7 +100,7 @@ def pause(args: Namespace) -> int:
         stores.audit.record("pause", "", {"by": who(), "reason": args.reason or ""})
         if args.json:
             output.emit_json({"paused": stores.control.paused()})
-    output.err.print("Paused: no batch starts until `storage resume`.")
+    output.err.print("Paused: no batch starts until you run `storage resume`.")
     return 0
 
 
@@ -113,5 +119,5 @@ def migrate(args: Namespace) -> int:
     if args.json:
         output.emit_json({"done": done})
     else:
-        output.out.print("\n".join(f"made {one}" for one in done) or "Nothing to do.")
+        output.out.print("\n".join(f"done: {step}" for step in done) or "Nothing to do.")
     return 0

@@ -20,28 +20,35 @@ from storage.installation import open_installation
 def add_parser(verbs: Any) -> None:
     add_verb(verbs, "jobs", "list the maintenance jobs", jobs)
     for name, help, does in (
-        ("plan", "decide what a job would do, and change nothing", plan),
+        ("plan", "plan a job (dry run): list what it would do, change nothing", plan),
         ("run", "plan a job and apply the plan", run),
     ):
-        one = add_verb(verbs, name, help, does)
-        one.add_argument("job")
-        one.add_argument("--as-of", help="reason about this instant (ISO 8601; never the future)")
-        one.add_argument("--param", action="append", metavar="NAME=NUMBER", help="such as days_old=10")
-    one = add_verb(verbs, "apply", "apply the plan of a run, or what is left of it", apply)
-    one.add_argument("plan", metavar="RUN|PLAN", help="the run's id or its plan's address")
-    one.add_argument("--approve", metavar="SHA256", help="approve exactly this plan")
-    one = add_verb(verbs, "runs", "list the latest runs, or show one with its plan", runs)
-    one.add_argument("run", nargs="?")
-    one.add_argument("--limit", type=_positive, default=20, help="how many runs")
-    add_verb(verbs, "undo", "take back what a run condemned", undo_run).add_argument("run")
-    one = add_verb(verbs, "explain", "what each job would do with a key, a path or a job, and why", explain)
-    one.add_argument("subject", metavar="KEY|PATH|JOB")
-    one.add_argument("--as-of", help=argparse.SUPPRESS)
+        command = add_verb(verbs, name, help, does)
+        command.add_argument("job")
+        command.add_argument("--as-of", help="evaluate ages at this instant (ISO 8601; never the future)")
+        command.add_argument(
+            "--param",
+            action="append",
+            metavar="NAME=NUMBER",
+            help="override a parameter, such as days_old=10",
+        )
+    command = add_verb(verbs, "apply", "apply a run's plan, or resume an interrupted apply", apply)
+    command.add_argument("plan", metavar="RUN|PLAN", help="the run's id or its plan's address")
+    command.add_argument("--approve", metavar="SHA256", help="approve exactly this plan")
+    command = add_verb(verbs, "runs", "list the latest runs, or show a run with its plan", runs)
+    command.add_argument("run", nargs="?")
+    command.add_argument("--limit", type=_positive, default=20, help="how many runs")
+    about = "lift the tombstones (pending deletions) of a run"
+    add_verb(verbs, "undo", about, undo_run).add_argument("run")
+    about = "explain what each job would do with a key, a path or a job, and why"
+    command = add_verb(verbs, "explain", about, explain)
+    command.add_argument("subject", metavar="KEY|PATH|JOB")
+    command.add_argument("--as-of", help=argparse.SUPPRESS)
 
 
 def _positive(text: str) -> int:
     if not text.isdigit() or not 0 < int(text) <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text} is no number from 1 to 10000")
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to 10000")
     return int(text)
 
 
@@ -115,17 +122,17 @@ def undo_run(args: Namespace) -> int:
 def explain(args: Namespace) -> int:
     with open_installation(settings()) as stores:
         decided = [
-            (job, "keep" if isinstance(one, Keep) else one.verb, one.key, one.reason)
-            for job, one in sweep.explain(catalog.JOBS.values(), stores, as_of(args), args.subject)
+            (job, "keep" if isinstance(decision, Keep) else decision.verb, decision.key, decision.reason)
+            for job, decision in sweep.explain(catalog.JOBS.values(), stores, as_of(args), args.subject)
         ]
     if args.json:
         names = ("job", "verb", "key", "reason")
-        output.emit_json([dict(zip(names, one, strict=True)) for one in decided])
+        output.emit_json([dict(zip(names, decision, strict=True)) for decision in decided])
     else:
         output.show_decisions(decided)
     return 0
 
 
 def _run_of(plan: str) -> str:
-    """A run id, or the address of its plan."""
+    """Return the run id of ``plan``: a run id, or the address of its plan."""
     return plan.rsplit("/", 1)[-1].removesuffix(".jsonl.gz")

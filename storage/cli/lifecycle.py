@@ -1,4 +1,4 @@
-"""What ``storage lifecycle`` does, and its part of the parser."""
+"""Commands of ``storage lifecycle``."""
 
 from __future__ import annotations
 
@@ -21,45 +21,63 @@ from storage.lifecycle.xml import parse
 
 
 def add_parser(verbs: Any) -> None:
-    """``storage lifecycle VERB``."""
-    about = "the bucket's lifecycle rules: declared, compared, applied, put back"
+    """Add ``storage lifecycle VERB`` to the command-line parser."""
+    about = "compare, apply and roll back the bucket's lifecycle rules"
     inner = add_group(verbs, "lifecycle", about)
-    add_verb(inner, "show", "the rules the bucket has, ours and others'", show)
-    one = add_verb(inner, "plan", "what apply would change, and what the rules would hit", plan_it)
-    _choice(one)
-    one.add_argument("--no-effect", action="store_true", help="without listing the bucket")
-    one = add_verb(inner, "apply", "show the plan; --apply or --approve makes it so", apply_it)
-    _choice(one)
-    _consent(one)
-    add_verb(inner, "check", "exit 1 when the bucket's rules are not the declared ones", check)
-    add_verb(inner, "history", "every configuration that stood", history)
-    one = add_verb(inner, "rollback", "put our rules of a version back, beside others' of today", roll_back)
-    one.add_argument("version", type=int, metavar="N")
-    _consent(one)
+    add_verb(inner, "show", "list the bucket's rules: ours and others'", show)
+    about = "dry run: show what apply would change, and the objects each rule would affect"
+    command = add_verb(inner, "plan", about, plan_it)
+    _choice(command)
+    command.add_argument("--no-effect", action="store_true", help="skip the bucket listing")
+    command = add_verb(inner, "apply", "show the plan; --apply or --approve applies it", apply_it)
+    _choice(command)
+    _consent(command)
+    add_verb(
+        inner, "check", "drift check: exit 1 when the bucket's rules differ from the declared ones", check
+    )
+    add_verb(inner, "history", "list every configuration that was applied", history)
+    about = "restore our rules of a version; keep others' current rules"
+    command = add_verb(inner, "rollback", about, roll_back)
+    command.add_argument("version", type=int, metavar="N")
+    _consent(command)
 
 
-def _choice(one: ArgumentParser) -> None:
-    one.add_argument("--with", dest="add", action="append", default=[], metavar="RULE", help="also this one")
-    one.add_argument("--without", dest="drop", action="append", default=[], metavar="RULE", help="not it")
-    one.add_argument("--again", action="store_true", help="try again what this store did not take")
+def _choice(command: ArgumentParser) -> None:
+    command.add_argument(
+        "--with", dest="add", action="append", default=[], metavar="RULE", help="add this optional rule"
+    )
+    command.add_argument(
+        "--without",
+        dest="drop",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="remove this optional rule",
+    )
+    command.add_argument(
+        "--again", action="store_true", help="retry the rules this store has rejected before"
+    )
 
 
-def _consent(one: ArgumentParser) -> None:
-    one.add_argument("--apply", action="store_true", help="make it so, where nothing is deleted by it")
-    one.add_argument("--approve", default="", metavar="SHA256", help="make exactly this plan so")
+def _consent(command: ArgumentParser) -> None:
+    command.add_argument("--apply", action="store_true", help="apply the plan if none of its rules deletes")
+    command.add_argument("--approve", default="", metavar="SHA256", help="apply exactly this plan")
 
 
 def show(args: Namespace) -> int:
     with lifecycle(settings()) as manager:
         document = manager.rules.get()
-    there = read(document)
-    ours = [parse(id, piece.node) for id, piece in there.ours.items() if piece.node is not None]
+    current = read(document)
+    ours = [parse(id, piece.node) for id, piece in current.ours.items() if piece.node is not None]
     if args.json:
-        rules = {"ours": [shows.plain(one) for one in ours], "others": [_raw(p.raw) for p in there.foreign]}
+        rules = {
+            "ours": [shows.plain(rule) for rule in ours],
+            "others": [_raw(piece.raw) for piece in current.foreign],
+        }
         output.emit_json(rules | {"bucket": manager.rules.bucket, "sha256": digest(document)})
         return 0
-    shows.show_rules(ours, foreign(there))
-    shows.show_bypassing(bypassing(foreign(there)))
+    shows.show_rules(ours, foreign(current))
+    shows.show_bypassing(bypassing(foreign(current)))
     return 0
 
 
@@ -75,10 +93,10 @@ def plan_it(args: Namespace) -> int:
 
 
 def tell(manager: Lifecycle, made: Plan, as_json: bool, *, with_effect: bool = True) -> None:
-    """The plan, with what each rule would hit, those on request too."""
+    """Show the plan and the objects each rule would affect, rules on request included."""
     offers = offered(manager, made)
-    asked = [one for one in manager.declared() if one.id in made.wanted or one.name in offers]
-    hits = effect(manager, asked) if with_effect else []
+    rules = [rule for rule in manager.declared() if rule.id in made.wanted or rule.name in offers]
+    hits = effect(manager, rules) if with_effect else []
     others = list(bypassing(foreign(made.configuration)))
     if as_json:
         output.emit_json(
@@ -91,17 +109,21 @@ def tell(manager: Lifecycle, made: Plan, as_json: bool, *, with_effect: bool = T
 
 
 def offered(manager: Lifecycle, made: Plan) -> dict[str, list[Finding]]:
-    """The rules on request that nobody asked for, and what the linter would say to each."""
-    wanted, there = list(made.wanted.values()), made.configuration
-    open_ones = [one for one in manager.declared() if one.on_request and one.id not in made.wanted]
+    """Return the rules on request that were not requested, each with the linter's findings on it."""
+    wanted, current = list(made.wanted.values()), made.configuration
+    optional = [rule for rule in manager.declared() if rule.on_request and rule.id not in made.wanted]
     return {
-        one.name: [why for why in findings(manager, [*wanted, one], there) if one.id in (why.id, why.other)]
-        for one in open_ones
+        rule.name: [
+            finding
+            for finding in findings(manager, [*wanted, rule], current)
+            if rule.id in (finding.id, finding.other)
+        ]
+        for rule in optional
     }
 
 
 def summary(made: Plan, offers: Mapping[str, list[Finding]]) -> dict[str, Any]:
-    """A plan for programs."""
+    """Return a plan as plain data for JSON output."""
 
     def named(rule: LifecycleRule | None) -> dict[str, Any] | None:
         return shows.plain(rule) if rule else None
@@ -125,17 +147,17 @@ def apply_it(args: Namespace) -> int:
 
 def roll_back(args: Namespace) -> int:
     if args.version < 1:
-        raise UsageError(f"Version {args.version}: they are numbered from 1.")
+        raise UsageError(f"There is no version {args.version}: versions are numbered from 1.")
     with lifecycle(settings()) as manager:
         return _act(manager, rollback(manager, args.version), args)
 
 
 def _act(manager: Lifecycle, made: Plan, args: Namespace) -> int:
-    """Only show it, unless a person said what to do."""
+    """Apply the plan if --apply or --approve was given; otherwise only show it."""
     if not (args.apply or args.approve):
         tell(manager, made, args.json)
         if made.changes and not made.findings:
-            output.err.print(f"Nothing was changed. To make it so: {_how(made, args)}", soft_wrap=True)
+            output.err.print(f"Nothing was changed. To apply the plan: {_how(made, args)}", soft_wrap=True)
         return _code(made)
     done = apply(manager, made, who(), args.approve)
     if args.json:
@@ -151,7 +173,7 @@ def _code(made: Plan) -> int:
 
 
 def _how(made: Plan, args: Namespace) -> str:
-    """The same command once more, with the consent it needs."""
+    """Return the command to run next: the same command with the consent option it needs."""
     words = [f"rollback {args.version}"] if hasattr(args, "version") else ["apply"]
     words += [f"--with {name}" for name in getattr(args, "add", ())]
     words += [f"--without {name}" for name in getattr(args, "drop", ())]
@@ -166,7 +188,7 @@ def check(args: Namespace) -> int:
 
 
 def drift(manager: Lifecycle, as_json: bool = False) -> None:
-    """Show how the bucket differs from what is declared. Raises LifecycleDrifted where it does."""
+    """Show how the bucket's rules differ from the declared ones. Raises LifecycleDrifted if they do."""
     made = plan(manager)
     if not as_json:
         shows.show_plan(made, {})
@@ -181,15 +203,16 @@ def history(args: Namespace) -> int:
     with lifecycle(settings()) as manager:
         versions = manager.versions.all()
     if args.json:
-        output.emit_json([_version(one) for one in versions])
+        output.emit_json([_version(version) for version in versions])
     else:
         shows.show_versions(versions)
     return 0
 
 
-def _version(one: Any) -> dict[str, Any]:
+def _version(version: Any) -> dict[str, Any]:
     return {
-        "number": one.number, "state": one.state, "at": one.at, "by": one.by, "sha256": one.sha256,
-        "plan_sha256": one.plan_sha256, "requested": one.requested, "note": one.note,
-        "left_out": {id: left.why for id, left in one.left_out.items()}, "document": _raw(one.document),
+        "number": version.number, "state": version.state, "at": version.at, "by": version.by,
+        "sha256": version.sha256, "plan_sha256": version.plan_sha256, "requested": version.requested,
+        "note": version.note, "left_out": {id: left.why for id, left in version.left_out.items()},
+        "document": _raw(version.document),
     }  # fmt: skip

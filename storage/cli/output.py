@@ -1,4 +1,4 @@
-"""How results look: tables for people, one JSON document for programs."""
+"""Output of results: tables for the terminal, one JSON document for programs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from storage.core.model import Outcome, Run, Tombstone, Totals, printable
 from storage.engine.actions import Action
 from storage.engine.apply import Progress as Report
 
-WIDE = 120  # columns where nobody says how many there are: a log, a pipe
+WIDE = 120  # columns when stdout is no terminal: a log, a pipe
 out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False)
 
@@ -29,14 +29,14 @@ _COLOURS = {"verified": "green", "refused": "red", "failed": "red", "waiting": "
 
 
 def show_error(error: StorageError, as_json: bool) -> None:
-    """What went wrong and what to do next, on stderr; with --json also as the document on stdout."""
+    """Print an error and its next step on stderr; with --json also as the document on stdout."""
     err.print(f"[bold red]{type(error).__name__}[/] {shown(str(error))}", soft_wrap=True)
     if as_json:
         emit_json({"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code})
 
 
 def emit_json(value: Any) -> None:
-    """One document on stdout."""
+    """Print one JSON document on stdout."""
     json.dump(value, sys.stdout, default=_plain, indent=2, sort_keys=True)
     sys.stdout.write("\n")
 
@@ -50,12 +50,12 @@ def _plain(value: Any) -> Any:
 
 
 def shown(text: str) -> str:
-    """A key or message as one line that is neither markup nor able to forge another line."""
+    """Escape a key or message into one line without markup, so that it cannot forge another line."""
     return escape(printable(text))
 
 
 def size(count: int) -> str:
-    """Bytes as people say them: 512 B, 1.4 MiB."""
+    """Format a byte count: 512 B, 1.4 MiB."""
     amount = float(count)
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if amount < 1024 or unit == "TiB":
@@ -65,7 +65,7 @@ def size(count: int) -> str:
 
 
 def show_run(run: Run, details: Sequence[tuple[str, str, int]] = ()) -> None:
-    """What one run considered, planned and did, as counts and bytes."""
+    """Print what a run considered, planned and did, as counts and bytes."""
     table = Table(
         title=f"{run.job}   [bold {_COLOURS.get(run.state, 'cyan')}]{run.state}[/]", title_justify="left"
     )
@@ -99,8 +99,8 @@ def show_runs(runs: Iterable[Run]) -> None:
 
 
 def show_actions(actions: Iterable[Action[Any]], most: int = 20) -> None:
-    """The first actions of a plan, with their reasons."""
-    table = Table("does", Column("what", overflow="fold"), "size", "why")
+    """Print the first ``most`` actions of a plan with their reasons."""
+    table = Table("action", Column("key", overflow="fold"), "size", "reason")
     left = 0
     for number, action in enumerate(actions):
         if number < most:
@@ -110,13 +110,13 @@ def show_actions(actions: Iterable[Action[Any]], most: int = 20) -> None:
     if table.row_count:
         out.print(table)
     if left:
-        out.print(f"... and {left:,} more; `storage runs RUN --json` shows every one.")
+        out.print(f"... and {left:,} more; `storage runs RUN --json` lists all.")
 
 
 def show_decisions(decisions: Iterable[tuple[str, str, str, str]]) -> None:
-    table = Table("job", "would", Column("what", overflow="fold"), "why")
-    for job, verb, key, why in decisions:
-        table.add_row(job, f"[green]{verb}[/]" if verb == "keep" else verb, shown(key), shown(why))
+    table = Table("job", "action", Column("key", overflow="fold"), "reason")
+    for job, verb, key, reason in decisions:
+        table.add_row(job, f"[green]{verb}[/]" if verb == "keep" else verb, shown(key), shown(reason))
     if table.row_count:
         out.print(table)
     else:
@@ -152,7 +152,7 @@ def capability_facts(found: Capabilities) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[Report | None]:
-    """A line on stderr that says how far a long run is; nothing when stderr is no terminal."""
+    """Show the progress of a long run on stderr; show nothing when stderr is not a terminal."""
     if quiet or not err.is_terminal:
         yield None
         return

@@ -1,4 +1,4 @@
-"""How lifecycle rules, plans and effects look."""
+"""Terminal output of lifecycle rules, plans, effects and versions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COLOURS = {"add": "green", "change": "yellow", "remove": "red"}
 
 
 def reach(rule: LifecycleRule) -> str:
-    """What a rule acts on, in a few words."""
+    """Describe the filter of a rule: prefix, tags, sizes."""
     words = [rule.prefix] if rule.prefix else []
     words += [f"{key}={value}" for key, value in sorted(rule.tags)]
     words += [f"> {size(rule.larger)}"] if rule.larger is not None else []
@@ -27,15 +27,15 @@ def reach(rule: LifecycleRule) -> str:
 
 
 def acts(rule: LifecycleRule) -> str:
-    said = ", ".join(map(str, rule.acts)) or "nothing known"
-    return f"{said} (disabled)" if not rule.enabled else said
+    actions = ", ".join(map(str, rule.acts)) or "unknown actions"
+    return f"{actions} (disabled)" if not rule.enabled else actions
 
 
 def show_rules(ours: Iterable[LifecycleRule], foreign: Iterable[LifecycleRule]) -> None:
-    table = Table("rule", "whose", Column("acts on", overflow="fold"), Column("does", overflow="fold"))
-    for whose, rules in (("ours", ours), ("others", foreign)):
-        for one in rules:
-            table.add_row(shown(one.id or "(no id)"), whose, shown(reach(one)), shown(acts(one)))
+    table = Table("rule", "owner", Column("filter", overflow="fold"), Column("actions", overflow="fold"))
+    for owner, rules in (("ours", ours), ("others", foreign)):
+        for rule in rules:
+            table.add_row(shown(rule.id or "(no id)"), owner, shown(reach(rule)), shown(acts(rule)))
     if table.row_count:
         out.print(table)
     else:
@@ -43,8 +43,8 @@ def show_rules(ours: Iterable[LifecycleRule], foreign: Iterable[LifecycleRule]) 
 
 
 def show_plan(plan: Plan, offered: Mapping[str, Sequence[Finding]]) -> None:
-    """Changes, what the linter refuses, what this store does not take, and what may be asked for."""
-    table = Table("would", "rule", Column("acts on", overflow="fold"), Column("does", overflow="fold"))
+    """Print the changes, the linter's findings, the rules this store rejects and the rules on request."""
+    table = Table("change", "rule", Column("filter", overflow="fold"), Column("actions", overflow="fold"))
     for change in plan.changes:
         rule = change.rule or change.was
         colour = _COLOURS[change.verb]
@@ -58,34 +58,38 @@ def show_plan(plan: Plan, offered: Mapping[str, Sequence[Finding]]) -> None:
         out.print(f"[red]refused[/] {shown(str(finding))}", soft_wrap=True)
     show_left_out(plan.left_out, plan.wanted)
     for name, why in offered.items():
-        said = f"would be refused: {'; '.join(one.why for one in why)}" if why else f"--with {name} adds it"
-        out.print(f"on request {shown(name)}: {shown(said)}", soft_wrap=True)
+        text = (
+            f"would be refused: {'; '.join(finding.why for finding in why)}"
+            if why
+            else f"--with {name} adds it"
+        )
+        out.print(f"on request {shown(name)}: {shown(text)}", soft_wrap=True)
     out.print(f"found   {digest(plan.found)}\nsha256  {plan.sha256}", soft_wrap=True)
 
 
 def show_left_out(left_out: Mapping[str, LeftOut], rules: Mapping[str, LifecycleRule]) -> None:
-    for id, one in left_out.items():
+    for id, omission in left_out.items():
         instead = f" Instead: {rules[id].instead}." if id in rules and rules[id].instead else ""
-        out.print(f"[yellow]left out[/] {shown(id)}: {shown(one.why)}.{shown(instead)}", soft_wrap=True)
+        out.print(f"[yellow]left out[/] {shown(id)}: {shown(omission.why)}.{shown(instead)}", soft_wrap=True)
 
 
 def show_bypassing(found: Iterable[Finding]) -> None:
-    for one in found:
-        out.print(f"[yellow]beside the platform[/] {shown(str(one))}", soft_wrap=True)
+    for finding in found:
+        out.print(f"[yellow]bypasses the platform[/] {shown(str(finding))}", soft_wrap=True)
 
 
 def show_effects(found: Sequence[Effect]) -> None:
     table = Table(
         Column("rule", overflow="fold"),
-        "does",
+        "action",
         "tonight",
         "in 30 days",
         "in 90 days",
         Column("note", overflow="fold"),
     )
-    for one in found:
-        hits = (f"{hit.count:,} ({size(hit.bytes)})" for hit in one.hits)
-        table.add_row(shown(one.id), shown(one.does), *hits, one.note)
+    for effect in found:
+        hits = (f"{hit.count:,} ({size(hit.bytes)})" for hit in effect.hits)
+        table.add_row(shown(effect.id), shown(effect.does), *hits, effect.note)
     if found:
         out.print(table)
 
@@ -96,33 +100,33 @@ def show_applied(done: Applied, rules: Mapping[str, LifecycleRule]) -> None:
             f"Lifecycle policies configured: {', '.join(map(shown, done.changed))} (version {done.number})"
         )
     else:
-        out.print("Lifecycle policies configured: nothing was to change.")
+        out.print("Lifecycle policies configured: no changes were needed.")
     show_left_out(done.left_out, rules)
     if done.reordered:
-        out.print("The store answers the rules in another order than they were sent in.")
+        out.print("The store returns the rules in a different order than they were sent.")
 
 
 def show_versions(versions: Iterable[Version]) -> None:
     table = Table("version", "state", "at (UTC)", "by", "sha256", Column("note", overflow="fold"))
-    for one in versions:
-        at = f"{one.at:%Y-%m-%d %H:%M:%S}" if one.at else "-"
-        note = one.note or ", ".join(one.requested)
+    for version in versions:
+        at = f"{version.at:%Y-%m-%d %H:%M:%S}" if version.at else "-"
+        note = version.note or ", ".join(version.requested)
         table.add_row(
-            str(one.number),
-            one.state,
+            str(version.number),
+            version.state,
             at,
-            shown(one.by),
-            one.sha256[:12] if one.document else "none",
+            shown(version.by),
+            version.sha256[:12] if version.document else "none",
             shown(note),
         )
     if table.row_count:
         out.print(table)
     else:
-        out.print("No version yet: `storage lifecycle apply` makes the first.")
+        out.print("No version yet: `storage lifecycle apply` creates the first.")
 
 
 def plain(rule: LifecycleRule) -> dict[str, Any]:
-    """A rule for programs."""
+    """Return a rule as plain data for JSON output."""
     return {
         "id": rule.id, "acts_on": reach(rule), "does": [str(act) for act in rule.acts], "why": rule.why,
         "enabled": rule.enabled, "on_request": rule.on_request, "instead": rule.instead,

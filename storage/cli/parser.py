@@ -1,7 +1,7 @@
-"""The command line: every maintenance job runs without Airflow too.
+"""Storage maintenance from the command line; every maintenance job also runs without Airflow.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 refused by a guard, 4 waits for approval, 5 paused,
-6 store or database out of reach.
+6 store or database unreachable.
 """
 
 from __future__ import annotations
@@ -36,13 +36,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         output.show_error(error, args.json)
         return error.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the reader closed the pipe: not an error
         return 0
     except OSError as error:
         output.show_error(MachineFault(str(error)), args.json)
         return EXIT_FAILED
     except KeyboardInterrupt:
-        output.err.print("Stopped. Finished batches stay finished; `storage runs` shows how far it came.")
+        output.err.print("Stopped. Completed batches stay completed; `storage runs` shows the progress.")
         return EXIT_FAILED
     return code
 

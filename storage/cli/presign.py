@@ -1,4 +1,4 @@
-"""What ``storage presign`` does, and its part of the parser."""
+"""Command ``storage presign``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from storage.presigned import links
 
 
 def add_parser(verbs: Any) -> None:
-    """``storage presign``."""
-    about = "a link that opens an object without keys; counts as a read, which keeps it from going cold"
-    one = add_verb(verbs, "presign", about, presign)
-    one.add_argument("key", metavar="KEY")
-    one.add_argument("--minutes", type=float, default=60, metavar="N", help="how long it holds (60)")
+    """Add ``storage presign`` to the command-line parser."""
+    about = (
+        "create a presigned URL: a link that reads an object without keys; counts as a read (keeps it hot)"
+    )
+    command = add_verb(verbs, "presign", about, presign)
+    command.add_argument("key", metavar="KEY")
+    command.add_argument("--minutes", type=float, default=60, metavar="N", help="validity of the link (60)")
 
 
 def presign(args: Namespace) -> int:

@@ -1,4 +1,4 @@
-"""What ``storage restore`` and ``storage reconcile`` do."""
+"""Commands ``storage restore`` and ``storage reconcile``."""
 
 from __future__ import annotations
 
@@ -28,30 +28,53 @@ from storage.installation import open_installation
 
 
 def add_parser(verbs: Any) -> None:
-    about = "bring a backup back: beside the live database, or in its place"
-    one = add_verb(verbs, "restore", about, run)
-    one.add_argument("backup", nargs="?", metavar="BACKUP", help="its id, or latest (the newest proven)")
-    one.add_argument("--into", default="", metavar="NAME", help="a database that is new or empty")
-    one.add_argument(
-        "--confirm", default="", metavar="NAME", help="for --into, --live, --undo: the name again"
+    about = "restore a backup: into a new database, or in place of the live one"
+    command = add_verb(verbs, "restore", about, run)
+    command.add_argument(
+        "backup", nargs="?", metavar="BACKUP", help="the backup's id, or latest (the newest proven)"
     )
-    one.add_argument("--live", action="store_true", help="take the live one's place; the old one is kept")
-    one.add_argument("--undo", action="store_true", help="put the database back that --live replaced")
-    one.add_argument("--drop-kept", action="store_true", help="drop kept databases whose 7 days are over")
-    one.add_argument("--tables", default="", metavar="T,T", help="only these tables, into a new database")
-    one.add_argument("--api-key", default="", metavar="KEY", help="compare one key's rows (-: from stdin)")
-    one.add_argument("--job", default="", metavar="JOB", help="the same for a job, or its metadata.json")
-    one.add_argument("--apply", action="store_true", help="put back what is missing of --api-key or --job")
-    one.add_argument("--roles", action="store_true", help="print the server's roles as SQL")
-    about = "after a restore: judge what is newer than the backup"
-    one = add_verb(verbs, "reconcile", about, reconciled)
-    one.add_argument("--adopt", nargs="+", default=[], metavar="JOB", help="keep its files (all: every one)")
-    one.add_argument("--condemn", nargs="+", default=[], metavar="JOB", help="let its files go (or all)")
-    one.add_argument("--close", action="store_true", help="all is judged: maintenance goes on")
+    command.add_argument("--into", default="", metavar="NAME", help="restore into this new or empty database")
+    command.add_argument(
+        "--confirm",
+        default="",
+        metavar="NAME",
+        help="for --into, --live, --undo: repeat the database's name",
+    )
+    command.add_argument("--live", action="store_true", help="replace the live database; the old one is kept")
+    command.add_argument(
+        "--undo", action="store_true", help="roll back --live: restore the database it replaced"
+    )
+    command.add_argument(
+        "--drop-kept", action="store_true", help="drop kept databases whose 7 days have expired"
+    )
+    command.add_argument(
+        "--tables", default="", metavar="T,T", help="restore only these tables, into a new database"
+    )
+    command.add_argument(
+        "--api-key", default="", metavar="KEY", help="compare the rows of one API key (-: read it from stdin)"
+    )
+    command.add_argument(
+        "--job", default="", metavar="JOB", help="compare the rows of one job, or restore its metadata.json"
+    )
+    command.add_argument("--apply", action="store_true", help="restore what is missing of --api-key or --job")
+    command.add_argument("--roles", action="store_true", help="print the server's roles as SQL")
+    about = "after a restore: give a verdict (adopt or condemn) on each job newer than the backup"
+    command = add_verb(verbs, "reconcile", about, reconciled)
+    command.add_argument(
+        "--adopt", nargs="+", default=[], metavar="JOB", help="keep the files of these jobs (or: all)"
+    )
+    command.add_argument(
+        "--condemn",
+        nargs="+",
+        default=[],
+        metavar="JOB",
+        help="delete the files of these jobs later (or: all)",
+    )
+    command.add_argument("--close", action="store_true", help="end the restore epoch: maintenance resumes")
 
 
 def run(args: Namespace) -> int:
-    """One way of restoring: exactly one of the options that choose it may be given."""
+    """Run the chosen kind of restore; at most one of the options that choose it may be given."""
     ways = {
         "--undo": (args.undo, _undo),
         "--live": (args.live, _live),
@@ -63,7 +86,7 @@ def run(args: Namespace) -> int:
     }
     chosen = [name for name, (given, _) in ways.items() if given]
     if len(chosen) > 1:
-        raise UsageError(f"{' and '.join(chosen)} are different ways to restore; give one of them.")
+        raise UsageError(f"{' and '.join(chosen)} exclude each other; give only one.")
     if not args.backup and not (args.undo or args.drop_kept):
         raise UsageError("Name a backup (`storage backup list`), or latest.")
     does = ways[chosen[0]][1] if chosen else _beside
@@ -71,7 +94,7 @@ def run(args: Namespace) -> int:
 
 
 def _beside(args: Namespace) -> int:
-    """Into a new or an empty database; needs only the store, and a server to restore on."""
+    """Restore into a new or an empty database; needs only the store and a server to restore on."""
     chosen = settings()
     backup_bucket = open_backup_bucket(chosen)
     id = _id(backup_bucket, args.backup)
@@ -85,14 +108,16 @@ def _beside(args: Namespace) -> int:
     if made.database == connect.database_name(chosen):
         connect.set_up(chosen)
         with open_installation(chosen) as stores:
-            rebuild.rebuild(stores, accept=True)  # the catalogue is of another day, the bucket is of today
+            rebuild.rebuild(
+                stores, accept=True
+            )  # the restored catalogue is as old as the backup; the bucket is current
         words += " Maintenance is paused. Next: `storage reconcile`."
     say(args, summary, words)
     return 0
 
 
 def _check_recorded(settings: Settings, id: BackupId) -> None:
-    """Where there still is a catalogue, the manifest is the one it recorded."""
+    """Check the manifest against the catalogue, if a catalogue can still be read."""
     with suppress(Unreachable, SchemaMissing), open_context(settings) as context:
         _, sha256 = manifests.read(id, context.stores.backup_bucket)
         as_recorded(context, id, sha256)
@@ -103,8 +128,8 @@ def _live(args: Namespace) -> int:
         id = _id(context.stores.backup_bucket, args.backup)
         done = swap.swap(context, id, typed=args.confirm, by=who())
     words = (
-        f"{done.database} is now the backup's; the old one is kept as {done.kept} for 7 days. Maintenance is "
-        "paused. Next: `storage reconcile`. To go back: `storage restore --undo --confirm NAME`."
+        f"{done.database} now holds the backup; the old database is kept as {done.kept} for 7 days. "
+        "Maintenance is paused. Next: `storage reconcile`. To roll back: `storage restore --undo --confirm NAME`."
     )
     say(args, {"database": done.database, "kept": done.kept}, words)
     return 0
@@ -113,7 +138,7 @@ def _live(args: Namespace) -> int:
 def _undo(args: Namespace) -> int:
     with open_context(settings()) as context:
         done = swap.undo_swap(context, typed=args.confirm, by=who())
-    words = f"{done.database} is the old one again; the restored one is kept as {done.kept}."
+    words = f"{done.database} is the old database again; the restored one is kept as {done.kept}."
     say(args, {"database": done.database, "kept": done.kept}, words)
     return 0
 
@@ -129,12 +154,12 @@ def _tables(args: Namespace) -> int:
     with open_context(settings()) as context:
         id = _id(context.stores.backup_bucket, args.backup)
         made = selective.restore_tables(context, id, args.tables.split(","), into=args.into)
-    say(args, {"database": made.database}, f"The tables are in the database {made.database}.")
+    say(args, {"database": made.database}, f"Restored the tables into the database {made.database}.")
     return 0
 
 
 def _rows(args: Namespace) -> int:
-    """The rows of one api_key or job; of a metadata backup a job's metadata.json."""
+    """Restore the rows of one api_key or job; from a metadata backup, restore a job's metadata.json."""
     if args.api_key == "-":
         args.api_key = sys.stdin.readline().strip()
     with open_context(settings()) as context:
@@ -152,9 +177,11 @@ def _rows(args: Namespace) -> int:
 
 def _documents(args: Namespace, context: BackupContext, id: BackupId) -> int:
     if not args.job or not args.apply:
-        raise UsageError("A metadata backup puts one job's documents back: give --job JOB --apply.")
+        raise UsageError(
+            "From a metadata backup only one job's documents can be restored: give --job JOB --apply."
+        )
     summary = documents.put_back(context, id, JobId(args.job))
-    lines = "\n".join(map(str, summary)) or f"The backup has no documents of job {args.job}."
+    lines = "\n".join(map(str, summary)) or f"The backup holds no documents of job {args.job}."
     say(args, {"documents": summary}, lines)
     return 0
 
@@ -172,13 +199,13 @@ def _id(backup_bucket: ObjectStore, word: str) -> BackupId:
 
 
 def reconciled(args: Namespace) -> int:
-    """Show what is to be judged, judge it, or close the epoch."""
+    """List the jobs without a verdict, record verdicts, or close the restore epoch."""
     with open_context(settings()) as context:
         _judge(context, "adopt", args.adopt)
         _judge(context, "condemn", args.condemn)
         if args.close:
             reconcile.close(context, who())
-            say(args, {"closed": True}, "Reconciled: maintenance goes on.")
+            say(args, {"closed": True}, "Reconciled: maintenance resumes.")
             return 0
         waiting = list(reconcile.pending(context))
     if args.json:
@@ -190,7 +217,7 @@ def reconciled(args: Namespace) -> int:
 
 def _judge(context: BackupContext, verdict: Ruling, owners: Sequence[str]) -> None:
     if owners == ["all"]:
-        owners = [one.owner for one in reconcile.pending(context) if one.verdict is None]
+        owners = [job.owner for job in reconcile.pending(context) if job.verdict is None]
     if owners:
         count = reconcile.decide(context, owners, verdict, who())
         output.err.print(f"{verdict}: {count:,} jobs")

@@ -1,4 +1,4 @@
-"""What ``storage savings`` does, and its part of the parser."""
+"""Command ``storage savings``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from storage.installation import open_installation
 
 
 def add_parser(verbs: Any) -> None:
-    """``storage savings``."""
-    about = "what compressing and moving saved, as it was measured; what was not worth it, and why"
-    one = add_verb(verbs, "savings", about, savings)
-    one.add_argument("--by", choices=get_args(Group), default="class")
-    one.add_argument("--days", type=float, metavar="N", help="only of the last N days")
+    """Add ``storage savings`` to the command-line parser."""
+    about = "show the measured savings of compression and tiering, and what was not worth it, with reasons"
+    command = add_verb(verbs, "savings", about, savings)
+    command.add_argument("--by", choices=get_args(Group), default="class")
+    command.add_argument("--days", type=float, metavar="N", help="only the last N days")
 
 
 def savings(args: Namespace) -> int:

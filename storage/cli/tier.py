@@ -1,4 +1,4 @@
-"""What ``storage tier`` does, and its part of the parser."""
+"""Commands of ``storage tier``."""
 
 from __future__ import annotations
 
@@ -25,44 +25,47 @@ from storage.engine import guard
 from storage.engine.actions import Work
 from storage.installation import Installation, open_installation
 
-SHOWN = 20  # objects told of one by one
+SHOWN = 20  # objects listed individually
 
 
 def add_parser(verbs: Any) -> None:
-    """``storage tier VERB``."""
-    about = "where objects are kept: hot, warm, cold; move them by hand, bring them back"
+    """Add ``storage tier VERB`` to the command-line parser."""
+    about = "storage tiers (hot, warm, cold): show them, move objects by hand, restore them"
     inner = add_group(verbs, "tier", about)
-    add_verb(inner, "status", "the tiers there are, what is in them, on its way, or stuck", status)
-    one = add_verb(inner, "set", "send a job's objects, or one object, to a tier", send)
-    one.add_argument("subject", metavar="JOB|KEY")
-    one.add_argument("tier", choices=TIERS)
-    _consent(one)
-    one = add_verb(inner, "restore", "bring objects back to hot, and what that costs", restore)
-    one.add_argument("subjects", nargs="+", metavar="JOB|KEY")
-    _consent(one)
-    one = add_verb(inner, "pin", "keep a job's objects as they are: neither compressed nor moved", pin)
-    one.add_argument("job", metavar="JOB")
-    one.add_argument("--reason", required=True, help="why, for those who wonder later")
-    one = add_verb(inner, "unpin", "let the rules decide on the job's objects again", pin)
-    one.add_argument("job", metavar="JOB")
-    one.set_defaults(reason="")
+    add_verb(inner, "status", "show the tiers: contents, objects in transition and stuck", status)
+    command = add_verb(inner, "set", "move a job's objects, or one object, to a tier", send)
+    command.add_argument("subject", metavar="JOB|KEY")
+    command.add_argument("tier", choices=TIERS)
+    _consent(command)
+    command = add_verb(inner, "restore", "restore objects to hot, and show the cost", restore)
+    command.add_argument("subjects", nargs="+", metavar="JOB|KEY")
+    _consent(command)
+    about = "exempt a job's objects from compression and tiering"
+    command = add_verb(inner, "pin", about, pin)
+    command.add_argument("job", metavar="JOB")
+    command.add_argument("--reason", required=True, help="the reason, recorded with the pin")
+    command = add_verb(inner, "unpin", "apply the rules to the job's objects again", pin)
+    command.add_argument("job", metavar="JOB")
+    command.set_defaults(reason="")
 
 
-def _consent(one: ArgumentParser) -> None:
-    one.add_argument("--apply", action="store_true", help="do it; without, it is only shown")
+def _consent(command: ArgumentParser) -> None:
+    command.add_argument(
+        "--apply", action="store_true", help="make the changes; without it they are only listed"
+    )
 
 
 def status(args: Namespace) -> int:
     with open_installation(settings()) as stores:
         found, sent = tier_targets(stores), stores.cold.tiers()
-        stuck = list(islice((one for one in stores.cold.moving() if one.tier_state == "stuck"), SHOWN))
+        stuck = list(islice((item for item in stores.cold.moving() if item.tier_state == "stuck"), SHOWN))
     rows = []
     for tier in TIERS[1:]:
         counts = {state: sent.get((tier, state)) for state in ("held", "asked", "stuck")}
         totals = {state: {"count": t.count, "bytes": t.bytes} if t else None for state, t in counts.items()}
         rows.append({"tier": tier, "place": _place(found, tier)} | totals)
     if args.json:
-        output.emit_json({"tiers": rows, "stuck": [one.key for one in stuck]})
+        output.emit_json({"tiers": rows, "stuck": [record.key for record in stuck]})
     else:
         _show_status(rows, stuck)
     return 0
@@ -76,7 +79,7 @@ def _place(found: TierTargets, tier: Tier) -> str:
 
 
 def _show_status(rows: Iterable[dict[str, Any]], stuck: Sequence[ColdRecord]) -> None:
-    table = Table("tier", Column("where", overflow="fold"), "objects", "bytes", "on their way", "stuck")
+    table = Table("tier", Column("target", overflow="fold"), "objects", "bytes", "in transition", "stuck")
     for row in rows:
         held, asked, left = (row[state] or {"count": 0, "bytes": 0} for state in ("held", "asked", "stuck"))
         counts = (
@@ -87,14 +90,14 @@ def _show_status(rows: Iterable[dict[str, Any]], stuck: Sequence[ColdRecord]) ->
         )
         table.add_row(row["tier"], output.shown(row["place"]), *counts)
     output.out.print(table)
-    for one in stuck:
-        since = f"{one.asked_at:%Y-%m-%d %H:%M} UTC" if one.asked_at else "an unknown time"
-        words = f"stuck: {output.shown(one.key)} on its way to {one.tier} since {since}"
-        output.out.print(words, soft_wrap=True)
+    for record in stuck:
+        since = f"{record.asked_at:%Y-%m-%d %H:%M} UTC" if record.asked_at else "an unknown time"
+        line = f"stuck: {output.shown(record.key)} in transition to {record.tier} since {since}"
+        output.out.print(line, soft_wrap=True)
 
 
 def send(args: Namespace) -> int:
-    """By the same actions as at night, whatever the rules say of ages."""
+    """Move objects with the actions of the nightly job, ignoring the rules' minimum ages."""
     if args.tier == "hot":
         args.subjects = [args.subject]
         return restore(args)
@@ -113,7 +116,7 @@ def send(args: Namespace) -> int:
 def _actions(
     objects: Iterable[ObjectInfo], place: TierTarget, found: TierTargets, stores: Installation
 ) -> Iterator[TransitionObject]:
-    """For those that are warmer now. Raises TierMissing for a job that is at work, or pinned."""
+    """Yield actions for objects in warmer tiers. Raises TierMissing if a job is not completed or is pinned."""
     jobs: dict[JobId, Any] = {}
     for info in objects:
         owner = owner_of(info.key, PROCESSED)
@@ -143,7 +146,7 @@ def _settled(owner: JobId, stores: Installation) -> Any:
         state = f"is {job.status}" if job else "has no row"
         raise TierMissing(f"job {owner} {state}; only objects of completed jobs are moved")
     if why := stores.cold.pins([owner]).get(owner):
-        raise TierMissing(f"job {owner} is pinned: {why}. `storage tier unpin {owner}` lifts that")
+        raise TierMissing(f"job {owner} is pinned: {why}. Run `storage tier unpin {owner}` to unpin it")
     return job
 
 
@@ -185,25 +188,25 @@ def _bring_back(found: Sequence[ColdObject], stores: Installation) -> list[tuple
 
 
 def _objects(stores: Installation, subject: str) -> Iterator[ObjectInfo]:
-    """One object by its key, or all of a job. Raises UsageError where there is none."""
+    """Yield one object by its key, or all objects of a job. Raises UsageError if there are none."""
     if "/" in subject:
-        one = stores.objects.head(ObjectKey(subject))
-        if one is None:
+        found = stores.objects.head(ObjectKey(subject))
+        if found is None:
             raise UsageError(f"There is no object {subject!r}.")
-        yield one
+        yield found
         return
-    none = True
+    empty = True
     for info in stores.objects.scan(Prefix(f"{PROCESSED}{JobId(subject)}/")):
-        none = False
+        empty = False
         yield info
-    if none:
+    if empty:
         raise UsageError(
-            f"There is nothing below {PROCESSED}{subject}/; name a job, or an object's whole key."
+            f"There are no objects below {PROCESSED}{subject}/; name a job, or an object's full key."
         )
 
 
 def _show_stays(found: Sequence[ColdObject], currency: str, now: Any) -> None:
-    table = Table("tier", "objects", "bytes", "held", "least time", "to be asked back", "early leave costs")
+    table = Table("tier", "objects", "bytes", "held", "minimum duration", "archived", "early-deletion cost")
     for tier in TIERS[1:]:
         some = [one for one in found if one.tier == tier]
         if not some:
@@ -215,22 +218,22 @@ def _show_stays(found: Sequence[ColdObject], currency: str, now: Any) -> None:
         least = f"{some[0].minimum.days} days" if some[0].minimum else "none set"
         size = output.size(sum(one.size for one in some))
         table.add_row(tier, f"{len(some):,}", size, held, least, f"{archived:,}", cost)
-    output.out.print(table if table.row_count else "All of it is hot.")
+    output.out.print(table if table.row_count else "All objects are hot.")
 
 
 def _tell(args: Namespace, summary: dict[str, Any], done: Sequence[tuple[str, Outcome]]) -> None:
-    """What would be done, or was."""
+    """Report the planned changes, or the outcomes of the applied ones."""
     outcomes = [{"key": key, "status": one.status, "detail": one.detail} for key, one in done]
     if args.json:
         output.emit_json(summary | {"applied": args.apply, "outcomes": outcomes})
         return
     count = len(cast(Sequence[Any], summary["objects"]))
     if not args.apply:
-        output.out.print(f"{count:,} objects. Nothing was changed; --apply does it.")
+        output.out.print(f"{count:,} objects. Nothing was changed; --apply makes the changes.")
         return
     moved = [one for _, one in done if one.status == "done"]
     asked = sum(one.detail.startswith("asked") for one in moved)
-    later = f", {asked:,} of them still on their way" if asked else ""
+    later = f", {asked:,} of them still in transition" if asked else ""
     output.out.print(f"{len(moved):,} of {count:,} objects{later}.")
     for key, one in [(key, one) for key, one in done if one.status != "done"][:SHOWN]:
         output.out.print(f"  {one.status}: {output.shown(key)}: {output.shown(one.detail)}", soft_wrap=True)
@@ -243,9 +246,9 @@ def pin(args: Namespace) -> int:
             raise UsageError(f"There is no job {job}.")
         stores.cold.pin(job, args.reason, who())
         stores.audit.record("pin" if args.reason else "unpin", "", {"job": job, "reason": args.reason})
-    words = f"job {job} stays as it is: {args.reason}" if args.reason else f"job {job} is no longer pinned"
+    text = f"job {job} is pinned: {args.reason}" if args.reason else f"job {job} is no longer pinned"
     if args.json:
         output.emit_json({"job": job, "pinned": args.reason})
     else:
-        output.out.print(output.shown(words), soft_wrap=True)
+        output.out.print(output.shown(text), soft_wrap=True)
     return 0

@@ -56,7 +56,7 @@ def test_taken_proven_shown_and_kept(context: BackupContext, person: Person) -> 
     assert shown.code == 0
     assert id in shown.out
     assert "public.jobs" in shown.out
-    assert person("backup", "verify", "latest").out == "Every byte is as written.\n"
+    assert person("backup", "verify", "latest").out == "Every byte matches the manifest.\n"
     certificate = person("backup", "prove", id, "--json").document
     assert certificate["backup"] == id
     assert ["public.jobs", 5] in [row[:2] for row in certificate["tables"]]

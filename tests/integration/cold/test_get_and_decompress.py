@@ -43,7 +43,7 @@ def test_get_and_decompress(place: Place, stores: Installation, storage: Person,
     ]
     [line] = stores.cold.savings("class")
     assert line.saved == 0
-    assert "Nothing of it is compressed" in storage("decompress", KEY, "--apply").out
+    assert "None of these objects is compressed" in storage("decompress", KEY, "--apply").out
 
 
 def test_what_is_typed_wrong(place: Place, stores: Installation, storage: Person, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_jobs_objects_go_to_a_storage_class_and_come_back(person: Person, fill
     assert (back.code, "3 of 3 objects." in back.out) == (0, True), back
     assert set(classes(filled).values()) == {"STANDARD"}
     intact(filled)
-    assert "All of it is hot" in storage("tier", "restore", JOB).out
+    assert "All objects are hot" in storage("tier", "restore", JOB).out
 
 
 @CLASSES
