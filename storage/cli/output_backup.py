@@ -77,7 +77,7 @@ def show_unreconciled(jobs: Sequence[Unreconciled]) -> None:
     if undecided:
         out.print(
             f"{undecided:,} without a verdict: `storage reconcile --adopt JOB ...` (or all) keeps a job's "
-            "files and restores its row if the kept database has it; --condemn JOB ... deletes its files later.",
+            "files and restores its row if the kept database has it; --condemn JOB ... deletes them later.",
             soft_wrap=True,
         )
     else:

@@ -17,7 +17,7 @@ LEAST = 0.005  # currency units a month; a smaller amount would be printed as 0.
 def show_savings(
     lines: Sequence[SavingsLine], tiers: Tiers, cold_settings: ColdSettings, by: str = "class"
 ) -> None:
-    """Print the ledger by group with its total, the contents of each tier and, if prices are set, the money."""
+    """Print the ledger by group with its total, the contents of the tiers and, with prices set, the money."""
     numbers = ("compressed", "before", "after", "left behind", "saved", "not worth it")
     table = Table(
         by,

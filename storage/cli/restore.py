@@ -129,7 +129,8 @@ def _live(args: Namespace) -> int:
         done = swap.swap(context, id, typed=args.confirm, by=who())
     words = (
         f"{done.database} now holds the backup; the old database is kept as {done.kept} for 7 days. "
-        "Maintenance is paused. Next: `storage reconcile`. To roll back: `storage restore --undo --confirm NAME`."
+        "Maintenance is paused. Next: `storage reconcile`. "
+        "To roll back: `storage restore --undo --confirm NAME`."
     )
     say(args, {"database": done.database, "kept": done.kept}, words)
     return 0

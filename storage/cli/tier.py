@@ -116,7 +116,7 @@ def send(args: Namespace) -> int:
 def _actions(
     objects: Iterable[ObjectInfo], place: TierTarget, found: TierTargets, stores: Installation
 ) -> Iterator[TransitionObject]:
-    """Yield actions for objects in warmer tiers. Raises TierMissing if a job is not completed or is pinned."""
+    """Yield actions for objects in warmer tiers. Raises TierMissing for a job not completed or pinned."""
     jobs: dict[JobId, Any] = {}
     for info in objects:
         owner = owner_of(info.key, PROCESSED)
