@@ -1,12 +1,12 @@
 """### Daily backup
-The database and the bucket's metadata are backed up, **each backup is restored and compared before it
-counts**, and what the retention rule lets go is deleted. Clean-up refuses to give up files without a proven
-backup younger than 26 hours.
+Backs up the database and the bucket's metadata, **proves each backup (verifies it by restoring and comparing
+it) before it counts**, and deletes the backups past retention. The clean-up jobs refuse to delete files
+unless there is a proven backup younger than 26 hours.
 
-**If it is red:** *backup_...*: nothing was stored that counts; the last line says why. *prove*: the backup
-is damaged or differs, and does not count; the one before still does (`storage backup list`).
-*cleanup_old_backups*: nothing was deleted unless its *apply* ran. *check_backups*: the sum of it, in words.
-Mend the cause, then clear the task. When data is lost: README, *When it has gone wrong*."""
+**If it is red:** *backup_...*: no usable backup was stored; the log's last line says why. *prove*: the
+backup is damaged or differs and does not count; the previous one still does (`storage backup list`).
+*cleanup_old_backups*: nothing was deleted unless its *apply* ran. *check_backups*: its error lists every
+problem. Fix the cause, then clear the task. After data loss: README, *When it has gone wrong*."""
 
 from airflow.sdk import Param, dag
 from storage_airflow.backup import all_done_well, check, nightly

@@ -1,10 +1,10 @@
 """### Backup drill
-Every week: the newest backup of the database and one older one, chosen by chance, are restored and compared
-once more. With *disaster* the whole way is walked: an empty server, the bucket and its keys, nothing else.
+Every week, restores and compares again the newest backup of the database and a random older one. With
+*disaster*, rehearses the full recovery from only an empty server, the backup bucket and its keys.
 
-**If it is red:** that backup does not count any more; `storage backup list` shows which still do. Find out
-who wrote into the backup bucket (versions, access log). *disaster* red: read its last line; what it lacks
-today (a server, a key, a program) would be lacking in the real one."""
+**If it is red:** the backup that failed no longer counts; `storage backup list` shows the proven ones. Find
+out who wrote to the backup bucket (object versions, access log). *disaster* red: the log's last line names
+what is missing (a server, a key, a program); provide it, or a real recovery would fail the same way."""
 
 from airflow.sdk import Param, dag
 from storage_airflow.backup import disaster, prove_newest, prove_older
@@ -13,13 +13,11 @@ from storage_airflow.runtime import DEFAULTS, schedule
 
 @dag(
     dag_id="backup_drill",
-    description="Restores the newest and an older backup, to see that they still can be",
+    description="Restore the newest and an older backup to verify that they are still restorable",
     schedule=schedule("STORAGE_DRILL_SCHEDULE", "0 5 * * 0"),
     tags=["backup"],
     doc_md=__doc__,
-    params={
-        "disaster": Param(False, type="boolean", description="Walk the whole way, from an empty server.")
-    },
+    params={"disaster": Param(False, type="boolean", description="Also rehearse a full disaster recovery.")},
     **DEFAULTS,
 )
 def backup_drill() -> None:

@@ -1,12 +1,12 @@
 """### Cold storage
-Every night after the backup: objects of completed jobs that nobody read for long are **compressed** where
-that saves space, then **moved** to a colder tier, as the rules of their class say (README, *Cold data*).
-Keys never change. A night ends cleanly when its bytes or minutes are spent; the next one goes on from there.
+Every night after the backup, **compresses** objects of completed jobs that have not been read for long, where
+that saves space, then **moves** them to a colder tier by the rules of their class (README, *Cold data*).
+Keys never change. A run ends cleanly when its budget of bytes or minutes is spent; the next run continues.
 
-**If it is red:** *plan*: a guard refused; its last line says why. *compress_cold_objects*,
+**If it is red:** *plan*: a guard refused; the log's last line says why. *compress_cold_objects*,
 *transition_tiers*: the log names the first failure; every object still reads as its original bytes, and
-clearing the task goes on. *follow_up_transitions*: objects are stuck on their way (`storage tier status`).
-*record*: a part ended early, or what was done does not stand on a second look."""
+clearing the task resumes it. *follow_up_transitions*: transitions are stuck (`storage tier status`).
+*record*: a part ended early, or the verification found a change that is not in effect."""
 
 from airflow.sdk import dag
 from storage_airflow.cold import maintain_in_parts

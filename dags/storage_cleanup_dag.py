@@ -1,8 +1,8 @@
 """### Storage clean-up
-Every night: temp things, uploads, failed and stuck jobs. **plan** changes nothing, **approve** asks when
-a limit tripped, **apply** checks again and acts. A manual run only plans unless *dry_run* is *act*.
+Nightly clean-up of temp data, uploads, failed and stuck jobs. **plan** changes nothing, **approve** asks when
+a limit is exceeded, **apply** checks again and acts. A manual run only plans unless *dry_run* is *act*.
 
-**If it is red:** the log's last line says what to do. Before *apply* nothing was changed."""
+**If it is red:** the log's last line names the next step. Before *apply*, nothing was changed."""
 
 from airflow.sdk import dag
 from storage_airflow.forms import dry_run, number
@@ -20,7 +20,7 @@ from storage_airflow.runtime import DEFAULTS, schedule
         "dry_run": dry_run(),
         "days_old": number("cleanup_failed_jobs", "days_old"),
         "hours_old": number("cleanup_stuck_jobs", "hours_old"),
-        "temp_hours_old": number("cleanup_temp_files", "hours_old", "Temp things younger than this stay."),
+        "temp_hours_old": number("cleanup_temp_files", "hours_old", "Keep younger temp files and objects."),
         "upload_hours_old": number("abort_uploads", "hours_old"),
         "orphan_days_old": number("cleanup_orphan_uploads", "days_old"),
         "max_objects": number("cleanup_temp_objects", "max_objects"),

@@ -1,10 +1,11 @@
 """
 ### Reap
-Every hour: deletes what was condemned and is due, if it is unchanged and nobody refers to it any more. A
-failed job turns to cleaned_up before its first object goes; a job that was retried keeps its files.
+Every hour, deletes condemned objects, files and jobs (tombstones) that are due, if they are unchanged and no
+longer referenced. A failed job becomes cleaned_up before its first object is deleted; a job that was retried
+keeps its files.
 
-**If it is red:** *plan* red: a guard refused, its last line says why. *apply* red: the log names the first
-failure; what was begun is completed by the next run.
+**If it is red:** *plan*: a guard refused; the log's last line says why. *apply*: the log names the first
+failure; the next run completes the deletions that were begun.
 """
 
 from airflow.sdk import dag
@@ -15,7 +16,7 @@ from storage_airflow.runtime import DEFAULTS, schedule
 
 @dag(
     dag_id="storage_reap",
-    description="Deletes what was condemned and is due",
+    description="Delete what was condemned and is due",
     schedule=schedule("STORAGE_REAP_SCHEDULE", "15 * * * *"),
     tags=["storage", "cleanup"],
     doc_md=__doc__,

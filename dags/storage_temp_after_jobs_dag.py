@@ -1,9 +1,9 @@
 """
-### Temp things of jobs that ended
-Every ten minutes: what jobs that ended within a day left in the temp folder and under `temp/`, once nobody
-has touched it for ten minutes. The nightly clean-up takes what this one misses.
+### Temp files and objects of ended jobs
+Every ten minutes, cleans up what jobs that ended within the last day left in the temp folder and under
+`temp/`, once it has been unchanged for ten minutes. The nightly clean-up covers what this DAG misses.
 
-**If it is red:** see *Storage clean-up*; nothing is lost by waiting for the night.
+**If it is red:** see *Storage clean-up*; waiting for the nightly clean-up does no harm.
 """
 
 from airflow.sdk import dag
@@ -14,7 +14,7 @@ from storage_airflow.runtime import DEFAULTS, schedule
 
 @dag(
     dag_id="storage_temp_after_jobs",
-    description="Temp things of jobs that ended",
+    description="Clean up temp files and objects of ended jobs",
     schedule=schedule("STORAGE_TEMP_SCHEDULE", "*/10 * * * *"),
     tags=["storage", "cleanup"],
     doc_md=__doc__,
