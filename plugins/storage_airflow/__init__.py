@@ -1,1 +1,1 @@
-"""The only package that knows Airflow and the storage package: it translates, and only translates."""
+"""Adapter between Airflow and the storage package; the only package that imports both. Holds no logic."""

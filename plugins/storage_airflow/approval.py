@@ -1,4 +1,4 @@
-"""The approval of a plan that tripped a limit."""
+"""Approval of a plan that exceeded a limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ANSWER_WITHIN = timedelta(hours=20)  # an unanswered approval is a rejection
 
 
 def approval(name: str) -> ApprovePlan:
-    """The gate between a job's plan and what carries it out."""
+    """Return the approval task between a job's plan task and its apply task."""
     return ApprovePlan(
         task_id="approve",
         plan_task=f"{name}.plan",
@@ -27,7 +27,7 @@ def approval(name: str) -> ApprovePlan:
 
 
 class ApprovePlan(ApprovalOperator):
-    """Asks only when a limit tripped, and writes an approval into the run's record: apply trusts no other."""
+    """Ask only if a limit was exceeded and record the approval in the run. Apply trusts no other."""
 
     def __init__(self, *, plan_task: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -36,13 +36,14 @@ class ApprovePlan(ApprovalOperator):
     def execute(self, context: Any) -> Any:
         planned = context["ti"].xcom_pull(task_ids=self.plan_task)
         if planned["state"] != "waiting" or planned["dry_run"]:
-            raise AirflowSkipException("No limit tripped, or a dry run: nothing to approve.")
+            raise AirflowSkipException("Nothing to approve: no limit was exceeded, or this is a dry run.")
         context["ti"].xcom_push(key="asked", value={name: planned[name] for name in ("run", "sha256")})
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         answer = super().execute_complete(context, event)
-        asked = context["ti"].xcom_pull(task_ids=self.task_id, key="asked")  # not a plan made since
+        # Approve the plan that was shown, not one made since.
+        asked = context["ti"].xcom_pull(task_ids=self.task_id, key="asked")
         user = event.get("responded_by_user") or {}
         with opened() as stores:
             stores.runs.approve(asked["run"], asked["sha256"], f"{user.get('name', 'unknown')} (Airflow)")

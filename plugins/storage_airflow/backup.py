@@ -1,4 +1,4 @@
-"""The tasks of backups: take, prove, check, drill, restore."""
+"""Airflow tasks of backups: take, prove, check, drill, restore."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 POOL = "storage_backups"
 NEW, LIVE = "a new database", "the live database"
-#: Produced whenever the database's backup of the night was restored and found equal.
+#: Asset event emitted when the nightly backup of the database is proven (restored and found equal).
 PROVEN = Asset("proven_backup")
 TAKES = {"database": "backup_database", "metadata": "backup_minio_metadata"}
 
 
 @contextmanager
 def _context() -> Iterator[BackupContext]:
-    """The installation of the connections, as backups see it."""
+    """Open the backup context of the installation that the Airflow connections define."""
     from storage.backup.connect import open_context
 
     with open_context(settings()) as context:
@@ -35,10 +35,10 @@ def _context() -> Iterator[BackupContext]:
 
 
 def nightly() -> Any:
-    """Take both backups, then prove each; the group of proofs."""
+    """Define the tasks that take both backups, then prove each; return the group of proofs."""
     taken = {kind: _take(kind) for kind in TAKES}
 
-    @task_group(group_id="prove", tooltip="Restore what was taken, and compare")
+    @task_group(group_id="prove", tooltip="Verify each backup by restoring and comparing it")
     def proofs() -> None:
         for kind, id in taken.items():
             _prove(kind, id)
@@ -70,7 +70,7 @@ def _prove(kind: str, taken: Any) -> None:
 
 
 def _proof(id: str) -> dict[str, Any]:
-    """Prove one backup and print its certificate; the part of it that fits an XCom."""
+    """Prove a backup and print its certificate; return the part that fits into an XCom."""
     from storage.backup.model import BackupId
     from storage.backup.prove import prove
     from storage.cli import output_backup
@@ -82,12 +82,12 @@ def _proof(id: str) -> dict[str, Any]:
 
 
 def all_done_well() -> Any:
-    """Green only when every task before was: without it a night whose proof failed would end green."""
+    """Return a task that succeeds only if all before it did: else a run with a failed proof would succeed."""
     return EmptyOperator(task_id="all_done_well")
 
 
 def check() -> Any:
-    """Red when something is wrong with the backups as a whole, whatever became of the tasks before."""
+    """Return the task that checks all backups and fails on any alarm, even after failed upstream tasks."""
 
     @task(task_id="check_backups", trigger_rule=TriggerRule.ALL_DONE)
     def check_backups() -> None:
@@ -100,12 +100,12 @@ def check() -> Any:
 
 
 def prove_newest() -> Any:
-    """Prove the newest backup of the database again."""
+    """Return the task that proves the newest backup of the database again."""
     return _prove_chosen("prove_newest", 0)
 
 
 def prove_older() -> Any:
-    """Prove one older backup of the database, chosen by chance."""
+    """Return the task that proves a random older backup of the database."""
     return _prove_chosen("prove_older", 1)
 
 
@@ -117,16 +117,16 @@ def _prove_chosen(name: str, skip: int) -> Any:
         from airflow.sdk.exceptions import AirflowSkipException
 
         with opened() as stores:
-            whole = [b.id for b in stores.catalogue.all("database") if b.state in ("complete", "proven")]
-        if not whole[skip:]:
+            ids = [b.id for b in stores.catalogue.all("database") if b.state in ("complete", "proven")]
+        if not ids[skip:]:
             raise AirflowSkipException("There is no such backup yet.")
-        return _proof(whole[0] if not skip else random.choice(whole[skip:]))
+        return _proof(ids[0] if not skip else random.choice(ids[skip:]))
 
     return chosen()
 
 
 def disaster() -> Any:
-    """An empty server and the bucket: how long until the database works. Only when the form asks for it."""
+    """Return the task that times a recovery on an empty server; skipped unless the form asks for it."""
 
     @task(task_id="disaster", pool=POOL, trigger_rule=TriggerRule.NONE_FAILED)
     def from_nothing() -> dict[str, Any]:
@@ -136,7 +136,7 @@ def disaster() -> Any:
         from storage.backup.drill import drill
 
         if not get_current_context()["params"]["disaster"]:
-            raise AirflowSkipException("Not asked for.")
+            raise AirflowSkipException("Skipped: the form field disaster is off.")
         chosen = settings()
         with cancellable():
             summary = drill(chosen, open_backup_bucket(chosen))
@@ -147,13 +147,13 @@ def disaster() -> Any:
 
 
 def restoring() -> None:
-    """Say what would be restored, ask, restore."""
+    """Define the tasks plan, approve and restore."""
 
     @task(pool=POOL)
     def plan() -> dict[str, str]:
         return _what_to_restore(get_current_context()["params"])
 
-    @task(pool=POOL, retries=0)  # a person asked once, and looks before asking again
+    @task(pool=POOL, retries=0)  # an operator should inspect a failure before retrying
     def restore(planned: dict[str, str]) -> dict[str, Any]:
         context = get_current_context()
         return _restore(planned["backup"], context["params"], f"{context['dag_run'].run_id} (Airflow)")
@@ -171,7 +171,7 @@ def restoring() -> None:
 
 
 def _what_to_restore(params: Mapping[str, Any]) -> dict[str, str]:
-    """The backup's id, and in words what a person is asked to approve. Raises UsageError."""
+    """Return the backup's id and the description that the operator is asked to approve. Raises UsageError."""
     from storage import connect
     from storage.backup import manifest as manifests
     from storage.backup.context import as_recorded
@@ -184,11 +184,11 @@ def _what_to_restore(params: Mapping[str, Any]) -> dict[str, str]:
         as_recorded(context, backup.id, sha256)
     live = connect.database_name(chosen)
     if params["into"] == LIVE and params["confirm"] != live:
-        raise UsageError(f"To replace the live database type its name, {live}, into the field confirm.")
+        raise UsageError(f"To replace the live database, type its name, {live}, into the field confirm.")
     explained = (
         f"**Backup `{backup.id}`, {backup.state}, taken {backup.taken_at:%Y-%m-%d %H:%M:%S} UTC**: "
         f"{len(manifest.database.tables)} tables, {backup.items:,} rows, into {params['into']}"
-        f"{f' {live}' if params['into'] == LIVE else ''}. What was written since is not in it."
+        f"{f' {live}' if params['into'] == LIVE else ''}. It lacks everything written since."
     )
     return {"backup": backup.id, "explained": explained}
 
@@ -202,7 +202,8 @@ def _restore(backup: str, params: Mapping[str, Any], by: str) -> dict[str, Any]:
     id, chosen = BackupId(backup), settings()
     with cancellable(), _context() as context:
         if params["into"] == NEW:
-            restore.known(context, id)  # the catalogue's, not what somebody put into the bucket
+            # Only a backup in the catalogue, not one that another client put into the bucket.
+            restore.known(context, id)
             made = restore.restore(chosen, open_backup_bucket(chosen), id)
             return {"database": made.database, "rows": made.rows, "seconds": made.seconds}
         done = swap.swap(context, id, typed=params["confirm"], by=by)

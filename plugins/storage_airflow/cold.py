@@ -1,4 +1,4 @@
-"""The tasks of cold storage: one plan, carried out by several tasks at once, each a range of keys."""
+"""Airflow tasks of cold storage: one plan, applied by parallel tasks, each on a range of keys."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from storage_airflow.runtime import cancellable
 
 
 def maintain_in_parts(name: str, **fields: str) -> Any:
-    """A maintenance job whose plan is carried out step by step, each step in mapped tasks.
+    """Define the tasks of a maintenance job whose plan is applied step by step, each step in mapped tasks.
 
-    plan, approve, begin, then a task for each of the job's steps, mapped over 4 to 64 ranges of keys, and
-    record, which verifies it all. ``fields`` as for ``maintain``.
+    The tasks are plan, approve, begin, a task for each of the job's steps, mapped over 4 to 64 ranges of
+    keys, and record, which verifies all changes. ``fields`` is as for ``maintain``.
     """
     job, pool = catalog.get(name), f"storage_{catalog.get(name).resource}"
 
@@ -70,7 +70,7 @@ def _step(title: str, verb: str, pool: str, ranges: Any) -> Any:
 
 
 def _begin(planned: dict[str, Any]) -> list[dict[str, Any]]:
-    """The ranges that the steps are mapped over; none in a dry run."""
+    """Start the run and return the ranges that the steps are mapped over; none in a dry run."""
     from storage.engine.parts import count, start
 
     if planned["dry_run"]:
@@ -88,14 +88,14 @@ def _record(planned: dict[str, Any] | None) -> dict[str, Any]:
     from storage.engine.report import result
 
     if planned is None:
-        raise Refused("plan", "there is none; the task plan says why")
+        raise Refused("plan", "there is none; read the log of the task plan")
     if planned["dry_run"]:
         return only_head(planned)
     with cancellable(), opened() as stores:
         job = catalog.of_run(planned["run"], stores)
         run = end(job, planned["run"], stores)
         if run.state != "verified":
-            raise Refused("parts", f"run {run.id} is {run.state}: {run.message or 'it was not begun'}")
+            raise Refused("parts", f"run {run.id} is {run.state}: {run.message or 'it was not started'}")
         output.show_run(run, stores.runs.details(run.id))
         output_cold.show_savings(stores.cold.savings("class"), stores.cold.tiers(), stores.context)
         return result(job, run, stores)

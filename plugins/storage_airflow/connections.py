@@ -1,4 +1,4 @@
-"""Airflow's connections ``storage_s3`` and ``storage_db``, as settings and stores."""
+"""Settings and stores from Airflow's connections ``storage_s3`` and ``storage_db``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ S3_CONNECTION, DB_CONNECTION = "storage_s3", "storage_db"
 
 
 def settings() -> Settings:
-    """Settings from the connections ``storage_s3`` (type aws) and ``storage_db`` (type postgres)."""
+    """Read the settings from the connections ``storage_s3`` (type aws) and ``storage_db`` (type postgres)."""
     from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
@@ -40,7 +40,7 @@ def settings() -> Settings:
 
 @contextmanager
 def opened() -> Iterator[Installation]:
-    """The stores of the connections."""
+    """Open the stores of the connections."""
     from storage.installation import open_installation
 
     with open_installation(settings()) as stores:

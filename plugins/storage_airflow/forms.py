@@ -1,4 +1,4 @@
-"""Fields of the trigger forms, made from the jobs' parameters."""
+"""Fields of the trigger forms, built from the jobs' parameters."""
 
 from __future__ import annotations
 
@@ -9,36 +9,40 @@ from storage.engine.job import Choices, Parameter
 
 
 def number(job: str, name: str, help: str = "") -> Param:
-    """A form field for a maintenance job's parameter, with its default, bounds and help."""
-    fields = {one.name: one for one in (*catalog.get(job).parameters, catalog.MAX_OBJECTS)}
-    one = fields[name]
-    assert isinstance(one, Parameter)
+    """Return a form field for a maintenance job's parameter, with its default, bounds and help."""
+    parameters = {one.name: one for one in (*catalog.get(job).parameters, catalog.MAX_OBJECTS)}
+    parameter = parameters[name]
+    assert isinstance(parameter, Parameter)
     return Param(
-        one.default, type="number", minimum=one.floor, maximum=one.ceiling, description=help or one.help
+        parameter.default,
+        type="number",
+        minimum=parameter.floor,
+        maximum=parameter.ceiling,
+        description=help or parameter.help,
     )
 
 
 def dry_run() -> Param:
-    """A drop-down in the form; by REST and in schedules null, true or false."""
+    """Return the dry-run field: a drop-down in the form; null, true or false in REST calls and schedules."""
     return Param(
         None,
         type=["null", "string", "boolean"],
         enum=[None, "only plan", "act", True, False],
         values_display={"null": "by default", "true": "true (only plan)", "false": "false (act)"},
-        description="By default a scheduled run acts and a manual run only plans.",
+        description="By default a scheduled run acts and a manual run only plans (dry run).",
     )
 
 
 def choices(job: str, name: str) -> Param:
-    """A form field to pick some of a parameter's words; all of them where nothing is picked."""
-    one = next(one for one in catalog.get(job).parameters if one.name == name)
-    assert isinstance(one, Choices)
-    words = list(one.among)
+    """Return a multi-select field for a parameter's values; an empty selection means all of them."""
+    parameter = next(one for one in catalog.get(job).parameters if one.name == name)
+    assert isinstance(parameter, Choices)
+    words = list(parameter.among)
     return Param(
-        one.default,
+        parameter.default,
         type="array",
         items={"type": "string", "enum": words},
         minItems=1,
         examples=words,
-        description=one.help,
+        description=parameter.help,
     )

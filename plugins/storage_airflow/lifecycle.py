@@ -1,4 +1,4 @@
-"""The tasks of lifecycle rules: plan, approve, apply, check."""
+"""Airflow tasks of lifecycle rules: plan, approve, apply, check."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ from storage_airflow.connections import opened, settings
 from storage_airflow.runtime import cancellable
 
 POOL = "storage_objects"
-APPROVED = "lifecycle_approved"  # the switch that holds the plan a person agreed to
+APPROVED = "lifecycle_approved"  # the control value that holds the SHA-256 of the approved plan
 ON_REQUEST = ("delete-temp-files", "delete-failed-jobs", "archive-old-jobs")
 
 
 def apply_param() -> Param:
     return Param(
-        False, type="boolean", description="Apply what differs, once a person has approved it. Else: report."
+        False,
+        type="boolean",
+        description="Apply the differences after an operator's approval. Off: only report drift.",
     )
 
 
 def rules_param(description: str) -> Param:
-    """A list of the rules that are applied on request only."""
+    """Return a field that lists the rules that are applied on request only."""
     return Param(
         [], type="array", items={"type": "string", "enum": list(ON_REQUEST)}, description=description
     )
 
 
 def mend_on_request() -> Any:
-    """Plan, ask, apply: all three are skipped unless the form says so. The last of them."""
+    """Define the tasks plan, approve and apply, skipped unless the form asks for them; return apply."""
 
     @task(task_id="plan", pool=POOL)
     def plan_it() -> dict[str, Any]:
         if not get_current_context()["params"]["apply"]:
-            raise AirflowSkipException("Only a report was asked for.")
+            raise AirflowSkipException("Skipped: the form field apply is off, so drift is only reported.")
         return _plan()
 
     @task(task_id="apply", pool=POOL)
@@ -58,18 +60,19 @@ def mend_on_request() -> Any:
 
 
 class ApproveRules(ApprovalOperator):
-    """Asks about every change, and notes which plan was agreed to: apply trusts nothing else."""
+    """Operator that asks about every change and records the approved plan; apply accepts no other."""
 
     def execute(self, context: Any) -> Any:
         planned = context["ti"].xcom_pull(task_ids="plan")
         if not planned["changes"]:
-            raise AirflowSkipException("The bucket's rules are the declared ones: nothing to approve.")
+            raise AirflowSkipException("Nothing to approve: the bucket's rules are the declared ones.")
         context["ti"].xcom_push(key="asked", value=planned["sha256"])
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         answer = super().execute_complete(context, event)
-        asked = context["ti"].xcom_pull(task_ids=self.task_id, key="asked")  # not a plan made since
+        # Approve the plan that was shown, not one made since.
+        asked = context["ti"].xcom_pull(task_ids=self.task_id, key="asked")
         user = (event.get("responded_by_user") or {}).get("name", "unknown")
         with opened() as stores:
             stores.control.write(APPROVED, f"{asked} {user} (Airflow)")
@@ -78,7 +81,7 @@ class ApproveRules(ApprovalOperator):
 
 
 def _plan() -> dict[str, Any]:
-    from storage.cli import lifecycle as does
+    from storage.cli import lifecycle as commands_lifecycle
     from storage.lifecycle.apply import plan
     from storage.lifecycle.connect import lifecycle
     from storage.lifecycle.errors import RulesRefused
@@ -86,14 +89,16 @@ def _plan() -> dict[str, Any]:
     params = get_current_context()["params"]
     with cancellable(), lifecycle(settings()) as manager:
         made = plan(manager, params["with_rules"], params["without_rules"])
-        does.tell(manager, made, as_json=False)
+        commands_lifecycle.tell(manager, made, as_json=False)
     if made.findings:
         raise RulesRefused("; ".join(map(str, made.findings)))
-    lines = [f"- **{one.verb}** `{one.id}`" for one in made.changes]
+    lines = [f"- **{change.verb}** `{change.id}`" for change in made.changes]
     warning = "**Some of these rules delete objects outside the engine.**\n\n" if made.deletes else ""
     explained = (
-        f"Bucket `{made.bucket}`:\n\n" + "\n".join(lines) + f"\n\n{warning}What they would hit is in the log "
-        f"of the task *plan*. SHA-256 `{made.sha256}`. Unanswered for 20 hours it is rejected."
+        f"Bucket `{made.bucket}`:\n\n"
+        + "\n".join(lines)
+        + f"\n\n{warning}The log of the task *plan* lists the "
+        f"objects they would affect. SHA-256 `{made.sha256}`. Rejected if unanswered for 20 hours."
     )
     return {
         "sha256": made.sha256,
@@ -113,16 +118,16 @@ def _apply(sha256: str) -> dict[str, Any]:
     with cancellable(), lifecycle(settings()) as manager:
         agreed, _, who = (manager.stores.control.read(APPROVED) or "").partition(" ")
         if agreed != sha256:
-            raise LifecycleNotApproved(f"nobody approved {sha256}")
+            raise LifecycleNotApproved(f"the plan {sha256} was not approved")
         made = plan(manager, params["with_rules"], params["without_rules"])
         done = apply(manager, made, who, agreed)
         manager.stores.control.write(APPROVED, None)
-        shows.show_applied(done, {one.id: one for one in manager.declared()})
+        shows.show_applied(done, {rule.id: rule for rule in manager.declared()})
     return {"version": done.number, "changed": list(done.changed), "left_out": sorted(done.left_out)}
 
 
 def check_drift() -> Any:
-    """Red when the bucket's rules are not the declared ones; the table is in the log."""
+    """Return the task that fails if the bucket's rules are not the declared ones; its log shows the table."""
 
     @task(task_id="check", pool=POOL, trigger_rule=TriggerRule.NONE_FAILED)
     def check() -> None:

@@ -1,4 +1,4 @@
-"""The three tasks of a maintenance job: plan, approve, apply."""
+"""Airflow tasks of a maintenance job: plan, approve, apply."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def maintain(name: str, **fields: str) -> Any:
-    """The three tasks of a maintenance job: plan, approve, apply.
+    """Define the three tasks of a maintenance job: plan, approve, apply.
 
-    ``fields`` says which form field each of its parameters is read from: ``hours_old="temp_hours_old"``.
+    ``fields`` maps each of the job's parameters to its form field: ``hours_old="temp_hours_old"``.
     """
     pool = f"storage_{catalog.get(name).resource}"
 
@@ -41,7 +41,7 @@ def maintain(name: str, **fields: str) -> Any:
 
 
 def plan_of(name: str, fields: Mapping[str, str]) -> dict[str, Any]:
-    """Plan the job with the form's values; the plan's head, which is all that travels between tasks."""
+    """Plan the job with the form's values; return the plan's summary, the only data passed between tasks."""
     from storage.cli import output
     from storage.engine import sweep
     from storage.engine.plan import read
@@ -65,7 +65,7 @@ def plan_of(name: str, fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _run_id(first: str, stores: Installation) -> str:
-    """The run's id; a new one when the task was cleared after its first plan had been carried out."""
+    """Return the run's id; a new id if the task was cleared after its first plan had been applied."""
     names = (first, *(f"{first}-{number}" for number in range(2, 100)))
     return next(
         n for n in names if not (run := stores.runs.get(n)) or run.state not in ("verified", "failed")
@@ -74,10 +74,10 @@ def _run_id(first: str, stores: Installation) -> str:
 
 def _head(run: Run, dry: bool) -> dict[str, Any]:
     explained = (
-        f"**{run.message or 'No limit tripped.'}**\n\n{run.planned.count:,} actions on "
+        f"**{run.message or 'No limit was exceeded.'}**\n\n{run.planned.count:,} actions on "
         f"{run.planned.bytes:,} bytes, of {run.considered.count:,} considered.\n\n"
         f"Plan `{run.plan_uri}`, SHA-256 `{run.plan_sha256}`. "
-        f"Read it with `storage runs {run.id}`. Unanswered for 20 hours it is rejected."
+        f"Read it with `storage runs {run.id}`. Rejected if unanswered for 20 hours."
     )
     return {
         "run": run.id,
@@ -107,6 +107,6 @@ def _apply(planned: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def only_head(planned: Mapping[str, Any]) -> dict[str, Any]:
-    """What a dry run returns: its plan's head."""
+    """Print and return the plan's summary, the result of a dry run."""
     print(f"Dry run: {planned['planned']:,} actions planned, none done. {planned['uri']}")
     return dict(planned)

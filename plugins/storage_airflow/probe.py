@@ -1,4 +1,4 @@
-"""The probe of the connections' endpoint."""
+"""Airflow task that probes the connections' endpoint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from storage_airflow.runtime import cancellable
 
 
 def probe() -> dict[str, Any]:
-    """What the endpoint of the connections really does, stored; the test of both connections from the UI."""
+    """Probe the endpoint, store and return its capabilities; this tests both connections from the UI."""
     from dataclasses import asdict
 
     from storage.cli import output
@@ -17,7 +17,7 @@ def probe() -> dict[str, Any]:
 
     with cancellable():
         found, why = probe_now(settings())
-    output.show_facts("What this endpoint does", output.capability_facts(found))
+    output.show_facts("Capabilities of this endpoint", output.capability_facts(found))
     if why:
         print(f"Temp folder: {why}")
     return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(found).items()}

@@ -1,4 +1,4 @@
-"""Runs as Airflow has them: defaults and retries, schedules, the as-of instant, and cancelling."""
+"""Airflow run behaviour: defaults, retries, schedules, the as-of instant and cancellation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRANSIENT = [
 ]
 
 
-#: What passes by itself is tried again; what an operator must mend is not.
+#: Transient errors are retried; errors that an operator must fix are not.
 RETRIES = ExceptionRetryPolicy(
     rules=[
         *(
@@ -39,7 +39,7 @@ RETRIES = ExceptionRetryPolicy(
 )
 
 
-#: Every maintenance DAG. No start_date: unpausing a new one must not run a night that was missed.
+#: Arguments of every maintenance DAG. No start_date: unpausing a new DAG must not run a missed schedule.
 DEFAULTS: dict[str, Any] = {
     "catchup": False,
     "max_active_runs": 1,
@@ -56,35 +56,35 @@ DEFAULTS: dict[str, Any] = {
 
 
 class Cancelled(BaseException):
-    """Airflow asked the task to stop. No Exception, so that no handler mistakes it for a failure."""
+    """Cancellation by Airflow. A BaseException, so that no error handler mistakes it for a failure."""
 
 
 def schedule(name: str, default: str) -> CronTriggerTimetable:
-    """A DAG's timetable: the cron line of the environment, else the default, in UTC.
+    """Return a DAG's timetable: the cron expression from the environment, else the default, in UTC.
 
-    Without ``run_immediately`` a DAG unpaused within a tenth of its period after a missed run would make
-    up for it at once: a clean-up that nobody expects.
+    Without ``run_immediately`` a DAG unpaused within a tenth of its period after a missed run would run at
+    once: an unexpected clean-up.
     """
     return CronTriggerTimetable(os.environ.get(name, default), timezone="UTC", run_immediately=timedelta(0))
 
 
 def only_plans(asked: str | bool | None, run_type: str) -> bool:
-    """Whether a run only plans: as asked; by default a manual run plans and a scheduled run acts."""
+    """Return True if a run only plans: as asked; by default a manual run plans and a scheduled run acts."""
     return run_type == "manual" if asked is None else asked not in (False, "act")
 
 
 def as_of(dag_run: Any, clock: datetime) -> datetime:
-    """The instant a run reasons about: never later than the clock; a repeated run can only do less."""
+    """Return the run's as-of instant: never later than the clock, so that a repeated run can only do less."""
     named = getattr(dag_run, "data_interval_end", None) or getattr(dag_run, "partition_date", None)
     return min(named or dag_run.run_after, clock)
 
 
 @contextmanager
 def cancellable() -> Iterator[None]:
-    """Let a cancelled task unwind: by itself Airflow's SIGTERM runs no ``finally``, and kills 5 s later."""
+    """Let a cancelled task unwind: Airflow's SIGTERM by itself runs no ``finally``, and kills 5 s later."""
 
     def stop(*_: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would cut the unwinding short
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second SIGTERM would interrupt the unwinding
         raise Cancelled("cancelled by Airflow")
 
     previous = signal.signal(signal.SIGTERM, stop)
