@@ -1,4 +1,4 @@
-"""``python -m devstack up|down|status|reset|env|object-store|tools``."""
+"""Command line of the local stack: ``python -m devstack up|down|status|reset|env|object-store|tools``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from storage.core.errors import StorageError
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Build the command-line parser."""
     top = argparse.ArgumentParser(prog="python -m devstack", description=stack.__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     helps = {
         "up": "start the stack, or repair and reuse the running one",
-        "down": "stop it, keep its data",
-        "status": "show what runs where",
-        "reset": "stop it and delete its data",
+        "down": "stop the stack, keep its data",
+        "status": "show which parts run, and their addresses",
+        "reset": "stop the stack and delete its data",
         "env": "print the STORAGE_* variables as shell exports",
         "object-store": "build the real MinIO server into the cache",
         "tools": "find, build or fetch the programs that tests need",
@@ -35,20 +35,24 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--home", type=Path, default=None, help="folder of the stack's files")
         if name == "up":
             command.add_argument("--store", choices=("auto", "minio", "ministack"), default="auto")
-            command.add_argument("--cold", action="store_true", help="also a second MinIO, for cold objects")
-            command.add_argument("--no-airflow", action="store_true", help="only object store and database")
+            command.add_argument(
+                "--cold", action="store_true", help="also start a second MinIO for cold objects"
+            )
+            command.add_argument(
+                "--no-airflow", action="store_true", help="start only object store and database"
+            )
     return top
 
 
 def run(options: argparse.Namespace) -> None:
-    """Carry one command out."""
+    """Run one command."""
     home: Path = (getattr(options, "home", None) or stack.default_home()).resolve()
     if options.command == "object-store":
         print(minio_build.build())
     elif options.command == "tools":
         bring_tools(options.names)
     elif options.command == "up":
-        # Only the command line passes the caller's Airflow settings on: exporting one is asking for it.
+        # Only the command line passes the caller's AIRFLOW__* variables on: an exported one is deliberate.
         extra = {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW__")}
         stack.up(options.store, airflow=not options.no_airflow, home=home, cold=options.cold, extra_env=extra)
         print()
@@ -65,7 +69,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def bring_tools(names: list[str]) -> None:
-    """Bring the named tools, print where they are; a missing one is an error."""
+    """Bring the named tools and print their paths. Raises MissingTool if one is missing."""
     results = tools.bring_all(tools.named(names))
     print("\n".join(tools.lines(results)))
     if lacking := [one.name for one in results if one.path is None]:
@@ -73,7 +77,7 @@ def bring_tools(names: list[str]) -> None:
 
 
 def main() -> int:
-    """Entry point; an expected error is one message without a traceback."""
+    """Run the command line; an expected error prints one message without a traceback."""
     try:
         run(parser().parse_args())
     except (DevstackError, StorageError) as problem:

@@ -1,4 +1,4 @@
-"""The four Airflow components as processes of this machine."""
+"""The four Airflow components as local processes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from devstack.errors import AirflowApiError, DevstackError, NotReady, ServerDied
 from devstack.postgres import Postgres
 from devstack.process import OUTPUT, Process, start_process, tail, wait_until
 
-# Without --skip-serve-logs these two would serve log files on every interface; the API server reads the
-# files themselves.
+# Without --skip-serve-logs scheduler and triggerer would serve log files on every interface. The API
+# server reads the files from disk instead.
 COMPONENTS: dict[str, tuple[str, ...]] = {
     "api-server": ("api-server",),
     "scheduler": ("scheduler", "--skip-serve-logs"),
@@ -41,7 +41,7 @@ STOP_SECONDS = 25.0
 
 @dataclass(frozen=True)
 class Airflow:
-    """Running components; `fingerprint` tells which environment they were started with."""
+    """Running components; `fingerprint` identifies the environment they were started with."""
 
     home: Path
     port: int
@@ -52,41 +52,41 @@ class Airflow:
 
     @property
     def base_url(self) -> str:
-        """Address of the web interface and of the REST interface."""
+        """Return the base URL of the web interface and the REST API."""
         return f"http://{ports.HOST}:{self.port}"
 
     @property
     def admin_password(self) -> str:
-        """Password of the user `admin`."""
+        """Return the password of the user `admin`."""
         return str(json.loads((self.home / "passwords.json").read_text())[ADMIN])
 
     def api(self) -> AirflowApi:
-        """A client of the REST interface, as admin."""
+        """Return a client of the REST API, logged in as admin."""
         return AirflowApi(self.base_url, ADMIN, self.admin_password)
 
     def dead(self) -> list[str]:
-        """Components that do not run."""
+        """Return the names of the components that are not running."""
         return [name for name in COMPONENTS if name not in self.processes or not self.processes[name].alive()]
 
     def alive(self) -> bool:
-        """Whether all components run."""
+        """Return True if all components are running."""
         return not self.dead()
 
     def stop(self) -> None:
-        """Stop all components and whatever their sessions hold."""
-        # The API server last: the others report to it while they end, and wait when it is gone.
+        """Stop all components and the processes of their sessions."""
+        # Stop the API server last: the others report to it while they shut down, and hang when it is gone.
         stop_processes(process for name, process in self.processes.items() if name != "api-server")
         stop_processes(process for name, process in self.processes.items() if name == "api-server")
 
 
 def fingerprint(env: Mapping[str, str]) -> str:
-    """Short digest of the environment that matters to Airflow."""
+    """Return a short digest of the environment variables that affect Airflow."""
     names = sorted(name for name in env if name.startswith("AIRFLOW") or name == "PYTHONPATH")
     return hashlib.sha256(json.dumps([(name, env[name]) for name in names]).encode()).hexdigest()[:16]
 
 
 def prepare(home: Path, env: Mapping[str, str], postgres: Postgres, admin_password: str) -> bool:
-    """Write the login, create or upgrade the metadata tables; True when there was something to migrate."""
+    """Write the login and migrate the metadata tables; return True if a migration was run."""
     home.mkdir(parents=True, exist_ok=True)
     for name in ("AIRFLOW__CORE__DAGS_FOLDER", "AIRFLOW__CORE__PLUGINS_FOLDER"):
         Path(env[name]).mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def _cli(arguments: list[str], env: Mapping[str, str], home: Path) -> None:
 
 
 def start(folder: Path, env: Mapping[str, str], *, running: Mapping[str, Process] | None = None) -> Airflow:
-    """Start the components that are not among the `running` ones and wait until all are healthy."""
+    """Start the components that are not in `running` and wait until all are healthy."""
     processes, begun = dict(running or {}), datetime.now(UTC)
     for name, arguments in COMPONENTS.items():
         if name not in processes:
@@ -137,14 +137,14 @@ def start(folder: Path, env: Mapping[str, str], *, running: Mapping[str, Process
     )  # fmt: skip
     try:
         _wait_healthy(airflow, set(processes) - set(running or {}), begun)
-    except BaseException:  # also when interrupted: nobody would know of the processes
+    except BaseException:  # also on an interrupt: the processes are not recorded yet and would leak
         airflow.stop()
         raise
     return airflow
 
 
 def log_of(folder: Path, component: str) -> Path:
-    """Where a component's output goes."""
+    """Return the output file of a component."""
     return folder.parent / "logs" / f"airflow-{component}{OUTPUT}"
 
 
@@ -160,14 +160,16 @@ def _wait_healthy(airflow: Airflow, started: set[str], begun: datetime) -> None:
             return
         time.sleep(0.3)
     logs = airflow.home.parent / "logs"
-    raise NotReady(f"after {HEALTHY_SECONDS:.0f} s Airflow lacks {', '.join(missing)}; see {logs}")
+    raise NotReady(
+        f"after {HEALTHY_SECONDS:.0f} s these Airflow parts are not healthy: {', '.join(missing)}; see {logs}"
+    )
 
 
 def unhealthy(airflow: Airflow, started: Collection[str] = (), begun: datetime | None = None) -> list[str]:
-    """Parts that the API server does not call healthy.
+    """Return the components that the API server does not report as healthy.
 
-    Of a component in `started` a heartbeat since `begun` is asked for: the server believes in a killed
-    one for half a minute.
+    A component in `started` needs a heartbeat since `begun`: the server reports a killed component as healthy
+    for another half minute.
     """
     try:
         answer = AirflowApi(airflow.base_url, "", "").call("GET", HEALTH_PATH, anonymous=True)
@@ -186,7 +188,7 @@ def _healthy(part: str, answer: Mapping[str, Any], started: Collection[str], beg
 
 
 def load_pools(airflow: Airflow, definition: Path) -> int:
-    """Create or update the pools of a `pools.json`; a task of a missing pool would wait for ever."""
+    """Create or update the pools of a `pools.json`; a task in a missing pool would wait for ever."""
     if not definition.exists():
         return 0
     pools: dict[str, dict[str, Any]] = json.loads(definition.read_text())
@@ -200,13 +202,13 @@ def load_pools(airflow: Airflow, definition: Path) -> int:
 
 
 def stop_processes(processes: Iterable[Process]) -> None:
-    """Stop components side by side.
+    """Stop components in parallel.
 
-    The main process of each is signalled, never its group: workers that die first hang the scheduler.
+    Only the main process of each is signalled, not its group: the scheduler hangs if its workers die first.
     """
-    everyone = list(processes)
-    for process in everyone:
+    stopping = list(processes)
+    for process in stopping:
         process.send(15)
-    wait_until(lambda: not any(process.alive() for process in everyone), STOP_SECONDS)
-    with ThreadPoolExecutor(max(1, len(everyone))) as pool:
-        list(pool.map(Process.sweep, everyone))
+    wait_until(lambda: not any(process.alive() for process in stopping), STOP_SECONDS)
+    with ThreadPoolExecutor(max(1, len(stopping))) as pool:
+        list(pool.map(Process.sweep, stopping))

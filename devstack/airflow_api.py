@@ -1,4 +1,4 @@
-"""A small client of Airflow's REST interface, standard library only."""
+"""A small client of Airflow's REST API, using only the standard library."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from devstack.errors import AirflowApiError
 FINISHED = frozenset({"success", "failed"})
 PAGE = 100
 LOG_FIELDS = ("timestamp", "level", "event")
-# A proxy named in the environment must not see requests to loopback.
+# Bypass any proxy from the environment: requests go to loopback.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class AirflowApi:
-    """Airflow as one user; the token is fetched at the first call and renewed when it is refused."""
+    """Client for one Airflow user; fetches the token at the first call and renews it when it is refused."""
 
     def __init__(self, base_url: str, username: str, password: str, timeout: float = 60.0) -> None:
         self.base_url = base_url.rstrip("/")
@@ -30,7 +30,7 @@ class AirflowApi:
         self._token = ""
 
     def token(self, fresh: bool = False) -> str:
-        """A bearer token."""
+        """Return a bearer token."""
         if fresh or not self._token:
             body = {"username": self.username, "password": self._password}
             self._token = str(self.call("POST", "/auth/token", body, anonymous=True)["access_token"])
@@ -62,7 +62,7 @@ class AirflowApi:
             raise AirflowApiError(f"{method} {path}: no answer from {self.base_url}: {broken}") from broken
 
     def wait_for_dag(self, dag_id: str, timeout: float = 90.0) -> None:
-        """Wait until the DAG processor has read the DAG."""
+        """Wait until the DAG processor has parsed the DAG."""
         deadline = time.monotonic() + timeout
         while True:
             try:
@@ -77,19 +77,19 @@ class AirflowApi:
             time.sleep(0.5)
 
     def unpause(self, dag_id: str, paused: bool = False) -> None:
-        """Let a DAG run (or stop it with `paused`)."""
+        """Unpause a DAG, or pause it with `paused`."""
         path = f"/api/v2/dags/{quote(dag_id)}?update_mask=is_paused"
         self.call("PATCH", path, {"is_paused": paused})
 
     def trigger(
         self, dag_id: str, conf: dict[str, Any] | None = None, logical_date: str | None = None
     ) -> str:
-        """Start a run; returns its id."""
+        """Trigger a run; return its id."""
         body = {"logical_date": logical_date, "conf": conf or {}}
         return str(self.call("POST", f"/api/v2/dags/{quote(dag_id)}/dagRuns", body)["dag_run_id"])
 
     def wait(self, dag_id: str, run_id: str, timeout: float = 180.0) -> str:
-        """Wait for the end of a run; returns its state, `success` or `failed`."""
+        """Wait for the end of a run; return its state, `success` or `failed`."""
         deadline = time.monotonic() + timeout
         while True:
             state = str(self.call("GET", _run(dag_id, run_id))["state"])
@@ -101,7 +101,7 @@ class AirflowApi:
             time.sleep(0.4)
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """All task instances of a run, mapped ones included."""
+        """Return all task instances of a run, mapped ones included."""
         found: list[dict[str, Any]] = []
         while True:
             query = urlencode({"limit": PAGE, "offset": len(found), "order_by": "id"})
@@ -113,13 +113,13 @@ class AirflowApi:
     def xcom(
         self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1
     ) -> Any:
-        """A value a task returned or pushed."""
+        """Return a value that a task returned or pushed."""
         query = urlencode({"map_index": map_index})
         task = f"{_run(dag_id, run_id)}/taskInstances/{quote(task_id)}"
         return self.call("GET", f"{task}/xcomEntries/{quote(key, safe='')}?{query}")["value"]
 
     def logs(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
-        """The log of one try as plain lines."""
+        """Return the log of one try as plain lines."""
         query = urlencode({"full_content": "true", "map_index": map_index})
         path = f"{_run(dag_id, run_id)}/taskInstances/{quote(task_id)}/logs/{try_number}?{query}"
         content = self.call("GET", path)["content"]

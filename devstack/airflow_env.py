@@ -1,4 +1,4 @@
-"""The environment the Airflow components share."""
+"""Environment variables of the Airflow components."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STORAGE_DATABASE, STORAGE_USER = "transcode_db", "transcode_user"
 
 @dataclass(frozen=True)
 class Backends:
-    """What Airflow and the platform work with."""
+    """Servers, credentials and folders that Airflow and the platform use."""
 
     store: ObjectStore
     postgres: Postgres
@@ -32,12 +32,12 @@ class Backends:
     tiers: str = ""
 
 
-#: The sample has small clips: without the first no tier would take them. The prices are an example.
+#: The sample's clips are small: without `smallest=0` no tier would accept them. The prices are an example.
 COLD = {"cold_rules": "all smallest=0", "prices": "EUR hot=0.021 warm=0.011 cold=0.004/90"}
 
 
 def storage_env(backends: Backends) -> dict[str, str]:
-    """The STORAGE_* variables that point the platform to this stack."""
+    """Return the STORAGE_* variables that point the platform at this stack."""
     store, postgres = backends.store, backends.postgres
     tiers = {"STORAGE_TIERS": backends.tiers} if backends.tiers else {}
     cold = {f"STORAGE_{name.upper()}": value for name, value in COLD.items()}
@@ -61,7 +61,7 @@ def storage_env(backends: Backends) -> dict[str, str]:
 
 
 def connections(backends: Backends) -> dict[str, str]:
-    """The platform's Airflow connections, as environment variables."""
+    """Return the platform's Airflow connections as environment variables."""
     store, postgres = backends.store, backends.postgres
     extra = {
         "endpoint_url": store.endpoint_url,
@@ -88,10 +88,10 @@ def connections(backends: Backends) -> dict[str, str]:
 def environment(
     home: Path, backends: Backends, *, port: int, log_port: int, extra: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Everything the components and the `airflow` command need.
+    """Return the environment of the components and of the `airflow` command.
 
-    `extra` overrides the choices (folders, parallelism, pausing) but not what holds the stack together
-    (addresses, secrets, the database).
+    `extra` overrides the defaults (folders, parallelism, pausing) but not the fixed settings (addresses,
+    secrets, the database).
     """
     env = _inherited(backends)
     env |= _choices() | dict(extra or {}) | connections(backends)
@@ -99,7 +99,7 @@ def environment(
 
 
 def _inherited(backends: Backends) -> dict[str, str]:
-    # Settings of another Airflow, or of another store, in the caller's shell must not reach this one.
+    # Settings of another Airflow or store in the caller's shell must not leak into this one.
     foreign = set(storage_env(backends)) | {"PYTHONPATH", "STORAGE_TIERS"}
     return {
         name: value
@@ -146,7 +146,7 @@ def _fixed(home: Path, backends: Backends, port: int, log_port: int) -> dict[str
         "AIRFLOW__API__SECRET_KEY": credentials.jwt_secret[:32],
         "AIRFLOW__API_AUTH__JWT_SECRET": credentials.jwt_secret,
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
-        # Nobody listens there (see COMPONENTS): a number of our own keeps another Airflow's server away.
+        # No server listens there (see COMPONENTS). Our own port avoids reaching another Airflow's log server.
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_port),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_port),
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",

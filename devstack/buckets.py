@@ -1,4 +1,4 @@
-"""The three buckets every stack has."""
+"""Creation of the three buckets of a stack."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BUCKETS = (VIDEOS, MAINTENANCE, BACKUPS)
 
 
 def client(store: ObjectStore) -> Minio:
-    """A client with the store's own credentials."""
+    """Return a client with the store's own credentials."""
     address = urlsplit(store.endpoint_url)
     return Minio(
         endpoint=address.netloc,

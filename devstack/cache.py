@@ -1,4 +1,4 @@
-"""Keep the programs that `make tools` brings in one cache folder: one file and one lock a program."""
+"""Cache folder of the programs that `make tools` brings: one file and one lock per program."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ Say = Callable[[str], None]
 
 
 def say_now(text: str) -> None:
-    """Print one progress line at once, also into a pipe."""
+    """Print one progress line, unbuffered also into a pipe."""
     print(text, flush=True)
 
 
 def cache_folder() -> Path:
-    """Name the folder where programs are kept between stacks."""
+    """Return the cache folder, which all stacks share."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "transcode-flow-storage" / "bin"
 
 
 def cached(name: str) -> Path | None:
-    """Find the program `name` in the cache."""
+    """Return the path of the program `name` in the cache, or None."""
     program = cache_folder() / name
     return program if os.access(program, os.X_OK) else None
 
 
 @contextmanager
 def locked(name: str, say: Say) -> Iterator[None]:
-    """Hold the lock on the program `name`; wait for the process that holds it."""
+    """Hold the lock on the program `name`, waiting for any other holder."""
     path = cache_folder() / f".{name}.lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.open("a")
     except OSError as refused:
         raise DevstackError(f"{refused}; make it writable or set XDG_CACHE_HOME to another folder") from None
-    # The file is never removed: a process could be waiting for it while another makes a new one.
+    # The lock file is never removed: a process could wait on the old file while another locks a new one.
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -53,9 +53,9 @@ def locked(name: str, say: Say) -> Iterator[None]:
 
 @contextmanager
 def draft(name: str) -> Iterator[Path]:
-    """Create a folder beside the programs, from which a finished one is renamed into its place.
+    """Create a temporary folder beside the programs, from which a finished program is renamed into place.
 
-    The caller holds the lock on `name`, so that a draft found here belongs to a process that was killed.
+    The caller holds the lock on `name`, so any existing draft was left by a killed process.
     """
     for abandoned in cache_folder().glob(f".draft-{name}.*"):
         shutil.rmtree(abandoned, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""The second MinIO of a stack: where the first one moves what has gone cold.
+"""The second MinIO of a stack: the remote tier to which the first one moves cold objects.
 
-It has a folder, a port and keys of its own. The first is told of it as a remote tier; which objects go there
-is said by a lifecycle rule of the bucket (`storage lifecycle apply`).
+It has its own folder, port and keys. It is registered with the first store as a remote tier; a lifecycle rule
+of the bucket (`storage lifecycle apply`) selects the objects to move.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from devstack.errors import DevstackError
 from devstack.objectstore import ObjectStore
 
 TIER, BUCKET = "COLD", "cold"
-SETTING = f"cold={TIER}"  # what STORAGE_TIERS is then
+SETTING = f"cold={TIER}"  # the value of STORAGE_TIERS with this store
 _CALL: Any = SimpleNamespace(value="tier")  # the admin client has no name for this call
 _KNOWN = "XMinioAdminTierAlreadyExists"
 
 
 def keys(credentials: Credentials) -> tuple[str, str]:
-    """Its access key and secret, which follow from the stack's."""
+    """Derive its access key and secret from the stack's credentials."""
     digest = hashlib.sha256(f"cold-store {credentials.secret_key}".encode()).hexdigest()
     return f"cold{digest[:16]}", digest[16:56]
 
 
 def start(folder: Path, access_key: str, secret_key: str, port: int | None = None) -> ObjectStore:
-    """Start it, with its bucket."""
+    """Start the cold store and create its bucket."""
     store = objectstore.start("minio", folder, access_key=access_key, secret_key=secret_key, port=port)
     connection = client(store)
     if not connection.bucket_exists(bucket_name=BUCKET):
@@ -46,7 +46,7 @@ def start(folder: Path, access_key: str, secret_key: str, port: int | None = Non
 
 
 def register(first: ObjectStore, cold: ObjectStore, tier: str = TIER, bucket: str = BUCKET) -> bool:
-    """Tell the first store of it as a remote tier; whether that was news. Names are upper case."""
+    """Register it with the first store as a remote tier (upper-case name); return False if it already was."""
     where = urlsplit(first.endpoint_url)
     admin = MinioAdmin(
         endpoint=where.netloc,
@@ -60,7 +60,7 @@ def register(first: ObjectStore, cold: ObjectStore, tier: str = TIER, bucket: st
     except MinioAdminException as refused:
         if _KNOWN in str(refused):
             return False
-        raise DevstackError(f"the store does not take {tier} as a remote tier: {refused}") from refused
+        raise DevstackError(f"the store refuses {tier} as a remote tier: {refused}") from refused
     return True
 
 

@@ -1,4 +1,4 @@
-"""The passwords of one stack: generated once, kept in a file only its owner can read."""
+"""Credentials of a stack: generated once, stored in a file only its owner can read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from devstack.errors import DevstackError
 
 @dataclass(frozen=True, repr=False)
 class Credentials:
-    """Every secret of a stack; its repr shows none of them."""
+    """All secrets of a stack; its repr shows none of them."""
 
     access_key: str
     secret_key: str
@@ -26,7 +26,7 @@ class Credentials:
 
     @classmethod
     def generate(cls) -> Credentials:
-        """Fresh random secrets."""
+        """Generate random secrets."""
         return cls(
             access_key="dev" + secrets.token_hex(8),
             secret_key=secrets.token_urlsafe(30),
@@ -39,7 +39,7 @@ class Credentials:
 
 
 def load_or_create(folder: Path) -> Credentials:
-    """The credentials kept in `folder`, made at the first call."""
+    """Return the credentials stored in `folder`; generate them at the first call."""
     private_folder(folder)
     path = folder / "credentials.json"
     if not path.exists():
@@ -52,14 +52,14 @@ def load_or_create(folder: Path) -> Credentials:
 
 
 def private_folder(folder: Path) -> Path:
-    """Create `folder` for its owner only."""
+    """Create `folder`, accessible only to its owner."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     return folder
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace `path` at once by a file that only its owner can read."""
+    """Replace `path` atomically with a file that only its owner can read."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as out:

@@ -1,7 +1,7 @@
-"""Fetch programs of Debian packages into the cache folder, without installing them where that works.
+"""Fetch programs of Debian packages into the cache folder, if possible without installing them.
 
-A package is downloaded with the libraries this machine lacks, unpacked, and started by a wrapper that
-points the dynamic linker at them. Where the program does not run that way, root installs the package.
+A package is downloaded with the libraries this machine lacks, unpacked, and started by a wrapper script
+that points the dynamic linker at them. If the program does not run that way, root installs the package.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ CHECK_SECONDS = 60
 
 @dataclass(frozen=True)
 class DebianPackage:
-    """Describe a program that a Debian package holds."""
+    """A program that a Debian package contains."""
 
     name: str  # of the package
     program: str  # its path inside the package, such as usr/bin/redis-server
-    check: str = "--version"  # the option that makes it print its version and end
+    check: str = "--version"  # the option that prints its version
 
     @property
     def command(self) -> str:
-        """Give the name of the program's file."""
+        """Return the name of the program's file."""
         return Path(self.program).name
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """Name the commands to look for on PATH."""
+        """Return the commands to look for on PATH."""
         return (self.command,)
 
     @property
     def by_hand(self) -> str:
-        """Give the command that installs the package."""
+        """Return the command that installs the package."""
         return f"apt-get install -y --no-install-recommends {self.name}"
 
 
 def fetch(package: DebianPackage, say: cache.Say = cache.say_now) -> Path:
-    """Fetch the program of `package` unless the cache has it; return the file that starts it."""
+    """Fetch the program of `package` unless it is cached; return the path that starts it."""
     if found := cache.cached(package.command):
         return found
     if shutil.which("apt-get") is None:
         raise MissingTool(f"this is not a Debian machine: install {package.command} so that PATH has it")
     with cache.locked(package.command, say):
-        if found := cache.cached(package.command):  # by the process that held the lock
+        if found := cache.cached(package.command):  # fetched by the process that held the lock
             return found
         try:
             return _unpack(package, say)
@@ -70,7 +70,7 @@ def _unpack(package: DebianPackage, say: cache.Say) -> Path:
         unpacked = folder / "tree"
         for archive in sorted(folder.glob("*.deb")):
             _run(["dpkg", "-x", str(archive), str(unpacked)], folder)
-        shutil.rmtree(tree, ignore_errors=True)  # of a fetch that was ended before it wrote the wrapper
+        shutil.rmtree(tree, ignore_errors=True)  # left by a fetch that was killed before it wrote the wrapper
         tree.parent.mkdir(exist_ok=True)
         unpacked.replace(tree)
         wrapper = folder / package.command
@@ -96,13 +96,13 @@ def _wanted(package: DebianPackage, say: cache.Say) -> list[str]:
         _run(["apt-get", "update"], Path("/"))
         planned = _run(command, Path("/"))
     found = re.findall(r"^Inst (\S+) (?:\[[^\]]*\] )?\((\S+)", planned, re.MULTILINE)
-    # Nothing to install: the package is there and its program is not on PATH.
+    # Nothing to install: the package is installed but its program is not on PATH.
     return [f"{name}={version}" for name, version in found] or [package.name]
 
 
 def _wrapper(package: DebianPackage, tree: Path) -> str:
     folders = sorted({str(library.parent) for library in tree.rglob("lib*.so*")})
-    # An empty entry would mean the working folder, so that without libraries there is no such line.
+    # An empty entry would mean the working folder, so the line is left out if there are no libraries.
     path = shlex.quote(":".join(folders)) + '"${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"'
     lines = [
         "#!/bin/sh",

@@ -1,4 +1,4 @@
-"""The demonstration: a real Airflow cleans a real bucket, temp folder and database; a witness checks it."""
+"""Demo: a real Airflow cleans a real bucket, temp folder and database; an independent witness verifies it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ JOBS = (
     "cleanup_failed_jobs",
     "cleanup_stuck_jobs",
 )
-#: The sample's temp files cannot be older than the demo: a ctime is not to be set.
+#: A short temp age: a file's ctime cannot be set, so the sample's temp files are as young as the demo.
 CONF = {"dry_run": False, "temp_hours_old": 1 / 120}
 EXTRA = {"AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True"}
 
@@ -66,7 +66,7 @@ def _demo(store: str, jobs: int) -> int:
     servers = stack.up(store, airflow=False, home=home, cold=True, say=_say)
     if servers.store.kind == "external":
         raise DevstackError(
-            "the demo loads sample data; unset STORAGE_ENDPOINT_URL so that it makes a store of its own"
+            "the demo loads sample data; unset STORAGE_ENDPOINT_URL so that it starts its own store"
         )
     settings = Settings.from_env(servers.env())
     connect.set_up(settings)
@@ -95,7 +95,7 @@ def _fill(servers: stack.Stack, sample: Sample) -> None:
 
 
 def _clean(servers: stack.Stack, settings: Settings) -> bool:
-    """Plan in Airflow, show it, apply in Airflow; whether everything went as planned and nothing else."""
+    """Plan in Airflow, show the plan, apply it; return True if exactly the planned changes were made."""
     api = servers.api()
     api.wait_for_dag(DAG)
     api.unpause(DAG)
@@ -105,20 +105,20 @@ def _clean(servers: stack.Stack, settings: Settings) -> bool:
     with open_installation(settings) as stores:
         _show_plans(planned, stores)
         _show_keeps(stores)
-        unmoved = not witness.compare(before, witness.snapshot(servers.env()))
+        unchanged = not witness.compare(before, witness.snapshot(servers.env()))
         out.print(
-            f"The witness: {'nothing has changed' if unmoved else '[bold red]something has changed[/]'}."
+            f"The witness: {'nothing has changed' if unchanged else '[bold red]something has changed[/]'}."
         )
         _step("A second run, with dry_run=false: it applies")
         applied = _trigger(api, CONF)
         expected = _expected(applied, stores)
         _show_results(applied)
     after = witness.snapshot(servers.env())
-    return unmoved and _judge(before, after, expected, servers)
+    return unchanged and _judge(before, after, expected, servers)
 
 
 def _trigger(api: AirflowApi, conf: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Trigger the DAG and wait; each job's result as its apply task returned it."""
+    """Trigger the DAG and wait; return each job's result from its apply task."""
     run = api.trigger(DAG, dict(conf))
     state = api.wait(DAG, run, timeout=240)
     out.print(f"Airflow run {run}: [bold {'green' if state == 'success' else 'red'}]{state}[/]")
@@ -145,7 +145,7 @@ def _show_plans(planned: Mapping[str, Mapping[str, Any]], stores: Stores) -> Non
 
 
 def _show_keeps(stores: Stores) -> None:
-    """What is considered and stays, by reason: names and ages left out, so that like reasons add up."""
+    """Show the kept items by reason; names and ages are removed so that equal reasons add up."""
     table = Table("job", "kept", "why", title="Kept", title_justify="left")
     now = stores.clock()
     for name in JOBS:
@@ -167,7 +167,7 @@ def _show_keeps(stores: Stores) -> None:
 
 
 def _expected(applied: Mapping[str, Mapping[str, Any]], stores: Stores) -> dict[str, set[str]]:
-    """What the plans said: keys by verb."""
+    """Return the keys of the plans by verb."""
     keys: dict[str, set[str]] = {}
     for head in applied.values():
         run = stores.runs.get(str(head["run"]))
@@ -197,7 +197,7 @@ def _show_results(applied: Mapping[str, Mapping[str, Any]]) -> None:
 def _judge(
     before: witness.Snapshot, after: witness.Snapshot, expected: Mapping[str, set[str]], servers: stack.Stack
 ) -> bool:
-    """Compare what the witness saw with what the plans said, and say it."""
+    """Compare the witness's snapshots with the plans and print the result; return True if they agree."""
     changes = witness.compare(before, after)
     removed = set(changes.objects_removed)
     stray = removed - expected.get("delete", set())
@@ -229,7 +229,7 @@ def _farewell(servers: stack.Stack, seconds: float) -> None:
     out.print(f"\nDone in {seconds:.0f} s. Airflow runs on:")
     login = f"user [bold]admin[/]   password [bold]{servers.airflow.admin_password}[/]"
     out.print(f"  {servers.airflow.base_url}   {login}")
-    out.print("  make demo-stop ends it. The command line works on it too:")
+    out.print("  `make demo-stop` stops it. To use the command line on it:")
     out.print('  eval "$(.venv/bin/python -m devstack env)"; .venv/bin/storage status')
 
 
@@ -242,7 +242,7 @@ def _say(text: str) -> None:
 
 
 def _quiet(text: str) -> None:
-    """Nothing: what a step undoes or repeats is of no interest here."""
+    """Discard a progress message of a step that is only undone or repeated."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The demonstration's first half: tonight's backup, taken and restored by Airflow, with its certificate."""
+"""First part of the demo: Airflow takes a backup and proves it by restoring it; its certificate is shown."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ DAG = "daily_backup"
 
 
 def run(servers: stack.Stack, settings: Settings) -> None:
-    """Trigger the DAG and wait; raise unless both backups were proven."""
+    """Trigger the backup DAG and wait. Raises DevstackError unless both backups were proven."""
     api = servers.api()
     api.wait_for_dag(DAG)
     api.unpause(DAG)
-    out.print("\n[bold]Tonight's backup: taken, then restored on a server of its own and compared[/]")
+    out.print("\n[bold]The nightly backup: taken, then restored on a separate server and compared[/]")
     run = api.trigger(DAG, {})
     state = api.wait(DAG, run, timeout=240)
     out.print(f"Airflow run {run}: [bold {'green' if state == 'success' else 'red'}]{state}[/]")

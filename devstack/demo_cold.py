@@ -1,4 +1,4 @@
-"""The demonstration's last part: what nobody used for long is compressed, and moves to a colder tier."""
+"""Last part of the demo: objects unused for long are compressed and moved to a colder tier."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Seen = Mapping[str, tuple[int, str]]
 
 
 def run(servers: stack.Stack, settings: Settings) -> bool:
-    """Trigger the DAG and wait; whether two listings bear the ledger out, and one object reads as before."""
+    """Run the DAG; return True if two listings confirm the ledger and an object still reads as before."""
     out.print("\n[bold]Cold storage: objects of jobs completed 90 days ago and not read since[/]")
     if settings.tiers:
         out.print(f"  {configure_lifecycle_policies(settings)}", soft_wrap=True)
@@ -63,7 +63,7 @@ def _trigger(servers: stack.Stack) -> None:
 
 
 def _sample(stores: Installation) -> ObjectKey:
-    """A transcript that tonight's plan would compress."""
+    """Return the key of a transcript that the next run would compress."""
     rule, now = ColdObjects(classes=("transcripts",), prefixes=(Prefix("processed/"),)), utcnow()
     for one in rule.plan(rule.select(stores, now), now):
         if getattr(one, "verb", "") == "compress" and one.key.endswith(".json"):
@@ -72,7 +72,7 @@ def _sample(stores: Installation) -> ObjectKey:
 
 
 def _listing(servers: stack.Stack) -> Seen:
-    """Stored size and storage class of every version, by a client that is not the platform's."""
+    """Return stored size and storage class of every object version, listed by an independent client."""
     env = servers.env()
     s3: Any = boto3.client(
         "s3",
@@ -90,7 +90,7 @@ def _listing(servers: stack.Stack) -> Seen:
 
 
 def _fetched(url: str) -> str:
-    """SHA-256 of what ``curl --compressed`` gets from the link; '' where there is no curl."""
+    """Return the SHA-256 of what ``curl --compressed`` downloads from the link; '' without curl."""
     program = shutil.which("curl")
     if program is None:
         return ""
@@ -106,18 +106,20 @@ def _fetched(url: str) -> str:
 
 
 def _judge(before: Seen, after: Seen, ledger: int, key: ObjectKey, hashes: tuple[str, str, str]) -> bool:
-    listings = sum(of for of, _ in before.values()) - sum(of for of, _ in after.values())
+    listings = sum(size_ for size_, _ in before.values()) - sum(size_ for size_, _ in after.values())
     moved = sum(kind != "STANDARD" for _, kind in after.values())
     was, now, read = hashes
-    curl = "the same bytes by curl --compressed, before and after" if was else "no curl here to try"
+    curl = (
+        "the same bytes by curl --compressed, before and after" if was else "skipped, no curl on this machine"
+    )
     facts = {
-        "bytes less, by two listings of all versions": (size(listings), listings == ledger),
+        "bytes saved, by two listings of all versions": (size(listings), listings == ledger),
         "objects in a colder tier, by the same listing": (f"{moved:,}", moved > 0),
         f"{Path(key).name}: {curl}": ("", was == now),
-        f"{Path(key).name}: and by `storage get`": ("", read == (was or read)),
+        f"{Path(key).name}: the same bytes by `storage get`": ("", read == (was or read)),
     }
     table = Table("the ledger, and one object through one link", "", "", title_justify="left")
     for fact, (count, right) in facts.items():
-        table.add_row(fact, count, "[green]as it says[/]" if right else "[bold red]NOT as it says[/]")
+        table.add_row(fact, count, "[green]correct[/]" if right else "[bold red]WRONG[/]")
     out.print(table)
     return all(right for _, right in facts.values())

@@ -1,4 +1,4 @@
-"""The worst day, on purpose: the demo's whole database server is deleted, and comes back from the bucket."""
+"""Disaster-recovery demo: the demo's whole database server is deleted and restored from the backup bucket."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _demo() -> int:
     stack.down(home, say=_quiet)
     shutil.rmtree(folder)
     out.print(
-        f"[bold red]Deleted: {folder}[/], the database server's whole folder. Its backups are elsewhere."
+        f"[bold red]Deleted: {folder}[/], the database server's whole folder. Its backups are in the bucket."
     )
     began = time.monotonic()
     servers = stack.up("auto", airflow=False, home=home, say=_say)
@@ -60,20 +60,22 @@ def _demo() -> int:
 
 
 def _pipelines(facts: DatabaseFacts) -> DatabaseFacts:
-    """The pipeline's own tables: the platform's say by now that a restore took place."""
+    """Select the pipeline's own tables; the platform's differ because the restore is recorded in them."""
     own = tuple(table for table in facts.tables if not table.name.startswith("maintenance."))
     return replace(facts, tables=own, sequences=())
 
 
 def _show(restored: float, seconds: float, tables: int, rows: int, wrong: list[str]) -> None:
-    table = Table(title="Back on a new, empty server", title_justify="left", show_header=False)
+    table = Table(title="Restored on a new, empty server", title_justify="left", show_header=False)
     table.add_row("tables and rows", f"{tables:,} and {rows:,}")
     equal = "[green]equal, by a hash of every table[/]" if not wrong else f"[bold red]{wrong[0]}[/]"
     table.add_row("compared with the dump's snapshot", equal)
     table.add_row("fetched, checked, restored in", f"{restored:.1f} s")
     table.add_row("from nothing to a working database in", f"{seconds:.1f} s")
     out.print(table)
-    out.print("Maintenance is paused until you have looked: `storage reconcile`. `make demo-stop` ends all.")
+    out.print(
+        "Maintenance is paused until you finish `storage reconcile`. `make demo-stop` stops everything."
+    )
 
 
 def _say(text: str) -> None:
@@ -81,7 +83,7 @@ def _say(text: str) -> None:
 
 
 def _quiet(text: str) -> None:
-    """Nothing: what a step undoes is of no interest here."""
+    """Discard a progress message."""
 
 
 if __name__ == "__main__":

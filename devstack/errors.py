@@ -1,10 +1,10 @@
-"""What can go wrong with the local stack; every message names the next step."""
+"""Errors of the local stack; every message names the next step."""
 
 from __future__ import annotations
 
 
 class DevstackError(Exception):
-    """The local stack cannot do what was asked."""
+    """Base class: the local stack cannot do what was requested."""
 
 
 class ProgramMissing(DevstackError):
@@ -12,7 +12,7 @@ class ProgramMissing(DevstackError):
 
 
 class MissingTool(ProgramMissing):
-    """Report that a tool cannot be fetched or built on this machine."""
+    """A tool cannot be fetched or built on this machine."""
 
 
 class ServerDied(DevstackError):
@@ -24,15 +24,15 @@ class NotReady(DevstackError):
 
 
 class BuildFailed(DevstackError):
-    """Report that a program could not be built from source or unpacked from its package."""
+    """A program could not be built from source or unpacked from its package."""
 
 
 class UnsafeFolder(DevstackError):
-    """A folder the stack needs belongs to somebody else or is not a folder of the stack."""
+    """A folder the stack needs belongs to another user or is not a folder of the stack."""
 
 
 class AirflowApiError(DevstackError):
-    """Airflow's REST interface refused a call; `status` is the HTTP status, 0 when there was none."""
+    """Airflow's REST API refused a call; `status` is the HTTP status, 0 without a response."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)

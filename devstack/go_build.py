@@ -19,19 +19,19 @@ BUILD_SECONDS = 1800
 
 @dataclass(frozen=True)
 class GoProgram:
-    """Describe a program that `go install` builds."""
+    """A program that `go install` builds."""
 
     name: str  # of the program's file, which is the last part of `source`
     source: str  # import path of its main package
     version: str
     oldest_go: tuple[int, int]
-    names: tuple[str, ...] = ()  # under which PATH may hold it, the preferred one first; default: `name`
+    names: tuple[str, ...] = ()  # command names to look for on PATH, preferred first; default: `name`
     notice: str = ""
-    instead: str = ""  # the way out for somebody who cannot build it
+    instead: str = ""  # the alternative if it cannot be built
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """Name the commands to look for on PATH."""
+        """Return the commands to look for on PATH."""
         return self.names or (self.name,)
 
 
@@ -51,18 +51,18 @@ VERSITYGW = GoProgram("versitygw", "github.com/versity/versitygw/cmd/versitygw",
 
 
 def built(program: GoProgram) -> Path | None:
-    """Find `program` in the cache, in the version that is asked for."""
+    """Return the cached `program` if it has the required version, or None."""
     found = cache.cached(program.name)
-    # Somebody's own file says nothing of a version: it is used as it is.
+    # A file without version information was put there by the user and is used as is.
     return found if found and version_of(program, found) in ("", program.version) else None
 
 
 def version_of(program: GoProgram, path: Path) -> str:
-    """Read the version that Go wrote into the file at `path`; empty when it holds none."""
+    """Read the version that Go wrote into the file at `path`; empty if there is none."""
     if not path.stat().st_size:
         return ""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        # The build information is plain text; finding it is faster than a start of a 100 MB program.
+        # The build information is plain text; searching for it is faster than starting a 100 MB program.
         start = content.find(f"path\t{program.source}\nmod\t".encode())
         line = content[start : start + 500].split(b"\n", 2) if start >= 0 else []
     fields = line[1].split(b"\t") if len(line) > 1 else []
@@ -70,13 +70,13 @@ def version_of(program: GoProgram, path: Path) -> str:
 
 
 def build(program: GoProgram, say: cache.Say = cache.say_now) -> Path:
-    """Build `program` unless the cache has it; return its file."""
+    """Build `program` unless it is cached; return its path."""
     if program.notice:
         say(program.notice)
     if found := built(program):
         return found
     with cache.locked(program.name, say):
-        if found := built(program):  # by the process that held the lock
+        if found := built(program):  # built by the process that held the lock
             return found
         go = find_go(program.name, program.oldest_go)
         say(f"Building {program.source}@{program.version} with {go}; this takes some minutes, once.")
@@ -120,7 +120,7 @@ def find_go(what: str = "it", oldest: tuple[int, int] = (1, 24)) -> Path:
 
 
 def go_version(go: Path) -> tuple[int, ...]:
-    """Read the version of a Go toolchain, empty when it does not answer."""
+    """Read the version of a Go toolchain; empty if it prints none."""
     env = {**os.environ, "GOTOOLCHAIN": "local"}
     done = subprocess.run(
         [str(go), "version"], env=env, capture_output=True, text=True, timeout=60, check=False

@@ -16,12 +16,12 @@ NOTICE = MINIO.notice
 
 
 def built() -> Path | None:
-    """Find the MinIO that was built earlier."""
+    """Return the MinIO that was built earlier, or None."""
     return go_build.built(MINIO)
 
 
 def build() -> Path:
-    """Build MinIO unless the cache has it; return its program."""
+    """Build MinIO unless it is cached; return its path."""
     return go_build.build(MINIO)
 
 

@@ -1,8 +1,8 @@
-"""One S3 object store on loopback: a real MinIO, the embedded ministack, versitygw, or one that runs.
+"""An S3 object store on loopback: a real MinIO, the embedded ministack, versitygw, or an external store.
 
 Order for ``auto``: STORAGE_ENDPOINT_URL in the environment; `silo` or `minio` on PATH; the MinIO that
-`make tools` built; ministack. versitygw is started by name only. Containers are not started from here: with
-a container engine use docker-compose and point STORAGE_ENDPOINT_URL at it.
+`make tools` built; ministack. versitygw is started by name only. This module starts no containers: with a
+container engine, use docker-compose and point STORAGE_ENDPOINT_URL at it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from devstack.process import OUTPUT, Process, base_env, start_process, wait_read
 KINDS = ("ministack", "minio", "versitygw", "external")
 REGION = "us-east-1"
 READY_SECONDS = 60.0
-# A proxy named in the environment must not see requests to loopback.
+# Bypass any proxy from the environment: requests go to loopback.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 EMULATED = {
     "ministack": (
@@ -48,7 +48,7 @@ EMULATED = {
 HEALTH = {
     "ministack": "/_ministack/health",
     "minio": "/minio/health/ready",
-    "versitygw": "/_health",  # no bucket may be called so
+    "versitygw": "/_health",  # no bucket may have this name
 }
 
 
@@ -68,20 +68,20 @@ class ObjectStore:
 
     @property
     def pid(self) -> int | None:
-        """Process number, None for a store that is not ours."""
+        """Return the process id, None for an external store."""
         return self.process.pid if self.process else None
 
     @property
     def port(self) -> int:
-        """TCP port of the endpoint."""
+        """Return the TCP port of the endpoint."""
         return int(self.endpoint_url.rpartition(":")[2]) if self.process else 0
 
     def alive(self) -> bool:
-        """Whether the store still runs; an external one is taken at its word."""
+        """Return True if the store still runs; an external store is assumed to run."""
         return self.process is None or self.process.alive()
 
     def stop(self) -> None:
-        """Stop the store; its data stays. An external store is left alone."""
+        """Stop the store and keep its data. An external store is not stopped."""
         if self.process is not None:
             self.process.stop()
 
@@ -96,7 +96,7 @@ class ObjectStore:
 
 
 def resolve(wanted: str = "auto") -> str:
-    """The kind of store `wanted` stands for on this machine."""
+    """Resolve `wanted` to a kind of store that is available on this machine."""
     if wanted in ("minio", "ministack"):
         _program(wanted)
         return wanted
@@ -108,12 +108,12 @@ def resolve(wanted: str = "auto") -> str:
 
 
 def external_keys() -> tuple[str, str]:
-    """Credentials of an external store, from the environment."""
+    """Read the credentials of an external store from the environment."""
     return os.environ.get("STORAGE_ACCESS_KEY", ""), os.environ.get("STORAGE_SECRET_KEY", "")
 
 
 def minio_program() -> Path | None:
-    """A MinIO-compatible server: the maintained fork `silo`, `minio`, or our own build."""
+    """Find a MinIO-compatible server: the maintained fork `silo`, `minio`, or our own build."""
     for name in ("silo", "minio"):
         found = shutil.which(name)
         if found:
@@ -122,7 +122,7 @@ def minio_program() -> Path | None:
 
 
 def ministack_program() -> Path | None:
-    """The embedded server, in an environment of its own beside the project."""
+    """Find the embedded server ministack in its separate virtual environment."""
     default = Path(__file__).resolve().parent.parent / ".venv-ministack" / "bin" / "ministack"
     program = Path(os.environ.get("MINISTACK_BIN") or default)
     return program if os.access(program, os.X_OK) else None
@@ -142,7 +142,7 @@ def _program(kind: str) -> Path:
 def start(
     kind: str, folder: Path, *, access_key: str, secret_key: str, port: int | None = None
 ) -> ObjectStore:
-    """Start a store whose data lives in `folder`; for `external` only describe it."""
+    """Start a store with its data in `folder`; an `external` store is only described."""
     if kind == "external":
         return _external(folder, access_key, secret_key)
     if kind not in KINDS:
@@ -177,8 +177,8 @@ def _launch_minio(program: Path, folder: Path, port: int, access_key: str, secre
         "MINIO_ROOT_USER": access_key,
         "MINIO_ROOT_PASSWORD": secret_key,
         "MINIO_BROWSER": "off",
-        "MINIO_UPDATE": "off",  # it would ask its makers' server for news
-        # The scanner runs lifecycle rules: at this speed they act within seconds instead of half a minute.
+        "MINIO_UPDATE": "off",  # no update check over the network
+        # The scanner applies lifecycle rules: at this speed within seconds instead of half a minute.
         "MINIO_SCANNER_SPEED": "fastest",
     }
     address = ["--address", f"{ports.HOST}:{port}", "--console-address", f"{ports.HOST}:{ports.choose()}"]
@@ -190,7 +190,7 @@ def _launch_minio(program: Path, folder: Path, port: int, access_key: str, secre
 def _launch_ministack(program: Path, folder: Path, port: int, access_key: str, secret_key: str) -> Process:
     env = {
         **base_env(folder),
-        "BIND_HOST": ports.HOST,  # its default is every interface
+        "BIND_HOST": ports.HOST,  # its default is all interfaces
         "GATEWAY_PORT": str(port),
         "AUTH": "true",
         "AWS_ACCESS_KEY_ID": access_key,
@@ -202,7 +202,7 @@ def _launch_ministack(program: Path, folder: Path, port: int, access_key: str, s
         "STATE_DIR": str(folder / "state"),
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
-        "DOCKER_HOST": f"unix://{folder}/no-engine.sock",  # else it looks for containers to remove
+        "DOCKER_HOST": f"unix://{folder}/no-engine.sock",  # otherwise it looks for containers to remove
         "LOG_LEVEL": "WARNING",
     }
     return start_process([program], env=env, cwd=folder, log=folder / f"server{OUTPUT}")
@@ -211,7 +211,7 @@ def _launch_ministack(program: Path, folder: Path, port: int, access_key: str, s
 def _launch_versitygw(program: Path, folder: Path, port: int, access_key: str, secret_key: str) -> Process:
     data, versions = folder / "data", folder / "versions"
     data.mkdir(exist_ok=True)
-    versions.mkdir(exist_ok=True)  # without this folder it refuses versioning
+    versions.mkdir(exist_ok=True)  # versioning needs this folder
     env = {**base_env(folder), "ROOT_ACCESS_KEY": access_key, "ROOT_SECRET_KEY": secret_key}
     options = [
         "--port",
@@ -234,7 +234,7 @@ _LAUNCH = {"ministack": _launch_ministack, "minio": _launch_minio, "versitygw": 
 
 
 def probe(port: int, path: str) -> bool:
-    """Whether the health address of a server answers 200."""
+    """Return True if the health URL of a server answers 200."""
     try:
         with _OPENER.open(f"http://{ports.HOST}:{port}{path}", timeout=2) as answer:
             return bool(answer.status == 200)

@@ -1,4 +1,4 @@
-"""Free ports on the loopback interface."""
+"""Selection of free ports on the loopback interface."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import socket
 from devstack.errors import DevstackError
 
 HOST = "127.0.0.1"
-# Below 32768: Linux hands out higher ones to outgoing connections, and one of those could take ours.
+# Below 32768: Linux assigns higher ports to outgoing connections, which could take the chosen port.
 FIRST, LAST = 20000, 32000
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on `port` now."""
+    """Return True if a server could listen on `port` now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
         try:
@@ -24,14 +24,14 @@ def is_free(port: int) -> bool:
 
 
 def accepts(port: int) -> bool:
-    """Whether somebody listens on `port`."""
+    """Return True if a server accepts connections on `port`."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(2)
         return probe.connect_ex((HOST, port)) == 0
 
 
 def choose(preferred: int | None = None) -> int:
-    """`preferred` when it is free, else a random free port."""
+    """Return `preferred` if it is free, else a random free port."""
     if preferred is not None and is_free(preferred):
         return preferred
     for _ in range(200):

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own on loopback, with password login only."""
+"""A private PostgreSQL server on loopback, with password login only."""
 
 from __future__ import annotations
 
@@ -51,28 +51,30 @@ class Postgres:
 
     @property
     def pid(self) -> int:
-        """Process number of the server."""
+        """Return the process id of the server."""
         return self.process.pid
 
     def alive(self) -> bool:
-        """Whether the server still runs."""
+        """Return True if the server still runs."""
         return self.process.alive()
 
     def stop(self) -> None:
-        """Stop at once but cleanly: open connections are ended, data is written."""
-        self.process.stop(signal.SIGINT)  # SIGTERM would wait for every client to go
+        """Shut down cleanly at once (fast shutdown): connections are closed, data is flushed."""
+        self.process.stop(signal.SIGINT)  # SIGTERM would wait for every client to disconnect
 
     def dsn(self, database: str, user: str, password: str) -> str:
-        """SQLAlchemy URL of a database."""
+        """Return the SQLAlchemy URL of a database."""
         login = f"{quote(user, safe='')}:{quote(password, safe='')}"
         return f"postgresql+psycopg2://{login}@{self.host}:{self.port}/{database}"
 
     def create_database(self, name: str, owner: str, password: str) -> None:
-        """Create a login role and its database; an existing role gets the password again."""
+        """Create a login role and its database; reset the password of an existing role."""
         with self.connect() as session, session.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (owner,))
             verb = "ALTER" if cursor.fetchone() else "CREATE"
-            role = sql.SQL(verb + " ROLE {} LOGIN CREATEDB PASSWORD {}")  # it restores beside the live one
+            role = sql.SQL(
+                verb + " ROLE {} LOGIN CREATEDB PASSWORD {}"
+            )  # CREATEDB: restores create a database beside the live one
             cursor.execute(role.format(sql.Identifier(owner), sql.Literal(password)))
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
             if cursor.fetchone() is None:
@@ -81,7 +83,7 @@ class Postgres:
 
     @contextmanager
     def connect(self, database: str = "postgres") -> Iterator[connection]:
-        """An autocommit session of the superuser."""
+        """Open an autocommit session of the superuser."""
         session = psycopg2.connect(
             host=self.host, port=self.port, user=self.user, password=self.password, dbname=database,
             connect_timeout=5,
@@ -94,10 +96,10 @@ class Postgres:
 
 
 def start(folder: Path, *, port: int | None = None, fsync: bool = True) -> Postgres:
-    """Start a server whose data lives in `folder`, made at the first call.
+    """Start a server with its data in `folder`; initialise the data at the first call.
 
-    As root the server runs under the account `postgres` or `nobody`, so every parent of `folder` must be
-    passable for it. Each major version has data of its own in the folder.
+    When run as root, the server runs under the account `postgres` or `nobody`, which needs search permission
+    on every parent of `folder`. Each major version has its own data directory in the folder.
     """
     account = programs.account()
     own_folder(folder, 0o711 if account else 0o700)
@@ -118,7 +120,7 @@ def start(folder: Path, *, port: int | None = None, fsync: bool = True) -> Postg
 
 
 def own_folder(folder: Path, mode: int) -> Path:
-    """Create a folder for us alone to write; one that somebody else put there is refused."""
+    """Create a folder writable only by us. Raises UnsafeFolder if another user owns it or it is a link."""
     folder.mkdir(parents=True, exist_ok=True)
     status = folder.lstat()
     if folder.is_symlink() or status.st_uid != os.geteuid():
@@ -128,7 +130,7 @@ def own_folder(folder: Path, mode: int) -> Path:
 
 
 def superuser_password(folder: Path) -> str:
-    """The superuser's password, made at the first call and kept beside the data."""
+    """Return the superuser's password, generated at the first call and stored beside the data."""
     path = folder / "superuser.password"
     if not path.exists():
         write_private(path, secrets.token_urlsafe(18))
@@ -137,7 +139,7 @@ def superuser_password(folder: Path) -> str:
 
 def _initdb(bindir: Path, data: Path, password: str, account: str | None, fsync: bool) -> None:
     if data.exists():
-        shutil.rmtree(data)  # left by an initdb that did not finish: it has no PG_VERSION
+        shutil.rmtree(data)  # left by an incomplete initdb: it has no PG_VERSION
     data.mkdir(mode=0o700)
     secret = data.parent / "initdb.password"
     write_private(secret, password)
@@ -159,24 +161,24 @@ def _initdb(bindir: Path, data: Path, password: str, account: str | None, fsync:
 
 
 def end_leftovers(folder: Path) -> None:
-    """Stop whatever server still runs on data of `folder`, also one that no record knows."""
+    """Stop any server that still runs on data in `folder`, also an unrecorded one."""
     for data in folder.glob("data-*/"):
         _end_leftover(data)
 
 
 def _end_leftover(data: Path) -> None:
-    """Stop a server that still runs on this data, and drop a pid file whose number is somebody else's."""
+    """Stop a server that still runs on this data, and remove a stale pid file whose pid was reused."""
     path = data / "postmaster.pid"
     if not path.exists():
         return
     first = path.read_text().partition("\n")[0].strip()
-    users = processes_in(data)  # a server and all its helpers work in their data folder
+    users = processes_in(data)  # a server and its child processes have the data folder as working folder
     if first.isdigit() and int(first) in users:
         Process.of(int(first)).stop(signal.SIGINT)
-    # Helpers of a killed server end by themselves, but until then a new one refuses to start.
+    # Child processes of a killed server exit by themselves, but until then a new server refuses to start.
     if not wait_until(lambda: not processes_in(data), 20):
         raise NotReady(f"processes {processes_in(data)} still use {data}; end them and try again")
-    # The server also refuses when the number in the file was recycled by the same account.
+    # The server also refuses to start if the pid in the file was reused by a process of the same account.
     path.unlink(missing_ok=True)
 
 
@@ -185,7 +187,7 @@ def _launch(bindir: Path, data: Path, port: int, account: str | None, fsync: boo
     settings = {
         "listen_addresses": ports.HOST,
         "port": str(port),
-        "unix_socket_directories": "",  # no socket: one way in, and no limit on the folder's length
+        "unix_socket_directories": "",  # TCP only: a socket path has a length limit
         "fsync": "on" if fsync else "off",
         "max_connections": "200",
         "password_encryption": "scram-sha-256",

@@ -1,4 +1,4 @@
-"""Processes the stack starts, known by pid *and* start time so that a recycled pid is never signalled."""
+"""Processes of the stack, identified by pid *and* start time so that a reused pid is never signalled."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from typing import TypedDict
 from devstack.errors import NotReady, ServerDied
 
 PROC = Path("/proc")
-# Output files of servers end so, and nothing else below a stack does: a process that writes to one is ours.
+# Only output files of servers have this suffix below a stack: a process that writes to such a file is ours.
 OUTPUT = ".out"
-# Our own children, kept so that an ended one can be reaped: a zombie would keep its pid for ever.
+# Our child processes, kept so that they can be reaped: a zombie would hold its pid for ever.
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True)
 class Stat:
-    """The fields of /proc/PID/stat that tell who a process is."""
+    """The fields of /proc/PID/stat that identify a process."""
 
     state: str
     parent: int
@@ -33,17 +33,17 @@ class Stat:
 
 
 def read_stat(pid: int) -> Stat | None:
-    """The process table entry of `pid`, None when there is no such process."""
+    """Read the process table entry of `pid`; None if there is no such process."""
     try:
         text = (PROC / str(pid) / "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = text.rpartition(")")[2].split()  # the name in brackets may itself hold blanks
+    fields = text.rpartition(")")[2].split()  # the name in parentheses may contain spaces
     return Stat(fields[0], parent=int(fields[1]), session=int(fields[3]), started=int(fields[19]))
 
 
 def boot_id() -> str:
-    """Identity of this boot: start times count from it, so they repeat after a reboot."""
+    """Return the id of this boot: start times count from boot, so they can repeat after a reboot."""
     return (PROC / "sys/kernel/random/boot_id").read_text().strip()[:8]
 
 
@@ -64,11 +64,11 @@ class Process:
 
     @property
     def started(self) -> int:
-        """Start time in clock ticks since boot."""
+        """Return the start time in clock ticks since boot."""
         return int(self.identity.partition(":")[2])
 
     def alive(self) -> bool:
-        """Whether this very process (not a later one with its pid) still runs."""
+        """Return True if this process (not a later one with the same pid) still runs."""
         _reap(self.pid)
         stat = read_stat(self.pid)
         if stat is None or stat.state in "ZX":
@@ -76,31 +76,31 @@ class Process:
         return self.identity == f"{boot_id()}:{stat.started}"
 
     def members(self) -> list[int]:
-        """Living processes of the session this process led, itself included."""
+        """Return the live processes of the session this process leads or led, itself included."""
         if not self.identity.startswith(boot_id()):
             return []
         leader = read_stat(self.pid)
         if leader is not None and leader.started != self.started:
-            return []  # the pid now belongs to somebody else, and with it the session number
+            return []  # the pid was reused, and with it the session id
         return [pid for pid, stat in _table() if stat.session == self.pid and stat.started >= self.started]
 
     def send(self, number: int) -> None:
-        """Send a signal to this process when it still runs."""
+        """Send a signal to this process if it still runs."""
         if self.alive():
-            # It may end between the look and the signal, which is what was wanted.
+            # It may end between the check and the signal, which is fine.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     def stop(self, number: int = signal.SIGTERM, timeout: float = 20.0) -> None:
-        """End the process, then whatever its session left behind."""
+        """Stop the process, then kill what is left of its session."""
         self.send(number)
         wait_until(lambda: not self.alive(), timeout)
         self.sweep()
 
     def sweep(self, timeout: float = 10.0) -> None:
-        """Kill every process of the session that is still there."""
+        """Kill every remaining process of the session."""
         for pid in self.members():
-            with contextlib.suppress(ProcessLookupError):  # ended since the table was read
+            with contextlib.suppress(ProcessLookupError):  # exited since the table was read
                 os.kill(pid, signal.SIGKILL)
         if not wait_until(lambda: not self.members(), timeout):
             raise NotReady(f"processes {self.members()} outlived SIGKILL; look at them with `ps`")
@@ -116,7 +116,7 @@ def _table() -> Iterator[tuple[int, Stat]]:
 
 
 def processes_in(folder: Path) -> list[int]:
-    """Living processes whose working folder is `folder`."""
+    """Return the live processes whose working folder is `folder`."""
     return [pid for pid, _ in _table() if _link(pid, "cwd") == folder.resolve()]
 
 
@@ -146,7 +146,7 @@ def wait_until(condition: Callable[[], bool], timeout: float, interval: float = 
 def start_process(
     argv: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, log: Path, user: str | None = None
 ) -> Process:
-    """Start a server in a session of its own with its output going to `log`."""
+    """Start a server in a new session, with its output appended to `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         try:
@@ -162,7 +162,7 @@ def start_process(
 
 
 class Account(TypedDict, total=False):
-    """Arguments of subprocess that choose the account of a program."""
+    """Arguments of subprocess that select the account of a program."""
 
     user: int
     group: int
@@ -170,7 +170,7 @@ class Account(TypedDict, total=False):
 
 
 def as_user(user: str | None) -> Account:
-    """Arguments of subprocess that run a program as `user`."""
+    """Return the arguments of subprocess that run a program as `user`."""
     if user is None:
         return {}
     entry = pwd.getpwnam(user)
@@ -178,7 +178,7 @@ def as_user(user: str | None) -> Account:
 
 
 def writers(folder: Path) -> list[int]:
-    """Living processes whose output goes to a server's output file in `folder` or below it."""
+    """Return the live processes whose stdout is a server's output file in `folder` or below it."""
     return [pid for pid, _ in _table() if _is_output(_link(pid, "fd/1"), folder.resolve())]
 
 
@@ -187,15 +187,15 @@ def _is_output(path: Path | None, folder: Path) -> bool:
 
 
 def end_strays(folder: Path, known: Iterable[Process]) -> list[int]:
-    """End processes of the stack in `folder` that belong to none of the `known` ones.
+    """Stop processes of the stack in `folder` that belong to none of the `known` ones; return their pids.
 
-    They are what an interrupted start or a lost state file leaves behind.
+    An interrupted start or a lost state file leaves such processes behind.
     """
     leaders = {process.pid for process in known if process.alive()}
     strays = [pid for pid in writers(folder) if not _belongs(pid, leaders)]
     for number in (signal.SIGTERM, signal.SIGKILL):
         for pid in set(strays) & set(writers(folder)):
-            with contextlib.suppress(ProcessLookupError):  # ended since the look
+            with contextlib.suppress(ProcessLookupError):  # exited since the check
                 os.kill(pid, number)
         if wait_until(lambda: not set(strays) & set(writers(folder)), 10):
             break
@@ -204,18 +204,18 @@ def end_strays(folder: Path, known: Iterable[Process]) -> list[int]:
 
 def _belongs(pid: int, leaders: set[int]) -> bool:
     stat = read_stat(pid)
-    # PostgreSQL's helpers lead sessions of their own, but the server is their parent.
+    # PostgreSQL's child processes lead their own sessions, but the server is their parent.
     return stat is None or stat.session in leaders or stat.parent in leaders
 
 
 def base_env(home: Path) -> dict[str, str]:
-    """A small environment for a server: nothing of the caller's settings or credentials leaks in."""
+    """Return a minimal environment for a server: none of the caller's settings or credentials leak in."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
     return {"PATH": os.defpath, **kept, "HOME": str(home), "TMPDIR": str(home)}
 
 
 def tail(log: Path, lines: int = 15) -> str:
-    """The last lines of a log, indented, for an error message."""
+    """Return the last lines of a log, indented, for an error message."""
     if not log.exists():
         return f"  (no log at {log})"
     text = log.read_text(errors="replace").splitlines()[-lines:]
@@ -223,10 +223,10 @@ def tail(log: Path, lines: int = 15) -> str:
 
 
 def wait_ready(name: str, process: Process, probe: Callable[[], bool], log: Path, timeout: float) -> None:
-    """Wait until `probe` holds; a server that dies or stays silent is an error that quotes its log."""
+    """Wait until `probe` returns True. Raises ServerDied or NotReady, which quote the log."""
     try:
         answered = wait_until(lambda: not process.alive() or probe(), timeout, interval=0.1)
-    except BaseException:  # interrupted, or refused by the probe: nobody would know of the process
+    except BaseException:  # interrupted, or the probe raised: the process is not recorded yet and would leak
         process.stop()
         raise
     if answered and process.alive():

@@ -1,4 +1,4 @@
-"""Bring one part of a stack up: reuse it when it runs, restart it when it died."""
+"""Bring up the parts of a stack: reuse what runs, restart what died."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ POOLS = PROJECT / "dags" / "pools.json"
 
 @dataclass
 class LocalStack:
-    """A stack while it is being brought up."""
+    """State of a stack while it is brought up."""
 
     home: Path
     server_folder: Path
@@ -40,21 +40,21 @@ class LocalStack:
     say: Say
 
     def keep(self, record: Record) -> None:
-        """Write down what was started at once, before anything else can fail."""
+        """Save the record of a started part at once, before a later step can fail."""
         self.record = record
         state.save(self.home, record)
 
     def backends(self) -> Backends:
-        """What Airflow works with."""
+        """Return the backends that Airflow uses."""
         store, server = self.record.store, self.record.postgres
         if store is None or server is None:
-            raise DevstackError("Airflow needs the object store and the database first")
+            raise DevstackError("Airflow needs the object store and the database; start them first")
         tiers = cold_store.SETTING if self.record.cold else ""
         return Backends(store, server, self.credentials, self.home / "temp", tiers)
 
 
 def store_up(local_stack: LocalStack, wanted: str) -> None:
-    """The object store of the wanted kind; each kind has data of its own."""
+    """Bring up the object store of the wanted kind; each kind has its own data."""
     known, say = local_stack.record.store, local_stack.say
     kind = _kind(known, wanted, say)
     if known is not None and known.kind == kind and known.alive() and _same_endpoint(known):
@@ -63,7 +63,7 @@ def store_up(local_stack: LocalStack, wanted: str) -> None:
         return
     if known is not None:
         known.stop()
-    # The same port for every kind: nothing that was configured with the address has to change.
+    # The same port for every kind, so that clients keep their configured address.
     recorded = known.port if known and known.process else None
     port = None if kind == "external" else _port_again(recorded, "object store", say)
     keys = _keys(kind, local_stack.credentials)
@@ -79,20 +79,20 @@ def store_up(local_stack: LocalStack, wanted: str) -> None:
 
 
 def cold_up(local_stack: LocalStack, wanted: bool) -> None:
-    """The second MinIO, where it is wanted or was: what the first has moved there it reads from there."""
+    """Bring up the second MinIO if wanted or already used: the first store reads moved objects from it."""
     known, store, say = local_stack.record.cold, local_stack.record.store, local_stack.say
     if store is None or store.kind != "minio":
         if known is not None:
             known.stop()
             local_stack.keep(replace(local_stack.record, cold=None))
         if wanted:
-            say("cold store: none, for only a MinIO moves objects to another store")
+            say("cold store: none, because only a MinIO moves objects to another store")
         return
     if known is None and not wanted:
         return
     if known is None or not known.alive():
         access_key, secret_key = cold_store.keys(local_stack.credentials)
-        port = known.port if known else None  # the first store knows it by its address
+        port = known.port if known else None  # keep the port: the first store has its address configured
         known = cold_store.start(local_stack.home / "cold-store", access_key, secret_key, port)
         local_stack.keep(replace(local_stack.record, cold=known))
     cold_store.register(store, known)
@@ -101,11 +101,11 @@ def cold_up(local_stack: LocalStack, wanted: bool) -> None:
 
 def _kind(known: ObjectStore | None, wanted: str, say: Say) -> str:
     if wanted == "auto" and known is not None and known.process and known.endpoint_url == _named_endpoint():
-        return known.kind  # the caller's shell holds our own `devstack env`
+        return known.kind  # the caller's shell has loaded this stack's `devstack env`
     resolved = objectstore.resolve(wanted)
     if wanted != "auto" or known is None or "external" in (resolved, known.kind) or resolved == known.kind:
         return resolved
-    # Its data is there: switching because a program appeared on the machine would hide it.
+    # Keep the kind that holds the data: switching because a program was installed would hide it.
     say(f"object store: this stack keeps {known.kind}; `--store {resolved}` changes to {resolved}")
     return known.kind
 
@@ -135,7 +135,7 @@ def _port_again(recorded: int | None, what: str, say: Say) -> int:
 
 
 def postgres_up(local_stack: LocalStack, fsync: bool) -> bool:
-    """The database server with its two databases; whether it had to be started."""
+    """Bring up the database server and its two databases; return True if it had to be started."""
     server, say = local_stack.record.postgres, local_stack.say
     fresh = server is None or not server.alive()
     if server is None or fresh:
@@ -155,7 +155,7 @@ def postgres_up(local_stack: LocalStack, fsync: bool) -> bool:
 
 
 def airflow_up(local_stack: LocalStack, fresh_database: bool, extra: Mapping[str, str]) -> None:
-    """All Airflow components, restarted as a whole when what they were configured with has changed."""
+    """Bring up all Airflow components; restart all of them if their configuration has changed."""
     known, say, folder = local_stack.record.airflow, local_stack.say, local_stack.home / "airflow"
     backends = local_stack.backends()
     port, log_port = _airflow_ports(known, say)

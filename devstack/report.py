@@ -1,4 +1,4 @@
-"""What `python -m devstack status` prints."""
+"""Output of `python -m devstack status`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Row = tuple[str, str, str, str]
 
 
 def lines(record: Record, home: Path) -> list[str]:
-    """A table of the parts, then what a user needs to know about them."""
+    """Return the lines of the status report: a table of the parts, then notes (versions, login, folders)."""
     rows = _rows(record)
     if not rows:
         return [f"no stack in {home}; start it with `python -m devstack up`"]

@@ -1,13 +1,13 @@
-"""Sample data: a video pipeline after some months of work, with everything that makes its cleanup hard.
+"""Sample data: a video pipeline after some months of use, with all the cases that make its clean-up hard.
 
     python -m devstack.sample [--jobs 600] [--seed 7] [--as-of ISO] [--store-folder DIR]
 
 reads STORAGE_ENDPOINT_URL, STORAGE_REGION, STORAGE_ACCESS_KEY, STORAGE_SECRET_KEY, STORAGE_BUCKET,
-STORAGE_DATABASE_URL and STORAGE_TEMP_DIR. The same jobs, seed and as-of always make an equal sample.
+STORAGE_DATABASE_URL and STORAGE_TEMP_DIR. The same jobs, seed and as-of always generate an equal sample.
 
-Ages in the store: MinIO and its forks take them with each upload. For ministack give its S3_DATA_DIR as
-`--store-folder`: the ages are written into its files and hold from its next start. That restart forgets open
-multipart uploads, so begin them afterwards with `--only-open-uploads` and the same jobs, seed and as-of.
+Ages in the store: MinIO and its forks accept them with each upload. For ministack give its S3_DATA_DIR as
+`--store-folder`: the ages are written into its files and take effect at its next start. That restart drops
+open multipart uploads, so begin them afterwards with `--only-open-uploads` and the same jobs, seed and as-of.
 Ages in the temp folder: see devstack/sample_temp.py.
 """
 
@@ -45,12 +45,12 @@ _NEEDED = (
 
 
 def generate(jobs: int, seed: int, as_of: datetime) -> Sample:
-    """The whole sample as a value; reads nothing and writes nothing."""
+    """Generate the whole sample as a value, without any I/O."""
     if jobs < MINIMUM:
         raise DevstackError(f"a sample needs at least {MINIMUM} jobs to hold every case, not {jobs}")
 
     def stream(name: str) -> random.Random:
-        # One stream each, so that a change in one part does not shuffle the others.
+        # One random stream per part, so that a change in one part does not alter the others.
         return random.Random(f"{seed}/{name}")
 
     keys = make_api_keys(stream("keys"))
@@ -66,9 +66,9 @@ def generate(jobs: int, seed: int, as_of: datetime) -> Sample:
 
 
 def load(spec: Sample, env: Mapping[str, str], back_date: BackDate) -> Summary:
-    """Put the sample into the store, the database and the temp folder that `env` names.
+    """Load the sample into the store, the database and the temp folder that `env` names.
 
-    With BackDate.FILES the multipart uploads are left out: the restart that follows would forget them.
+    With BackDate.FILES the multipart uploads are left out: the restart that follows would drop them.
     """
     _check(env)
     began = time.monotonic()
@@ -76,7 +76,7 @@ def load(spec: Sample, env: Mapping[str, str], back_date: BackDate) -> Summary:
     try:
         database.prepare()
         size, refused = put_objects(env, spec.objects, contents, back_date)
-        # Rows after objects: until they are there a failed load can simply be repeated.
+        # Rows after objects: as long as there are no rows, a failed load can simply be repeated.
         database.insert(spec, contents)
     finally:
         database.close()
@@ -119,7 +119,11 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--store-folder", type=Path, default=None, metavar="DIR", help="ministack's S3_DATA_DIR"
     )
-    parser.add_argument("--only-open-uploads", action="store_true", help="after ministack's restart")
+    parser.add_argument(
+        "--only-open-uploads",
+        action="store_true",
+        help="only begin the open uploads, after ministack's restart",
+    )
     return parser.parse_args(arguments)
 
 
@@ -127,14 +131,14 @@ def _report(summary: Summary) -> None:
     statuses = ", ".join(f"{count} {status}" for status, count in summary.by_status)
     print(f"jobs         {summary.jobs} ({statuses}), {summary.api_keys} API keys")
     print(f"objects      {summary.objects}, {summary.object_bytes / 1024**2:.1f} MiB")
-    print(f"             {len(summary.refused)} names the store does not take")
+    print(f"             {len(summary.refused)} keys refused by the store")
     print(f"open uploads {summary.open_uploads}")
     print(f"temp entries {summary.temp_entries}")
     print(f"seconds      {summary.seconds}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     options = _arguments(arguments)
     try:
         spec = generate(options.jobs, options.seed, options.as_of or datetime.now(UTC))

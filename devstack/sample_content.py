@@ -1,4 +1,4 @@
-"""The bytes behind the sample: real clips, made once with ffmpeg and kept in a cache, and real text."""
+"""Object contents of the sample: real clips, encoded once with ffmpeg and cached, and real text."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from devstack.sample_values import Content
 
 _X264 = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "30", "-pix_fmt", "yuv420p")
 _AAC = ("-c:a", "aac", "-b:a", "48k")
-# One thread and no encoder stamps: the same ffmpeg makes the same bytes every time.
+# One thread and no encoder stamps: the same ffmpeg produces the same bytes every time.
 _SAME = ("-bitexact", "-threads", "1")
 _MP4 = ("-movflags", "+faststart")
-# The pictures are tiny whatever the name of the rendition says: what counts here is that they are real.
+# The frames are tiny whatever the rendition's name says; it only matters that they are real video.
 _DERIVED: tuple[tuple[str, ...], ...] = (
     ("-vf", "scale=160:90", *_X264, *_AAC, *_SAME, *_MP4, "video_360p.mp4"),
     ("-vf", "scale=240:136", *_X264, *_AAC, *_SAME, *_MP4, "video_720p.mp4"),
@@ -48,7 +48,7 @@ _OBJECTS = (
 
 
 def _source(variant: int) -> tuple[str, ...]:
-    """Pictures and sound without a pattern: as in real ones there is nothing left to compress."""
+    """Return the ffmpeg arguments of a noise clip, which like real media cannot be compressed further."""
     picture = f"cellauto=size=320x180:rate=15:rule=110:seed={variant + 1}"
     sound = f"anoisesrc=color=brown:duration=2:seed={variant + 1}"
     inputs = ("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, "-t", "2")
@@ -61,12 +61,12 @@ def _recipe() -> str:
 
 
 def media_folder() -> Path:
-    """The folder with the finished clips; made on first use."""
+    """Return the folder with the finished clips; encode them on first use."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = base / "transcode-flow-storage" / f"media-{_recipe()}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # Renamed into place when complete, so an interrupted or a parallel run leaves no half of a cache.
+        # Renamed into place when complete, so an interrupted or parallel run leaves no partial cache.
         work = Path(tempfile.mkdtemp(prefix="media-", dir=folder.parent))
         for variant in range(VARIANTS):
             _make(work / str(variant), variant)
@@ -86,7 +86,7 @@ def _make(folder: Path, variant: int) -> None:
 
 
 class Contents:
-    """Turns a Content into bytes; holds the clips in memory (well under a megabyte)."""
+    """Renderer of Content values into bytes; holds the clips in memory (well under a megabyte)."""
 
     def __init__(self, folder: Path | None = None) -> None:
         folder = folder or media_folder()
@@ -95,7 +95,7 @@ class Contents:
         }
 
     def render(self, content: Content) -> bytes:
-        """The bytes of one object; always the same for the same value."""
+        """Return the bytes of one object, always the same for the same value."""
         if content.kind == "media":
             return _salted(self._clips[content.variant, content.name], content)
         if content.kind == "text":
@@ -107,7 +107,7 @@ class Contents:
         return random.Random(content.salt or content.name).randbytes(content.size)
 
     def sizes(self, stem: str, content: Content) -> int:
-        """The bytes a job's row reports for one output; the segments count together."""
+        """Return the bytes that a job's row reports for one output; segments are added up."""
         if stem != "segments":
             return len(self.render(content))
         names = ("playlist.m3u8", "seg_000.ts", "seg_001.ts")
@@ -127,7 +127,7 @@ class Contents:
 
 
 def _salted(clip: bytes, content: Content) -> bytes:
-    """A clip of its own for one job: a trailing `free` atom, which every MP4 player skips."""
+    """Make a clip unique to a job by appending a `free` atom, which every MP4 player skips."""
     if not content.salt or not content.name.endswith(".mp4"):
         return clip
     note = content.salt.encode()
@@ -160,12 +160,12 @@ def _stamp(seconds: float, mark: str) -> str:
 
 
 def transcript(name: str, seed: str) -> str:
-    """One transcript in the format its file name asks for: txt, srt, vtt or json."""
+    """Generate a transcript in the format of its file name: txt, srt, vtt or json."""
     return written(name, _sentences(seed))
 
 
 def written(name: str, sentences: Sequence[tuple[float, float, str]]) -> str:
-    """Sentences, each with the seconds it begins and ends at, in the format the file name asks for."""
+    """Format sentences, each with its start and end in seconds, in the format of the file name."""
     if name.endswith(".json"):
         segments = [{"start": start, "end": end, "text": text} for start, end, text in sentences]
         return json.dumps({"language": "en", "segments": segments}, indent=1)

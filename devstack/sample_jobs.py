@@ -1,4 +1,4 @@
-"""The sample's rows: a fixed cast of telling cases first, then as many ordinary jobs as asked for."""
+"""The sample's job rows: fixed test cases first, then as many ordinary jobs as requested."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SHORT = {
 
 @dataclass(frozen=True)
 class _Role:
-    """One member of the cast; an id starting with `*` is drawn, so that it looks like all the others."""
+    """A fixed test case of the cast; an id that starts with `*` is replaced by a random UUID."""
 
     id: str
     status: str
@@ -47,8 +47,8 @@ class _Role:
     borrows: str = ""
 
 
-# The first ten hold all seven statuses and a prefix pair, so that even `--jobs 10` is complete.
-# `_` and `%` are legal in ids and wild in LIKE; one id is a prefix of another.
+# The first ten cover all seven statuses and a prefix pair, so that even `--jobs 10` is complete.
+# `_` and `%` are legal in ids and wildcards in LIKE; some ids are prefixes of others.
 CAST = (
     _Role("job-1", "failed", 8 * _DAY),
     _Role("job-10", "completed", 10 * _DAY),
@@ -88,13 +88,13 @@ CAST = (
 
 
 def make_api_keys(rng: random.Random) -> tuple[ApiKey, ...]:
-    """Ten keys: some without a quota, one with a quota of nothing, some tight and some roomy."""
+    """Generate ten API keys: some without a quota, one with a quota of zero, some with small or large ones."""
     quotas = (None, None, 0, 200 * 1024, 1024**2, 5 * 1024**2, _GIB, 10 * _GIB, 100 * _GIB, 1024 * _GIB)
     return tuple(ApiKey(hashlib.sha256(rng.randbytes(16)).hexdigest(), quota) for quota in quotas)
 
 
 def make_jobs(count: int, rng: random.Random, keys: tuple[ApiKey, ...], as_of: datetime) -> tuple[Job, ...]:
-    """`count` rows: as much of the cast as fits, then ordinary jobs by weight."""
+    """Generate `count` rows: as much of the cast as fits, then ordinary jobs by weight."""
     roles = [*CAST[:count], *(_ordinary(rng) for _ in range(count - len(CAST)))]
     return tuple(_job(number, role, rng, keys, as_of) for number, role in enumerate(roles))
 
@@ -102,7 +102,7 @@ def make_jobs(count: int, rng: random.Random, keys: tuple[ApiKey, ...], as_of: d
 def _ordinary(rng: random.Random) -> _Role:
     status = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
     if status in UNENDED:
-        # A mostly healthy pipeline: most of what is under way moved within the last hours.
+        # A mostly healthy pipeline: most jobs in progress were updated within the last hours.
         late = rng.random() < 0.12
         return _Role("*", status, rng.uniform(25, 12 * _DAY) if late else rng.uniform(0.05, 20))
     if status == "cleaned_up":
@@ -115,7 +115,7 @@ def _job(number: int, role: _Role, rng: random.Random, keys: tuple[ApiKey, ...],
     job_id = drawn if role.id.startswith("*") else role.id
     updated = as_of - timedelta(hours=role.hours)
     variant = rng.randrange(VARIANTS)
-    # Every fifth source is its own file; the others share four clips, as uploads of one video do.
+    # Every fifth source is unique; the others share four clips, like repeated uploads of one video.
     salt = job_id if number % 5 == 0 else ""
     made = _made(role, rng, variant, salt)
     return Job(
@@ -133,7 +133,7 @@ def _job(number: int, role: _Role, rng: random.Random, keys: tuple[ApiKey, ...],
 
 
 def _made(role: _Role, rng: random.Random, variant: int, salt: str) -> tuple[tuple[str, Content], ...]:
-    """The outputs by the stem of their columns; a donor made all, a borrower lists the donor's."""
+    """Choose the outputs by column stem; a donor has all of them, a borrower refers to the donor's."""
     named = not role.id.startswith("*")
     ended = role.status in ("completed", "failed", "cleaned_up")
     chances = {"360p": 1.0, "720p": 0.4, "audio": 0.4, "segments": 0.15, "transcription": 0.2}
@@ -158,7 +158,7 @@ def _file(stem: str) -> str:
 
 
 def _paths(owner: str, made: tuple[tuple[str, Content], ...]) -> tuple[tuple[str, str], ...]:
-    """The path columns of a completed job: its own objects, or those of the job it repeats."""
+    """Return the path columns of a completed job: its own objects, or those of the job it repeats."""
     found: list[tuple[str, str]] = []
     for stem, _ in made:
         if stem in _SHORT:

@@ -1,4 +1,4 @@
-"""The sample's objects: outputs, leftovers, uploads and the keys that only look like leftovers."""
+"""The sample's objects: outputs, leftovers, uploads and keys that only look like leftovers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OUTPUTS = {
     "segments": ("360p/segments/playlist.m3u8", "360p/segments/seg_000.ts", "360p/segments/seg_001.ts"),
     "transcription": tuple(f"transcription/transcript.{kind}" for kind in ("txt", "srt", "vtt", "json")),
 }
-# Keys a careless prefix, LIKE pattern or suffix would take along. All are old, so only their names save them.
+# Keys that a careless prefix, LIKE pattern or suffix would match. All are old: only their names protect them.
 SURVIVORS = (
     ("temporary/keep.bin", "filler", 4096),
     ("temp-keep/x", "filler", 512),
@@ -30,8 +30,8 @@ SURVIVORS = (
     ("models/m/1/model.pt", "filler", 65536),
     ("audit/log.jsonl", "log", 0),
 )
-# Valid names that break shells, URLs, XML, logs and path functions. A store may refuse some: MinIO takes
-# no empty and no dot segments. `temp/../backups/keep.dump` must never reach backups/keep.dump.
+# Valid keys that break shells, URLs, XML, logs and path functions. A store may refuse some: MinIO refuses
+# empty and dot segments. `temp/../backups/keep.dump` must never reach backups/keep.dump.
 HOSTILE = (
     "temp/loose name with spaces.tmp",
     "temp/loose-\"double\" & 'single' <b>.tmp",
@@ -52,7 +52,7 @@ HOSTILE = (
 
 
 def make_objects(jobs: tuple[Job, ...], rng: random.Random, as_of: datetime) -> tuple[StoredObject, ...]:
-    """Every object of the sample, each key once."""
+    """Generate all objects of the sample, each key once."""
     found: dict[str, StoredObject] = {}
     for job in jobs:
         for item in _of_job(job, rng, as_of):
@@ -63,7 +63,7 @@ def make_objects(jobs: tuple[Job, ...], rng: random.Random, as_of: datetime) -> 
 
 
 def make_open_uploads(jobs: tuple[Job, ...], rng: random.Random) -> tuple[OpenUpload, ...]:
-    """Five uploads left open: of a job under way, of an ended one, of none, and one without any part."""
+    """Generate five open uploads: of a job in progress, of an ended job, of no job, and without any part."""
     moving = next(job.id for job in jobs if job.status in UNENDED)
     failed = next(job.id for job in jobs if job.status == "failed")
     return (
@@ -102,7 +102,7 @@ def _outputs(job: Job, rng: random.Random) -> Iterator[StoredObject]:
             folder + "metadata.json", Content("metadata", "metadata", variant, job.id), job.updated_at
         )
     if job.paths and not job.paths[0][1].startswith(folder):
-        return  # a repeated upload: its results are the other job's objects
+        return  # a repeated upload: its outputs are the other job's objects
     for stem, content in job.made:
         moment = job.updated_at - timedelta(seconds=rng.randrange(1, 90))
         for path in _OUTPUTS[stem]:
@@ -117,7 +117,7 @@ def _stored(key: str, content: Content | None, modified: datetime) -> StoredObje
 
 
 def _temp_of(job: Job, rng: random.Random, as_of: datetime) -> Iterator[StoredObject]:
-    """Parts of a job under way (also old ones: a long transcode) and what ended jobs left behind."""
+    """Generate temp parts of jobs in progress (also old: a long transcode) and leftovers of ended jobs."""
     moving = job.status in UNENDED and as_of - job.updated_at < timedelta(hours=24)
     chance = 0.6 if job.status in UNENDED else 0.05
     if rng.random() >= chance:
@@ -134,7 +134,7 @@ def _filler(key: str, size: int, modified: datetime) -> StoredObject:
 
 
 def _of_no_job(rng: random.Random, as_of: datetime) -> Iterator[StoredObject]:
-    """Loose temp objects, uploads nobody claimed and groups of parts; old and young of each."""
+    """Generate loose temp objects, orphan uploads and groups of parts; old and young of each."""
     for number, hours in enumerate((0.2, 3, 22, 26, 50, 24 * 7, 24 * 33)):
         moment = as_of - timedelta(hours=hours)
         yield _filler(f"temp/loose-{number}.tmp", 700 + number, moment)
@@ -144,7 +144,7 @@ def _of_no_job(rng: random.Random, as_of: datetime) -> Iterator[StoredObject]:
         folder = f"uploads/{_unknown(rng)}/"
         for part in (1, 2, 3):
             yield _filler(f"{folder}video.mp4.part{part}", 3000, as_of - timedelta(hours=hours))
-    # A group of which one part is still fresh: somebody is writing it, so none of it is abandoned.
+    # A group with one fresh part: it is still being written, so none of its parts is abandoned.
     folder = f"uploads/{_unknown(rng)}/"
     for part, hours in ((1, 24 * 4), (2, 24 * 3), (3, 0.1)):
         yield _filler(f"{folder}video.mp4.part{part}", 3000, as_of - timedelta(hours=hours))

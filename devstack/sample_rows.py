@@ -1,4 +1,4 @@
-"""Puts the sample's rows into PostgreSQL, with the sizes and the hashes of the real contents."""
+"""Insertion of the sample's rows into PostgreSQL, with sizes and hashes of the real contents."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ JOB_COLUMNS = (*_PLAIN, "source_size_bytes", "source_file_hash", *_SIZES.values(
 
 
 class Database:
-    """One connection to the database of STORAGE_DATABASE_URL."""
+    """Connections to the database of STORAGE_DATABASE_URL."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._engine = create_engine(env["STORAGE_DATABASE_URL"])
 
     def prepare(self) -> None:
-        """Create the pipeline's tables when absent, and refuse to mix the sample with other jobs."""
+        """Create the pipeline's tables if absent. Raises DevstackError if the table jobs has rows."""
         with self._engine.begin() as connection:
             connection.exec_driver_sql(_TABLES.read_text())
             if connection.exec_driver_sql("SELECT 1 FROM jobs LIMIT 1").first():
-                raise DevstackError("the table jobs has rows already; sample data needs an empty database")
+                raise DevstackError("the table jobs already has rows; sample data needs an empty database")
 
     def insert(self, sample: Sample, contents: Contents) -> None:
-        """All rows in one transaction."""
+        """Insert all rows in one transaction."""
         rows = list(_job_rows(sample.jobs, contents))
         used = _used(rows)
         connection = self._engine.raw_connection()
@@ -60,7 +60,7 @@ class Database:
             connection.close()
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._engine.dispose()
 
 
@@ -93,7 +93,7 @@ def _job_rows(jobs: tuple[Job, ...], contents: Contents) -> Iterator[dict[str, A
 
 
 def _used(rows: list[dict[str, Any]]) -> Mapping[str, int]:
-    """The pipeline's own sum: source and outputs of the completed jobs of each key."""
+    """Return the used bytes by API key as the pipeline counts them: source and outputs of completed jobs."""
     total: Counter[str] = Counter()
     for row in rows:
         if row["status"] == "completed":

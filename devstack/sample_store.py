@@ -1,4 +1,4 @@
-"""Puts the sample's objects into a bucket, with the age they should have."""
+"""Upload of the sample's objects into a bucket, with the ages they should have."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from devstack.sample_values import BackDate, OpenUpload, StoredObject
 
 THREADS = 16
 SIDECAR = ".meta.json"
-# How MinIO says that it does not take a name. Anything else is a failure, not a refusal.
+# Error codes with which MinIO refuses a key. Any other error is a failure.
 _REFUSALS = ("XMinioInvalidObjectName", "XMinioInvalidResourceName", "KeyTooLongError")
 
 
 def connect(env: Mapping[str, str]) -> Any:
-    """A boto3 client for the store of STORAGE_ENDPOINT_URL; safe to share between threads."""
+    """Return a boto3 client for the store of STORAGE_ENDPOINT_URL; safe to share between threads."""
     return boto3.client(
         "s3",
         endpoint_url=env["STORAGE_ENDPOINT_URL"],
@@ -38,7 +38,7 @@ def connect(env: Mapping[str, str]) -> Any:
 
 
 def ensure_bucket(client: Any, bucket: str) -> None:
-    """Create the bucket when it is missing."""
+    """Create the bucket if it is missing."""
     try:
         client.head_bucket(Bucket=bucket)
     except ClientError as error:
@@ -50,7 +50,7 @@ def ensure_bucket(client: Any, bucket: str) -> None:
 def put_objects(
     env: Mapping[str, str], objects: tuple[StoredObject, ...], contents: Contents, back_date: BackDate
 ) -> tuple[int, tuple[str, ...]]:
-    """Upload everything; return the bytes stored and the keys the store does not take."""
+    """Upload all objects; return the bytes stored and the keys that the store refused."""
     client, bucket = connect(env), env["STORAGE_BUCKET"]
     ensure_bucket(client, bucket)
     if back_date is BackDate.HEADER:
@@ -90,12 +90,12 @@ def _send_ages(client: Any, dates: Mapping[str, datetime]) -> None:
 
 
 def iso_millis(moment: datetime) -> str:
-    """2006-01-02T15:04:05.000Z: the form MinIO parses and ministack writes."""
+    """Format as 2006-01-02T15:04:05.000Z, the format that MinIO parses and ministack writes."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def put_open_uploads(env: Mapping[str, str], uploads: tuple[OpenUpload, ...]) -> int:
-    """Begin every upload, send its parts and leave it at that."""
+    """Begin every upload and send its parts, without completing it; return how many."""
     client, bucket = connect(env), env["STORAGE_BUCKET"]
     for upload in uploads:
         begun = client.create_multipart_upload(Bucket=bucket, Key=upload.key)
@@ -113,9 +113,9 @@ def put_open_uploads(env: Mapping[str, str], uploads: tuple[OpenUpload, ...]) ->
 def back_date_ministack(folder: Path, dates: Mapping[str, datetime], bucket: str = "") -> int:
     """Rewrite `last_modified` in ministack's sidecars; return how many. ministack reads them at its start.
 
-    Layout: `<S3_DATA_DIR>/<account>/<bucket>/<key>` and beside each the sidecar `<key>.meta.json`; keys a
-    path cannot hold (and all that end in `.tmp` or `.meta.json`) are under `.ministack-keys/` by an encoded
-    name. Every sidecar carries the true key, so the names on disk need not be decoded.
+    Layout: `<S3_DATA_DIR>/<account>/<bucket>/<key>` with a sidecar `<key>.meta.json` beside each; keys that
+    are no valid path (and all that end in `.tmp` or `.meta.json`) are stored under `.ministack-keys/` with an
+    encoded name. Every sidecar contains the original key, so the names on disk need not be decoded.
     """
     changed = 0
     pattern = f"*/{bucket}/**/*{SIDECAR}" if bucket else f"**/*{SIDECAR}"
@@ -134,7 +134,7 @@ def back_date_ministack(folder: Path, dates: Mapping[str, datetime], bucket: str
 
 
 def _date_versions(meta: dict[str, Any]) -> None:
-    """In a versioned bucket the current version is listed with a date of its own."""
+    """Set the date of the current version too: a versioned bucket lists each version with its own date."""
     for version in meta.get("versions") or []:
         if version.get("version_id") == meta.get("version_id"):
             version["last_modified"] = meta["last_modified"]

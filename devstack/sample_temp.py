@@ -1,11 +1,11 @@
 """The sample's temp folder: job folders, loose files, links and names that are hard to handle.
 
-No program can set a file's change time (ctime), and the platform takes max(mtime, ctime) as the age of an
-entry. So every entry made here is young for the platform, whatever its mtime says: a demo that wants to see
-entries go uses a short temp age (seconds) and waits that long. The old mtimes prove that mtime alone, which
-`tar -x`, `cp -p` and `rsync -t` set at will, does not make an entry old.
+A program cannot set a file's change time (ctime), and the platform takes max(mtime, ctime) as the age of an
+entry. So every entry created here is young for the platform, whatever its mtime: a demo that deletes entries
+uses a short temp age (seconds) and waits that long. The old mtimes test that mtime alone, which `tar -x`,
+`cp -p` and `rsync -t` can set, does not make an entry old.
 
-Links that leave the temp folder lead to `<temp folder>.outside`, which must survive.
+Links out of the temp folder point to `<temp folder>.outside`, which must survive.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _HOSTILE = (
 
 
 def outside_of(temp: Path) -> Path:
-    """The folder beside the temp folder to which the sample's links lead."""
+    """Return the folder beside the temp folder to which the sample's links point."""
     return temp.with_name(temp.name + ".outside")
 
 
 def make_temp(jobs: tuple[Job, ...], rng: random.Random, as_of: datetime) -> tuple[TempEntry, ...]:
-    """All entries, a folder always before what it holds."""
+    """Generate all entries, each folder before its contents."""
     old, young = as_of - timedelta(days=3), as_of - timedelta(minutes=10)
     moving = [job for job in jobs if job.status in UNENDED]
     ended = [job for job in jobs if job.status not in UNENDED]
@@ -80,7 +80,7 @@ def _oddities(moment: datetime) -> Iterator[TempEntry]:
 
 
 def write_temp(entries: tuple[TempEntry, ...], temp: Path) -> int:
-    """Create the entries and set their mtimes; folders last, for making a child renews them."""
+    """Create the entries and set their mtimes; folders last, because creating a child updates them."""
     outside = outside_of(temp)
     (outside / "folder").mkdir(parents=True, exist_ok=True)
     (outside / "precious.txt").write_text("outside the temp folder: must stay\n")
@@ -97,7 +97,7 @@ def write_temp(entries: tuple[TempEntry, ...], temp: Path) -> int:
 def _create(entry: TempEntry, temp: Path, outside: Path) -> None:
     path = temp / os.fsdecode(entry.path)
     if path.is_symlink() or path.exists():
-        return  # the marker of a folder that is in use already
+        return  # such as the marker of a folder that is already in use
     if entry.kind == "dir":
         path.mkdir()
     elif entry.kind == "symlink":

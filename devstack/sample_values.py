@@ -1,4 +1,4 @@
-"""The frozen values a sample consists of: rows, objects, open uploads and temp entries."""
+"""Immutable values of a sample: rows, objects, open uploads and temp entries."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ MARKER = b".transcode-flow-temp"
 
 
 class BackDate(enum.StrEnum):
-    """How the store learns the age of an object: a request header, its files, or not at all."""
+    """Method of setting an object's age in the store: a request header, its files, or none."""
 
     HEADER = "header"  # MinIO and its forks: X-Minio-Source-Mtime on every PUT
     FILES = "files"  # ministack: last_modified in its *.meta.json, edited while it is stopped
-    NONE = "none"  # every object is as young as its upload
+    NONE = "none"  # an object's age counts from its upload
 
 
 @dataclass(frozen=True)
 class Content:
-    """What an object holds. `kind` picks the maker: media, text, filler or log."""
+    """Content of an object. `kind` selects the renderer: media, text, metadata, filler or log."""
 
     kind: str
     name: str
@@ -33,7 +33,7 @@ class Content:
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A row of api_keys; the used bytes are counted from the rows of its jobs."""
+    """A row of api_keys; the used bytes are computed from the rows of its jobs."""
 
     key_hash: str
     storage_quota_bytes: int | None
@@ -41,7 +41,7 @@ class ApiKey:
 
 @dataclass(frozen=True)
 class Job:
-    """A row of jobs. `made` names the outputs by column stem; sizes follow from the contents at load."""
+    """A row of jobs. `made` lists the outputs by column stem; sizes are computed from contents at load."""
 
     id: str
     api_key: str
@@ -66,7 +66,7 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class OpenUpload:
-    """A native multipart upload that nobody finishes."""
+    """A native multipart upload that is never completed."""
 
     key: str
     parts: int
@@ -74,9 +74,9 @@ class OpenUpload:
 
 @dataclass(frozen=True)
 class TempEntry:
-    """One entry of the temp folder; the path is relative and raw, for names need not be UTF-8.
+    """One entry of the temp folder; the path is relative and in bytes, because names need not be UTF-8.
 
-    `target` is what a symlink or a hard link refers to: OUTSIDE stands for the folder beside the temp folder.
+    `target` is the target of a symlink or hard link: OUTSIDE stands for the folder beside the temp folder.
     """
 
     path: bytes
@@ -88,7 +88,7 @@ class TempEntry:
 
 @dataclass(frozen=True)
 class Sample:
-    """Everything one sample puts into the database, the bucket and the temp folder."""
+    """All rows, objects, uploads and temp entries of one sample."""
 
     as_of: datetime
     api_keys: tuple[ApiKey, ...]
@@ -98,13 +98,13 @@ class Sample:
     temp: tuple[TempEntry, ...]
 
     def dates(self) -> Mapping[str, datetime]:
-        """The age each key should have: what back_date_ministack takes."""
+        """Return the modification time of each key, as back_date_ministack takes it."""
         return {item.key: item.modified for item in self.objects}
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What one load did, counted."""
+    """Counts of one load."""
 
     api_keys: int
     jobs: int

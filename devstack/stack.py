@@ -1,4 +1,4 @@
-"""The whole local stack: start it, repair it, stop it, forget it."""
+"""The whole local stack: start, repair, stop and reset it."""
 
 from __future__ import annotations
 
@@ -50,31 +50,31 @@ class Stack:
 
     @property
     def backends(self) -> Backends:
-        """What the platform works with."""
+        """Return the backends that the platform uses."""
         tiers = cold_store.SETTING if self.cold else ""
         return Backends(self.store, self.postgres, self.credentials, self.home / "temp", tiers)
 
     def env(self) -> dict[str, str]:
-        """The STORAGE_* variables that point the platform to this stack."""
+        """Return the STORAGE_* variables that point the platform at this stack."""
         return storage_env(self.backends)
 
     def api(self) -> AirflowApi:
-        """A client of Airflow's REST interface."""
+        """Return a client of Airflow's REST API."""
         if self.airflow is None:
             raise DevstackError("this stack runs without Airflow; start it with `python -m devstack up`")
         return self.airflow.api()
 
 
 def default_home() -> Path:
-    """Where the stack of this checkout keeps its files."""
+    """Return the folder of this checkout's stack."""
     return PROJECT / ".state" / "devstack"
 
 
 def server_folder(home: Path) -> Path:
-    """Where the database server keeps its data.
+    """Return the data folder of the database server.
 
-    As root it runs under another account, which may not be able to enter the home: then its data goes
-    below /var/tmp, in a folder named after the home.
+    When run as root, the server runs under another account, which may be unable to enter the home: its data
+    is then below /var/tmp, in a folder named after a hash of the home.
     """
     if os.geteuid() != 0:
         return home / "postgres"
@@ -92,10 +92,10 @@ def up(
     fsync: bool = True,
     say: Say = print,
 ) -> Stack:
-    """Start what does not run, repair what died, leave alone what runs.
+    """Start the parts that do not run, restart those that died, keep those that run.
 
-    `cold` adds a second MinIO for cold objects, where the first store is one; once there it stays.
-    `extra_env` holds further AIRFLOW__* settings; a change of them restarts Airflow.
+    `cold` adds a second MinIO for cold objects if the first store is a MinIO; once added it stays.
+    `extra_env` holds further AIRFLOW__* settings; changing them restarts Airflow.
     """
     place = _home(home)
     with _locked(place):
@@ -116,7 +116,7 @@ def up(
 
 
 def down(home: Path | None = None, *, say: Say = print) -> None:
-    """Stop everything; the data stays."""
+    """Stop all parts and keep the data."""
     place = _home(home)
     if not (place / "secrets").exists():
         say(f"no stack in {place}")
@@ -131,7 +131,7 @@ def down(home: Path | None = None, *, say: Say = print) -> None:
 
 
 def status(home: Path | None = None) -> Record:
-    """What the state file knows; each part tells with `alive()` whether it still runs."""
+    """Return the record of the state file; `alive()` of each part tells if it still runs."""
     place = _home(home)
     if not state.path_of(place).exists():
         return Record()
@@ -139,7 +139,7 @@ def status(home: Path | None = None) -> Record:
 
 
 def running(home: Path | None = None) -> Stack:
-    """The running stack, without starting anything."""
+    """Return the running stack without starting anything. Raises DevstackError if none runs."""
     place = _home(home)
     record = status(place)
     stack = (
@@ -151,7 +151,7 @@ def running(home: Path | None = None) -> Stack:
 
 
 def reset(home: Path | None = None, *, say: Say = print) -> None:
-    """Stop everything and delete all data of the stack."""
+    """Stop all parts and delete all data of the stack."""
     place = _home(home)
     down(place, say=say)
     for name in PARTS:
@@ -174,7 +174,7 @@ def _home(home: Path | None) -> Path:
 
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    """One `up`, `down` or `reset` at a time."""
+    """Hold the stack's lock: one `up`, `down` or `reset` at a time."""
     foreign = home.exists() and not (home / ".devstack").exists() and any(home.iterdir())
     if foreign:
         raise UnsafeFolder(f"{home} holds other files; choose an empty folder with --home")
@@ -200,7 +200,7 @@ def _load(home: Path, credentials: Credentials, say: Say) -> Record:
 
 def _end_strays(home: Path, record: Record, say: Say) -> None:
     if record.postgres is None or not record.postgres.alive():
-        postgres.end_leftovers(server_folder(home))  # first: it wants a signal of its own to stop cleanly
+        postgres.end_leftovers(server_folder(home))  # first: it needs a different signal to stop cleanly
     strays = end_strays(home, record.processes())
     if strays:
         say(f"ended processes of this stack that were not recorded: {', '.join(map(str, strays))}")

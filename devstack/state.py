@@ -1,4 +1,4 @@
-"""The record of a stack: one JSON file with what runs where. It holds no secret."""
+"""The record of a stack: one JSON file with its processes and addresses. It holds no secret."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Record:
-    """What a stack consisted of when it was last looked at; any part may have died since."""
+    """Parts of a stack when it was last recorded; any part may have died since."""
 
     store: ObjectStore | None = None
     postgres: Postgres | None = None
@@ -28,19 +28,19 @@ class Record:
     cold: ObjectStore | None = None
 
     def processes(self) -> list[Process]:
-        """Every process the record knows."""
+        """Return all recorded processes."""
         parts = (self.store, self.cold, self.postgres)
         servers = [part.process for part in parts if part and part.process]
         return servers + list(self.airflow.processes.values() if self.airflow else ())
 
 
 def path_of(home: Path) -> Path:
-    """The state file of a stack."""
+    """Return the path of a stack's state file."""
     return home / "state.json"
 
 
 def save(home: Path, record: Record) -> None:
-    """Write the record at once."""
+    """Write the record atomically."""
     content = {
         "format": FORMAT,
         "home": str(home),
@@ -53,7 +53,7 @@ def save(home: Path, record: Record) -> None:
 
 
 def load(home: Path, credentials: Credentials) -> tuple[Record, str]:
-    """The record, and what is wrong with the file when it cannot be used (then the record is empty)."""
+    """Load the record; also return a message if the file is unusable (then the record is empty)."""
     path = path_of(home)
     if not path.exists():
         return Record(), ""
@@ -62,7 +62,10 @@ def load(home: Path, credentials: Credentials) -> tuple[Record, str]:
         return _record(content, credentials), ""
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as broken:
         kept = path.replace(path.with_suffix(".broken"))
-        return Record(), f"the state file was unreadable ({broken!r}); kept as {kept.name}, starting afresh"
+        return (
+            Record(),
+            f"the state file was unreadable ({broken!r}); kept as {kept.name}, starting with an empty one",
+        )
 
 
 def _record(content: dict[str, Any], credentials: Credentials) -> Record:

@@ -1,4 +1,4 @@
-"""Lay out text tables for the terminal."""
+"""Text tables for the terminal."""
 
 from __future__ import annotations
 

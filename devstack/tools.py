@@ -1,4 +1,4 @@
-"""Find, build or fetch the programs that tests need beyond the wheel: one line each in TOOLS."""
+"""Find, build or fetch the programs that the tests need beyond Python packages; TOOLS lists them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ TOOLS: tuple[Tool, ...] = (MINIO, VERSITYGW)
 
 @dataclass(frozen=True)
 class Found:
-    """Describe what became of one tool."""
+    """Result of finding, building or fetching one tool."""
 
     name: str
     state: str  # on PATH, cached, built, fetched, missing
     version: str = ""
     path: Path | None = None
-    why: str = ""  # it is missing
+    why: str = ""  # the reason if it is missing
 
 
 def named(names: Iterable[str]) -> list[Tool]:
-    """Choose tools by name, all of them when none is named."""
+    """Return the named tools, or all tools if no name is given. Raises DevstackError for an unknown name."""
     known = {tool.name: tool for tool in TOOLS}
     wanted = list(names) or list(known)
     if unknown := [name for name in wanted if name not in known]:
@@ -49,7 +49,7 @@ def find(tool: Tool) -> Found | None:
 
 
 def bring(tool: Tool, say: cache.Say = cache.say_now) -> Found:
-    """Find a tool, else build or fetch it."""
+    """Find a tool, or else build or fetch it."""
     if found := find(tool):
         return found
     if isinstance(tool, GoProgram):
@@ -60,7 +60,7 @@ def bring(tool: Tool, say: cache.Say = cache.say_now) -> Found:
 
 
 def program(name: str) -> Path:
-    """Give the file of a tool that `make tools` has brought."""
+    """Return the path of an available tool. Raises MissingTool if `make tools` has not brought it."""
     found = find(named([name])[0])
     if found is None or found.path is None:
         raise MissingTool(f"no {name}; run `make tools` to build or fetch it")
@@ -68,12 +68,12 @@ def program(name: str) -> Path:
 
 
 def version(name: str, path: Path) -> str:
-    """Read the version of the tool `name` whose file is at `path`."""
+    """Return the version of the tool `name` at `path`."""
     return _version(named([name])[0], path) or "unknown"
 
 
 def bring_all(wanted: Iterable[Tool], say: cache.Say = cache.say_now) -> list[Found]:
-    """Bring tools one after another; one that cannot be had does not keep the others away."""
+    """Bring tools one after another; continue with the others when one cannot be brought."""
     results = []
     for tool in wanted:
         try:
@@ -85,7 +85,7 @@ def bring_all(wanted: Iterable[Tool], say: cache.Say = cache.say_now) -> list[Fo
 
 
 def lines(results: Iterable[Found]) -> list[str]:
-    """Lay the results out as a table."""
+    """Format the results as a table."""
     rows = [(one.name, one.state, one.version or "-", str(one.path or one.why)) for one in results]
     return table([("tool", "state", "version", "path, or why it is missing"), *rows])
 

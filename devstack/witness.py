@@ -1,11 +1,11 @@
-"""An independent witness: writes down what exists, and compares two such records.
+"""An independent witness: records objects, files and rows, and compares two such snapshots.
 
     python -m devstack.witness snapshot FILE
     python -m devstack.witness compare BEFORE AFTER [--json]
 
 It shares no code with the platform it watches (nothing from `storage`, and another S3 client), and reads
-every object and every file in full, so a wrong answer of the platform is not repeated here. `compare`
-exits with 0 when nothing differs and with 3 when something does.
+every object and every file in full, so it does not repeat an error of the platform. `compare` exits with 0
+if the snapshots are equal and with 3 if they differ.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DIFFERENT = 3
 
 @dataclass(frozen=True)
 class ObjectState:
-    """An object: its bytes by sha256, and what the store says about it."""
+    """An object: the sha256 of its bytes, and the metadata that the store reports."""
 
     size: int
     sha256: str
@@ -43,7 +43,7 @@ class ObjectState:
 
 @dataclass(frozen=True)
 class FileState:
-    """An entry of the temp folder, never followed when it is a link."""
+    """An entry of the temp folder; links are not followed."""
 
     kind: str
     size: int
@@ -53,9 +53,9 @@ class FileState:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything at one moment. Paths that are no UTF-8 carry surrogate escapes.
+    """All objects, files and rows at one moment. Paths that are not UTF-8 contain surrogate escapes.
 
-    `outside` holds the folder beside the temp folder to which the sample's links lead.
+    `outside` holds the folder beside the temp folder to which the sample's links point.
     """
 
     objects: Mapping[str, ObjectState]
@@ -65,13 +65,13 @@ class Snapshot:
     columns: Mapping[str, tuple[str, ...]]
 
     def save(self, path: Path) -> None:
-        """Write the record as JSON (ASCII, so that surrogate escapes survive)."""
+        """Write the snapshot as JSON (ASCII, so that surrogate escapes survive)."""
         path.write_text(json.dumps(asdict(self), indent=0, sort_keys=True))
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What differs; names are sorted, rows are `table:key`. `rows_changed` names the columns as well."""
+    """Differences of two snapshots; names are sorted, rows are `table:key`. `rows_changed` adds columns."""
 
     objects_removed: tuple[str, ...] = ()
     objects_added: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ class Changes:
 
 
 def read_snapshot(path: Path) -> Snapshot:
-    """A record written by Snapshot.save."""
+    """Read a snapshot written by Snapshot.save."""
     value = json.loads(path.read_text())
     return Snapshot(
         objects={key: ObjectState(**state) for key, state in value["objects"].items()},
@@ -114,7 +114,7 @@ def snapshot(env: Mapping[str, str]) -> Snapshot:
 
 
 def read_objects(env: Mapping[str, str]) -> dict[str, ObjectState]:
-    """Every object of the bucket, its bytes read and hashed."""
+    """Read and hash every object of the bucket."""
     client = boto3.client(
         "s3",
         endpoint_url=env["STORAGE_ENDPOINT_URL"],
@@ -139,7 +139,7 @@ def read_objects(env: Mapping[str, str]) -> dict[str, ObjectState]:
 
 
 def read_files(folder: Path) -> dict[str, FileState]:
-    """Every entry below the folder by its relative path, `.condemned/` included; links are not followed."""
+    """Read every entry below the folder by relative path, `.condemned/` included; links are not followed."""
     if not folder.is_dir():
         return {}
     return {str(path.relative_to(folder)): _file(path) for path in _walk(folder)}
@@ -160,7 +160,7 @@ def _file(path: Path) -> FileState:
         return FileState("file", state.st_size, _digest(path), "")
     if stat.S_ISLNK(state.st_mode):
         return FileState("symlink", 0, "", os.fspath(path.readlink()))
-    # A folder's own size depends on the file system, and a pipe must not be opened: reading it would wait.
+    # A folder's size depends on the file system, and a pipe must not be opened: reading it would block.
     kind = "dir" if stat.S_ISDIR(state.st_mode) else "fifo" if stat.S_ISFIFO(state.st_mode) else "other"
     return FileState(kind, 0, "", "")
 
@@ -173,7 +173,7 @@ def _digest(path: Path) -> str:
 def read_rows(
     url: str,
 ) -> tuple[dict[str, dict[str, tuple[str | None, ...]]], dict[str, tuple[str, ...]]]:
-    """Every row of jobs and api_keys as text, by its key, and the names of the columns."""
+    """Read every row of jobs and api_keys as text by its key, and the names of the columns."""
     rows: dict[str, dict[str, tuple[str | None, ...]]] = {}
     columns: dict[str, tuple[str, ...]] = {}
     engine = create_engine(url)
@@ -192,7 +192,7 @@ def read_rows(
 
 
 def compare(before: Snapshot, after: Snapshot) -> Changes:
-    """What was removed, added and changed between two records; a new mtime of an object is a change."""
+    """Compare two snapshots; a new modification time of an object counts as a change."""
     objects = _diff(before.objects, after.objects)
     files = _diff(before.files, after.files)
     outside = _diff(before.outside, after.outside)
@@ -224,7 +224,7 @@ def _diff(
 
 
 def _flat(record: Snapshot) -> dict[str, dict[str, str | None]]:
-    """Rows by `table:key` with named cells, so that a new column shows as such."""
+    """Return rows by `table:key` with cells by column name, so that a new column is recognised."""
     return {
         f"{table}:{key}": dict(zip(record.columns[table], row, strict=True))
         for table, rows in record.rows.items()
@@ -243,7 +243,7 @@ def _print(changes: Changes) -> None:
         values = getattr(changes, field.name)
         print(f"{field.name:16} {len(values)}")
         for value in values[:20]:
-            print(f"  {ascii(value)}")  # names may hold newlines and bytes that are no text
+            print(f"  {ascii(value)}")  # names may contain newlines and undecodable bytes
         if len(values) > 20:
             print(f"  ... and {len(values) - 20} more; --json prints all")
 
@@ -260,7 +260,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     options = _arguments(arguments)
     if options.command == "snapshot":
         record = snapshot(os.environ)
