@@ -1,5 +1,5 @@
--- name; definition. Built one by one with CREATE INDEX CONCURRENTLY, outside any transaction;
--- an invalid leftover of an interrupted build is dropped and rebuilt.
+-- Each index: its name, then its definition. Built one at a time with CREATE INDEX CONCURRENTLY, outside any
+-- transaction; an invalid index left by an interrupted build is dropped and rebuilt.
 -- idx_jobs_file_hash
 CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_jobs_file_hash ON jobs (source_file_hash, api_key, status);
 -- idx_api_keys_storage

@@ -1,6 +1,6 @@
--- The pipeline's own tables, with the columns the pipeline's documents name.
--- Created when absent (a demo or an empty database). On an existing pipeline this file
--- only adds what is missing: no row and no column type is ever changed.
+-- The pipeline's own tables, with the columns named in the pipeline's documentation.
+-- Created if absent (a demo or an empty database). On an existing pipeline this file
+-- only adds missing columns: no row and no column type is ever changed.
 CREATE TABLE IF NOT EXISTS jobs (
     id varchar(64) PRIMARY KEY
 );

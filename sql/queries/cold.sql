@@ -44,11 +44,11 @@ ON CONFLICT (owner) DO UPDATE SET reason = excluded.reason, by = excluded.by, at
 DELETE FROM maintenance.cold_pins WHERE owner = :owner;
 
 -- name: alone_in_the_ledger
--- Before a statement of its own: what another enters meanwhile must be seen by the next.
+-- A separate statement, run first: the insert that follows must see what other transactions entered meanwhile.
 SELECT pg_advisory_xact_lock(hashtextextended('storage-maintenance:ledger:' || :bucket, 0));
 
 -- name: enter
--- What the key's last entry says already is not repeated: a run that was killed enters it once.
+-- Skips an entry equal to the key's last one, so that a run repeated after a kill enters each saving once.
 INSERT INTO maintenance.savings
     (run_id, bucket, key, object_class, owner, api_key, kind, etag, before_bytes, after_bytes, left_behind_bytes,
      tier, codec)

@@ -30,7 +30,8 @@ ORDER BY updated_at, id LIMIT :page;
 SELECT status, count(*) AS count FROM maintenance.jobs GROUP BY status;
 
 -- name: fail
--- One statement, so a job that finishes at the same instant either wins or was failed before it finished.
+-- Compare-and-set in one statement: a job that finishes concurrently is either left alone or failed before it
+-- finished.
 UPDATE maintenance.jobs AS job
 SET status = 'failed', error_message = :message, updated_at = now()
 FROM unnest(CAST(:ids AS text[]), CAST(:statuses AS text[]), CAST(:seen_at AS timestamptz[]))
@@ -39,7 +40,7 @@ WHERE job.id = seen.id AND job.status = seen.status AND job.updated_at = seen.up
 RETURNING job.id;
 
 -- name: referenced
--- One pass over the rows for a thousand keys.
+-- One pass over the rows for up to a thousand keys.
 SELECT wanted.key, min(job.id) AS id
 FROM maintenance.jobs AS job,
     LATERAL (VALUES (output_360p_path), (output_720p_path), (output_audio_path), (transcription_txt_path),

@@ -11,7 +11,8 @@ WHERE verdict = 'condemn' AND closed_at IS NOT NULL AND owner > :last_owner
 ORDER BY owner LIMIT :page;
 
 -- name: record
--- In one order, so that two at once wait for each other; who says the same again changes nothing.
+-- Inserted in key order, so that concurrent transactions wait instead of deadlocking; repeating the same verdict
+-- changes nothing.
 INSERT INTO maintenance.verdicts (owner, epoch, verdict, by)
 SELECT DISTINCT wanted.owner, CAST(:epoch AS timestamptz), CAST(:verdict AS text), CAST(:by AS text)
 FROM unnest(CAST(:owners AS text[])) AS wanted (owner) ORDER BY wanted.owner
@@ -25,13 +26,13 @@ UPDATE maintenance.verdicts SET closed_at = :now WHERE epoch = :epoch AND closed
 SELECT datname FROM pg_database WHERE datname = :name;
 
 -- name: changed_since
--- By folder, as listings come: '/' counts, so job a-b stands before job a.
+-- In the order of S3 listings, by folder: '/' takes part in the comparison, so job a-b sorts before job a.
 SELECT id, updated_at, id || '/' AS folder FROM maintenance.jobs
 WHERE updated_at > :since AND (id || '/') COLLATE "C" > CAST(:last_folder AS text) COLLATE "C"
 ORDER BY (id || '/') COLLATE "C" LIMIT :page;
 
 -- name: tables
--- What the view of the jobs selects from.
+-- Base tables of the view maintenance.jobs.
 SELECT DISTINCT base.oid::bigint AS oid, format('%I.%I', n.nspname, base.relname) AS name, base.relkind IN ('r', 'p') AS fit
 FROM pg_rewrite AS r
 JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
@@ -40,8 +41,8 @@ JOIN pg_namespace AS n ON n.oid = base.relnamespace
 WHERE r.ev_class = to_regclass('maintenance.jobs') ORDER BY 2;
 
 -- name: columns
--- The columns a row is made of; ``rank`` is that of a key the view shows: 1 primary, 2 unique.
--- Modifier -1: a value too long for the column is an error then, not cut.
+-- Columns of a table but generated ones; ``rank`` ranks a key column that the view exposes: 1 primary, 2 unique.
+-- Type modifier -1: a value too long for the column then raises an error instead of being truncated.
 SELECT quote_ident(a.attname) AS name, format_type(a.atttypid, -1) AS type, a.attidentity = 'a' AS fixed,
     (SELECT min(CASE WHEN i.indisprimary THEN 1 ELSE 2 END) FROM pg_index AS i
      WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indisvalid

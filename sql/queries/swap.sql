@@ -18,7 +18,7 @@ SELECT datname AS name, shobj_description(oid, 'pg_database') AS mark
 FROM pg_database WHERE starts_with(shobj_description(oid, 'pg_database'), :mark) ORDER BY datname;
 
 -- name: sessions
--- A system process has no user: the server ends those that are in the way of a rename itself.
+-- System processes have no user and are left out: the server itself ends those that block a rename.
 SELECT coalesce(nullif(application_name, ''), 'a program without a name') AS program, one.rolname AS role,
     me.rolsuper OR pg_has_role(usesysid, 'USAGE') OR NOT one.rolsuper AND pg_has_role('pg_signal_backend', 'USAGE')
         AS endable
@@ -30,15 +30,16 @@ SELECT count(pg_terminate_backend(pid)) AS ended FROM pg_stat_activity
 WHERE datname = ANY(CAST(:names AS text[])) AND usesysid IS NOT NULL;
 
 -- name: strange_roles
--- Roles that own something in the database, and that we may not act for. A grant may be made to anybody.
+-- Roles that own objects in the database and of which the current user is no member. Only ownership matters:
+-- privileges can be granted to any role.
 SELECT rolname AS role FROM pg_roles WHERE NOT pg_has_role(oid, 'USAGE') AND oid IN (
     SELECT refobjid FROM pg_shdepend JOIN pg_database AS d ON d.datname = :name
     WHERE refclassid = 'pg_authid'::regclass AND deptype = 'o' AND (dbid = d.oid OR dbid = 0 AND objid = d.oid))
 ORDER BY 1;
 
 -- name: copy_database_settings
--- Statements that give one database the owner, the grants, the limit and the settings of another.
--- A setting that is a list is set here first, for its text is no literal.
+-- Statements that copy owner, grants, connection limit and settings from one database to another.
+-- A list-valued setting is set in this session first and copied FROM CURRENT, because its text is no literal.
 WITH live AS (SELECT * FROM pg_database WHERE datname = :live),
 grants AS (
     SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS role,
@@ -67,14 +68,14 @@ SELECT 5, CASE WHEN list THEN format('SELECT set_config(%L, %L, true); %s SET %I
 ORDER BY turn;
 
 -- name: relations
--- What a restore would meet: every relation that is neither the server's own nor an extension's.
+-- Counts the relations that would conflict with a restore: all but the server's own and those of extensions.
 SELECT count(*) AS count FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
     AND c.relpersistence <> 't' AND NOT EXISTS (SELECT FROM pg_depend AS d
         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e');
 
 -- name: columns
--- Of a table, those that can be written; none for a table that is not there.
+-- Writable columns of a table; no rows if the table does not exist.
 SELECT attname AS name FROM pg_attribute
 WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum;
 
@@ -86,7 +87,7 @@ WHERE state IN ('condemned', 'reaping');
 UPDATE maintenance.claims SET closed_at = now() WHERE closed_at IS NULL;
 
 -- name: pause
--- A pause that is there already stays: it holds as well, and it is somebody's.
+-- Keeps an existing pause: it has the same effect, and an operator set it.
 INSERT INTO maintenance.control (name, value) VALUES ('paused', :reason) ON CONFLICT (name) DO NOTHING;
 
 -- name: written_since
@@ -97,7 +98,7 @@ SELECT attname AS name FROM pg_index JOIN pg_attribute AS a ON a.attrelid = indr
 WHERE indrelid = to_regclass(:name) AND indisprimary ORDER BY array_position(indkey::int2[], attnum);
 
 -- name: tables_with
--- Tables that have one of these columns, and which.
+-- Tables with at least one of the given columns, and which of these they have.
 SELECT format('%I.%I', n.nspname, c.relname) AS name, array_agg(a.attname::text) AS columns
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND a.attnum > 0 AND NOT a.attisdropped
@@ -106,7 +107,7 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND a.attnum > 0 AND NOT a.att
 GROUP BY 1 ORDER BY 1;
 
 -- name: named
--- A table's name as the server writes it out; none for no table.
+-- Schema-qualified, quoted name of a table; no rows if it does not exist.
 SELECT format('%I.%I', n.nspname, c.relname) AS name
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(:name);
 

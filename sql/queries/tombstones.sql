@@ -1,5 +1,6 @@
 -- name: condemn
--- Whoever is open already, or whose owner is not as seen, is left out; the answer is the state of each.
+-- Skips keys that have an open tombstone, and keys whose owner has changed since the plan. Returns for each key
+-- the reason it was skipped, '' if it is condemned by this run.
 WITH wanted AS (
     SELECT * FROM jsonb_to_recordset(CAST(:tombstones AS jsonb)) AS tombstone (
         run_id text, job text, kind text, place text, key text, size bigint, seen text, reason text,
@@ -24,7 +25,7 @@ WITH wanted AS (
         (run_id, job, kind, place, key, size, seen, reason, delete_after, owner, owner_updated_at, goes_with_job,
          held_at)
     SELECT run_id, job, kind, place, key, size, seen, reason,
-        greatest(delete_after, now() + make_interval(secs => nullif(notice_seconds, 0))),  -- a plan may be old
+        greatest(delete_after, now() + make_interval(secs => nullif(notice_seconds, 0))),  -- full notice for an old plan too
         owner, owner_updated_at, goes_with_job, held_at
     FROM verdict WHERE why = ''
     ON CONFLICT (kind, place, md5(key)) WHERE state IN ('condemned', 'reaping') DO NOTHING
@@ -40,7 +41,7 @@ LEFT JOIN maintenance.tombstones AS earlier
     AND earlier.state IN ('condemned', 'reaping');
 
 -- name: due
--- What goes with a job waits for it: until the job's own tombstone is due or claimed, or the job has moved on.
+-- Tombstones that go with a job wait until the job's own tombstone is due or claimed, or the job has changed.
 SELECT * FROM maintenance.tombstones AS tombstone
 WHERE (state = 'reaping' OR state = 'condemned' AND delete_after <= :as_of)
   AND place = ANY(CAST(:containers AS text[]))
@@ -93,13 +94,13 @@ WHERE closed_at IS NULL AND NOT EXISTS (
 SELECT * FROM maintenance.tombstones WHERE run_id = :run_id AND id > :last_id ORDER BY id LIMIT :page;
 
 -- name: undo_jobs
--- First, and in a statement of its own: it waits for a reap that is beginning on the job.
+-- A separate statement, run first: it waits for a reap that is starting on the job.
 UPDATE maintenance.tombstones SET state = 'undone', changed_at = now()
 WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'condemned' AND kind = 'job'
 RETURNING id;
 
 -- name: undo_others
--- What goes with a job stays condemned once reap has begun on the job: it is all or nothing.
+-- Tombstones that go with a job stay condemned once reap has begun on the job: all of them or none are undone.
 UPDATE maintenance.tombstones AS tombstone SET state = 'undone', changed_at = now()
 WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'condemned' AND kind <> 'job'
   AND NOT (goes_with_job AND (
