@@ -72,7 +72,7 @@ def bring_tools(names: list[str]) -> None:
     """Bring the named tools and print their paths. Raises MissingTool if one is missing."""
     results = tools.bring_all(tools.named(names))
     print("\n".join(tools.lines(results)))
-    if lacking := [one.name for one in results if one.path is None]:
+    if lacking := [found.name for found in results if found.path is None]:
         raise MissingTool(f"{', '.join(lacking)} missing: see above for what to do")
 
 

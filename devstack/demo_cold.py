@@ -65,9 +65,9 @@ def _trigger(servers: stack.Stack) -> None:
 def _sample(stores: Installation) -> ObjectKey:
     """Return the key of a transcript that the next run would compress."""
     rule, now = ColdObjects(classes=("transcripts",), prefixes=(Prefix("processed/"),)), utcnow()
-    for one in rule.plan(rule.select(stores, now), now):
-        if getattr(one, "verb", "") == "compress" and one.key.endswith(".json"):
-            return ObjectKey(one.key)
+    for action in rule.plan(rule.select(stores, now), now):
+        if getattr(action, "verb", "") == "compress" and action.key.endswith(".json"):
+            return ObjectKey(action.key)
     raise DevstackError("no transcript of the sample is cold; run `make demo` with more jobs (JOBS=600)")
 
 
@@ -83,9 +83,9 @@ def _listing(servers: stack.Stack) -> Seen:
     )
     pages = s3.get_paginator("list_object_versions").paginate(Bucket=env["STORAGE_BUCKET"])
     return {
-        f"{one['Key']} {one['VersionId']}": (one["Size"], one.get("StorageClass", "STANDARD"))
+        f"{version['Key']} {version['VersionId']}": (version["Size"], version.get("StorageClass", "STANDARD"))
         for page in pages
-        for one in page.get("Versions", ())
+        for version in page.get("Versions", ())
     }
 
 

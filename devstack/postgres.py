@@ -72,9 +72,8 @@ class Postgres:
         with self.connect() as session, session.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (owner,))
             verb = "ALTER" if cursor.fetchone() else "CREATE"
-            role = sql.SQL(
-                verb + " ROLE {} LOGIN CREATEDB PASSWORD {}"
-            )  # CREATEDB: restores create a database beside the live one
+            # CREATEDB: restores create a database beside the live one.
+            role = sql.SQL(verb + " ROLE {} LOGIN CREATEDB PASSWORD {}")
             cursor.execute(role.format(sql.Identifier(owner), sql.Literal(password)))
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
             if cursor.fetchone() is None:

@@ -88,7 +88,7 @@ CAST = (
 
 
 def make_api_keys(rng: random.Random) -> tuple[ApiKey, ...]:
-    """Generate ten API keys: some without a quota, one with a quota of zero, some with small or large ones."""
+    """Generate ten API keys: some without a quota, one with a zero quota, some with small or large ones."""
     quotas = (None, None, 0, 200 * 1024, 1024**2, 5 * 1024**2, _GIB, 10 * _GIB, 100 * _GIB, 1024 * _GIB)
     return tuple(ApiKey(hashlib.sha256(rng.randbytes(16)).hexdigest(), quota) for quota in quotas)
 

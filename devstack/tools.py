@@ -86,7 +86,9 @@ def bring_all(wanted: Iterable[Tool], say: cache.Say = cache.say_now) -> list[Fo
 
 def lines(results: Iterable[Found]) -> list[str]:
     """Format the results as a table."""
-    rows = [(one.name, one.state, one.version or "-", str(one.path or one.why)) for one in results]
+    rows = [
+        (found.name, found.state, found.version or "-", str(found.path or found.why)) for found in results
+    ]
     return table([("tool", "state", "version", "path, or why it is missing"), *rows])
 
 

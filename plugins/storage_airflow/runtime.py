@@ -19,10 +19,10 @@ from storage.core import errors
 from storage.core.errors import StorageError
 
 TRANSIENT = [
-    one
+    member
     for module in (errors, backup_errors, cold_errors)
-    for one in vars(module).values()
-    if isinstance(one, type) and issubclass(one, StorageError) and one.transient
+    for member in vars(module).values()
+    if isinstance(member, type) and issubclass(member, StorageError) and member.transient
 ]
 
 

@@ -129,14 +129,14 @@ def summary(made: Plan, offers: Mapping[str, list[Finding]]) -> dict[str, Any]:
         return shows.plain(rule) if rule else None
 
     changes = [
-        {"would": one.verb, "id": one.id, "rule": named(one.rule), "was": named(one.was)}
-        for one in made.changes
+        {"would": change.verb, "id": change.id, "rule": named(change.rule), "was": named(change.was)}
+        for change in made.changes
     ]
     return {
         "bucket": made.bucket, "found_sha256": digest(made.found), "sha256": made.sha256,
         "deletes": made.deletes, "findings": list(map(str, made.findings)), "requested": made.requested,
-        "changes": changes, "left_out": {id: one.why for id, one in made.left_out.items()},
-        "on_request": {name: [one.why for one in why] for name, why in offers.items()},
+        "changes": changes, "left_out": {id: omission.why for id, omission in made.left_out.items()},
+        "on_request": {name: [finding.why for finding in why] for name, why in offers.items()},
     }  # fmt: skip
 
 
@@ -161,10 +161,10 @@ def _act(manager: Lifecycle, made: Plan, args: Namespace) -> int:
         return _code(made)
     done = apply(manager, made, who(), args.approve)
     if args.json:
-        left_out = {id: one.why for id, one in done.left_out.items()}
+        left_out = {id: omission.why for id, omission in done.left_out.items()}
         output.emit_json({"version": done.number, "changed": done.changed, "left_out": left_out})
     else:
-        shows.show_applied(done, {one.id: one for one in manager.declared()})
+        shows.show_applied(done, {rule.id: rule for rule in manager.declared()})
     return 0
 
 
@@ -194,7 +194,7 @@ def drift(manager: Lifecycle, as_json: bool = False) -> None:
         shows.show_plan(made, {})
         shows.show_bypassing(bypassing(foreign(made.configuration)))
     if made.changes:
-        raise LifecycleDrifted(", ".join(f"{one.verb} {one.id}" for one in made.changes))
+        raise LifecycleDrifted(", ".join(f"{change.verb} {change.id}" for change in made.changes))
     if as_json:
         output.emit_json(summary(made, {}))
 

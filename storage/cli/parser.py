@@ -36,9 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         output.show_error(error, args.json)
         return error.exit_code
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # the reader closed the pipe: not an error
+        # The reader closed the pipe: not an error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         output.show_error(MachineFault(str(error)), args.json)

@@ -108,9 +108,8 @@ def _beside(args: Namespace) -> int:
     if made.database == connect.database_name(chosen):
         connect.set_up(chosen)
         with open_installation(chosen) as stores:
-            rebuild.rebuild(
-                stores, accept=True
-            )  # the restored catalogue is as old as the backup; the bucket is current
+            # The restored catalogue is as old as the backup; the bucket is current.
+            rebuild.rebuild(stores, accept=True)
         words += " Maintenance is paused. Next: `storage reconcile`."
     say(args, summary, words)
     return 0

@@ -108,9 +108,9 @@ def send(args: Namespace) -> int:
         place = found.by_tier[args.tier]
         actions = list(_actions(_objects(stores, args.subject), place, found, stores))
         done = _transition(actions, stores) if args.apply else []
-    summary = [{"key": one.key, "size": one.size, "from": one.reason} for one in actions]
+    summary = [{"key": action.key, "size": action.size, "from": action.reason} for action in actions]
     _tell(args, {"tier": args.tier, "target": place.target, "objects": summary}, done)
-    return EXIT_FAILED if any(one.status == "failed" for _, one in done) else 0
+    return EXIT_FAILED if any(outcome.status == "failed" for _, outcome in done) else 0
 
 
 def _actions(
@@ -157,7 +157,7 @@ def _transition(actions: Sequence[TransitionObject], stores: Installation) -> li
     for first in range(0, len(actions), size):
         batch = actions[first : first + size]
         guard.running(stores)
-        done += list(zip((one.key for one in batch), TransitionObject.apply(batch, work), strict=True))
+        done += list(zip((action.key for action in batch), TransitionObject.apply(batch, work), strict=True))
     return done
 
 
@@ -169,21 +169,21 @@ def restore(args: Namespace) -> int:
         currency, now = stores.cold_settings.currency, stores.clock()
     if not args.json:
         _show_stays(found, currency, now)
-    early = sum(one.early for one in found)
+    early = sum(item.early for item in found)
     summary = {
         "objects": found,
-        "bytes": sum(one.size for one in found),
+        "bytes": sum(item.size for item in found),
         "early": early,
         "currency": currency,
     }
     _tell(args, summary, done)
-    return EXIT_FAILED if any(one.status == "failed" for _, one in done) else 0
+    return EXIT_FAILED if any(outcome.status == "failed" for _, outcome in done) else 0
 
 
 def _bring_back(found: Sequence[ColdObject], stores: Installation) -> list[tuple[str, Outcome]]:
     guard.check_environment(stores, stores.clock())
     stores.audit.record("tier restore", "", {"by": who(), "objects": len(found)})
-    back = returning.bring_back([one.key for one in found], stores, "tier restore")
+    back = returning.bring_back([item.key for item in found], stores, "tier restore")
     return [(str(key), outcome) for key, outcome in back]
 
 
@@ -208,22 +208,22 @@ def _objects(stores: Installation, subject: str) -> Iterator[ObjectInfo]:
 def _show_stays(found: Sequence[ColdObject], currency: str, now: Any) -> None:
     table = Table("tier", "objects", "bytes", "held", "minimum duration", "archived", "early-deletion cost")
     for tier in TIERS[1:]:
-        some = [one for one in found if one.tier == tier]
+        some = [item for item in found if item.tier == tier]
         if not some:
             continue
-        ages = [f"{(now - one.since).days} days" if one.since else "unknown" for one in some]
+        ages = [f"{(now - item.since).days} days" if item.since else "unknown" for item in some]
         held = ages[0] if len(set(ages)) == 1 else f"{min(ages)} to {max(ages)}"
-        archived = sum(one.archived for one in some)
-        cost = f"{sum(one.early for one in some):,.2f} {currency}".rstrip()
+        archived = sum(item.archived for item in some)
+        cost = f"{sum(item.early for item in some):,.2f} {currency}".rstrip()
         least = f"{some[0].minimum.days} days" if some[0].minimum else "none set"
-        size = output.size(sum(one.size for one in some))
+        size = output.size(sum(item.size for item in some))
         table.add_row(tier, f"{len(some):,}", size, held, least, f"{archived:,}", cost)
     output.out.print(table if table.row_count else "All objects are hot.")
 
 
 def _tell(args: Namespace, summary: dict[str, Any], done: Sequence[tuple[str, Outcome]]) -> None:
     """Report the planned changes, or the outcomes of the applied ones."""
-    outcomes = [{"key": key, "status": one.status, "detail": one.detail} for key, one in done]
+    outcomes = [{"key": key, "status": outcome.status, "detail": outcome.detail} for key, outcome in done]
     if args.json:
         output.emit_json(summary | {"applied": args.apply, "outcomes": outcomes})
         return
@@ -231,12 +231,14 @@ def _tell(args: Namespace, summary: dict[str, Any], done: Sequence[tuple[str, Ou
     if not args.apply:
         output.out.print(f"{count:,} objects. Nothing was changed; --apply makes the changes.")
         return
-    moved = [one for _, one in done if one.status == "done"]
-    asked = sum(one.detail.startswith("asked") for one in moved)
+    moved = [outcome for _, outcome in done if outcome.status == "done"]
+    asked = sum(outcome.detail.startswith("asked") for outcome in moved)
     later = f", {asked:,} of them still in transition" if asked else ""
     output.out.print(f"{len(moved):,} of {count:,} objects{later}.")
-    for key, one in [(key, one) for key, one in done if one.status != "done"][:SHOWN]:
-        output.out.print(f"  {one.status}: {output.shown(key)}: {output.shown(one.detail)}", soft_wrap=True)
+    for key, outcome in [(key, outcome) for key, outcome in done if outcome.status != "done"][:SHOWN]:
+        output.out.print(
+            f"  {outcome.status}: {output.shown(key)}: {output.shown(outcome.detail)}", soft_wrap=True
+        )
 
 
 def pin(args: Namespace) -> int:
