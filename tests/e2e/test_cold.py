@@ -54,7 +54,7 @@ def test_asked_to_act_it_compresses_in_parts_and_accounts_for_it(world: World) -
     assert all("/transcription/" in key or "/audio/" in key for key in changed)
     ((saved,),) = world.sql("SELECT sum(before_bytes - after_bytes) FROM maintenance.savings")
     assert saved == sum(before[key] - after[key] for key in changed)
-    assert "Saved by compressing" in run.log(f"{JOB}.record")
+    assert "Saved by compression" in run.log(f"{JOB}.record")
     again = world.trigger(DAG, asked)
     assert again.end() == "success", again.states()
     assert again.xcom(f"{JOB}.record")["done"] == 0
