@@ -87,7 +87,7 @@ WHERE state IN ('condemned', 'reaping');
 UPDATE maintenance.claims SET closed_at = now() WHERE closed_at IS NULL;
 
 -- name: pause
--- Keeps an existing pause: it has the same effect, and an operator set it.
+-- Keeps an existing pause: it has the same effect, and belongs to whoever set it.
 INSERT INTO maintenance.control (name, value) VALUES ('paused', :reason) ON CONFLICT (name) DO NOTHING;
 
 -- name: written_since

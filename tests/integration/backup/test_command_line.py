@@ -166,8 +166,8 @@ def test_swapped_reconciled_undone(context: BackupContext, person: Person) -> No
     ("argv", "says"),
     [
         ((), "Name a backup"),
-        (("latest", "--live", "--tables", "jobs"), "--live and --tables are different ways"),
-        (("latest", "--job", "a", "--api-key", "b"), "--api-key and --job are different ways"),
+        (("latest", "--live", "--tables", "jobs"), "--live and --tables exclude each other"),
+        (("latest", "--job", "a", "--api-key", "b"), "--api-key and --job exclude each other"),
         (("20260101T000000Z-00000000",), "There is no backup"),
         (("yesterday",), "cannot be a backup id"),
         (("99999999T999999Z-00000000",), "contains no valid time"),
