@@ -8,7 +8,7 @@ line says why. *plan*: there is no such backup, or the typed name is wrong. *app
 clear the task to try again. To roll back after a swap: `storage restore --undo --confirm NAME`."""
 
 from airflow.sdk import Param, dag
-from storage_airflow.backup import LIVE, NEW, restoring
+from storage_airflow.restore import LIVE, NEW, restoring
 from storage_airflow.runtime import DEFAULTS
 
 

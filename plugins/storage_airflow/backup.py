@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, TriggerRule, get_current_context, task, task_group
 
-from storage.core.errors import UsageError
-from storage_airflow.approval import ANSWER_WITHIN
-from storage_airflow.connections import opened, settings
+from storage_airflow.connections import backup_context, opened, settings
 from storage_airflow.runtime import cancellable
 
 if TYPE_CHECKING:
-    from storage.backup.context import BackupContext
+    pass
 
 POOL = "storage_backups"
-NEW, LIVE = "a new database", "the live database"
 #: Asset event emitted when the nightly backup of the database is proven (restored and found equal).
 PROVEN = Asset("proven_backup")
 TAKES = {"database": "backup_database", "metadata": "backup_minio_metadata"}
-
-
-@contextmanager
-def _context() -> Iterator[BackupContext]:
-    """Open the backup context of the installation that the Airflow connections define."""
-    from storage.backup.connect import open_context
-
-    with open_context(settings()) as context:
-        yield context
 
 
 def nightly() -> Any:
@@ -53,7 +38,7 @@ def _take(kind: str) -> Any:
         from storage.cli import backup as commands_backup
 
         accept = get_current_context()["params"].get("accept", False)
-        with cancellable(), _context() as context:
+        with cancellable(), backup_context() as context:
             return result(
                 commands_backup.take(context, kind, accept=bool(accept)), context.stores.backup_bucket
             )
@@ -75,7 +60,7 @@ def _proof(id: str) -> dict[str, Any]:
     from storage.backup.prove import prove
     from storage.cli import output_backup
 
-    with cancellable(), _context() as context:
+    with cancellable(), backup_context() as context:
         certificate = dict(prove(context, BackupId(id)).certificate)
     output_backup.show_certificate(certificate)
     return {name: value for name, value in certificate.items() if not isinstance(value, list)}
@@ -144,67 +129,3 @@ def disaster() -> Any:
         return summary
 
     return from_nothing()
-
-
-def restoring() -> None:
-    """Define the tasks plan, approve and restore."""
-
-    @task(pool=POOL)
-    def plan() -> dict[str, str]:
-        return _what_to_restore(get_current_context()["params"])
-
-    @task(pool=POOL, retries=0)  # an operator should inspect a failure before retrying
-    def restore(planned: dict[str, str]) -> dict[str, Any]:
-        context = get_current_context()
-        return _restore(planned["backup"], context["params"], f"{context['dag_run'].run_id} (Airflow)")
-
-    planned = plan()
-    approve = ApprovalOperator(
-        task_id="approve",
-        subject="Restore the database?",
-        body="{{ ti.xcom_pull(task_ids='plan')['explained'] }}",
-        defaults="Reject",
-        fail_on_reject=True,
-        response_timeout=ANSWER_WITHIN,
-    )
-    planned >> approve >> restore(planned)
-
-
-def _what_to_restore(params: Mapping[str, Any]) -> dict[str, str]:
-    """Return the backup's id and the description that the operator is asked to approve. Raises UsageError."""
-    from storage import connect
-    from storage.backup import manifest as manifests
-    from storage.backup.context import as_recorded
-    from storage.cli import backup as commands_backup
-
-    chosen = settings()
-    with _context() as context:
-        backup = commands_backup.of_catalogue(context, params["backup"])
-        manifest, sha256 = manifests.read(backup.id, context.stores.backup_bucket)
-        as_recorded(context, backup.id, sha256)
-    live = connect.database_name(chosen)
-    if params["into"] == LIVE and params["confirm"] != live:
-        raise UsageError(f"To replace the live database, type its name, {live}, into the field confirm.")
-    explained = (
-        f"**Backup `{backup.id}`, {backup.state}, taken {backup.taken_at:%Y-%m-%d %H:%M:%S} UTC**: "
-        f"{len(manifest.database.tables)} tables, {backup.items:,} rows, into {params['into']}"
-        f"{f' {live}' if params['into'] == LIVE else ''}. It lacks everything written since."
-    )
-    return {"backup": backup.id, "explained": explained}
-
-
-def _restore(backup: str, params: Mapping[str, Any], by: str) -> dict[str, Any]:
-    from storage.backup.connect import open_backup_bucket
-    from storage.backup.model import BackupId
-    from storage.backup.restore import database as restore
-    from storage.backup.restore import swap
-
-    id, chosen = BackupId(backup), settings()
-    with cancellable(), _context() as context:
-        if params["into"] == NEW:
-            # Only a backup in the catalogue, not one that another client put into the bucket.
-            restore.known(context, id)
-            made = restore.restore(chosen, open_backup_bucket(chosen), id)
-            return {"database": made.database, "rows": made.rows, "seconds": made.seconds}
-        done = swap.swap(context, id, typed=params["confirm"], by=by)
-        return {"database": done.database, "kept": done.kept}

@@ -97,7 +97,7 @@ def _record(planned: dict[str, Any] | None) -> dict[str, Any]:
         if run.state != "verified":
             raise Refused("parts", f"run {run.id} is {run.state}: {run.message or 'it was not started'}")
         output.show_run(run, stores.runs.details(run.id))
-        output_cold.show_savings(stores.cold.savings("class"), stores.cold.tiers(), stores.context)
+        output_cold.show_savings(stores.cold.savings("class"), stores.cold.tiers(), stores.cold_settings)
         return result(job, run, stores)
 
 

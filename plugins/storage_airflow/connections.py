@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from storage.backup.context import BackupContext
     from storage.core.settings import Settings
     from storage.installation import Installation
 
@@ -45,3 +46,12 @@ def opened() -> Iterator[Installation]:
 
     with open_installation(settings()) as stores:
         yield stores
+
+
+@contextmanager
+def backup_context() -> Iterator[BackupContext]:
+    """Open the backup context of the installation that the Airflow connections define."""
+    from storage.backup.connect import open_context
+
+    with open_context(settings()) as context:
+        yield context

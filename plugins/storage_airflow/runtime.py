@@ -13,18 +13,18 @@ from airflow.providers.standard.exceptions import HITLRejectException
 from airflow.sdk import CronTriggerTimetable
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from storage.backup import errors as backup_errors
-from storage.cold import errors as cold_errors
-from storage.core import errors
+from storage import catalog  # noqa: F401 - declares the errors of every capability that has a job
 from storage.core.errors import StorageError
 
-TRANSIENT = [
-    member
-    for module in (errors, backup_errors, cold_errors)
-    for member in vars(module).values()
-    if isinstance(member, type) and issubclass(member, StorageError) and member.transient
-]
 
+def _kinds(of: type[StorageError] = StorageError) -> Iterator[type[StorageError]]:
+    """Yield every class of errors that the catalogued jobs declare."""
+    for kind in of.__subclasses__():
+        yield kind
+        yield from _kinds(kind)
+
+
+TRANSIENT = [kind for kind in _kinds() if kind.transient]
 
 #: Transient errors are retried; errors that an operator must fix are not.
 RETRIES = ExceptionRetryPolicy(

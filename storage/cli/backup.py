@@ -36,68 +36,56 @@ from storage.installation import open_installation
 def add_parser(verbs: Any) -> None:
     """Add ``storage backup VERB`` to the command-line parser."""
     inner = add_group(verbs, "backup", "take, prove (verify by restoring), list and prune backups")
+    _add_taking(inner)
+    _add_keeping(inner)
+    about = "require a fresh proven backup before files are deleted: on or off"
+    add_verb(inner, "guard", about, guarding).add_argument("state", choices=("on", "off"))
 
-    def verb(name: str, help: str, does: object, *, backup: bool = False) -> ArgumentParser:
-        command = add_verb(inner, name, help, does)
-        if backup:
-            command.add_argument("backup", metavar="BACKUP", help="the backup's id, or latest")
-        return command
 
-    command = verb("run", "take a backup and prove it (verify it by restoring it)", run)
+def _on_one(verbs: Any, name: str, help: str, does: object) -> ArgumentParser:
+    """Add a command on one backup."""
+    command = add_verb(verbs, name, help, does)
+    command.add_argument("backup", metavar="BACKUP", help="the backup's id, or latest")
+    return command
+
+
+def _add_taking(verbs: Any) -> None:
+    command = add_verb(verbs, "run", "take a backup and prove it (verify it by restoring it)", run)
     command.add_argument("kind", nargs="?", choices=("database", "metadata", "all"), default="all")
-    command.add_argument(
-        "--no-proof", action="store_true", help="only take the backup; it does not count until proven"
-    )
-    command.add_argument(
-        "--accept", action="store_true", help="accept a bucket listing that deviates far from the last one"
-    )
-    command.add_argument(
-        "--details", action="store_true", help="also save each object's metadata and tags (slow)"
-    )
-    command = verb("list", "list the backups", listing)
-    command.add_argument(
-        "--from-bucket",
-        action="store_true",
-        help="read the backup bucket, not the catalogue; needs no database",
-    )
+    about = "only take the backup; it does not count until proven"
+    command.add_argument("--no-proof", action="store_true", help=about)
+    about = "accept a bucket listing that deviates far from the last one"
+    command.add_argument("--accept", action="store_true", help=about)
+    about = "also save each object's metadata and tags (slow)"
+    command.add_argument("--details", action="store_true", help=about)
+    command = add_verb(verbs, "list", "list the backups", listing)
+    about = "read the backup bucket, not the catalogue; needs no database"
+    command.add_argument("--from-bucket", action="store_true", help=about)
     command.add_argument("--all", action="store_true", help="include expired backups")
-    verb("show", "show the contents of a backup (needs no database)", show, backup=True)
-    verb("verify", "verify checksums: read every byte again and compare hashes", verify, backup=True)
-    verb(
-        "prove",
-        "verify a backup by restoring it into a scratch database and comparing",
-        prove_one,
-        backup=True,
-    )
-    command = verb("prune", "list the backups past retention; --act deletes them", prune)
+    _on_one(verbs, "show", "show the contents of a backup (needs no database)", show)
+    _on_one(verbs, "verify", "verify checksums: read every byte again and compare hashes", verify)
+    about = "verify a backup by restoring it into a scratch database and comparing"
+    _on_one(verbs, "prove", about, prove_one)
+    about = "rehearse disaster recovery: restore the newest proven backup on an empty server, timed"
+    add_verb(verbs, "drill", about, drilled)
+
+
+def _add_keeping(verbs: Any) -> None:
+    command = add_verb(verbs, "prune", "list the backups past retention; --act deletes them", prune)
     command.add_argument("--act", action="store_true", help="delete these backups")
-    command.add_argument(
-        "--param", action="append", metavar="NAME=NUMBER", help="override a parameter, such as days_old=60"
-    )
-    command = verb("pin", "keep a backup for ever: exempt it from retention", pin, backup=True)
+    about = "override a parameter, such as days_old=60"
+    command.add_argument("--param", action="append", metavar="NAME=NUMBER", help=about)
+    command = _on_one(verbs, "pin", "keep a backup for ever: exempt it from retention", pin)
     command.add_argument("--reason", default="")
     command.set_defaults(pinned=True)
-    command = verb("unpin", "apply the retention rule to a backup again", pin, backup=True)
+    command = _on_one(verbs, "unpin", "apply the retention rule to a backup again", pin)
     command.set_defaults(pinned=False)
-    verb(
-        "check",
-        "exit 1 when there is no fresh proven backup, or the newest deviates far from its history",
-        check,
-    )
+    about = "exit 1 when there is no fresh proven backup, or the newest deviates far from its history"
+    add_verb(verbs, "check", about, check)
     about = "rebuild the catalogue: add the backups that only the bucket holds"
-    command = verb("rebuild", about, rebuild_catalogue)
-    command.add_argument(
-        "--accept",
-        action="store_true",
-        help="proceed although the bucket has lost more than half of the backups",
-    )
-    verb(
-        "drill",
-        "rehearse disaster recovery: restore the newest proven backup on an empty server, timed",
-        drilled,
-    )
-    command = verb("guard", "require a fresh proven backup before files are deleted: on or off", guarding)
-    command.add_argument("state", choices=("on", "off"))
+    command = add_verb(verbs, "rebuild", about, rebuild_catalogue)
+    about = "proceed although the bucket has lost more than half of the backups"
+    command.add_argument("--accept", action="store_true", help=about)
 
 
 def run(args: Namespace) -> int:

@@ -58,6 +58,10 @@ def add_parser(verbs: Any) -> None:
     )
     command.add_argument("--apply", action="store_true", help="restore what is missing of --api-key or --job")
     command.add_argument("--roles", action="store_true", help="print the server's roles as SQL")
+    _add_reconcile(verbs)
+
+
+def _add_reconcile(verbs: Any) -> None:
     about = "after a restore: give a verdict (adopt or condemn) on each job newer than the backup"
     command = add_verb(verbs, "reconcile", about, reconciled)
     command.add_argument(

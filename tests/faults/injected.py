@@ -19,7 +19,7 @@ from tests.faults.fork import HUNG, Say, forked
 from tests.faults.transports import http_client, hurry, watch_boto, watch_sql
 
 KILLS = ("before", "after")
-STRUCK = b"struck\n"
+INJECTED = b"struck\n"
 Does = Callable[[Injector], None]
 
 
@@ -47,16 +47,16 @@ def child(
     """Do it in a forked child that ``fault`` strikes, and that counts as hung after ``seconds``."""
 
     def work(say: Say) -> None:
-        injector = Injector(fault, lambda: say(STRUCK), names, around=around)
+        injector = Injector(fault, lambda: say(INJECTED), names, around=around)
         error, foreign = _ended(does, injector)
         log = [(effect.kind, effect.what, effect.nth) for effect in injector.log]
         say(json.dumps({"error": error, "foreign": foreign, "log": log}).encode())
 
     said, killed = forked(work, seconds)
-    injected = said.startswith(STRUCK)
+    injected = said.startswith(INJECTED)
     if said.endswith(HUNG):
         return ChildReport(injected, killed, "the child hung", True)
-    rest: dict[str, Any] = json.loads(said.removeprefix(STRUCK) or b"{}")
+    rest: dict[str, Any] = json.loads(said.removeprefix(INJECTED) or b"{}")
     log = tuple(Effect(*entry) for entry in rest.get("log", ()))
     return ChildReport(injected, killed, rest.get("error", ""), rest.get("foreign", False), log)
 

@@ -13,7 +13,7 @@ from threading import Thread
 from urllib.parse import urlsplit
 
 HOP = {"connection", "transfer-encoding", "content-length"}
-DEAF_TO = "x-amz-storage-class"
+IGNORED = "x-amz-storage-class"
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def class_ignoring_proxy(endpoint_url: str) -> Iterator[str]:
 
         def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            headers = {name: value for name, value in self.headers.items() if name.lower() != DEAF_TO}
+            headers = {name: value for name, value in self.headers.items() if name.lower() != IGNORED}
             onward = http.client.HTTPConnection(where.hostname or "", where.port, timeout=30)
             onward.request(self.command, self.path, body, headers)
             answer = onward.getresponse()

@@ -13,7 +13,7 @@ from storage.core.model import ObjectKey
 from storage.core.settings import Settings
 from storage.presigned import FILES, PresignedURLGenerator
 
-NOWHERE = "http://files.invalid:9"  # nothing answers there: a request would fail
+UNREACHABLE = "http://files.invalid:9"  # nothing answers there: a request would fail
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def noted() -> list[ObjectKey]:
 
 @pytest.fixture
 def links(noted: list[ObjectKey]) -> PresignedURLGenerator:
-    return presigned.links(settings(NOWHERE), noted.append)
+    return presigned.links(settings(UNREACHABLE), noted.append)
 
 
 def settings(public: str) -> Settings:

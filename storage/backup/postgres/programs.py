@@ -15,7 +15,7 @@ from typing import Any
 
 from storage.backup.errors import NoPostgresProgram
 
-PLACES = (("/usr/lib/postgresql", "*/bin"), ("/usr", "pgsql-*/bin"))
+PROGRAM_FOLDERS = (("/usr/lib/postgresql", "*/bin"), ("/usr", "pgsql-*/bin"))
 
 
 def client(program: str, major: int) -> Path:
@@ -57,7 +57,7 @@ def _folders() -> Iterator[Path]:
     """Yield the folders where programs may be, the likeliest first."""
     if named := os.environ.get("PG_BINDIR"):
         yield Path(named)
-    for place, pattern in PLACES:
+    for place, pattern in PROGRAM_FOLDERS:
         yield from sorted(Path(place).glob(pattern), reverse=True)
     for program in ("pg_dump", "initdb"):
         if on_path := shutil.which(program):

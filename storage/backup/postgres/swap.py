@@ -24,7 +24,7 @@ from storage.backup.postgres import temporary_server
 from storage.core.errors import InvalidName, JobBusy, StorageError, UsageError
 from storage.stores.postgres.connection import Statements, connect, translated
 
-DESKS = ("postgres", "template1")
+MAINTENANCE_DATABASES = ("postgres", "template1")
 LONGEST = 63  # bytes of a name; PostgreSQL silently truncates longer ones
 MARK = "transcode-flow storage: "
 UNFINISHED = f"{MARK}a restore that has not ended"
@@ -90,10 +90,10 @@ def open_admin(url: str, name: str) -> Iterator[AdminConnection]:
 
 
 def _reached(url: str, name: str) -> tuple[Engine, Connection]:
-    """Connect to the first existing database of DESKS other than ``name``."""
+    """Connect to the first existing database of MAINTENANCE_DATABASES other than ``name``."""
     errors = []
-    for place in (desk for desk in DESKS if desk != name):
-        engine = connect(temporary_server.beside(url, place))
+    for other in (known for known in MAINTENANCE_DATABASES if known != name):
+        engine = connect(temporary_server.beside(url, other))
         try:
             with translated():
                 return engine, engine.connect().execution_options(isolation_level="AUTOCOMMIT")

@@ -36,7 +36,7 @@ _HEADERS: Mapping[str, str] = {
     "x-amz-server-side-encryption": "ServerSideEncryption",
     "x-amz-server-side-encryption-aws-kms-key-id": "SSEKMSKeyId",
 }
-_NO_CODING = ("aws-chunked", "identity")  # transfer codings, which some stores keep
+_NO_COMPRESSION = ("aws-chunked", "identity")  # transfer codings, which some stores keep
 _CHANGED_MEANWHILE = "ConditionalRequestConflict"  # AWS's error code for concurrent writers
 
 
@@ -168,7 +168,7 @@ def _attributes(headers: Headers) -> Attributes:
     codings = [one.strip() for one in headers.get("content-encoding", "").split(",")]
     return Attributes(
         headers.get("content-type", ""),
-        ", ".join(one for one in codings if one and one not in _NO_CODING),
+        ", ".join(one for one in codings if one and one not in _NO_COMPRESSION),
         {name[len(_META) :]: value for name, value in headers.items() if name.startswith(_META)},
         {name: headers[name] for name in _HEADERS if headers.get(name)},
     )

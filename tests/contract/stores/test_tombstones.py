@@ -12,7 +12,7 @@ from storage.core.model import JobId, Tombstone, Totals
 
 T = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = T + timedelta(hours=1)
-PLACES = ("bucket", "bucket-2", "jobs", "/tmp/t")
+CONTAINERS = ("bucket", "bucket-2", "jobs", "/tmp/t")
 PLAIN = Tombstone(
     id=0,
     run_id="run-1",
@@ -134,19 +134,19 @@ def test_due_is_jobs_then_objects_by_key_then_files(database: Any) -> None:
     tombstones += [replace(OF_JOB, key=id, owner=JobId(id)) for id in ("j2", "j1")]
     assert database.tombstones.condemn(tombstones) == {}
     objects = ["uploads/B", "uploads/a-", "uploads/a/", "uploads/b", "uploads/é"]
-    assert [one.key for one in database.tombstones.due(T, PLACES)] == ["j1", "j2", *objects, "a/file"]
+    assert [one.key for one in database.tombstones.due(T, CONTAINERS)] == ["j1", "j2", *objects, "a/file"]
 
 
 def test_due_over_many_pages(database: Any) -> None:
     keys = [f"uploads/{n:05}" for n in range(2_100)]
     database.tombstones.condemn([replace(PLAIN, key=key) for key in keys])
-    assert [one.key for one in database.tombstones.due(T, PLACES)] == keys
+    assert [one.key for one in database.tombstones.due(T, CONTAINERS)] == keys
 
 
 def test_due_at_the_promised_instant_and_not_before(database: Any) -> None:
     database.tombstones.condemn([PLAIN])
-    assert list(database.tombstones.due(T - timedelta(microseconds=1), PLACES)) == []
-    assert [one.key for one in database.tombstones.due(T, PLACES)] == [PLAIN.key]
+    assert list(database.tombstones.due(T - timedelta(microseconds=1), CONTAINERS)) == []
+    assert [one.key for one in database.tombstones.due(T, CONTAINERS)] == [PLAIN.key]
 
 
 def test_begin_turns_to_reaping_and_takes_up_what_was_begun(database: Any) -> None:
@@ -172,7 +172,7 @@ def test_finish_ends_open_ones_only(database: Any) -> None:
         first.id: "reaped",
         second.id: "undone",
     }
-    assert list(database.tombstones.due(LATER, PLACES)) == []
+    assert list(database.tombstones.due(LATER, CONTAINERS)) == []
 
 
 def test_undo_lifts_condemned_ones_only(database: Any) -> None:

@@ -6,7 +6,7 @@ from tests.faults.cleanup.bugs import Bug
 
 _TIERING = "storage/cold/tiering.py"
 _LOG, _RETURNING = "storage/cold/journal.py", "storage/cold/restore.py"
-_MOVER = "storage/testing/tier_store.py"
+_TIER_STORE = "storage/testing/tier_store.py"
 _S3 = "storage/cold/s3/transition.py"
 BUGS = (
     Bug(
@@ -118,7 +118,7 @@ BUGS = (
     ),
     Bug(
         "the fake copies over another object",
-        _MOVER,
+        _TIER_STORE,
         "if was.etag != seen.info.etag:",
         "if not was.etag:",
         "tests/contract/cold/test_transition.py::test_copy_in_place_of_another_object_is_refused[fake-False]",

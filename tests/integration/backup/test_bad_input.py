@@ -66,7 +66,7 @@ def nothing_left(context: BackupContext, place: Place, why: str) -> None:
 
 
 def test_no_programs_at_all(context: BackupContext, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "PLACES", ())
+    monkeypatch.setattr(programs, "PROGRAM_FOLDERS", ())
     monkeypatch.setattr(programs, "_wheel", list)
     monkeypatch.setenv("PATH", os.devnull)
     monkeypatch.delenv("PG_BINDIR", raising=False)

@@ -206,7 +206,7 @@ def test_a_throw_away_server_needs_its_programs(
         taken = backup_database(context)
         strict = replace(context, settings=replace(context.settings, proof_server="throwaway"))
         monkeypatch.setenv("PG_BINDIR", "/nowhere")
-        monkeypatch.setattr(pg_programs, "PLACES", ())
+        monkeypatch.setattr(pg_programs, "PROGRAM_FOLDERS", ())
         with pytest.raises(NoPostgresProgram, match="server"):
             prove(strict, taken.id)
         kept = context.stores.catalogue.get(taken.id)

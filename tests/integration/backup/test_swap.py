@@ -46,7 +46,7 @@ from tests.support.plain_owner import (
     swapped,
 )
 
-STONE = (
+TOMBSTONE = (
     "INSERT INTO maintenance.tombstones (run_id, job, kind, place, key, size, seen, reason, delete_after) "
     "VALUES ('run-1', 'reap', 'object', 'bucket', '{key}', 1, 'etag', 'old', now())"
 )
@@ -82,14 +82,17 @@ def test_what_the_platform_knew_comes_along(context: BackupContext) -> None:
     """Newer runs, batches, backups, uploads and audit; of tombstones and claims nothing stays open."""
     url = context.settings.database_url
     execute(
-        url, STONE.format(key="a"), "INSERT INTO maintenance.claims (owner, run_id) VALUES ('key-a-1', 'r')"
+        url,
+        TOMBSTONE.format(key="a"),
+        "INSERT INTO maintenance.claims (owner, run_id) VALUES ('key-a-1', 'r')",
     )
     _record_run(context, "run-old", "applying")
     id = backup_database(context).id
     _record_run(context, "run-old", "verified")
     _record_run(context, "run-new", "verified")
     execute(
-        url, STONE.format(key="b"),
+        url,
+        TOMBSTONE.format(key="b"),
         "INSERT INTO maintenance.batches VALUES ('run-new', '', 1, 1, 0, 0, 0, 0, 0, '{3,4}', '[]')",
         "INSERT INTO maintenance.uploads (upload_id, bucket, key) VALUES ('u', 'b', E'a\\tb\\\\')",
     )  # fmt: skip

@@ -18,7 +18,7 @@ from storage.backup.postgres.child_process import PIPE, spawn, widen
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine without any PostgreSQL."""
     monkeypatch.setattr(
-        pg_programs, "PLACES", ((str(tmp_path / "debian"), "*/bin"), (str(tmp_path), "pgsql-*/bin"))
+        pg_programs, "PROGRAM_FOLDERS", ((str(tmp_path / "debian"), "*/bin"), (str(tmp_path), "pgsql-*/bin"))
     )
     monkeypatch.setattr(pg_programs, "_wheel", lambda: [tmp_path / "wheel"])
     monkeypatch.setenv("PATH", str(tmp_path / "path"))

@@ -239,7 +239,7 @@ def test_orphans_are_condemned_in_time_and_with_notice(world: World) -> None:
     assert "may still be created" in found["uploads/young/in.mp4"].reason
 
 
-STONE = Tombstone(
+TOMBSTONE = Tombstone(
     id=3,
     run_id="run-1",
     job="sweep",
@@ -261,7 +261,7 @@ def test_reap_makes_the_act_of_each_kind() -> None:
         3, "run-1", "s", "file", "/t", "a", 5, "12345 678", "old", NOW, held_at=".condemned/x"
     )
     of_job = Tombstone(4, "run-1", "s", "job", "jobs", "j", 0, "", "old", NOW, JobId("j"), NOW - DAY)
-    job, thing, file = Reap().plan([of_job, STONE, of_file], NOW)
+    job, thing, file = Reap().plan([of_job, TOMBSTONE, of_file], NOW)
     assert isinstance(job, ReapJob) and (job.tombstone, job.key, job.updated_at) == (4, "j", NOW - DAY)
     assert isinstance(thing, ReapObject)
     assert (thing.etag, thing.last_modified.isoformat()) == ("ab-2", "2026-03-01T11:00:00+00:00")

@@ -12,7 +12,7 @@ from storage.core.model import Totals
 from storage.core.tiers import ColdSettings, Price
 
 DAY = timedelta(days=1)
-SITE = ColdSettings(prices={"hot": Price(0.02), "cold": Price(0.005, 90 * DAY)}, currency="EUR")
+COLD_SETTINGS = ColdSettings(prices={"hot": Price(0.02), "cold": Price(0.005, 90 * DAY)}, currency="EUR")
 LINES = [SavingsLine("a", 3, 10 * GIB, 4 * GIB, 0, 2, 100), SavingsLine("b", 1, 2 * GIB, GIB, 2 * GIB)]
 
 
@@ -23,7 +23,7 @@ def test_older_versions_are_counted_against_the_saving() -> None:
 
 def test_only_what_has_arrived_is_worth_money() -> None:
     held = {("cold", "held"): Totals(5, 100 * GIB), ("cold", "asked"): Totals(9, 900 * GIB)}
-    worth = money(LINES, held, SITE)  # type: ignore[arg-type]
+    worth = money(LINES, held, COLD_SETTINGS)  # type: ignore[arg-type]
     assert worth
     assert (worth.compressed, worth.moved) == (pytest.approx(0.1), pytest.approx(1.5))
     assert worth.month == pytest.approx(1.6)
@@ -31,9 +31,9 @@ def test_only_what_has_arrived_is_worth_money() -> None:
 
 def test_no_price_no_money() -> None:
     assert money(LINES, {}, ColdSettings()) is None
-    assert money(LINES, {("warm", "held"): Totals(1, GIB)}, SITE).moved == 0  # type: ignore[union-attr]
+    assert money(LINES, {("warm", "held"): Totals(1, GIB)}, COLD_SETTINGS).moved == 0  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("held", "costs"), [(0, 1.5), (30, 1.0), (90, 0), (400, 0)])
 def test_leaving_early_costs_the_rest_of_the_least_time(held: int, costs: float) -> None:
-    assert early_deletion(100 * GIB, held * DAY, SITE.prices["cold"]) == pytest.approx(costs)
+    assert early_deletion(100 * GIB, held * DAY, COLD_SETTINGS.prices["cold"]) == pytest.approx(costs)
