@@ -114,7 +114,7 @@ def test_a_wrong_bucket_loses_nothing(context: BackupContext, person: Person) ->
     )
     refused = person("backup", "rebuild")
     assert refused.code == 3
-    assert "STORAGE_BACKUP_BUCKET right?" in refused.err
+    assert "Check STORAGE_BACKUP_BUCKET" in refused.err
     assert [one[2] for one in ids(person)] == ["proven"] * 3
     assert person("backup", "rebuild", "--accept").code == 0
     assert [one[2] for one in ids(person)] == ["failed"] * 3

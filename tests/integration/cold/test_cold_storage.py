@@ -155,7 +155,7 @@ def test_a_store_without_tiers_says_so_and_still_compresses(night: Night) -> Non
     with open_installation(night.settings) as stores:
         reply = sweep.explain([catalog.get("cold_storage")], stores, utcnow(), "old")
         reasons = {decided.reason for _, decided in reply}
-    assert any("no rule of the bucket moves there what is tagged tier=cold" in why for why in reasons)
+    assert any("no rule of the bucket moves objects tagged tier=cold there" in why for why in reasons)
 
 
 def test_by_hand_as_a_person(night: Night, person: Person) -> None:

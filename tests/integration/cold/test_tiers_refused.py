@@ -96,7 +96,7 @@ def test_what_cannot_be_meant_is_said(person: Person, remote: Place, add_job: Ca
     remote.put("processed/busy/360p/output.mp4")
     remote.put("temp/x/part.ts")
     for subject, code, words in (
-        ("nobody", 2, "nothing below processed/nobody/"),
+        ("nobody", 2, "no objects below processed/nobody/"),
         ("processed/none/x", 2, "no object"),
         ("busy", 3, "job busy is processing"),
         ("temp/x/part.ts", 3, "belongs to no job"),
