@@ -33,10 +33,10 @@ ALLOWED = 2 * 16 * MIB * 3 + 30 * MIB  # twice the parts on their way, and a lit
 PROGRAM = """
 import json, os, re, resource
 from pathlib import Path
-from storage import connect
-from storage.backups.database import backup_database
-from storage.backups.site import Site
-from storage.settings import Settings
+from storage.backup.context import BackupContext
+from storage.backup.database import backup_database
+from storage.core.settings import Settings
+from storage.installation import open_installation
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
@@ -44,9 +44,9 @@ def peak():
 settings = Settings.from_env(os.environ)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))  # no file of it or its programs may grow
 with open_installation(settings) as stores:
-    stores.vault.head("warm"), stores.vault.boto, stores.catalogue.all()
+    stores.backup_bucket.head("warm"), stores.backup_bucket.boto, stores.catalogue.all()
     before = peak()
-    taken = backup_database(Site(stores=stores, settings=settings))
+    taken = backup_database(BackupContext(stores=stores, settings=settings))
     print(json.dumps({"growth": peak() - before, "size": taken.size}))
 """
 

@@ -17,12 +17,12 @@ import json, re, shutil, sys
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from storage.backups.metadata import backup_minio_metadata
-from storage.backups.prove import prove
-from storage.backups.site import Site
-from storage.backup_model import Document, Attributes
-from storage.model import ObjectInfo, ObjectKey
-from storage.settings import Settings
+from storage.backup.metadata import backup_minio_metadata
+from storage.backup.prove import prove
+from storage.backup.context import BackupContext
+from storage.core.attributes import Attributes, Document
+from storage.core.model import ObjectInfo, ObjectKey
+from storage.core.settings import Settings
 from storage.testing import MemoryObjects, memory_stores
 
 NOW, count = datetime(2026, 3, 8, 2, tzinfo=UTC), int(sys.argv[1])
@@ -45,10 +45,10 @@ def peak():
 
 objects, clock = Endless(lambda: NOW), lambda: NOW
 settings = Settings(endpoint_url="http://s3.example", access_key="a", secret_key="b", database_url="")
-site = Site(stores=memory_stores(None, clock, objects=objects), settings=settings)
+context = BackupContext(stores=memory_stores(None, clock, objects=objects), settings=settings)
 before = peak()
-taken = backup_minio_metadata(site)
-done = prove(site, taken.id)
+taken = backup_minio_metadata(context)
+done = prove(context, taken.id)
 print(json.dumps({"items": taken.items, "state": done.state, "peak": peak() - before, "held": taken.size}))
 '''
 
@@ -64,7 +64,7 @@ def _run(count: int) -> dict[str, Any]:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
 def test_memory_is_flat_in_the_number_of_objects() -> None:
-    """What the fake vault holds of the backup is no part of it."""
+    """What the fake backup bucket holds of the backup is not counted."""
     few, many = _run(100_000), _run(400_000)
     assert (many["items"], many["state"]) == (400_000, "proven")
     assert many["peak"] - few["peak"] < 2 * (many["held"] - few["held"]) + 8 * MIB

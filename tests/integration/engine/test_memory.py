@@ -17,9 +17,9 @@ import json, re, shutil, sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from storage import catalog
-from tests.support.runs import read
+from storage.engine.plan import read
 from storage.engine.sweep import plan
-from storage.model import ObjectInfo, ObjectKey
+from storage.core.model import ObjectInfo, ObjectKey
 from storage.testing import MemoryFiles, MemoryObjects, memory_stores
 
 NOW, count, folder = datetime(2026, 3, 8, 2, tzinfo=UTC), int(sys.argv[1]), Path(sys.argv[2])
@@ -49,7 +49,7 @@ plan(job, stores, NOW, run_id="warm")  # imports and caches
 before, objects.length = memory("VmRSS"), count
 run = plan(job, stores, NOW, run_id="large")
 planned = memory("VmHWM") - before
-lines = sum(1 for _ in read(run, stores.plans))
+lines = sum(1 for _ in read(run, stores.plans, job.by_verb))
 both = memory("VmHWM") - before
 print(json.dumps({"count": run.planned.count, "lines": lines, "plan": planned, "read": both}))
 '''
