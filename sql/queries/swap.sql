@@ -39,7 +39,7 @@ ORDER BY 1;
 
 -- name: copy_database_settings
 -- Statements that copy owner, grants, connection limit and settings from one database to another.
--- A list-valued setting is set in this session first and copied FROM CURRENT, because its text is no literal.
+-- A list-valued setting is set in this connection first and copied FROM CURRENT, because its text is no literal.
 WITH live AS (SELECT * FROM pg_database WHERE datname = :live),
 grants AS (
     SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS role,

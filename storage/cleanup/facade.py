@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from minio import Minio
-from sqlalchemy.orm import Session
+from typing import TYPE_CHECKING, Any
 
 from storage import connect
 from storage.cleanup.maintenance import JOBS
 from storage.core.clock import utcnow
 from storage.engine import sweep
 from storage.engine.report import result
+
+if TYPE_CHECKING:
+    from minio import Minio
+    from sqlalchemy.orm import Session
 
 _JOBS = {job.name: job for job in JOBS}
 

@@ -1,8 +1,7 @@
 """Compress one object in place, by one conditional write of a form that was verified beforehand.
 
-The compressed bytes are decompressed again and compared with the source before they are sent, so a codec
-error never reaches the store. They are buffered in memory, or on disk if they are many, because their
-metadata contains the hash of the whole source.
+The compressed bytes are decompressed and compared with the source before they are sent, so a codec error
+never reaches the store. They are buffered, for their metadata contains the hash of the whole source.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused,
 from storage.core.model import ObjectKey
 from storage.core.tiers import CodecName
 
-CHUNK = 1 << 20  # bytes per read
+CHUNK = 1 << 20
 IN_MEMORY = 8 << 20  # compressed bytes; more are buffered on disk
 MOST_METADATA = 2048  # bytes of names and values, which every store accepts
 
