@@ -38,7 +38,7 @@ demo-stop: ## end what the demo left running
 test: setup ## every test, on real servers
 	$(BIN)/pytest -n auto --dist loadgroup
 
-check: setup ## format, lint, types, layers, unit tests: under a minute
+check: setup ## format, lint, types, layers, unit tests: about a minute
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
