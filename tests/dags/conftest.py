@@ -1,4 +1,4 @@
-"""The DAG files as Airflow parses them, without a server: settings first, then the one import of Airflow."""
+"""Fixtures that parse the DAG files without a server: Airflow's settings precede its first import."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 HOME = Path(tempfile.mkdtemp(prefix="airflow-of-the-tests-"))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 
-# Read when Airflow is imported, which the test modules do: too early for a fixture.
+# Airflow reads these when it is imported. The test modules import it, so a fixture would be too late.
 os.environ |= {
     "AIRFLOW_HOME": str(HOME),
     "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def dagbag() -> Any:
-    """Every DAG file of the project, parsed once."""
+    """Parse every DAG file of the project, once per session."""
     from airflow.dag_processing.dagbag import DagBag
 
     return DagBag(str(PROJECT / "dags"))

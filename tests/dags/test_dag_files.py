@@ -1,4 +1,4 @@
-"""What every DAG promises: its runbook, its limits in time, its pools, a task group per maintenance job."""
+"""Properties of every DAG: its runbook, its timeouts, its pools, a task group per maintenance job."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_every_file_is_imported_without_an_error(dagbag: Any) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_a_file_only_declares_and_is_its_own_runbook(path: Path) -> None:
-    """Short, and its docstring tells who is woken at night what to do."""
+    """The file is short, and its docstring tells the operator on call what to do."""
     source = path.read_text()
     assert len(source.splitlines()) <= 40
     docstring = ast.get_docstring(ast.parse(source)) or ""
@@ -57,7 +57,7 @@ def test_a_dag_runs_once_at_a_time_and_never_for_the_past(name: str, dags: dict[
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_hangs_for_ever_and_retries_are_decided_by_the_error(name: str, dags: dict[str, Any]) -> None:
-    """A run is over before the next night's; a task is over before its run."""
+    """A run times out before the next night's run; a task times out before its run."""
     from storage_airflow.approval import ANSWER_WITHIN
     from storage_airflow.runtime import RETRIES
 
@@ -65,7 +65,7 @@ def test_nothing_hangs_for_ever_and_retries_are_decided_by_the_error(name: str, 
     assert ANSWER_WITHIN < dag.dagrun_timeout < timedelta(days=1)
     for task in dag.tasks:
         assert timedelta(0) < task.execution_timeout < dag.dagrun_timeout
-        assert task.retries == (0 if task.task_id == "restore" else 3)  # a person asked for that one
+        assert task.retries == (0 if task.task_id == "restore" else 3)  # an operator asked for it
         assert task.retry_policy is RETRIES
 
 
@@ -100,7 +100,7 @@ def test_every_catalogued_job_is_planned_approved_and_applied_in_some_dag(
 
 
 def test_what_is_done_in_parts_is_done_step_by_step_and_verified(dags: dict[str, Any]) -> None:
-    """Each step is mapped and waits for the one before; record looks at it all whatever became of them."""
+    """Each step is mapped and waits for the previous step; record runs after all of them, failed or not."""
     dag, job = dags["cold_storage"], "cold_storage"
     compress, move = (dag.get_task(f"{job}.{n}") for n in ("compress_cold_objects", "transition_tiers"))
     assert compress.is_mapped
@@ -118,7 +118,7 @@ def test_the_documents_names_are_kept(group: str, dags: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("job", catalog.JOBS)
 def test_an_approval_is_a_rejection_unless_somebody_says_otherwise(job: str, dags: dict[str, Any]) -> None:
-    """The gate: rejects by default and in time, rejection is red, and apply does not run after red."""
+    """Approval rejects by default and on timeout, rejection is a failure, apply does not run after it."""
     from storage_airflow.approval import ANSWER_WITHIN
 
     dag = next(dag for dag in dags.values() if job in dag.task_group.children)

@@ -1,4 +1,4 @@
-"""Parsing is cheap and says the same every time: no vendor client, no clock, no randomness."""
+"""Parsing of the DAG files, cheap and deterministic: no vendor client, no clock, no randomness."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TELL = "\nimport json, sys; print('LOADED', json.dumps(sorted(sys.modules)))"
 
 
 def loaded_after(code: str) -> set[str]:
-    """The modules a clean interpreter has loaded after running ``code``."""
+    """Return the modules that a clean interpreter has loaded after running ``code``."""
     env = os.environ | {"PYTHONPATH": f"{PROJECT}:{PROJECT / 'plugins'}"}
     done = subprocess.run(
         [sys.executable, "-c", code + TELL], env=env, cwd=PROJECT, capture_output=True, text=True, timeout=120
@@ -35,7 +35,7 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_parsing_the_dag_files_loads_no_vendor_client() -> None:
-    """Every task parses its file again: a client imported there is paid for by each of them."""
+    """Every task parses its file again: a client imported there would slow down each task."""
     added = loaded_after(IMPORT_ALL) - loaded_after(BASELINE)
     assert "storage_airflow" in added, "the DAG files were imported"
     assert not added & set(CLIENTS)
@@ -45,7 +45,7 @@ def test_parsing_the_dag_files_loads_no_vendor_client() -> None:
     "name", ["storage_cleanup", "storage_reap", "storage_temp_after_jobs", "storage_probe"]
 )
 def test_serialising_twice_gives_equal_output(name: str, dags: dict[str, Any]) -> None:
-    """Else every parse would make a new version of the DAG."""
+    """Otherwise every parse would create a new version of the DAG."""
     from airflow.dag_processing.dagbag import DagBag
     from airflow.serialization.serialized_objects import DagSerialization
 

@@ -1,4 +1,4 @@
-"""The module between Airflow and the platform, as plain Python: what acts, as of when, what is retried."""
+"""The layer between Airflow and the platform, as plain Python: dry runs, the as-of, retries, form fields."""
 
 from __future__ import annotations
 
@@ -104,13 +104,13 @@ def all_errors(base: type[errors.StorageError] = errors.StorageError) -> list[ty
 
 @pytest.mark.parametrize("kind", all_errors(), ids=lambda kind: kind.__name__)
 def test_an_error_s_class_and_the_retry_policy_agree(kind: type[errors.StorageError]) -> None:
-    """Whether trying again helps is said once, in the class."""
+    """An error is declared transient or permanent in a single place, its class."""
     decision = RETRIES.evaluate(kind("a", "b", "c"), 1, 3)
     assert decision.action is (RetryAction.RETRY if kind.transient else RetryAction.FAIL)
 
 
 def test_a_cancelled_task_unwinds_and_the_signal_is_given_back() -> None:
-    """SIGTERM becomes an exception no handler mistakes for a failure; afterwards it is as before."""
+    """SIGTERM raises an exception that `except Exception` does not catch; then its handler is restored."""
     import signal
 
     before, steps = signal.getsignal(signal.SIGTERM), []
@@ -156,7 +156,7 @@ def test_some_of_the_known_words_may_be_picked() -> None:
 
 
 def test_dry_run_is_empty_or_a_clear_word() -> None:
-    """What could be misread is refused: the text "false" is not the value false."""
+    """An ambiguous value is refused: the text "false" is not the value false."""
     assert dry_run().resolve() is None
     for fit in (True, False, "act", "only plan"):
         assert dry_run().resolve(fit) is fit

@@ -1,4 +1,4 @@
-"""When the DAGs run: the documented hours, other hours from the environment, and no night that was missed."""
+"""Schedules of the DAGs: the documented hours, other hours from the environment, no catch-up."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ print("FOUND", json.dumps({name: [dag.timetable.expression, str(dag.timetable.ti
 
 
 def parsed_with(extra: dict[str, str]) -> dict[str, Any]:
-    """Cron line and time zone of every DAG, parsed by a process of its own."""
+    """Return the cron line and time zone of every DAG, parsed in a separate process."""
     names = [environment for environment, _ in SCHEDULES.values()]
     env = {name: value for name, value in os.environ.items() if name not in names}
     env |= {"PYTHONPATH": f"{PROJECT}:{PROJECT / 'plugins'}"} | extra
@@ -67,7 +67,7 @@ def test_the_environment_names_other_hours() -> None:
 
 
 def core_timetable(cron: str) -> Any:
-    """The timetable as the scheduler has it: declared by us, serialised, read back."""
+    """Return the timetable as the scheduler has it: declared by our code, serialised, read back."""
     from airflow.sdk import DAG
     from airflow.serialization.serialized_objects import DagSerialization
     from storage_airflow.runtime import DEFAULTS, schedule
@@ -78,7 +78,7 @@ def core_timetable(cron: str) -> Any:
 
 
 def next_run(timetable: Any, last: datetime | None = None) -> datetime:
-    """When the scheduler would start the next run of a DAG that is unpaused now."""
+    """Return the time at which the scheduler would start the next run of a DAG that is unpaused now."""
     from airflow.timetables.base import DataInterval, TimeRestriction
     from pendulum import instance
 
@@ -92,7 +92,7 @@ def next_run(timetable: Any, last: datetime | None = None) -> datetime:
 
 @pytest.mark.parametrize("minutes_ago", [1, 3, 5, 61])
 def test_a_dag_that_never_ran_waits_for_its_next_night(minutes_ago: int) -> None:
-    """Unpaused shortly after its hour, it does not make up for what it missed."""
+    """A DAG unpaused shortly after its hour does not catch up on the run it missed."""
     now = datetime.now(UTC)
     missed = now - timedelta(minutes=minutes_ago)
     first = next_run(core_timetable(f"{missed.minute} {missed.hour} * * *"))
