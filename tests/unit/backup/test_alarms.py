@@ -1,4 +1,4 @@
-"""What is wrong with the backups as a whole is said, and only that."""
+"""Alarms about the backups as a whole: missing, stale, failed or of unusual size; otherwise none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.in_memory import DAY, HOUR, World
 
 
 def both(*ages: timedelta) -> list[Backup]:
-    """Proven backups of both kinds, of 1,000 bytes and 100 items, newest first."""
+    """Return proven backups of both kinds, of 1,000 bytes and 100 items, newest first."""
     return [
         replace(backup(age, kind=kind, number=2 * number + (kind == "metadata")), size=1000, items=100)
         for number, age in enumerate(ages)

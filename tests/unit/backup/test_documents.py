@@ -1,4 +1,4 @@
-"""Documents read back from a metadata backup, and one job's put back, in memory."""
+"""Documents of a metadata backup, in memory: reading them, and putting those of a job back."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_document_is_put_back_where_it_is_missing(world: World, context: Backu
 
 
 class Racing(MemoryObjects):
-    """Another writes the object just after it was looked for."""
+    """Store in which another client writes an object just after a HEAD did not find it."""
 
     def head(self, key: ObjectKey) -> ObjectInfo | None:
         found = super().head(key)
@@ -74,7 +74,7 @@ class Racing(MemoryObjects):
 
 
 class Strict(MemoryObjects):
-    """Refuses what MinIO refuses."""
+    """Store that refuses a key with a `..` segment, as MinIO does."""
 
     def create(
         self, key: ObjectKey, data: bytes, attributes: Attributes | None = None, *, over: bool = False

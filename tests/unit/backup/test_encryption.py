@@ -1,4 +1,4 @@
-"""The bytes of a part: what was sealed comes back, and nothing else does."""
+"""Sealing and unsealing the bytes of a part: the original comes back, anything else is refused."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_no_part_of_it_passes_for_the_whole(data: bytes, to: tuple[pyrage.x25519
 
 @pytest.mark.parametrize("to", [(), TO], ids=["plain", "encrypted"])
 def test_no_turned_bit_passes(to: tuple[pyrage.x25519.Recipient, ...]) -> None:
-    """zstd's checksum and age's: no turned bit gives other bytes. Some bits of a header say nothing."""
+    """The checksums of zstd and age catch every flipped bit, except in unused bits of a header."""
     data = SAMPLES[3]
     whole = sealed(data, to)
     for place in range(len(whole)):
@@ -77,7 +77,7 @@ def test_keys_are_distinguished_from_damage() -> None:
 
 
 class Failing(io.RawIOBase):
-    """Gives so many zeroes, or takes so many bytes, and then fails as a disk or socket does."""
+    """Stream that yields `room` zero bytes, or accepts `room` bytes, then fails as a disk or socket does."""
 
     def __init__(self, room: int, error: BaseException) -> None:
         self._room, self._error = room, error
@@ -105,7 +105,7 @@ class Failing(io.RawIOBase):
 def test_errors_of_the_ends_come_out_as_they_were(
     room: int, to: tuple[pyrage.x25519.Recipient, ...], error: BaseException
 ) -> None:
-    """A full disk while restoring is no damage of the backup, and a broken pipe has its program's reason."""
+    """A full disk during a restore is not damage to the backup; the program explains a broken pipe."""
     noise = bytes(range(256)) * 4000
     for work in (
         lambda: seal(Failing(room, error), io.BytesIO(), to),
@@ -119,7 +119,7 @@ def test_errors_of_the_ends_come_out_as_they_were(
 
 
 def test_a_well_packed_part_is_written_in_pieces() -> None:
-    """A gigabyte of zeroes is a few kilobytes sealed; no write of it may be the whole."""
+    """A gigabyte of zeroes seals to a few kilobytes; unsealing must not write it all at once."""
     largest = 0
 
     class Pieces:

@@ -1,4 +1,4 @@
-"""Manifests: canonical, with a hash of their own, refused when anything in them is not as it was written."""
+"""Manifests: canonical encoding, an embedded hash, and the refusal of any altered manifest."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_what_is_no_manifest(data: bytes) -> None:
 
 
 def rehashed(change: Callable[[dict[str, Any]], object]) -> bytes:
-    """The manifest edited by somebody who knows how its inner hash is made."""
+    """Return the manifest edited by an attacker who knows how its embedded hash is computed."""
     values = json.loads(manifests.encode(of_database()))
     del values["sha256"]
     change(values)

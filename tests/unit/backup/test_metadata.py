@@ -1,4 +1,4 @@
-"""The metadata backup in memory: requests, parts, facts, and the comparison with the last one."""
+"""The metadata backup, in memory: requests, parts, facts, and the comparison with the previous backup."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_completed_jobs_without_a_document_are_reported(world: World, context: B
 
 
 class Changing(MemoryObjects):
-    """One object goes, and another grows, after it was listed and before it is fetched."""
+    """Store in which objects vanish or grow after they were listed and before they are fetched."""
 
     def document(self, key: ObjectKey, most: int) -> Document | None:
         if "gone" in key:
@@ -121,7 +121,7 @@ def test_a_document_too_large_or_gone_is_named(world: World) -> None:
     context = BackupContext(stores=memory_stores(None, world.now, objects=objects), settings=SETTINGS)
     found = facts(context, backup_minio_metadata(context))
     assert (found.documents, found.left_out) == (1, 3)
-    assert objects.requests["get"] == 3  # the listing told that one is too large
+    assert objects.requests["get"] == 3  # the listing showed that `large` is too large
     assert {key.split("/")[1]: why for key, why in found.left_out_why.items()} == {
         "gone": "gone since it was listed",
         "grown": "over 16 MiB",
@@ -130,7 +130,7 @@ def test_a_document_too_large_or_gone_is_named(world: World) -> None:
 
 
 class Unordered(MemoryObjects):
-    """A store that lists the same page again and again, as some do under load."""
+    """Store that lists the same page repeatedly, as some do under load."""
 
     def scan(self, prefix: Prefix) -> Any:
         yield from [*super().scan(prefix)] * 2
@@ -171,7 +171,7 @@ def test_a_listing_far_from_the_last_one(
     )
     world.time += DAY
     assert backup_minio_metadata(context, accept=True).state == "complete"
-    assert backup_minio_metadata(context).state == "complete"  # the accepted one is the measure now
+    assert backup_minio_metadata(context).state == "complete"  # now compared with the accepted backup
 
 
 def test_a_damaged_backup_is_no_measure(world: World, context: BackupContext) -> None:
@@ -189,7 +189,7 @@ def test_a_damaged_backup_is_no_measure(world: World, context: BackupContext) ->
 
 @pytest.mark.parametrize(("cost", "most"), [(0, 32), (16 << 20, 4)])
 def test_no_more_is_fetched_ahead_than_is_allowed(cost: int, most: int) -> None:
-    """Thirty-two results wait at most, and 64 MiB of them."""
+    """At most 32 results, and at most 64 MiB of results, wait at a time."""
     begun = list[int]()
     results = metadata.ahead(lambda item: begun.append(item) or item, range(100), lambda item: cost)
     for taken, result in enumerate(results, 1):

@@ -1,4 +1,4 @@
-"""Proof of a metadata backup in memory: what was forged is found, what changed since is told."""
+"""Proof of a metadata backup, in memory: forgeries are found, later changes of the bucket are reported."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def context(world: World) -> BackupContext:
 def forge(
     context: BackupContext, backup: Backup, name: str, edit: Callable[[Lines], Any], **changes: Any
 ) -> None:
-    """Edit a part's lines and make every hash right again, as one who may write everywhere could."""
+    """Edit a part's lines and recompute every hash, as an attacker with full write access could."""
     manifest = read(context, backup)
     lines = part_lines(context, manifest.part(name))
     edit(lines)
@@ -146,7 +146,7 @@ def test_a_sample_is_a_hundred_of_many_from_everywhere(world: World, context: Ba
 
 
 def test_every_object_may_be_drawn() -> None:
-    """In a hundred samples of two thousand objects the places average to the middle."""
+    """Over a hundred samples of two thousand objects the drawn positions average to the middle."""
     every = [ObjectInfo(ObjectKey(f"{number}"), number, NOW, "") for number in range(2000)]
     drawn: list[ObjectInfo] = []
     for _ in range(100):

@@ -1,4 +1,4 @@
-"""The catalogue beside the bucket: rows without folders, folders without rows, and what a listing hides."""
+"""Catalogue against bucket: rows without folders, folders without rows, objects missing from a listing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def decided(seen: BackupInventory) -> dict[str, PruneBackup | Keep]:
 
 
 def test_a_counted_backup_without_its_manifest_stays_and_does_not_count() -> None:
-    """Not one we began to prune: there the row is expired first."""
+    """Its pruning has not begun: pruning first sets the row to expired."""
     fresh = [backup(n * HOUR, number=n) for n in range(3)]
     lost, old = backup(90 * DAY), backup(80 * DAY)
     answer = decided(inventory([*fresh, lost, old], *fresh, old))
@@ -44,7 +44,7 @@ def test_a_counted_backup_without_its_manifest_stays_and_does_not_count() -> Non
 
 
 def test_what_is_left_of_a_failed_backup_stays_when_somebody_took_its_manifest() -> None:
-    """Such as by a stolen key: the parts may be all that is left, so it is for a person to look."""
+    """A stolen key could do that. The parts may be all that is left, so an operator must look at it."""
     fresh = [backup(n * HOUR, number=n) for n in range(3)]
     robbed, emptied = backup(90 * DAY, "failed"), backup(91 * DAY, "failed")
     seen = inventory([*fresh, robbed, emptied], *fresh)

@@ -1,4 +1,4 @@
-"""The rule that keeps backups: over thousands of catalogues, and years of nights."""
+"""The retention rule for backups, over thousands of generated catalogues and years of nights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def going(backups: Sequence[Backup], as_of: datetime = NOW, rule: Rule = RULE) -
     return {one.id for one in backups if one.id not in stays and one.state != "expired"}
 
 
-# --- over catalogues of every sort ----------------------------------------------------------------
+# --- generated catalogues -------------------------------------------------------------------------
 STATES: tuple[BackupState, ...] = ("proven", "proven", "proven", "complete", "failed", "running", "expired")
 ZONES = st.sampled_from([UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-11))])
 AGES = st.one_of(
@@ -39,7 +39,7 @@ KIND = st.tuples(st.integers(0, 25), st.lists(ROWS, max_size=14))
 
 @st.composite
 def catalogues(draw: st.DrawFn) -> list[Backup]:
-    """Rows of one kind or both, each kind with a fresh proven one; some of the same second."""
+    """Draw rows of one kind or both, each kind with a fresh proven backup; some rows share a second."""
     rows: list[Backup] = []
     kinds: tuple[BackupKind, ...] = draw(st.sampled_from([("database",), ("metadata",), KINDS]))
     for kind in kinds:
@@ -95,7 +95,7 @@ def test_the_order_of_the_rows_does_not_matter(backups: list[Backup], chance: ob
 @thousands
 @given(catalogues())
 def test_every_period_keeps_its_newest(backups: list[Backup]) -> None:
-    """Of the latest months that have a proven backup none loses its last one; so with weeks and years."""
+    """Each of the latest months with a proven backup keeps its newest one; likewise weeks and years."""
     gone = going(backups)
     for shape, count in (("%G %V", 8), ("%Y %m", 12), ("%Y", 3)):
         for kind in ("database", "metadata"):
@@ -110,7 +110,7 @@ def test_every_period_keeps_its_newest(backups: list[Backup]) -> None:
 @thousands
 @given(catalogues())
 def test_pruned_until_nothing_goes_the_rest_is_what_the_rule_wants(backups: list[Backup]) -> None:
-    """Night after night at the same instant: it ends, and what was once let go was never needed."""
+    """Pruning repeated at the same instant ends, and leaves nothing that a later run would prune."""
     left, rounds = backups, 0
     while gone := going(left):
         left, rounds = [one for one in left if one.id not in gone], rounds + 1
@@ -121,7 +121,7 @@ def test_pruned_until_nothing_goes_the_rest_is_what_the_rule_wants(backups: list
 @thousands
 @given(catalogues(), st.integers(1, 400))
 def test_the_earlier_the_as_of_the_less_goes_by_age(backups: list[Backup], days: int) -> None:
-    """A backfilled run lets nothing go that is young at its own time."""
+    """A backfilled run prunes no backup that is young at its as-of."""
     then = NOW - days * DAY
     stays = decide(backups, then, RULE, now=NOW)
     for one in backups:
@@ -144,7 +144,7 @@ def test_a_minute_ahead_is_no_future() -> None:
 
 
 def test_the_night_s_own_backup_is_later_than_the_as_of() -> None:
-    """A scheduled run reasons about 03:00; its backup is of minutes later, and counts."""
+    """A scheduled run has an as-of of 03:00; that night's backup is some minutes later, and counts."""
     assert decide([backup(timedelta(0)), backup(DAY)], NOW - 30 * MINUTE, RULE, now=NOW)
 
 
@@ -165,9 +165,9 @@ def test_an_empty_catalogue_is_no_refusal() -> None:
     assert decide([], NOW, RULE) == {}
 
 
-# --- ages at the cut -------------------------------------------------------------------------------
+# --- ages at the cut-off ---------------------------------------------------------------------------
 def crowd(*others: Backup) -> list[Backup]:
-    """Enough fresh proven ones that only the rule of ages speaks about the others."""
+    """Add enough fresh proven backups that only the age limit decides about ``others``."""
     return [*(backup(n * HOUR, number=n) for n in range(6)), *others]
 
 
@@ -217,7 +217,7 @@ def test_at_most_half_goes_and_the_oldest_first() -> None:
 
 # --- nights ----------------------------------------------------------------------------------------
 def nights(first: date, last: date, proof: dict[date, BackupState] | None = None) -> list[Backup]:
-    """A backup and a pruning each night; a refusal prunes nothing. What is left at the end."""
+    """Return the backups left after a backup and a pruning each night; a refused pruning removes none."""
     left: list[Backup] = []
     day = first
     while day <= last:
@@ -240,9 +240,9 @@ def test_years_of_nights_end_with_the_set_of_the_rule() -> None:
     last = date(2026, 3, 8)  # a Sunday
     month_ends = ["0430", "0531", "0630", "0731", "0831", "0930", "1031", "1130", "1231"]
     expected = {last - n * DAY for n in range(30)}  # until 2026-02-07
-    expected |= {date(2026, 2, 1), date(2026, 1, 25), date(2026, 1, 18)}  # Sundays: 8 weeks with this one
+    expected |= {date(2026, 2, 1), date(2026, 1, 25), date(2026, 1, 18)}  # Sundays: 8 weeks with this week
     expected |= {date(2025, int(one[:2]), int(one[2:])) for one in month_ends} | {date(2026, 1, 31)}
-    expected |= {date(2024, 12, 31)}  # three years: this one, 2025, 2024
+    expected |= {date(2024, 12, 31)}  # three years: 2026, 2025, 2024
     assert dates(nights(date(2023, 1, 1), last)) == expected
 
 
@@ -260,5 +260,5 @@ def test_a_hundred_days_of_unproven_backups_cost_no_proven_one() -> None:
     before, after = nights(begin, broke, unproven), nights(begin, broke + 99 * DAY, unproven)
     assert dates(before) <= dates(after)
     mended = nights(begin, broke + 100 * DAY, unproven)
-    ends = {date(2025, 10, 31), date(2025, 10, 26), date(2025, 10, 19)}  # of the month and of weeks
+    ends = {date(2025, 10, 31), date(2025, 10, 26), date(2025, 10, 19)}  # ends of the month and of weeks
     assert ends < dates([one for one in mended if one.state == "proven"])

@@ -1,4 +1,4 @@
-"""Which PostgreSQL programs are chosen: those of the server's major version, and of these the newest."""
+"""Choice of the PostgreSQL programs: those of the server's major version, and of these the newest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from storage.backup.postgres.child_process import PIPE, spawn, widen
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without any PostgreSQL."""
+    """Set up a machine without any PostgreSQL."""
     monkeypatch.setattr(
         pg_programs, "PROGRAM_FOLDERS", ((str(tmp_path / "debian"), "*/bin"), (str(tmp_path), "pgsql-*/bin"))
     )
@@ -57,7 +57,7 @@ def test_of_equals_the_one_that_was_named(machine: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("there", ["14.9", "16.1", "18.0"])
 def test_neither_an_older_nor_a_newer_client(machine: Path, there: str) -> None:
-    """An older one refuses the server; what a newer one dumps cannot be restored into a server so old."""
+    """An older client refuses the server; a newer client's dump cannot be restored into so old a server."""
     install(machine / "wheel", there)
     with pytest.raises(NoPostgresProgram, match=rf"pg_dump for version 15 .*{there} in {machine}/wheel"):
         pg_programs.client("pg_dump", 15)
@@ -109,7 +109,7 @@ def test_a_named_folder_decides_alone_for_the_server(machine: Path, monkeypatch:
 
 
 def test_programs_speak_english_whatever_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What they say decides whether a failure is the machine's; and they learn nothing they need not."""
+    """Their messages decide whether a failure is the machine's; they get no variable they do not need."""
     monkeypatch.setenv("LANG", "de_DE.UTF-8")
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     monkeypatch.setenv("STORAGE_SECRET_KEY", "hush")
@@ -131,5 +131,5 @@ def test_a_pipe_is_widened_and_nothing_else_minds(tmp_path: Path) -> None:
 
 
 def most() -> int:
-    """What the kernel grants a pipe."""
+    """Return the largest pipe size that the kernel grants."""
     return int(Path("/proc/sys/fs/pipe-max-size").read_text())

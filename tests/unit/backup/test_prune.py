@@ -1,4 +1,4 @@
-"""Giving up a backup: row, manifest, parts, uploads, in this order; killed at any point; beside others."""
+"""Pruning a backup: row, manifest, parts, uploads, in this order; kills at any point; concurrent changes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_backup_goes_wholly_and_the_others_remain(inventory: BackupInventory, 
 
 
 def test_row_then_manifest_then_parts_then_uploads(inventory: BackupInventory) -> None:
-    """At every request: a manifest has its data, and a row that counts has its manifest."""
+    """At every request a manifest still has its data, and a row that counts still has its manifest."""
     old = to_delete(inventory)
     seen: list[str] = []
 
@@ -246,7 +246,7 @@ def test_without_a_fresh_proven_backup_the_run_is_refused(inventory: BackupInven
 
 
 def test_a_plan_can_name_nothing_but_a_backup_s_own_folder(inventory: BackupInventory) -> None:
-    """Whatever a plan's line says, the folder is made of a kind and an id, and the row decides."""
+    """The folder is built from a kind and an id, whatever a plan's line says, and the row decides."""
     action = PruneBackup(
         id="20260101T030000Z-0a1b2c3d", kind="database", state="proven", size=1, minimum=3, reason="old"
     )

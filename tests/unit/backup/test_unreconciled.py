@@ -1,4 +1,4 @@
-"""After a restore: what is to be judged, and what becomes of what was condemned. On fakes."""
+"""Reconciliation after a restore: jobs awaiting a verdict, verdicts, condemned objects. On fakes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JOB = "condemn_unreconciled"
 
 @pytest.fixture
 def world(world: World) -> World:
-    """Restored an hour ago to what was there a day ago; no kept database."""
+    """Return an environment restored an hour ago from a backup of a day ago; no kept database."""
     world.stores.control.write("restore_epoch", epoch(RESTORED))
     world.stores.control.write("paused", "restored from backup")
     return world
@@ -79,7 +79,7 @@ def condemned(world: World) -> list[str]:
     return [one.key for one in decisions(world) if isinstance(one, CondemnObject)]
 
 
-# --- what is to be judged ------------------------------------------------------------------------
+# --- jobs awaiting a verdict ---------------------------------------------------------------------
 def test_one_line_a_job_over_all_prefixes(world: World) -> None:
     world.put("processed/job/a.mp4", 2 * HOUR, b"12345")
     world.put("processed/job/b/c.mp4", 3 * HOUR, b"12345")
@@ -91,7 +91,7 @@ def test_one_line_a_job_over_all_prefixes(world: World) -> None:
 
 @pytest.mark.parametrize("names", [("job", "job-1", "job.x", "job0"), ("ä", "z", "\U0001f600", "\uffff")])
 def test_folders_that_sort_otherwise_than_their_jobs(world: World, names: tuple[str, ...]) -> None:
-    """job-1/ comes before job/ in a listing: each is still one line, with what it has in every prefix."""
+    """job-1/ is listed before job/: each job is still one line, with its objects in every prefix."""
     for name in names:
         for prefix in ("processed/", "temp/", "failed/"):
             world.put(f"{prefix}{name}/x", 2 * HOUR)
@@ -105,8 +105,8 @@ def test_folders_that_sort_otherwise_than_their_jobs(world: World, names: tuple[
         (True, DAY, False),
         (False, 50 * DAY, True),  # no row
         (False, HOUR, True),
-        (False, HOUR - MINUTE, True),  # the store's clock may be ahead so far
-        (False, HOUR - MINUTE - SECOND, False),  # came after the restore: not of the lost time
+        (False, HOUR - MINUTE, True),  # the store's clock may be this far ahead
+        (False, HOUR - MINUTE - SECOND, False),  # written after the restore: not in the lost period
         (True, MINUTE, False),
     ],
 )
@@ -137,7 +137,7 @@ def test_no_epoch_or_one_that_cannot_be_read() -> None:
 
 
 def test_memory_does_not_grow_with_the_objects(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten times the objects need no more: the listing streams."""
+    """Ten times the objects need no more memory: the listing is streamed."""
     peaks = []
     for objects in (2_000, 20_000):
         monkeypatch.setattr(world.objects, "scan", lambda prefix, n=objects: many(prefix, n))
@@ -149,7 +149,7 @@ def test_memory_does_not_grow_with_the_objects(world: World, monkeypatch: pytest
 
 
 def many(prefix: Prefix, count: int) -> Iterator[ObjectInfo]:
-    """The objects of ten jobs, made up as they are asked for."""
+    """Yield the objects of ten jobs, generated on demand."""
     for number in range(count):
         key = ObjectKey(f"{prefix}job-{number * 10 // count}/{number:06}.ts")
         yield ObjectInfo(key, 1, NOW - 2 * HOUR, "etag")
@@ -195,7 +195,7 @@ def test_not_beside_a_twin(world: World) -> None:
     assert world.database.verdicts == {}
 
 
-# --- what was condemned --------------------------------------------------------------------------
+# --- condemned objects ---------------------------------------------------------------------------
 def test_nothing_is_condemned_before_the_epoch_is_closed(world: World) -> None:
     world.put("uploads/job/in.mp4", 2 * HOUR)
     judge(world, job="condemn")
@@ -258,7 +258,7 @@ def test_a_job_retried_meanwhile_stays(world: World, when: str) -> None:
 
 
 def test_a_listing_is_a_hint(world: World) -> None:
-    """What is not shown stays until it is; what was written anew since is somebody's."""
+    """An object missing from a listing stays until it is listed; an object written anew since is kept."""
     for key in ("uploads/job/hidden.mp4", "uploads/job/seen.mp4", "uploads/job/anew.mp4"):
         world.put(key, 2 * HOUR)
     closed(world, job="condemn")
