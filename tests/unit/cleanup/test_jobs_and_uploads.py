@@ -1,4 +1,4 @@
-"""Stuck jobs and abandoned uploads end to end: whoever shows a sign of life wins."""
+"""Stuck jobs and abandoned uploads, end to end: any sign of life keeps the job or upload."""
 
 from __future__ import annotations
 

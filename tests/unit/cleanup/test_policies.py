@@ -1,4 +1,4 @@
-"""The rules for jobs, uploads and tombstones: every branch, near misses, and the instant of the cut."""
+"""The rules for jobs, uploads and tombstones: every branch, near misses, and ages exactly at the cut-off."""
 
 from __future__ import annotations
 

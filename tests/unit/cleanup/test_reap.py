@@ -1,4 +1,4 @@
-"""Two-phase deletion: condemn, undo, reap, and the retry that wins."""
+"""Two-phase deletion: condemn, undo, reap, and the retried job that keeps its files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OWN = ["processed/j/a.mp4", "temp/j/a.ts", "uploads/j/in.mp4"]
 
 
 def condemn_job(world: World) -> Run:
-    """A job that failed six days ago, condemned; the clock is left where it may be reaped."""
+    """Condemn a job that failed six days ago, and advance the clock to when it may be reaped."""
     world.job("j", "failed", 6 * DAY)
     for key in [*OWN, "processed/j2/a.mp4"]:
         world.put(key, 6 * DAY)
@@ -106,7 +106,7 @@ def test_object_another_job_names_is_kept(world: World) -> None:
 
 
 def test_object_a_retried_job_of_the_same_batch_names_is_kept(world: World) -> None:
-    """Both jobs were condemned; one was retried and now shows the other's output as its own."""
+    """Both jobs were condemned; one was retried, and its row now names the other's output as its own."""
     for id in ("j", "k"):
         world.job(id, "failed", 6 * DAY)
         world.put(f"processed/{id}/a.mp4", 6 * DAY)

@@ -135,7 +135,7 @@ def test_one_young_file_keeps_the_folders_above_it_alone(world: World) -> None:
 
 
 def test_a_folders_own_time_decides_only_while_it_is_empty(world: World) -> None:
-    """A file may be old in a folder just changed; an empty folder just made may be about to be filled."""
+    """A folder just changed may hold an old file; an empty folder just created may be about to be filled."""
     world.files.add("new/old.ts", changed=NOW - DAY)
     world.files.add("new", changed=NOW, kind="folder")
     world.files.add("empty-new", changed=NOW - DAY + SECOND, kind="folder")
@@ -226,7 +226,7 @@ def test_ended_files_are_those_of_jobs_ended_lately(world: World) -> None:
 
 
 def test_folder_of_a_job_whose_id_is_shown_encoded_stays(world: World) -> None:
-    """A temp path is shown percent-encoded; the job it belongs to is the one of the true name."""
+    """A temp path is shown percent-encoded; its job is looked up by the decoded name."""
     world.job("job%1", "processing", DAY)
     world.files.add("job%251/a.ts", changed=NOW - 9 * DAY)
     assert verdicts(FILES, world) == {"job%251/a.ts": "keep", "job%251": "keep"}

@@ -1,4 +1,4 @@
-"""The temp folder end to end: set aside, put back, unlinked; whoever writes or opens in between wins."""
+"""The temp folder, end to end: files set aside, put back, unlinked; written or opened meanwhile, they stay."""
 
 from __future__ import annotations
 
