@@ -1,4 +1,4 @@
-"""Each seeded bug still fits the source: its text is there once, and its test is there."""
+"""The table of seeded bugs: the text of each occurs once in the source, and its test exists."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_what_a_bug_replaces_is_there_once() -> None:
 
 @cache
 def functions(file: str) -> set[str]:
-    """The tests that a file defines."""
+    """Return the names of the functions that a file defines."""
     return {
         node.name
         for node in ast.walk(ast.parse((REPOSITORY / file).read_text()))

@@ -1,4 +1,4 @@
-"""What the fake does beyond the contract: versions, injected failures, back-dating, counting."""
+"""Behaviour of the fake store beyond the contract: versions, injected failures, back-dating, counting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of tests that stay together on one worker names files that are there, and misses none."""
+"""The table of tests that share a worker: the files that it names exist, and none is missing."""
 
 from __future__ import annotations
 
