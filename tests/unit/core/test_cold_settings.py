@@ -1,4 +1,4 @@
-"""What is set for cold data: read, or refused by name."""
+"""Settings for cold data: parsed, or refused with the offending name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nouns: what may be a name, and what a plan line carries there and back."""
+"""Core types: valid names, and the round trip of every action through a plan line."""
 
 from __future__ import annotations
 

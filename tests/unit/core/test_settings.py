@@ -1,4 +1,4 @@
-"""Settings from an environment: every name means one thing, and what cannot be right is said at the start."""
+"""Settings from an environment: a single meaning per name, and errors reported at start-up."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def refused(env: Mapping[str, str]) -> str:
 
 @pytest.mark.parametrize("env", [MINIO, AWS], ids=["MINIO", "AWS"])
 def test_aliases(env: Mapping[str, str]) -> None:
-    """A sibling's environment, taken over as it is, gives the same settings as our own names."""
+    """The environment of a sibling system, taken over unchanged, gives the same settings as our own names."""
     found = Settings.from_env(env)
     assert found == Settings.from_env(OWN | {"STORAGE_REGION": "eu-1", "STORAGE_BUCKET": "media"})
 
@@ -66,7 +66,7 @@ def test_aliases(env: Mapping[str, str]) -> None:
     ],
 )
 def test_beside_our_own(env: Mapping[str, str], name: str, value: str) -> None:
-    """Equal values agree, empty ones are unset, and what any AWS program reads is only a fallback."""
+    """Equal values agree, empty values are unset, and variables of any AWS program are only a fallback."""
     assert getattr(Settings.from_env(OWN | env), name) == value
 
 
@@ -105,7 +105,7 @@ def test_the_specific_aws_endpoint_wins() -> None:
     ],
 )
 def test_contradictions(other: Mapping[str, str]) -> None:
-    """Two names for one thing with two values: both are named, neither value is guessed or shown."""
+    """Two names of a setting with different values: both are named, neither value is guessed or shown."""
     said = refused(OWN | other)
     assert any(name in said for name in other)
     assert "differ" in said
