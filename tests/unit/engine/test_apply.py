@@ -1,4 +1,4 @@
-"""Carrying out: the second look, per-key failures, crashes, lies, and how many requests it all takes."""
+"""Applying a plan: the recheck, per-key failures, crashes, a store that lies, and request counts."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_pause_stops_before_the_next_batch(world: World) -> None:
     world.objects.traffic.before = pause
     with pytest.raises(Paused):
         apply(planned.id, world.stores)
-    assert 2_000 <= len(world.keys()) < 6_000  # four batches at most were under way
+    assert 2_000 <= len(world.keys()) < 6_000  # at most four batches were in progress
     world.objects.traffic.before = lambda name: None
     world.stores.control.write("paused", None)
     assert apply(planned.id, world.stores).done.count == 6_000
@@ -239,7 +239,7 @@ def test_as_of_is_kept_in_the_run(world: World) -> None:
 
 
 def test_large_objects_are_batches_of_their_own() -> None:
-    """So that several are compressed side by side; the numbering of batches is what a repetition goes by."""
+    """Several can then be compressed in parallel; a repetition relies on the numbering of the batches."""
     mib = 1 << 20
     sizes = [1] * 20 + [9 * mib, 9 * mib, 40 * mib, mib, mib]
     batches = list(cut(compressing(f"{n:02}", size) for n, size in enumerate(sizes)))

@@ -1,4 +1,4 @@
-"""A run names its bucket and its job, and is carried out for no other; plans hold only verbs of their job."""
+"""Bucket and job of a run: it is applied to no other, and its plan holds only verbs of its job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planning and its guards: what is written down, what waits, what is refused."""
+"""Planning and its guards: the recorded plan, waiting for approval, refusals."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_empty_plan_is_not_stored_and_applies(world: World) -> None:
 
 
 def test_plan_again_under_the_same_id_plans_anew_until_it_is_applied(world: World) -> None:
-    """A repeated task sees the world as it is now; an approval of the first plan is void."""
+    """A repeated task plans from the current state; an approval of the first plan is void."""
     fill(world, 1)
     job = catalog.get(TEMP)
     first = plan(job, world.stores, NOW, run_id="r")
@@ -106,7 +106,7 @@ def test_limit_waits_for_the_approval_of_this_plan(world: World) -> None:
 
 
 def test_approving_a_verified_run_again_returns_it(world: World) -> None:
-    """A task that is repeated after its answer was lost brings its approval along."""
+    """A task that is repeated after its answer was lost passes its approval again."""
     fill(world, 3)
     waiting = world.plan(TEMP, max_objects=2)
     done = apply(waiting.id, world.stores, approve=waiting.plan_sha256, by="ann")

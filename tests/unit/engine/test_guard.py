@@ -1,4 +1,4 @@
-"""What guards a plan: the switch, the world, the limits, the protected prefixes."""
+"""Guards of a plan: the pause switch, the environment, the limits, the protected prefixes."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_backlog_is_not_failed(world: World) -> None:
 
 def test_files_are_given_up_only_with_a_fresh_proven_backup(world: World) -> None:
     world.job("j", "failed", 9 * DAY)
-    assert world.plan("cleanup_failed_jobs").state == "planned"  # backups are made elsewhere
+    assert world.plan("cleanup_failed_jobs").state == "planned"  # guard off: backups are made elsewhere
     world.stores.control.write("fresh_backup_guard", None)
     with pytest.raises(Refused, match="missing.*storage backup run"):
         world.plan("cleanup_failed_jobs")
@@ -137,23 +137,23 @@ def test_files_are_given_up_only_with_a_fresh_proven_backup(world: World) -> Non
     with pytest.raises(Refused, match="missing"):  # not proven
         world.plan("cleanup_failed_jobs")
     world.stores.catalogue.save(replace(backup, state="proven", kind="metadata"))
-    with pytest.raises(Refused, match="missing"):  # not of the database
+    with pytest.raises(Refused, match="missing"):  # of the metadata, not of the database
         world.plan("cleanup_failed_jobs")
     world.stores.catalogue.save(replace(backup, state="proven", taken_at=NOW - 26 * HOUR - SECOND))
     with pytest.raises(Refused, match="26 h"):
         world.plan("cleanup_failed_jobs")
     world.stores.catalogue.save(replace(backup, state="proven", taken_at=NOW + 2 * MINUTE))
-    with pytest.raises(Refused, match="26 h"):  # of the future: a wrong clock, or a forged one
+    with pytest.raises(Refused, match="26 h"):  # in the future: a wrong clock, or a forged row
         world.plan("cleanup_failed_jobs")
     world.stores.catalogue.save(replace(backup, state="proven", proven_at=None))
-    with pytest.raises(Refused, match="missing"):  # by a certificate found in the bucket: not seen here
+    with pytest.raises(Refused, match="missing"):  # by a certificate found in the bucket, not by a proof here
         world.plan("cleanup_failed_jobs")
     world.stores.catalogue.save(replace(backup, state="proven"))
     assert world.plan("cleanup_failed_jobs").state == "planned"
 
 
 class Rogue:
-    """A policy gone wrong: it deletes what lies under ``prefix``."""
+    """Faulty policy that deletes every object under ``prefix``."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = Prefix(prefix)

@@ -1,4 +1,4 @@
-"""Plans that are old, worlds that were swapped, and guards that do not wear out."""
+"""Old plans, swapped buckets and folders, and guards that refuse however often they are tried."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORPHANS, FAILED = "cleanup_orphan_uploads", "cleanup_failed_jobs"
 
 
 def test_the_notice_counts_from_the_condemning(world: World) -> None:
-    """A plan approved, or repeated, days later still leaves a full day in which it can be taken back."""
+    """A plan approved, or repeated, days later still leaves a full day in which it can be undone."""
     world.job("j", "failed", 30 * DAY)
     world.put("processed/j/a.mp4", 30 * DAY)
     waiting = world.plan(FAILED)
@@ -35,7 +35,7 @@ def test_the_notice_counts_from_the_condemning(world: World) -> None:
 
 
 def test_a_guard_does_not_wear_out(world: World) -> None:
-    """Refused twenty times, and planned twenty times, it is refused the next time too."""
+    """A plan that was made and refused twenty times is refused the next time too."""
     for number in range(200):
         world.put(f"uploads/j{number}/in.mp4", HOUR)
         world.job(f"j{number}", "completed", HOUR)
@@ -49,7 +49,7 @@ def test_a_guard_does_not_wear_out(world: World) -> None:
 
 
 def test_an_absent_temp_folder_is_no_reaped_file(world: World) -> None:
-    """The volume is not mounted: red, and once it is back the file is reaped or taken back."""
+    """While the volume is not mounted the run fails; once it is back the file can be reaped or undone."""
     world.files.add("old.ts", changed=NOW - 2 * DAY)
     run = world.run("cleanup_temp_files")
     world.time += 2 * HOUR
@@ -63,7 +63,7 @@ def test_an_absent_temp_folder_is_no_reaped_file(world: World) -> None:
 
 
 def test_tombstones_of_another_bucket_wait(world: World) -> None:
-    """After a move to another bucket nothing is called cleaned up for what it had in the old one."""
+    """After a move to another bucket no job is marked cleaned up for its objects in the old bucket."""
     world.job("j", "failed", 30 * DAY)
     world.put("processed/j/a.mp4", 30 * DAY)
     world.run(FAILED)
@@ -76,7 +76,7 @@ def test_tombstones_of_another_bucket_wait(world: World) -> None:
 
 
 def test_batches_are_of_one_plan(world: World) -> None:
-    """What one plan finished is not counted as done of the plan that took its place."""
+    """Batches finished under a plan do not count as done for the plan that replaced it."""
     world.put("temp/a.ts", 2 * DAY)
     first = plan(catalog.get("cleanup_temp_objects"), world.stores, NOW, run_id="r")
     world.stores.runs.finish_batch("r", 0, (), ())
@@ -88,7 +88,7 @@ def test_batches_are_of_one_plan(world: World) -> None:
 
 
 def test_a_delete_is_never_sent_again_blindly() -> None:
-    """A bulk delete whose answer was lost could, sent again, meet an object written since."""
+    """A bulk delete resent after a lost answer could delete an object written since."""
     retries = pool().connection_pool_kw["retries"]
     assert not retries.is_retry("POST", 503)
     assert retries.is_retry("GET", 503)
@@ -104,7 +104,7 @@ def test_versions_are_counted_as_entries() -> None:
 
 
 def test_an_error_for_a_key_that_was_not_sent_stops_the_run(world: World) -> None:
-    """What it is about cannot be told, so nothing may be called done."""
+    """The key that the error concerns is unknown, so no action may be recorded as done."""
     world.put("temp/a.ts", 2 * DAY)
     world.objects.delete = lambda targets: [Failure("", "InternalError", "?")]  # type: ignore[method-assign]
     with pytest.raises(StoreRefused, match="not sent"):

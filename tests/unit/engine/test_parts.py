@@ -1,4 +1,4 @@
-"""A run in parts: each action once, whatever part is repeated, and the time a night has."""
+"""A run in parts: each action is done once, whichever part is repeated; and the time budget of a night."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEMP = "cleanup_temp_objects"
 
 @pytest.fixture
 def planned(world: World) -> Run:
-    """Six batches of a thousand, and one of five hundred."""
+    """Plan six batches of a thousand actions, and a batch of five hundred."""
     for number in range(6_500):
         world.put(f"temp/{number:05}.ts", 2 * DAY)
     return world.plan(TEMP)
@@ -84,7 +84,7 @@ def test_a_part_of_a_run_that_was_not_begun_is_refused(world: World, planned: Ru
 
 
 def test_after_its_time_a_run_leaves_the_rest_and_is_green(world: World, planned: Run) -> None:
-    """Batches begun are finished; what is left is recorded as such, and nothing of it is touched."""
+    """Batches already begun are finished; the remaining actions are recorded as skipped and not done."""
     start(planned.id, world.stores)
     world.count_from_here()
     until = world.time + MINUTE
@@ -92,7 +92,7 @@ def test_after_its_time_a_run_leaves_the_rest_and_is_green(world: World, planned
     apply_part(planned.id, Part("delete", 0, 1), late, until=until)
     done = end(planned.id, world.stores)
     assert done.state == "verified"
-    assert 1_000 <= done.done.count <= 4_000  # four batches at most were under way
+    assert 1_000 <= done.done.count <= 4_000  # at most four batches were in progress
     left = 6_500 - done.done.count
     assert world.stores.runs.details(done.id) == [
         ("skipped", "the time budget of this run is spent; the next run continues from here", left)

@@ -1,4 +1,4 @@
-"""How many requests things cost. Counts never waver, where times do: they guard the speed."""
+"""Request counts of the engine. Counts are stable, unlike times: they guard its speed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_applying_a_dense_plan_is_one_listing_and_one_delete_a_thousand_keys(
     batches = ceil(count / 1_000)
     assert world.objects.requests["list"] <= batches
     assert world.objects.requests["delete"] == batches
-    # The sample that verifies, and what the guard asks once.
+    # HEADs are of the verification sample; the guard makes its requests once.
     assert world.objects.requests["head"] == min(count, SAMPLE)
     assert world.objects.requests.total() <= 2 * batches + SAMPLE + 2
 

@@ -1,4 +1,4 @@
-"""A single deletion by an application passes the same checks as a plan's."""
+"""A single deletion by an application, under the same checks as those of a plan."""
 
 from __future__ import annotations
 
