@@ -1,4 +1,4 @@
-"""The compose file, as far as it can be judged without a container engine."""
+"""The compose file, as far as it can be checked without a container engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILE = PROJECT / "docker-compose.airflow.yml"
 TEXT = FILE.read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 AIRFLOW = {name: one for name, one in SERVICES.items() if name.startswith("airflow-")}
-#: Started once, or by hand: nobody asks whether they are well.
+#: Services that run once, or are started by hand: they have no health check.
 ONCE = {"airflow-init", "buckets", "cold-tier", "storage"}
 VARIABLE = re.compile(r"\$\{(\w+)(:[?-])?([^}]*)\}")
 SECRET = re.compile(
@@ -27,7 +27,7 @@ SECRET = re.compile(
 
 
 def filled(value: str) -> str:
-    """The value as compose would make it: defaults where there are any, else the variable's name."""
+    """Return the value as compose would fill it in: defaults where given, else the variable's name."""
     return VARIABLE.sub(lambda m: m[3] if m[2] == ":-" else m[1], value)
 
 

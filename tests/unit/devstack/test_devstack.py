@@ -108,7 +108,7 @@ def test_broken_credentials_name_the_way_out(tmp_path: Path) -> None:
 
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without any object store: empty PATH, empty cache, no ministack."""
+    """Set up a machine without any object store: empty PATH, empty cache, no ministack."""
     monkeypatch.delenv("STORAGE_ENDPOINT_URL", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""The sample is a value: equal for equal arguments, and it holds every case the cleanup must get right."""
+"""The generated sample: equal for equal arguments, with every case that the cleanup must get right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference pages say what the code says."""
+"""The reference pages, which must match what the code generates."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_no_text_is_of_a_command_or_option_that_is_gone() -> None:
 
 
 def test_every_command_takes_json() -> None:
-    """The page says so once for all."""
+    """The page says so once for all commands."""
     for one in pages._commands(parser()):
         if "_SubParsersAction" not in {type(action).__name__ for action in one._actions}:
             assert "--json" in one._option_string_actions, one.prog

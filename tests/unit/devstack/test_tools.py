@@ -1,4 +1,4 @@
-"""Tools are found, built or fetched once, with small real programs in the place of Go and apt."""
+"""Tools found, built or fetched once, with small real programs in place of Go and apt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GADGET = GoProgram(
     "gadget", "example.org/gadget/cmd/gadget", "v1.2.3", oldest_go=(1, 24), instead="do without"
 )
 PACKAGE = DebianPackage("gadget", "usr/bin/gadget")
-# It builds a program that names its version as Go's own do, once the file `go-on` is there.
+# A fake `go`: once the file `go-on` exists, it builds a program that gives its version as Go's own do.
 GO = """#!/bin/sh
 if [ "$1" = version ]; then echo "go version go1.26.1 linux/amd64"; exit; fi
 echo "$2" >> {folder}/builds
