@@ -1,4 +1,4 @@
-"""One world a test."""
+"""Fixtures of the unit tests: a fresh in-memory environment per test."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def environment() -> Environment:
 
 @pytest.fixture
 def tiers(monkeypatch: pytest.MonkeyPatch) -> Tiers:
-    """With a patience that suits a test."""
+    """Return an environment with tiers, and shorten the timeouts of tiering for tests."""
     monkeypatch.setattr(tiering, "TIMEOUT", 0.3)
     monkeypatch.setattr(tiering, "FIRST_PAUSE", 0.01)
     return Tiers()

@@ -1,4 +1,4 @@
-"""Links: where they lead, how long they hold, and that nobody is asked."""
+"""Presigned links: their target, their lifetime, and that signing makes no request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storage.core.model import ObjectKey
 from storage.core.settings import Settings
 from storage.presigned import FILES, PresignedURLGenerator
 
-UNREACHABLE = "http://files.invalid:9"  # nothing answers there: a request would fail
+UNREACHABLE = "http://files.invalid:9"  # no server answers there: a request would fail
 
 
 @pytest.fixture
