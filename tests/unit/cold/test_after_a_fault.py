@@ -1,4 +1,4 @@
-"""What a fault left half done is seen by what comes next: found by the crash points of cold data."""
+"""Recovery of work on cold data that a fault left half done. Found by the crash points of cold data."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ KEY = "processed/j/transcription/transcript.json"
 
 @pytest.fixture
 def cold(world: World) -> World:
-    """A store with a class to move into, and one completed job of a hundred days ago."""
+    """Set up a store with a class to move into, and a job completed a hundred days ago."""
     world.database.capabilities = Capabilities(storage_classes=("STANDARD", "GLACIER_IR"))
     world.job("j", "completed", 100 * DAY, completed_at=NOW - 100 * DAY)
     return world
 
 
 def test_a_small_form_that_a_killed_night_left_is_looked_at(cold: World) -> None:
-    """Compressed, it has fewer bytes than are worth a look; that it was begun is what tells it apart."""
+    """Compressed, it is too small to be looked at; only the note that it was begun tells it apart."""
     cold.put(KEY, 100 * DAY, b"x" * 40)
     small = ("transcription/transcript.json", "too small to be compressed and too small for cold")
     assert answer(decide(cold)) == [small]
@@ -52,7 +52,7 @@ def test_a_small_form_that_a_killed_night_left_is_looked_at(cold: World) -> None
 
 @pytest.mark.parametrize(("text", "noted"), [(LINES[:6_000], True), (LINES, False)])
 def test_that_it_was_begun_is_noted_only_of_a_small_form(cold: World, text: bytes, noted: bool) -> None:
-    """It costs a write to the database, and a larger form is looked at in any case."""
+    """The note costs a database write, and a larger compressed object is looked at in any case."""
     assert TINY <= compress.MIN_RELISTED_SIZE
     cold.put(KEY, 100 * DAY, text)
     action = next(one for one in decide(cold) if isinstance(one, CompressObject))
@@ -61,18 +61,18 @@ def test_that_it_was_begun_is_noted_only_of_a_small_form(cold: World, text: byte
     assert [one.status for one in CompressObject.apply([action], Work(cold.stores, "run-1", "cold"))] == [
         "done"
     ]
-    assert found[-2:] == [noted] * 2  # ahead of the write, and of the look after it
+    assert found[-2:] == [noted] * 2  # before the PUT, and before the HEAD after it
 
 
 class Away(MemoryObjectReplacer):
-    """Its store is gone as soon as the object has been replaced."""
+    """Replacer whose store is unreachable as soon as the object has been replaced."""
 
     def versioned(self) -> bool:
         raise Unreachable("The object store", "no route")
 
 
 def test_nothing_is_remembered_that_the_ledger_does_not_have(world: World) -> None:
-    """Else no night would ever look at it again, and the saving is never told."""
+    """Otherwise no night would look at the object again, and its saving would never be reported."""
     batch = [action(world)]
     away = replace(world.stores, replacer=Away(world.objects))
     with pytest.raises(Unreachable):
@@ -84,7 +84,7 @@ def test_nothing_is_remembered_that_the_ledger_does_not_have(world: World) -> No
 
 @pytest.mark.parametrize("compression", ["compressed", "skipped", ""])
 def test_what_could_not_be_compressed_tonight_is_not_moved_tonight(cold: World, compression: str) -> None:
-    """Moved, it would never be compressed: nothing is read back from the cold for that."""
+    """Once moved, it would never be compressed: no object is read back from a cold tier for that."""
     cold.put(KEY, 100 * DAY, BIG)
     _, move = decide(cold)
     assert isinstance(move, TransitionObject) and move.compress_first
@@ -106,7 +106,7 @@ def test_what_is_only_moved_waits_for_nothing(cold: World) -> None:
 
 
 def test_rules_that_stand_though_the_store_went_away_are_found_applied() -> None:
-    """Put, and neither looked at nor taken back: the next apply finds them and says so in the log."""
+    """The rules were put, but neither read back nor undone: the next apply finds and logs them."""
     environment, gone = Environment(), [False]
     made = plan(environment.manager)
 

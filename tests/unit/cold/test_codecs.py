@@ -1,4 +1,4 @@
-"""The codecs as streams: what goes in comes out, whatever the pieces; and what is no stream is told."""
+"""Streaming codecs: round trips in pieces of any size, and detection of invalid streams."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_the_window_is_one_that_browsers_take(level: int | None, size: int) -> N
 
 
 def test_far_repetitions_of_large_text_are_found() -> None:
-    """Two equal halves of noise, six MiB apart: only a search that looks so far makes one of them."""
+    """Two equal blocks of noise, six MiB apart: only a search that reaches so far stores the noise once."""
     noise = os.urandom(6 << 20)
     packer = codecs.packer("zstd", None, 64 << 20)
     rest = bytes((64 << 20) - 2 * len(noise))
@@ -145,7 +145,7 @@ def test_bytes_behind_the_end_are_reported(codec: CodecName) -> None:
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_bomb_is_unpacked_in_small_pieces_and_no_further_than_asked(codec: CodecName) -> None:
-    """A quarter of a gigabyte of zeros in one chunk: three pieces cost three pieces."""
+    """A quarter of a gigabyte of zeros in one chunk: three pieces need the memory of three pieces."""
     packer = codecs.packer(codec, None, 256 << 20)
     bomb = b"".join([*(packer.feed(bytes(1 << 24)) for _ in range(16)), packer.finish()])
     pieces: Iterator[bytes] = codecs.unpacked(codec, [bomb])
@@ -156,7 +156,7 @@ def test_a_bomb_is_unpacked_in_small_pieces_and_no_further_than_asked(codec: Cod
 
 
 def test_a_wide_window_is_refused() -> None:
-    """One that asks for two gigabytes of memory."""
+    """This window asks for two gigabytes of memory."""
     words = zstandard.ZstdCompressionParameters.from_level(1, window_log=31, enable_ldm=True)
     stream = zstandard.ZstdCompressor(compression_params=words).compressobj()
     form = stream.compress(TEXT) + stream.flush()

@@ -1,4 +1,4 @@
-"""Compressing and restoring one object: what is read, what is written, what makes it stay."""
+"""Compressing and restoring an object: its reads, its writes, and reasons to leave it as it is."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_what_does_not_shrink_stays(place: Place, data: bytes, why: str) -> None
 
 
 def test_what_only_looks_compressible_stays(place: Place) -> None:
-    """The samples are text and what is between them is not: found out when all of it was packed."""
+    """The samples are text and the bytes between them are not: found only after compressing all of it."""
     data = bytearray(random.Random(1).randbytes(40 << 20))
     for start, length in compressibility.sample_ranges(len(data)):
         data[start : start + length] = TEXT[:length]
@@ -142,7 +142,7 @@ def test_what_is_held_stays(place: Place) -> None:
 
 
 def test_what_the_store_does_not_give_stays(place: Place) -> None:
-    """Archived, or encrypted with a customer's key."""
+    """The object is archived, or encrypted with a customer's key."""
     etag = place.put(SMALL)
     place.replacer.refused[KEY] = "InvalidObjectState: archived"
     stays(place, SMALL, place.compress(SMALL, etag), "archived")
@@ -153,7 +153,7 @@ def test_what_would_look_like_a_bomb_stays(place: Place) -> None:
     stays(place, data, place.compress(data, place.put(data)), "bombs")
 
 
-# --- back -------------------------------------------------------------------------------------------
+# --- decompression ----------------------------------------------------------------------------------
 @pytest.mark.parametrize("codec", CODECS)
 def test_an_object_comes_back_as_it_was(place: Place, codec: CodecName) -> None:
     etag = place.put(TEXT)
@@ -200,7 +200,7 @@ def test_a_damaged_object_is_not_put_in_place(place: Place) -> None:
 
 
 def test_metadata_that_lies_is_reported_and_the_object_left(place: Place) -> None:
-    """It says that it is compressed, and is not: no saving may be counted of it."""
+    """The metadata says that the object is compressed, which it is not: no saving may be counted."""
     liar = Compression("zstd", 10 * len(SMALL), "0" * 64, "e" * 32).written_into(CARRIED)
     made = place.compress(SMALL, place.put(SMALL, liar))
     assert made.status == "skipped" and made.damaged

@@ -1,4 +1,4 @@
-"""The verb compress: what it does with a batch, remembers and enters, also after a kill at any moment."""
+"""The verb compress: batches, records, ledger entries, also after a kill at any moment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.transcript_in_memory import (
     stored,
 )
 
-MOMENTS = 16  # more than a batch of one has steps
+MOMENTS = 16  # more than the steps of a batch of one action
 
 
 def test_it_travels_in_a_plan(world: World) -> None:
@@ -120,7 +120,7 @@ def test_a_pause_stops_before_the_next_object_and_keeps_what_was_found(
     batch = [action(world, FOLDER + f"{n}.json") for n in range(3)]
 
     def pause(name: str) -> None:
-        if name == "head":  # the look after the first one's write
+        if name == "head":  # the HEAD after the first object's PUT
             world.stores.control.write("paused", "stop")
 
     world.objects.traffic.before = pause
@@ -169,7 +169,7 @@ def test_the_version_left_behind_is_counted(world: World) -> None:
 def test_a_kill_at_any_moment_is_made_good_by_the_next_night(
     world: World, data: bytes, again: str, moment: int
 ) -> None:
-    """Whenever it is killed the object reads as before; afterwards the ledger has it exactly once."""
+    """After the kill the object reads as before; after the next night the ledger has it exactly once."""
     one = action(world, data=data)
     with Ends(world, moment) as ends, suppress(Killed):
         apply(world, one)
@@ -180,7 +180,7 @@ def test_a_kill_at_any_moment_is_made_good_by_the_next_night(
         assert now
         one = replace(one, size=now.size, etag=now.etag, last_modified=now.last_modified)
     known = log(world).get_records([KEY]).get(KEY)
-    if not (known and known.etag == one.etag and known.compression):  # else no plan has it
+    if not (known and known.etag == one.etag and known.compression):  # otherwise no plan has it
         assert [outcome.status for outcome in apply(world, one)] == ["done"]
     assert original(world) == data
     [saving] = ledger(world)
@@ -188,7 +188,7 @@ def test_a_kill_at_any_moment_is_made_good_by_the_next_night(
     assert log(world).get_records([KEY])[KEY].compression == "compressed"
 
 
-# --- looking again ----------------------------------------------------------------------------------
+# --- verification -----------------------------------------------------------------------------------
 def test_looking_again_finds_a_store_that_lies(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     one = action(world)
     assert not one.holds(world.stores), "it is as it was"
@@ -218,7 +218,7 @@ def test_looking_again_reads_nothing_that_is_archived(world: World) -> None:
     assert world.objects.requests == {"head": 1}
 
 
-# --- back by hand -----------------------------------------------------------------------------------
+# --- decompression by hand --------------------------------------------------------------------------
 def test_what_comes_back_is_entered_and_stays_as_it_is(world: World) -> None:
     one = action(world)
     apply(world, one)

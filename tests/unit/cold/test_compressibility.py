@@ -1,4 +1,4 @@
-"""What is judged not worth reading, from three samples."""
+"""Judging from three samples that an object is not worth reading."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_an_index_at_one_end_is_no_reason_to_read_a_film(samples: list[bytes], w
 
 @pytest.mark.parametrize(("share", "worth"), [(0.85, False), (0.94, False), (0.80, True)])
 def test_samples_must_shrink_by_a_tenth(share: float, worth: bool) -> None:
-    """Noise of ``share``, the rest zeros: zstd -1 leaves little more than the noise."""
+    """Noise of ``share`` + 0.06, the rest zeros: zstd -1 leaves little more than the noise."""
     noise = int(SAMPLE * (share + 0.06))
     sample = NOISE[:noise] + bytes(SAMPLE - noise)
     assert (why_not([sample] * 3, WHOLE + 1) == "") is worth

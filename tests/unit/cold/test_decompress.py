@@ -1,4 +1,4 @@
-"""Put back by hand, and killed meanwhile: a repetition finds it, and the ledger has it once."""
+"""Decompression by hand, killed meanwhile: a repetition completes it, and the ledger has it once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.in_memory import Killed, World
 from tests.support.object_in_memory import KEY, SMALL, TEXT
 from tests.support.transcript_in_memory import Ends, action, apply, ledger, log, original, stored
 
-MOMENTS = 14  # more than it has steps
+MOMENTS = 14  # more than its steps
 
 
 @pytest.mark.parametrize("data", [SMALL, TEXT], ids=["small", "large"])
@@ -24,7 +24,7 @@ def test_killed_at_any_moment_and_asked_again(world: World, data: bytes, moment:
         uncompress(world.stores, KEY, "by hand 1")
     assert ends.down is (ends.left < 0) and ends.left < MOMENTS - 2
     assert original(world) == data
-    for one in commands_cold._compressed(world.stores, [KEY]):  # nothing, where it was entered already
+    for one in commands_cold._compressed(world.stores, [KEY]):  # empty if it was entered already
         assert uncompress(world.stores, one["key"], "by hand 2").status in ("done", "skipped")
     assert stored(world) == data
     [_, saving] = ledger(world)
@@ -35,7 +35,7 @@ def test_killed_at_any_moment_and_asked_again(world: World, data: bytes, moment:
 
 
 def test_what_took_its_place_meanwhile_is_not_entered(world: World) -> None:
-    """Begun, killed, and written anew by somebody else: that is no original of ours."""
+    """Begun, killed, then overwritten by another client: the new object is not our original."""
     apply(world, action(world))
     with Ends(world, 3) as ends, suppress(Killed):
         uncompress(world.stores, KEY, "by hand 1")

@@ -1,4 +1,4 @@
-"""Original bytes out of every form, ranges of them, and what lies about itself."""
+"""Reading original bytes and ranges of every stored form, and objects with false metadata."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from storage.core.model import ObjectKey
 from storage.core.tiers import CODECS, CodecName
 from tests.support.object_in_memory import KEY, SMALL, TEXT, Place, before
 
-#: What may take the place of a codec: nothing of ours, or a codec's name.
+#: Stored forms: None for an object that is not compressed, or the name of its codec.
 FORMS = (None, *CODECS)
 
 
@@ -118,13 +118,13 @@ def test_what_another_program_encoded_comes_as_it_is_stored(place: Place) -> Non
     assert read(place, 2, 8) == form[2:10]
 
 
-# --- while others work ------------------------------------------------------------------------------
+# --- concurrent changes -----------------------------------------------------------------------------
 @pytest.mark.parametrize("form", CODECS)
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_an_object_compressed_while_it_is_read_is_read_on(
     place: Place, form: CodecName, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its ranges come from the plain one first, and from the compressed one then."""
+    """Its ranges come from the plain object first, and then from the compressed object."""
     stored(place, TEXT, None)
     monkeypatch.setattr(decompressing_reader, "AT_ONCE", 100_000)
     etag = place.replacer.details(KEY).info.etag
@@ -167,7 +167,7 @@ def test_an_object_that_never_rests_is_given_up(place: Place) -> None:
     assert turns["get"] == decompressing_reader.TRIES
 
 
-# --- lies -------------------------------------------------------------------------------------------
+# --- false metadata and damaged bytes ----------------------------------------------------------------
 def lie(place: Place, form: bytes, compression: Compression) -> None:
     place.put(form, compression.written_into(Attributes("text/plain")))
 
@@ -224,7 +224,7 @@ def test_a_changed_byte_is_found_out(place: Place, codec: CodecName, at: int) ->
 def test_a_cut_object_is_found_out(place: Place, codec: CodecName, cut: int) -> None:
     form, compression = honest(TEXT, codec)
     lie(place, form[:-cut], compression)
-    if codec == "zstd" and cut == 1:  # of its own checksum, which the hash makes up for
+    if codec == "zstd" and cut == 1:  # a byte of its own checksum; the hash makes up for it
         assert read(place) == TEXT
         return
     with pytest.raises(ContentDamaged):
@@ -242,7 +242,7 @@ def bomb(codec: CodecName) -> bytes:
 def test_a_bomb_is_never_unpacked_further_than_it_declares(
     place: Place, codec: CodecName, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """500 MiB of zeros, whatever they are said to be; as zstd a few KB."""
+    """The object is 500 MiB of zeros, whatever size it declares; as zstd it has a few KB."""
     form = bomb(codec)
     lie(place, form, Compression(codec, size, "0" * 64, "e" * 32))
     made = 0

@@ -1,4 +1,4 @@
-"""A compressor that errs is caught before anything is written."""
+"""Faulty compressors, which are caught before any write."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_compressor_that_loses_its_end_is_caught(
 
 
 def test_a_compressor_that_swells_is_stopped(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes back is compared on the way, not only at the end of a bomb."""
+    """The decompressed output is compared as it is produced, not only at the end of a bomb."""
     make, fed = codecs.packer, []
 
     class Erring:

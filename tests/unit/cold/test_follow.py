@@ -1,4 +1,4 @@
-"""Objects on their way to a colder tier: awaited, followed up, and after a kill at any instant."""
+"""Objects in transition to a colder tier: waiting, follow-up, and recovery from a kill at any instant."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_tier_that_is_no_more_is_said(tiers: Tiers) -> None:
 @pytest.mark.parametrize("how", ["tag", "class"])
 @pytest.mark.parametrize("nth", range(1, 12))
 def test_killed_at_any_request_and_done_again(tiers: Tiers, how: str, nth: int) -> None:
-    """Killed, then repeated: it arrives, is remembered, and is entered once."""
+    """After a kill and a repetition the object arrives, is recorded, and is entered in the ledger once."""
     action = tiers.action(how)
     tiers.stores = replace(
         tiers.stores, cold_settings=ColdSettings(tiers={"cold": "GLACIER_IR" if how == "class" else "COLD"})
@@ -83,7 +83,7 @@ def test_killed_at_any_request_and_done_again(tiers: Tiers, how: str, nth: int) 
         assert nth > 3
     except KeyboardInterrupt:
         tiers.objects.traffic.before = lambda name: None
-        tiering.follow_up(tiers.stores, NOW)  # the next night's first act
+        tiering.follow_up(tiers.stores, NOW)  # the next night's first step
         tiers.apply(action)
     tiers.objects.traffic.before = lambda name: None
     assert tiers.info.storage_class == action.target
@@ -93,7 +93,7 @@ def test_killed_at_any_request_and_done_again(tiers: Tiers, how: str, nth: int) 
 
 
 def test_killed_after_the_copy_it_counts_as_on_its_way(tiers: Tiers) -> None:
-    """So that a later night enters it, though the class shows that nothing is left to do."""
+    """A later night then enters it in the ledger, though its class shows that nothing is left to do."""
 
     def kill() -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Which objects are compressed and moved, and why the others are not."""
+"""Selection of the objects to compress and to move, and the reasons to keep the others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BIG = b"x" * (200 << 10)
 
 @pytest.fixture
 def cold(world: World) -> World:
-    """A store with storage classes, and one completed job of a hundred days ago."""
+    """Set up a store with storage classes, and a job completed a hundred days ago."""
     world.database.capabilities = Capabilities(
         storage_classes=("STANDARD", "STANDARD_IA", "GLACIER_IR", "GLACIER"),
         conditional_put=True,
@@ -43,7 +43,7 @@ def decide(
 
 
 def answer(decided: list[Action | Keep]) -> list[tuple[str, str]]:
-    """What becomes of each: its verb, or why it stays."""
+    """Return for each object the verb planned, or the reason why it stays."""
     return [(one.key.split("/", 2)[-1], one.reason if isinstance(one, Keep) else one.verb) for one in decided]
 
 
@@ -185,7 +185,7 @@ def test_a_store_without_tiers_says_so(cold: World) -> None:
 
 
 def test_an_archive_is_used_only_where_it_is_named(cold: World) -> None:
-    """Objects in one cannot be read at once: links to them would break unasked."""
+    """An archived object cannot be read at once: links to it would break without an operator's request."""
     classes = ("STANDARD", "GLACIER")
     cold.database.capabilities = Capabilities(
         storage_classes=classes, conditional_put=True, conditional_complete=True
@@ -201,7 +201,7 @@ def test_an_archive_is_used_only_where_it_is_named(cold: World) -> None:
 def test_a_night_s_bytes_are_spent_in_key_order_and_the_next_goes_on(cold: World) -> None:
     for number in range(5):
         cold.put(f"processed/j/raw/{number}.mp4", 100 * DAY, BIG)
-    rule = ColdObjects(budget=len(BIG) * 4)  # each is compressed and moved
+    rule = ColdObjects(budget=len(BIG) * 4)  # each object is compressed and moved
     decided = decide(cold, rule)
     assert [(one.verb, one.key[-5]) for one in decided if not isinstance(one, Keep)] == [
         ("compress", "0"),
@@ -245,7 +245,7 @@ def test_one_listing_whatever_there_is_to_do(cold: World) -> None:
 
 
 def test_what_was_asked_to_move_is_followed_up_and_not_asked_again(cold: World) -> None:
-    """Also where its job was pinned or read meanwhile: it is on its way all the same."""
+    """This holds also if its job was pinned or read meanwhile: the object is already in transition."""
     key = "processed/j/raw/video.mp4"
     cold.put(key, 100 * DAY, BIG)
     sent = {"tier": "cold", "tier_state": "asked", "asked_at": NOW - DAY}

@@ -1,4 +1,4 @@
-"""What a night of cold storage asks the store for. Counts never waver, where times do."""
+"""Requests that a night of cold storage makes to the store. Counts are stable, unlike times."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ BATCHES = -(-(TEXTS + FILMS) // CompressObject.batch_size.actions)
 
 
 def text(number: int) -> bytes:
-    """Small and unlike the others, and large enough to be moved."""
+    """Return a text that is small, unlike the others, and large enough to be moved."""
     return "".join(f"{(number + 1) * n * n:x} and so on\n" for n in range(9_000)).encode()[: 150 << 10]
 
 
 @pytest.fixture
 def cold(world: World) -> World:
-    """One completed job of a hundred days ago with texts and films, on a store that honours conditions."""
+    """Set up a job of texts and films completed a hundred days ago, on a store that honours conditions."""
     world.database.capabilities = Capabilities(conditional_put=True, conditional_complete=True)
     world.job("j", "completed", 100 * DAY, completed_at=NOW - 100 * DAY)
     for number in range(TEXTS):
@@ -48,7 +48,7 @@ def test_a_text_is_three_requests_and_a_film_two_samples(
 ) -> None:
     monkeypatch.setattr(
         "storage.engine.apply._verify", lambda job, run, stores: None
-    )  # looks are counted below
+    )  # HEADs are counted below
     planned = cold.plan("cold_storage")
     cold.count_from_here()
     assert apply(planned.id, cold.stores).done.count == TEXTS
@@ -61,7 +61,7 @@ def test_a_text_is_three_requests_and_a_film_two_samples(
 def test_of_a_film_at_most_three_samples_are_read(
     cold: World, monkeypatch: pytest.MonkeyPatch, first: bytes
 ) -> None:
-    """Also where its beginning looks like text: then the third sample decides."""
+    """This holds also if its beginning looks like text: then the third sample decides."""
     key, read = "processed/j/raw/long.mp4", Counter[str]()
     cold.put(key, 100 * DAY, first + NOISE[SAMPLE:])
     read_range, opened = MemoryObjectReplacer.read_range, MemoryObjectReplacer.open

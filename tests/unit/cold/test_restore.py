@@ -29,7 +29,7 @@ def test_an_object_comes_back(tiers: Tiers, how: str, target: str) -> None:
     assert (tiers.info.storage_class, tiers.tags) == ("STANDARD", {"team": "video"})
     assert (tiers.record.tier, tiers.record.tier_state) == ("hot", "")
     assert [line[:2] for line in tiers.ledger()] == [("transition", "cold"), ("return", "hot")]
-    assert tiers.log.accessed([KEY]) == {KEY: NOW}  # or the next night would send it back
+    assert tiers.log.accessed([KEY]) == {KEY: NOW}  # otherwise the next night would send it back
     assert back(tiers).detail == "hot already"
     assert len(tiers.ledger()) == 2
 
@@ -88,7 +88,7 @@ def test_killed_on_the_way_back_and_done_again(tiers: Tiers, nth: int) -> None:
 
 
 def test_leaving_early_costs(tiers: Tiers) -> None:
-    """30 of 90 days at 0.3 a GiB and month: two months are still to be paid."""
+    """After 30 of 90 days at 0.3 per GiB and month, two months are still to be paid."""
     cold_settings = ColdSettings(
         tiers={"cold": "COLD"}, prices={"cold": Price(0.3, 90 * DAY)}, currency="EUR"
     )
@@ -104,7 +104,7 @@ def test_leaving_early_costs(tiers: Tiers) -> None:
     assert cold_object.early == pytest.approx(len(BYTES) / (1 << 30) * 0.6)
     (cold_object,) = restore.stays([tiers.info], tiers.stores, NOW + 90 * DAY)
     assert cold_object.early == 0
-    tiers.log.records.clear()  # nobody remembers since when: the most that it can be
+    tiers.log.records.clear()  # unknown since when: the highest possible cost
     (cold_object,) = restore.stays([tiers.info], tiers.stores, NOW + 90 * DAY)
     assert (cold_object.since, cold_object.early) == (None, pytest.approx(len(BYTES) / (1 << 30) * 0.9))
 

@@ -1,4 +1,4 @@
-"""Money: what is saved in a month, and what leaving a tier too early costs."""
+"""Money: the savings of a month, and the cost of leaving a tier too early."""
 
 from __future__ import annotations
 

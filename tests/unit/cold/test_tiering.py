@@ -1,4 +1,4 @@
-"""Objects sent to a colder tier, in memory: there, or left alone for a reason."""
+"""Objects sent to a colder tier, in memory: moved, or left alone for a reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.tiers_in_memory import BYTES, KEY, Tiers
 BOTH = pytest.mark.parametrize(("how", "target"), [("tag", "COLD"), ("class", "GLACIER_IR")])
 
 
-# --- there -----------------------------------------------------------------------------------------
+# --- moved -----------------------------------------------------------------------------------------
 @BOTH
 def test_an_object_is_moved_seen_there_and_entered(tiers: Tiers, how: str, target: str) -> None:
     action = tiers.action(how)
@@ -76,7 +76,7 @@ def test_a_version_left_behind_is_counted(tiers: Tiers) -> None:
     assert [one.left_behind for _, one in tiers.log.ledger] == [len(BYTES)]
 
 
-# --- not there -------------------------------------------------------------------------------------
+# --- not moved -------------------------------------------------------------------------------------
 @BOTH
 def test_another_object_is_left_alone(tiers: Tiers, how: str, target: str) -> None:
     action = tiers.action(how)
@@ -122,7 +122,7 @@ def test_an_object_that_goes_meanwhile_is_no_failure(tiers: Tiers, how: str, tar
 
 @BOTH
 def test_looking_again_is_about_the_object_that_was_meant(tiers: Tiers, how: str, target: str) -> None:
-    """Left where it was it does not hold; what was written anew since is none of ours."""
+    """Verification fails for an object left in its old tier, and ignores an object written anew since."""
     action = tiers.action(how)
     assert not action.holds(tiers.stores)
     tiers.objects.put(KEY, b"new")
@@ -141,7 +141,7 @@ def test_written_anew_between_two_looks_it_is_not_ours_either(tiers: Tiers) -> N
 def test_an_object_that_takes_the_key_meanwhile_stays_hot(
     tiers: Tiers, how: str, request_: str, nth: int
 ) -> None:
-    """Before the tag, after it, before the copy; its own tags stay, ours is taken off again."""
+    """Written before the tag, after it, or before the copy: its own tags stay, our tag is removed again."""
     action, tiers.tier_store.looks = tiers.action(how), None
 
     def another() -> None:
