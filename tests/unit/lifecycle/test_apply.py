@@ -1,4 +1,4 @@
-"""Applying lifecycle rules: nothing of others is touched, what deletes waits, and every version is kept."""
+"""Applying lifecycle rules: foreign rules stay, deletions wait for approval, and every version is kept."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from tests.support.lifecycle_in_memory import ABORT, OPERATORS, TEMP, TIER, TIER
 from tests.unit.lifecycle.test_document import documents
 
 
-# --- beside others ---------------------------------------------------------------------------------
+# --- foreign rules ---------------------------------------------------------------------------------
 def test_an_operator_s_rule_stays(environment: Environment) -> None:
-    """B5: the whole configuration is replaced, and nothing of theirs is."""
+    """B5: a put replaces the whole configuration, and still keeps the operator's rule."""
     done = environment.apply()
     assert done.changed == (ABORT,)
     assert environment.ids == ["ops", ABORT]
@@ -67,7 +67,7 @@ def test_what_others_change_right_after_the_put_is_theirs(environment: Environme
     assert newer in (environment.rules.document or b""), "nobody undoes what they did"
 
 
-# --- consent ---------------------------------------------------------------------------------------
+# --- approval --------------------------------------------------------------------------------------
 def test_what_deletes_waits_for_the_approval_of_this_very_plan(environment: Environment) -> None:
     made = plan(environment.manager, ["delete-temp-files"])
     assert made.deletes
@@ -99,7 +99,7 @@ def test_without_a_request_the_documents_rules_are_not_there(environment: Enviro
 
 
 def test_a_rule_of_ours_that_nobody_asked_for_is_drift(environment: Environment) -> None:
-    """Put there by hand under our name: it deletes, and nobody approved it."""
+    """The rule was put there by hand under our name: it deletes, and no operator approved it."""
     environment.apply()
     rules = [piece.raw for piece in read(environment.rules.document).rules]
     environment.put(*rules, f"<Rule><ID>{TEMP}</ID><Status>Enabled</Status></Rule>".encode())
@@ -120,7 +120,7 @@ def test_what_the_linter_refuses_is_not_put(environment: Environment) -> None:
     environment.put(
         b"<Rule><ID>all</ID><Status>Enabled</Status><Expiration><Days>30</Days></Expiration></Rule>"
     )
-    (finding,) = plan(manager, ["archive-old-jobs"]).findings  # C3, by somebody else's rule
+    (finding,) = plan(manager, ["archive-old-jobs"]).findings  # C3, by a foreign rule
     assert finding.other == "all"
 
 
@@ -178,7 +178,7 @@ def test_where_no_rule_is_left_the_configuration_is_cleared(environment: Environ
     assert environment.rules.document is None
 
 
-# --- what it would hit -----------------------------------------------------------------------------
+# --- effect ----------------------------------------------------------------------------------------
 def test_the_effect_is_reported_from_one_listing(environment: Environment) -> None:
     for number in range(3):
         environment.world.put(f"temp/{number}", 5 * DAY)

@@ -1,4 +1,4 @@
-"""The bytes of a lifecycle configuration: what is not ours is never touched."""
+"""The bytes of a lifecycle configuration: foreign bytes are never changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ names = st.sampled_from(["Expiration", "Days", "Filter", "Fancy", "Rule", "ID", 
 
 @st.composite
 def elements(draw: st.DrawFn, deep: int = 2) -> str:
-    """An element nobody promised to understand: attributes, CDATA, comments, nested rules."""
+    """Draw an element that the code need not understand: attributes, CDATA, comments, nested rules."""
     name, word = draw(names), draw(words)
     attribute = draw(st.sampled_from(["", f" a={quoteattr(draw(words) + '>/')}", "  ", "\n b='\">'"]))
     inner = draw(
@@ -104,7 +104,7 @@ def test_every_byte_of_others_goes_from_the_get_to_the_put(document: bytes, want
 
 
 def without_ours(one: Configuration) -> bytes:
-    """Every byte that is not one of our rules: others', spaces, comments, head and tail."""
+    """Return every byte outside our rules: foreign rules, spaces, comments, head and tail."""
     return one.head + b"".join(piece.raw for piece in one.pieces if not piece.ours) + one.tail
 
 

@@ -1,4 +1,4 @@
-"""What lifecycle rules would hit, tonight and later."""
+"""The effect of lifecycle rules: the objects that they would act on, tonight and later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Applying lifecycle rules fails or is killed at any point: those of before stand, or the next ends it."""
+"""Failures and kills while applying lifecycle rules: the old rules stay, or the next apply completes it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storage.testing.lifecycle import MemoryVersions
 from tests.support.in_memory import Killed
 from tests.support.lifecycle_in_memory import ABORT, TEMP, TIER, TIERED, Environment, fails
 
-#: More than a whole application makes of the store and the version log: the last ones kill nothing.
+#: More requests than a whole apply makes to the store and the version log: the last points kill nothing.
 REQUESTS = 16
 
 
@@ -52,7 +52,7 @@ def test_it_is_said_when_the_rules_of_before_could_not_be_put_back(environment: 
 
 @pytest.mark.parametrize("point", range(REQUESTS))
 def test_killed_at_any_point_the_next_one_ends_it(point: int) -> None:
-    """At every instant others' rule is there; the next apply ends with the same rules and one record."""
+    """The foreign rule is there at every instant; the next apply ends with the same rules and one record."""
     environment = Environment("minio", cold_settings=TIERED, tiers=("COLD",))
     steps = [0]
 
@@ -81,7 +81,7 @@ def test_killed_at_any_point_the_next_one_ends_it(point: int) -> None:
 
 
 def _killable(environment: Environment, step: Callable[[str], None]) -> Lifecycle:
-    """The same ground, where each request may be the last; once dead, no request gets through."""
+    """Return the manager with ``step`` before each request; once killed, no request gets through."""
     environment.rules.traffic.before = step
     inner = environment.versions
 

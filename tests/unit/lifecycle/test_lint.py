@@ -1,4 +1,4 @@
-"""Lifecycle rules that the linter refuses, by themselves and beside others."""
+"""Lifecycle rules that the linter refuses, alone and beside other rules."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_refused(one: LifecycleRule, why: str) -> None:
 
 
 def test_a_whole_bucket_by_the_back_door_is_refused() -> None:
-    """B3: neither an empty prefix nor an expiration of 0 days, which some clients send without days."""
+    """B3: an empty prefix, and an expiration of 0 days, which some clients send without days."""
     one = ours("x", expiring, on_request=True)
     assert b"<Prefix></Prefix>" in render(one)
     assert "whole bucket" in said(one)[0]
@@ -95,7 +95,7 @@ def test_glacier_is_no_class_of_a_minio() -> None:
 
 @pytest.mark.parametrize("foreign_rule", [True, False])
 def test_nothing_lives_to_ninety_days_where_all_is_deleted_after_thirty(foreign_rule: bool) -> None:
-    """C3: whether the rule of 30 days is ours or somebody else's."""
+    """C3: refused whether the rule of 30 days is ours or foreign."""
     everything = LifecycleRule(id="auto-delete", acts=(Act("expire", 30),), on_request=True)
     archive = BY_NAME["archive-old-jobs"]
     found = said(archive, beside=[everything]) if foreign_rule else said(archive, everything)
@@ -109,7 +109,7 @@ def test_nothing_lives_to_ninety_days_where_all_is_deleted_after_thirty(foreign_
 
 
 def test_what_is_archived_cannot_be_compressed() -> None:
-    """C4: archiving at 90 days and compressing at 90 days race; the default rules refuse it."""
+    """C4: archiving at 90 days and compressing at 90 days race; with the default rules it is refused."""
     archive = BY_NAME["archive-old-jobs"]
     assert "cannot be read to be compressed" in said(archive, cold_settings=ColdSettings())[0]
     assert (

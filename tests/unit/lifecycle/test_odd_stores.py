@@ -1,4 +1,4 @@
-"""Stores that refuse, alter, reorder or are late to show lifecycle rules: nothing is lost by it."""
+"""Stores that refuse, alter or reorder lifecycle rules or show them late: no rule is lost by it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.lifecycle_in_memory import ABORT, OPERATORS, TEMP, TIER, TIER
 
 
 def test_a_store_that_refuses_one_rule_gets_the_others() -> None:
-    """MinIO refuses the whole configuration for a rule that only aborts uploads."""
+    """MinIO refuses the whole configuration because of a rule that only aborts uploads."""
     environment = Environment("minio", cold_settings=TIERED, tiers=("COLD",))
     done = environment.apply()
     assert done.changed == (TIER,)
@@ -28,7 +28,7 @@ def test_a_store_that_refuses_one_rule_gets_the_others() -> None:
 
 
 def test_a_tier_nobody_registered_is_left_out() -> None:
-    """B4: MinIO has no such class; the rest is applied, and the tier tried again once it is another."""
+    """B4: MinIO has no such class; the rest is applied, and the tier tried again once its target changes."""
     environment = Environment("minio", cold_settings=TIERED)
     done = environment.apply("delete-temp-files")
     assert done.changed == (TEMP,)
@@ -38,7 +38,7 @@ def test_a_tier_nobody_registered_is_left_out() -> None:
 
 
 def test_what_is_refused_does_not_lose_what_was_there() -> None:
-    """A change that the store refuses leaves our old rule, and the one that is to go goes last."""
+    """A change that the store refuses leaves our old rule, and the rule to be removed is removed last."""
     environment = Environment("minio", cold_settings=TIERED, tiers=("COLD",))
     environment.apply("delete-temp-files")
     moved = replace(environment.manager, tiers=ColdSettings(tiers={"cold": "GONE"}))
@@ -53,7 +53,7 @@ def test_what_is_refused_does_not_lose_what_was_there() -> None:
 
 
 def test_a_store_that_alters_our_rule_does_not_keep_it() -> None:
-    """A rule that came back without its filter would act on the whole bucket: it is taken away at once."""
+    """A rule that came back without its filter would act on the whole bucket: it is removed at once."""
     environment = Environment("ministack", loses=("Prefix",))
     environment.put(OPERATORS.replace(b"<Prefix>logs/</Prefix>", b""))
     done = environment.apply("delete-temp-files")
@@ -103,7 +103,7 @@ def test_a_changed_order_is_reported(environment: Environment) -> None:
 
 
 def test_a_store_may_need_a_moment(environment: Environment) -> None:
-    """The configuration of before is shown for a while; nothing is concluded from the first look."""
+    """The old configuration is shown for a while; the first read alone decides nothing."""
     before, new = environment.rules.document, [b""]
 
     def stale() -> None:

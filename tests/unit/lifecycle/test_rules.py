@@ -1,4 +1,4 @@
-"""Declared lifecycle rules, their XML, and their difference to what a bucket has."""
+"""Declared lifecycle rules, their XML, and their difference to the rules of a bucket."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from storage.lifecycle.xml import parse, render
 from tests.support.lifecycle_in_memory import AWS, BY_NAME, MINIO, document, ours, said
 
 
-# --- what is declared ------------------------------------------------------------------------------
+# --- declared rules --------------------------------------------------------------------------------
 def test_the_documents_three_rules_are_declared_and_only_on_request() -> None:
     assert [(one.name, one.prefix, str(one.acts[0]), one.on_request) for one in DOCUMENTED] == [
         ("delete-temp-files", "temp/", "expire 1 d", True),
@@ -33,7 +33,7 @@ def test_the_documents_three_rules_are_declared_and_only_on_request() -> None:
 
 
 def test_unfinished_uploads_and_older_versions_are_thought_of() -> None:
-    """B6: and each names what of the platform does the same where the store does not."""
+    """B6: each rule names the part of the platform that does the same where the store does not."""
     named = {one.name: one for one in declared(ColdSettings(), AWS, versioned=True)}
     assert named["abort-incomplete-uploads"].acts == (Act("abort", 7),)
     assert named["abort-incomplete-uploads"].instead == "the job abort_uploads"
@@ -43,7 +43,7 @@ def test_unfinished_uploads_and_older_versions_are_thought_of() -> None:
 
 
 def test_what_lifecycle_deletes_is_on_request_for_no_row_learns_of_it() -> None:
-    """B6: an expiration outside the engine is never declared by itself."""
+    """B6: an expiration outside the engine is never declared without a request."""
     for versioned in (True, False):
         for one in declared(ColdSettings(tiers={"cold": "COLD"}), MINIO, versioned):
             assert one.on_request or all(act.verb != "expire" for act in one.acts)
@@ -108,7 +108,7 @@ def test_a_rule_says_the_same_after_xml(
 
 
 def test_a_vendor_s_client_reads_our_filter() -> None:
-    """B2: a filter as a dictionary does not even serialise; ours is one that clients understand."""
+    """B2: a filter given as a dictionary does not even serialise; clients understand ours."""
     broken = VendorRule(ENABLED, rule_filter={"prefix": "temp/"}, expiration=Expiration(days=1))  # type: ignore[arg-type]
     with pytest.raises(AttributeError, match="toxml"):
         marshal(LifecycleConfig([broken]))
@@ -122,7 +122,7 @@ def test_a_vendor_s_client_reads_our_filter() -> None:
 
 
 def test_what_is_not_understood_is_a_difference() -> None:
-    """A hand that adds an element we do not know to a rule of ours is noticed."""
+    """An unknown element that was added to a rule of ours by hand is noticed."""
     one = BY_NAME["delete-temp-files"]
     strange = document(one).replace(
         b"</Rule>", b"<DelMarkerExpiration><Days>1</Days></DelMarkerExpiration></Rule>"
