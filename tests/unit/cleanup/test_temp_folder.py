@@ -1,4 +1,4 @@
-"""The temp folder, end to end: files set aside, put back, unlinked; written or opened meanwhile, they stay."""
+"""The temp folder, end to end: files set aside, put back, unlinked; kept if written or opened meanwhile."""
 
 from __future__ import annotations
 
