@@ -95,7 +95,7 @@ def test_the_order_of_the_rows_does_not_matter(backups: list[Backup], chance: ob
 @thousands
 @given(catalogues())
 def test_every_period_keeps_its_newest(backups: list[Backup]) -> None:
-    """Each of the latest months with a proven backup keeps its newest one; likewise weeks and years."""
+    """Each of the latest months with a proven backup keeps its newest; likewise weeks and years."""
     gone = going(backups)
     for shape, count in (("%G %V", 8), ("%Y %m", 12), ("%Y", 3)):
         for kind in ("database", "metadata"):

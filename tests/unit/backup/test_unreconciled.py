@@ -1,4 +1,4 @@
-"""Reconciliation after a restore: jobs awaiting a verdict, verdicts, condemned objects. On fakes."""
+"""Reconciliation after a restore, on fakes: jobs awaiting a verdict, verdicts, condemned objects."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_object_another_job_names_is_kept(world: World) -> None:
 
 
 def test_object_a_retried_job_of_the_same_batch_names_is_kept(world: World) -> None:
-    """Both jobs were condemned; one was retried, and its row now names the other's output as its own."""
+    """Both jobs were condemned; the second was retried, and its row now names the first job's output."""
     for id in ("j", "k"):
         world.job(id, "failed", 6 * DAY)
         world.put(f"processed/{id}/a.mp4", 6 * DAY)

@@ -29,7 +29,7 @@ from tests.support.transcript_in_memory import (
     stored,
 )
 
-MOMENTS = 16  # more than the steps of a batch of one action
+MOMENTS = 16  # more than the steps of a single action
 
 
 def test_it_travels_in_a_plan(world: World) -> None:

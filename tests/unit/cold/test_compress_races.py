@@ -1,4 +1,4 @@
-"""Compressing an object while other clients write, delete or compress it, and after a lost answer."""
+"""Compressing an object that others write, delete or compress: they win; a lost answer is looked up."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_lost_answer_is_looked_up(place: Place) -> None:
 
 
 def test_a_lost_answer_is_not_ours_when_a_twin_was_faster(place: Place) -> None:
-    """A concurrent run with another codec: its form stays, and is not mistaken for our own."""
+    """The form that a concurrent run wrote with another codec stays, and is not mistaken for our own."""
     etag = place.put(SMALL)
     before(place, "put", 1, lambda: rewrite.compress(place.replacer, KEY, len(SMALL), etag, "gzip"))
     assert place.compress(SMALL, etag).status == "overtaken"

@@ -35,7 +35,7 @@ def test_killed_at_any_moment_and_asked_again(world: World, data: bytes, moment:
 
 
 def test_what_took_its_place_meanwhile_is_not_entered(world: World) -> None:
-    """Begun, killed, then overwritten by another client: the new object is not our original."""
+    """After the kill another client overwrites the object: the new object is not our original."""
     apply(world, action(world))
     with Ends(world, 3) as ends, suppress(Killed):
         uncompress(world.stores, KEY, "by hand 1")

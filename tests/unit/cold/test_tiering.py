@@ -141,7 +141,7 @@ def test_written_anew_between_two_looks_it_is_not_ours_either(tiers: Tiers) -> N
 def test_an_object_that_takes_the_key_meanwhile_stays_hot(
     tiers: Tiers, how: str, request_: str, nth: int
 ) -> None:
-    """Written before the tag, after it, or before the copy: its own tags stay, our tag is removed again."""
+    """It comes before the tag, after it, or before the copy: its own tags stay, our tag is removed again."""
     action, tiers.tier_store.looks = tiers.action(how), None
 
     def another() -> None:

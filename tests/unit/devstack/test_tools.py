@@ -155,7 +155,7 @@ def test_only_known_tools_can_be_named() -> None:
 
 
 def apt(machine: Path, program: str, install: str = "exit 1") -> None:
-    """Give the machine an apt whose only package is a real one that holds `program`."""
+    """Give the machine an apt whose only package is real and holds `program`."""
     tree = machine / "package"
     script(tree / "usr" / "bin" / "gadget", program)
     (tree / "usr" / "lib" / "deep").mkdir(parents=True)

@@ -146,7 +146,7 @@ def test_files_are_given_up_only_with_a_fresh_proven_backup(world: World) -> Non
     with pytest.raises(Refused, match="26 h"):  # in the future: a wrong clock, or a forged row
         world.plan("cleanup_failed_jobs")
     world.stores.catalogue.save(replace(backup, state="proven", proven_at=None))
-    with pytest.raises(Refused, match="missing"):  # by a certificate found in the bucket, not by a proof here
+    with pytest.raises(Refused, match="missing"):  # a certificate found in the bucket: not proven here
         world.plan("cleanup_failed_jobs")
     world.stores.catalogue.save(replace(backup, state="proven"))
     assert world.plan("cleanup_failed_jobs").state == "planned"

@@ -73,7 +73,7 @@ def test_refused(one: LifecycleRule, why: str) -> None:
 
 
 def test_a_whole_bucket_by_the_back_door_is_refused() -> None:
-    """B3: an empty prefix, and an expiration of 0 days, which some clients send without days."""
+    """B3: an empty prefix and an expiration of 0 days, which some clients send without days, are refused."""
     one = ours("x", expiring, on_request=True)
     assert b"<Prefix></Prefix>" in render(one)
     assert "whole bucket" in said(one)[0]
@@ -85,7 +85,7 @@ def test_a_whole_bucket_by_the_back_door_is_refused() -> None:
 
 
 def test_glacier_is_no_class_of_a_minio() -> None:
-    """B4: refused before the store is asked, unless a remote tier of that name is set."""
+    """B4: the class is refused before the store is asked, unless a remote tier of that name is set."""
     archive = BY_NAME["archive-old-jobs"]
     assert "GLACIER was not proven by the probe of this store" in said(archive, capabilities=MINIO)[0]
     assert "was not probed" in said(archive, capabilities=Capabilities())[0]
@@ -95,7 +95,7 @@ def test_glacier_is_no_class_of_a_minio() -> None:
 
 @pytest.mark.parametrize("foreign_rule", [True, False])
 def test_nothing_lives_to_ninety_days_where_all_is_deleted_after_thirty(foreign_rule: bool) -> None:
-    """C3: refused whether the rule of 30 days is ours or foreign."""
+    """C3: the linter refuses it whether the rule of 30 days is ours or foreign."""
     everything = LifecycleRule(id="auto-delete", acts=(Act("expire", 30),), on_request=True)
     archive = BY_NAME["archive-old-jobs"]
     found = said(archive, beside=[everything]) if foreign_rule else said(archive, everything)
