@@ -68,7 +68,7 @@ def object_store(store_kind: str, request: pytest.FixtureRequest) -> ObjectStore
 
 @pytest.fixture
 def put(object_store: Any, store_kind: str) -> Callable[[str, bytes], None]:
-    """Store an object as another client would; raises StoreRefused."""
+    """Store an object as another client would; raise StoreRefused if it is refused."""
 
     def fake(key: str, data: bytes) -> None:
         object_store.put(key, data)

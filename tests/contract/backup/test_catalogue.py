@@ -112,8 +112,7 @@ def test_pinned_and_unpinned(catalogue: Catalogue) -> None:
 
 
 def test_the_newest_proven_of_a_kind(catalogue: Catalogue) -> None:
-    """Counts only backups proven here: one proven only by a certificate in the bucket has no
-    ``proven_at``."""
+    """Only proofs made here count: a backup known as proven from a certificate has no ``proven_at``."""
     for number, state in enumerate(STATES):
         catalogue.save(backup(number, hours=number, state=state, proven_at=NOON))
     catalogue.save(backup(7, hours=98, state="proven"))

@@ -86,8 +86,7 @@ def test_none_then_one_then_none(rules: BucketRules) -> None:
     ids=["days", "and", "noncurrent", "markers", "date", "disabled"],
 )
 def test_what_is_kept(rules: BucketRules, rule: str) -> None:
-    """A rule that is read back means the same; putting back the bytes that were read leaves them
-    unchanged."""
+    """A rule read back means the same; putting back the bytes as read leaves them unchanged."""
     rules.put(document(rule, one_rule("z", EXPIRES, inside="<Prefix>z/</Prefix>")))
     found = rules.get()
     assert compared(document(rule, one_rule("z", EXPIRES, inside="<Prefix>z/</Prefix>")), found, {}).well
@@ -104,8 +103,7 @@ def test_what_nobody_knows_is_dropped_silently(rules: BucketRules) -> None:
 
 
 def test_a_rule_that_only_aborts(rules: BucketRules, kind: str) -> None:
-    """MinIO refuses the whole configuration because of it; beside another action it drops the abort
-    silently."""
+    """MinIO refuses the whole configuration for it; beside another action it silently drops the abort."""
     rules.put(document(one_rule("first", EXPIRES)))
     sent = document(one_rule("first", EXPIRES), one_rule("a", ABORTS))
     if kind.endswith("minio"):
