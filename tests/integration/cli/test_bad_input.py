@@ -45,7 +45,7 @@ def before(precious: Place) -> Iterator[None]:
 
 
 def try_all(person: Person, place: Place, **wrong: str) -> Iterator[tuple[str, Answer]]:
-    """Plan and run each job with a single wrong setting; yield the job and the answer."""
+    """Plan and run three jobs with a single wrong setting; yield each job's name and its answer."""
     person.sits_at(environment(place.settings, **wrong))
     for verb in ("plan", "run"):
         for job in ("cleanup_temp_objects", "cleanup_failed_jobs", "cleanup_stuck_jobs"):
