@@ -1,4 +1,4 @@
-"""The implementations each suite runs against: the fake always, the real ones as they can be had."""
+"""The implementations that each contract suite runs against: always the fake, real ones where available."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.conftest import needed
 BUCKET = BucketName("transcode-storage")
 
 
-#: A store of your own joins the suite when its endpoint and keys are in the environment.
+#: An external store joins the suite when its endpoint and keys are in the environment.
 KINDS = ["fake", "ministack", "minio", *(["external"] if os.environ.get("STORAGE_ENDPOINT_URL") else [])]
 
 
@@ -49,7 +49,7 @@ def store_kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def object_store(store_kind: str, request: pytest.FixtureRequest) -> ObjectStore:
-    """An empty bucket of its own; a real one ends with its server."""
+    """Return an empty bucket for one test; a real bucket is discarded with its server."""
     if store_kind == "fake":
         return MemoryObjects(utcnow)
     server = needed(store_kind, request.getfixturevalue("store_server"))
@@ -68,7 +68,7 @@ def object_store(store_kind: str, request: pytest.FixtureRequest) -> ObjectStore
 
 @pytest.fixture
 def put(object_store: Any, store_kind: str) -> Callable[[str, bytes], None]:
-    """Store an object as another program would; raises StoreRefused."""
+    """Store an object as another client would; raise StoreRefused if it is refused."""
 
     def fake(key: str, data: bytes) -> None:
         object_store.put(key, data)
@@ -82,7 +82,7 @@ def put(object_store: Any, store_kind: str) -> Callable[[str, bytes], None]:
 
 @pytest.fixture
 def start_upload(object_store: Any, store_kind: str) -> Callable[[str, list[bytes]], str]:
-    """Begin a multipart upload and store its parts, numbered from 1; its id."""
+    """Begin a multipart upload and store its parts, numbered from 1; return its id."""
 
     def fake(key: str, parts: list[bytes]) -> str:
         upload_id = str(object_store.start_upload(key))
@@ -102,8 +102,8 @@ def start_upload(object_store: Any, store_kind: str) -> Callable[[str, list[byte
 
 @pytest.fixture(params=["fake", "postgres"])
 def database(request: pytest.FixtureRequest) -> SimpleNamespace:
-    """The ports of an empty database; ``add_job`` inserts or replaces a row of the pipeline's, ``audited``
-    reads the audit trail back."""
+    """Return the ports of an empty database; ``add_job`` inserts or replaces a row of the pipeline's jobs,
+    ``audited`` reads the audit trail back."""
     if request.param == "fake":
         tables = Database(utcnow)
         return SimpleNamespace(

@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def kind() -> str:
-    """The real MinIO where it can be had."""
+    """Return the kind of object store: the real MinIO where available, otherwise ministack."""
     try:
         minio_build.build()
     except DevstackError as error:
@@ -63,7 +63,7 @@ def kind() -> str:
 
 @pytest.hookimpl(trylast=True)  # after the fixtures of the last test
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Stop Airflow as soon as no test needs it: it would slow down all that come later."""
+    """Stop Airflow as soon as no test needs it: it would slow down all later tests."""
     if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
         home = item.config.stash.get(HOME, None)
         if home is not None:
@@ -89,7 +89,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def fill(running: stack.Stack, up: Callable[[], stack.Stack]) -> stack.Stack:
-    """Sample data with true ages, and the platform's own schema."""
+    """Load sample data with true ages, create the platform's own schema and take a proven backup."""
     spec = generate(JOBS, SEED, datetime.now(UTC))
     real = running.store.kind == "minio"
     load(spec, running.env(), BackDate.HEADER if real else BackDate.FILES)
@@ -100,13 +100,13 @@ def fill(running: stack.Stack, up: Callable[[], stack.Stack]) -> stack.Stack:
     settings = Settings.from_env(running.env())
     connect.set_up(settings)
     with open_context(settings) as context:
-        prove(context, backup_database(context).id)  # without which nothing that gives up files would run
+        prove(context, backup_database(context).id)  # required by the fresh-backup guard
     return running
 
 
 @pytest.fixture(autouse=True)
 def at_rest(world: World) -> Iterator[None]:
-    """No test leaves a run under way or a switch thrown, not even one that fails."""
+    """Ensure that no test, not even one that fails, leaves a run in progress or maintenance paused."""
     yield
     world.sql("DELETE FROM maintenance.control WHERE name = 'paused'")
     for run in (run for dag in DAGS for run in world.runs_of(dag)):

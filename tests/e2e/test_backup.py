@@ -1,4 +1,4 @@
-"""Backups on a real Airflow: taken, proven, guarded by, damaged, restored."""
+"""Backups on a real Airflow: taking, proving, the fresh-backup guard, damage, restore."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def newest(world: World, kind: str = "database") -> tuple[str, str]:
 
 
 def test_the_night_takes_and_proves_both_backups(world: World) -> None:
-    """Green means restored and found equal; the results carry the documents' keys."""
+    """A green run means restored and found equal; the results carry the documents' keys."""
     run = world.trigger(BACKUP)
     assert run.end() == "success", run.states()
     for kind, task in (("database", "backup_database"), ("metadata", "backup_minio_metadata")):
@@ -34,7 +34,7 @@ def test_the_night_takes_and_proves_both_backups(world: World) -> None:
 
 
 def test_without_a_fresh_backup_no_file_is_given_up(world: World) -> None:
-    """The proof is 27 hours old: what gives up files refuses; what only tidies does not."""
+    """The proof is 27 hours old: the clean-up of job files refuses; that of temporary objects does not."""
     world.sql("UPDATE maintenance.backups SET taken_at = taken_at - interval '27 hours'")
     try:
         run = world.trigger(CLEANUP)
@@ -71,7 +71,7 @@ def test_the_live_database_is_not_replaced_without_its_name(world: World) -> Non
 
 @pytest.fixture
 def damaged(world: World) -> str:
-    """A second backup, with one bit of its dump flipped after it was proven."""
+    """Take a second backup and flip one bit of its dump after the proof; return the backup's id."""
     assert world.cli("backup", "run", "database").returncode == 0
     id, _ = newest(world)
     bucket, key = world.stack.env()["STORAGE_BACKUP_BUCKET"], f"database/{id}/dump.zst"

@@ -1,4 +1,4 @@
-"""The nightly clean-up on a real Airflow: it plans, it asks, it acts, and a witness counts what went."""
+"""The nightly clean-up on a real Airflow: plan, approval, action, with deletions counted independently."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DOCUMENTED = {
     "condemned_jobs",
     "marked_as_failed",
 }
-SOON = 0.01  # hours; the sample's temp things are older than that once it is loaded for 36 s
+SOON = 0.01  # hours; the sample's temp objects and files are older than that 36 s after loading
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_the_probe_stores_what_the_endpoint_does(world: World) -> None:
 
 
 def test_a_manual_run_only_plans(world: World) -> None:
-    """Green, every plan's head in its XCom, and not a byte, a file or a row of the pipeline differs."""
+    """The run is green, each plan's head is in its XCom, no byte, file or row of the pipeline changed."""
     before = world.snapshot()
     run = world.trigger(DAG, {"temp_hours_old": SOON})
     assert run.end() == "success"
@@ -71,7 +71,7 @@ def test_a_manual_run_only_plans(world: World) -> None:
 
 
 def test_a_backfill_is_refused(world: World) -> None:
-    """What acts on the present has no past to be run for."""
+    """A job that acts on the present state cannot be run for a past date."""
     body = {"dag_id": DAG, "from_date": "2026-01-01T00:00:00Z", "to_date": "2026-01-03T00:00:00Z"}
     with pytest.raises(AirflowApiError) as refused:
         world.api.call("POST", "/api/v2/backfills", body)
@@ -87,7 +87,7 @@ def test_an_unfit_form_is_refused(conf: dict[str, Any], world: World) -> None:
 
 
 def test_beyond_a_limit_it_asks_and_obeys_the_answer(world: World, aged: None) -> None:
-    """Approved: applied, with the approver's name on record. Rejected: red, and nothing was done.
+    """Approved: applied, with the approver's name on record. Rejected: red, and nothing is done.
 
     Meanwhile the command line does not apply an unapproved plan either.
     """
@@ -108,7 +108,7 @@ def test_beyond_a_limit_it_asks_and_obeys_the_answer(world: World, aged: None) -
     assert run.end() == "failed", "a rejection is red"
     assert_answers_were_obeyed(world, run, waiting, heads)
     changes = compare(before, world.snapshot())
-    small = [job for job in JOBS if job not in waiting]  # at most one action each, which no limit holds up
+    small = [job for job in JOBS if job not in waiting]  # at most one action each, within every limit
     removed = (
         sum(run.xcom(f"{job}.apply")["done"] for job in small) + heads["cleanup_temp_objects"]["planned"]
     )
@@ -118,7 +118,7 @@ def test_beyond_a_limit_it_asks_and_obeys_the_answer(world: World, aged: None) -
 
 
 def all_that_wait(world: World, run: Run) -> set[str]:
-    """The jobs whose approval is asked for, once every plan is made and the questions have settled."""
+    """Return the jobs that wait for approval, once every plan is made and every approval task has settled."""
 
     def waiting() -> set[str]:
         states = run.states()
@@ -148,7 +148,7 @@ def assert_answers_were_obeyed(
 
 
 def test_asked_to_act_it_acts_and_reports_the_truth(world: World, aged: None) -> None:
-    """The results carry the documents' keys, and their numbers are the witness's."""
+    """The results carry the documents' keys, and their numbers equal those of an independent snapshot."""
     before = world.snapshot()
     run = world.trigger(DAG, {"dry_run": False, "temp_hours_old": SOON})
     assert run.end() == "success", run.states()
@@ -174,7 +174,7 @@ def assert_files_agree(before: Snapshot, changes: Changes, result: Mapping[str, 
     assert all(name.startswith(".condemned") for name in changes.files_added), "set aside for an hour"
     assert result["deleted_folders"] == sum(one.kind == "dir" for one in gone) > 0
     assert len(held) == sum(one.kind != "dir" for one in gone)
-    once = {one.sha256: one.size for one in gone if one.kind == "file"}  # hard links hold their bytes once
+    once = {one.sha256: one.size for one in gone if one.kind == "file"}  # hard links share their bytes
     assert result["freed_bytes"] == sum(once.values()) > 0, "a link holds none"
     assert result["freed_gb"] == round(result["freed_bytes"] / 2**30, 2)
 

@@ -1,4 +1,4 @@
-"""Cold storage on a real Airflow: planned, carried out in mapped parts, recorded once."""
+"""Cold storage on a real Airflow: planned, carried out by mapped tasks, recorded once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STEPS = ("follow_up_transitions", "compress_cold_objects", "transition_tiers")
 
 @pytest.fixture(autouse=True)
 def probed(world: World) -> None:
-    """Compressing waits for the proof that the store replaces an object only while it is the one read."""
+    """Probe the store: compression requires proof that it replaces no object but the one that was read."""
     assert world.cli("probe").returncode == 0
 
 
@@ -35,7 +35,7 @@ def test_a_manual_run_only_plans(world: World) -> None:
 
 
 def test_asked_to_act_it_compresses_in_parts_and_accounts_for_it(world: World) -> None:
-    """The ledger is the difference of two listings, and a second night finds nothing to do."""
+    """The ledger equals the difference of two listings, and a second run finds nothing to do."""
     before = stored(world)
     asked = {"dry_run": False, "classes": ["transcripts", "audio"]}
     run = world.trigger(DAG, asked)

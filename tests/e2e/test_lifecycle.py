@@ -1,4 +1,4 @@
-"""Lifecycle rules on a real Airflow: a report every day, a change only with a person's answer."""
+"""Lifecycle rules on a real Airflow: a daily report, and changes only with an operator's approval."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def rules(world: World) -> dict[str, Any]:
 
 
 def test_drift_is_red_and_mended_by_a_person(world: World) -> None:
-    """Reported, asked for, rejected, approved, compared again; an operator's rule stays all the while."""
+    """Changes are rejected, approved and compared again; an operator's own rule stays throughout."""
     world.bucket().put_bucket_lifecycle_configuration(**place(world), LifecycleConfiguration={"Rules": [OPS]})
-    settled = world.trigger(DAG, {"apply": True})  # what is declared without any request
+    settled = world.trigger(DAG, {"apply": True})  # the rules that apply without a request
     world.asks(settled, "approve")
     settled.answer("approve", "Approve")
     assert settled.end() == "success"

@@ -1,4 +1,4 @@
-"""Reaping on a real Airflow: by the scheduler, when paused, when cancelled, when the store is away."""
+"""Reaping on a real Airflow: scheduled, paused, cancelled, and with an unreachable store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CANCELLED_WITHIN = 15.0  # seconds
 
 @pytest.fixture
 def to_delete(world: World) -> str:
-    """A failed job whose two objects were condemned and are due."""
+    """Create a failed job whose two objects are condemned and due; return its id."""
     job = f"doomed-{secrets.token_hex(4)}"
     world.sql(
         "INSERT INTO jobs (id, status, updated_at) VALUES (%s, 'failed', now() - interval '9 days')", job
@@ -58,7 +58,7 @@ def status(world: World, job: str) -> str:
 
 
 def test_a_paused_platform_does_nothing(world: World, to_delete: str) -> None:
-    """The kill switch: red at once, with the reason; after `storage resume` the next run works."""
+    """The kill switch: the run is red at once, with the reason; after `storage resume` the next run works."""
     assert world.cli("pause", "--reason", "a flood").returncode == 0
     run = world.trigger(DAG, {"dry_run": False})
     assert run.end() == "failed"
@@ -74,7 +74,7 @@ def test_a_paused_platform_does_nothing(world: World, to_delete: str) -> None:
 
 
 def test_a_run_of_the_scheduler_acts(world: World, to_delete: str) -> None:
-    """Nobody asked, no form: what the schedule starts does the work."""
+    """A run that the schedule starts, without a request or a form, does the work."""
     known = {run.id for run in world.runs_of(DAG)}
     world.strike_the_hour(DAG)
     fresh = until(lambda: [run for run in world.runs_of(DAG) if run.id not in known], 30, "scheduled run")
@@ -89,7 +89,7 @@ def test_a_run_of_the_scheduler_acts(world: World, to_delete: str) -> None:
 
 
 def test_a_cancelled_run_ends_soon_and_leaves_nothing_half_done(world: World, to_delete: str) -> None:
-    """Cancelled in the middle of a statement: the process goes, and the next run completes the work."""
+    """Cancelled in the middle of a statement: the process ends, and the next run completes the work."""
     with world.session() as blocker:
         blocker.execute("LOCK TABLE maintenance.tombstones IN EXCLUSIVE MODE")  # reads pass, writes wait
         run = world.trigger(DAG, {"dry_run": False})
@@ -114,7 +114,7 @@ def blocked(world: World) -> list[tuple[object, ...]]:
 
 
 def test_a_store_that_does_not_answer_is_named_and_tried_again(world: World) -> None:
-    """The log says what does not answer and what to do; the task waits for its next try."""
+    """The log names the service that does not answer and the remedy; the task waits for its next try."""
     world.stack.store.stop()
     try:
         run = world.trigger(DAG, {"dry_run": False})

@@ -1,4 +1,4 @@
-"""Nothing the platform writes down holds a secret. The last module: it reads what all others left."""
+"""Absence of secrets in all the platform writes. The last module: it reads the output of all others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TABLES = ("runs", "batches", "tombstones", "audit", "control", "capabilities", "
 
 
 def test_no_secret_is_written_down(world: World) -> None:
-    """Task logs, output of the components, XComs, the platform's tables and its plans."""
+    """Covers task logs, output of the components, XComs, the platform's tables and its plans."""
     if not world.runs_of("storage_probe"):
         assert world.trigger("storage_probe").end() == "success"
     secrets = {

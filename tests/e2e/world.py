@@ -1,4 +1,4 @@
-"""A real platform under test: its Airflow by REST, its command line, its database by plain SQL."""
+"""Access to the real platform under test: Airflow by REST, the command line, the database by plain SQL."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Run:
-    """One DAG run, seen through the REST interface."""
+    """One DAG run, accessed through the REST interface."""
 
     api: AirflowApi
     dag: str
@@ -59,18 +59,18 @@ class Run:
         return self.api.logs(self.dag, self.id, task, try_number)
 
     def fail(self) -> None:
-        """What the button *Mark as failed* does."""
+        """Mark the run as failed, as the button *Mark as failed* does."""
         self.api.call("PATCH", f"{self.path}?update_mask=state", {"state": "failed"})
 
     def answer(self, task: str, choice: str) -> None:
-        """What the buttons of *Required actions* do."""
+        """Answer a pending approval, as the buttons of *Required actions* do."""
         body = {"chosen_options": [choice], "params_input": {}}
         self.api.call("PATCH", f"{self.path}/taskInstances/{quote(task)}/-1/hitlDetails", body)
 
 
 @dataclass(frozen=True)
 class World:
-    """The running stack, and ways to look at it that share no code with the platform."""
+    """The running stack, and ways to inspect it that share no code with the platform."""
 
     stack: Stack
     loaded: float
@@ -84,20 +84,20 @@ class World:
         return Path(self.stack.env()["STORAGE_TEMP_DIR"])
 
     def trigger(self, dag: str, conf: dict[str, Any] | None = None) -> Run:
-        """A manual run, as the button *Trigger* makes one."""
+        """Start a manual run, as the button *Trigger* does."""
         self.api.unpause(dag)
         return Run(self.api, dag, self.api.trigger(dag, conf))
 
     def asks(self, run: Run, task: str) -> None:
-        """Wait for the question, and until the scheduler has seen the process of its task end.
+        """Wait for the approval request, and until the scheduler has seen the process of its task end.
 
-        Airflow 3.3 fails a task that is answered before: the end then looks like a crash.
+        Airflow 3.3 fails a task that is answered earlier: its end then looks like a crash.
         """
         until(lambda: run.states().get(task) == "awaiting_input", 120, "question")
         self.noted(run, task)
 
     def noted(self, run: Run, task: str) -> None:
-        """Wait until the scheduler has written that this try of a task ended."""
+        """Wait until the scheduler has logged that this try of a task ended."""
         assert self.stack.airflow
         log = log_of(self.stack.airflow.home, "scheduler")
         words = f"dag_id='{run.dag}', task_id='{task}', run_id='{run.id}', try_number="
@@ -114,7 +114,7 @@ class World:
         return [Run(self.api, dag, run["dag_run_id"]) for run in found]
 
     def strike_the_hour(self, dag: str) -> None:
-        """Let the scheduler find that the DAG's next run was due a minute ago."""
+        """Make the DAG's next run due a minute ago, so that the scheduler starts it."""
         self.api.unpause(dag)
         names = ("next_dagrun", "next_dagrun_data_interval_start", "next_dagrun_data_interval_end")
         due = ", ".join(
@@ -127,7 +127,7 @@ class World:
         return witness.snapshot(self.stack.env())
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """``storage ...`` in a process of its own."""
+        """Run ``storage ...`` in a separate process."""
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("STORAGE_", "AIRFLOW"))
         }
@@ -137,7 +137,7 @@ class World:
 
     @contextmanager
     def session(self) -> Iterator[Any]:
-        """A database session; what it did is committed at the end."""
+        """Open a database session; its changes are committed at the end."""
         url = self.stack.env()["STORAGE_DATABASE_URL"].replace("+psycopg2", "", 1)
         connection = psycopg2.connect(url)
         try:
@@ -166,14 +166,14 @@ class World:
         return [item["Key"] for item in answer.get("Contents", [])]
 
     def record(self, run_id: str) -> tuple[str, str, str]:
-        """State, message and approver of a maintenance run."""
+        """Return state, message and approver of a maintenance run."""
         query = "SELECT state, message, approved_by FROM maintenance.runs WHERE id = %s"
         state, message, approver = self.sql(query, run_id)[0]
         return state, message, approver
 
 
 def until(ask: Callable[[], T], seconds: float, what: str) -> T:
-    """The first answer that is not empty."""
+    """Repeat ``ask`` until its answer is not empty; return that answer."""
     deadline = time.monotonic() + seconds
     while True:
         if answer := ask():

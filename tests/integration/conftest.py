@@ -1,4 +1,4 @@
-"""A person at a shell whose environment names the place, and what the place holds."""
+"""Fixtures: the command line configured for the test environment, and the contents of that environment."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def person(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.fixture
 def storage(person: Person, place: Place) -> Person:
-    """``storage("plan", "reap")`` on the place of the test."""
+    """Return the command line on the test environment: ``storage("plan", "reap")``."""
     person.sits_at(environment(place.settings))
     return person
 
 
 @pytest.fixture
 def filled(place: Place, add_job: Callable[..., None]) -> Place:
-    """A completed job's objects, with all that an object can carry; the endpoint was probed."""
+    """Store a completed job's objects, with every attribute an object can carry, and probe the endpoint."""
     fill(place, add_job)
     probe_now(place.settings)
     return place
@@ -46,14 +46,14 @@ def filled(place: Place, add_job: Callable[..., None]) -> Place:
 
 @pytest.fixture
 def remote(filled: Place, cold_store: ObjectStore) -> Place:
-    """The same, and what is tagged tier=cold moves to the second MinIO."""
+    """Add to ``filled`` a rule that moves objects tagged tier=cold to the second MinIO."""
     install(filled.boto, filled.settings.bucket)
     return replace(filled, settings=replace(filled.settings, tiers=f"cold={TIER}", prices=PRICES))
 
 
 @pytest.fixture
 def stores(place: Place, add_job: Callable[..., None]) -> Iterator[Installation]:
-    """The place, probed, with one completed job."""
+    """Open the stores of the test environment, probed, with one completed job."""
     add_job(JOB, "completed", utcnow() - timedelta(days=200))
     probe_now(place.settings)
     with open_installation(place.settings) as opened:
@@ -67,7 +67,7 @@ def rules(place: Place) -> S3Lifecycle:
 
 @pytest.fixture
 def operators(rules: S3Lifecycle) -> list[bytes]:
-    """An operator's two rules, as the store answers them."""
+    """Put an operator's two rules; return them as the store answers them."""
     rules.put(OPERATORS)
     found = [piece.raw for piece in read(rules.get()).foreign]
     assert len(found) == 2

@@ -1,4 +1,4 @@
-"""What backups need of a bucket: an object written as a stream is there whole or not at all."""
+"""Bucket operations that backups need: a streamed object is stored whole or not at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from storage.stores.s3.writer import PARALLEL
 from storage.testing import Database, MemoryUploads
 
 MIB = 1 << 20
-PART = 5 * MIB  # the least that S3 takes
+PART = 5 * MIB  # the smallest part size that S3 accepts
 KEY = ObjectKey("database/20260308T120000Z-0a1b2c3d/dump 1+é%.zst")
 NOISE = random.Random(1).randbytes(3 * PART)
 
@@ -87,7 +87,7 @@ def test_it_is_not_there_before_the_end(object_store: ObjectStore) -> None:
 
 
 def test_two_at_once(object_store: ObjectStore) -> None:
-    """The last that ends is what is there."""
+    """The writer that finishes last determines the stored object."""
     with object_store.writer(KEY) as first:
         first.write(NOISE)
         with object_store.writer(KEY) as second:
@@ -98,7 +98,7 @@ def test_two_at_once(object_store: ObjectStore) -> None:
 
 @pytest.fixture
 def creating(object_store: Any, store_kind: str) -> ObjectStore:
-    """The store, known to make a put fail where there is an object."""
+    """Return the store, recorded as able to refuse a put to an existing key."""
     if store_kind == "fake":
         return object_store  # type: ignore[no-any-return]
     return S3Bucket(object_store.endpoint, object_store.bucket, creates=lambda: True)
@@ -169,7 +169,7 @@ def test_an_upload_that_somebody_ended_is_no_object(journalled: ObjectStore, jou
 
 @real
 def test_a_slow_store_holds_the_writer_up(journalled: S3Bucket) -> None:
-    """No more parts wait in memory than are on their way, however fast they are made."""
+    """Memory holds no more parts than are being uploaded, however fast the writer produces parts."""
     gate = Event()
 
     def held(**_: object) -> None:
@@ -182,7 +182,7 @@ def test_a_slow_store_holds_the_writer_up(journalled: S3Bucket) -> None:
             if sink.size >= PARALLEL * PART:
                 break
             time.sleep(0.1)
-        time.sleep(0.7)  # time to take more, if it would
+        time.sleep(0.7)  # time in which a faulty writer would accept more
         written = sink.size
         gate.set()
         writing.result(60)

@@ -1,4 +1,4 @@
-"""The catalogue of backups: what is saved is read back, a state is compared and set, a pin stays."""
+"""The catalogue of backups: saved rows are read back, state changes are compare-and-set, pins persist."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_pinned_and_unpinned(catalogue: Catalogue) -> None:
 
 
 def test_the_newest_proven_of_a_kind(catalogue: Catalogue) -> None:
-    """Proven here: one that only a certificate in the bucket calls proven has no ``proven_at``."""
+    """Only proofs made here count: a backup known as proven from a certificate has no ``proven_at``."""
     for number, state in enumerate(STATES):
         catalogue.save(backup(number, hours=number, state=state, proven_at=NOON))
     catalogue.save(backup(7, hours=98, state="proven"))

@@ -1,4 +1,4 @@
-"""What is remembered of cold objects: the fake and PostgreSQL."""
+"""The log of cold objects, on the fake and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_pin_is_set_changed_and_lifted(log: ColdLog) -> None:
 
 
 def test_the_ledger_repeats_nothing_and_forgets_nothing(log: ColdLog) -> None:
-    """A killed run enters a change again; compressing anew after a decompression is another change."""
+    """A rerun after a kill enters its change again; compressing again after decompression is a new change."""
     back = replace(SAVING, kind="decompress", etag="e1", before=200, after=1000)
     moved = replace(SAVING, kind="transition", tier="cold", before=200, after=200)
     for one in (SAVING, replace(SAVING, run_id="run-2"), moved, SAVING, back, SAVING):
@@ -101,7 +101,7 @@ def test_the_ledger_repeats_nothing_and_forgets_nothing(log: ColdLog) -> None:
 
 
 def test_two_at_once_enter_the_same_once(engine: Engine) -> None:
-    """As two `storage decompress` of one key do: the later waits, and sees what the earlier entered."""
+    """As two `storage decompress` of one key do: the later waits, and sees the entry of the earlier."""
     log = PostgresCold(engine, BUCKET)
     ledger = Statements(engine, "cold")
     with ThreadPoolExecutor(1) as pool:
@@ -138,7 +138,7 @@ def test_groups_by_day_class_and_job(log: ColdLog) -> None:
 
 
 def test_the_api_key_is_the_one_of_the_time(engine: Engine, add_job: Callable[..., Any]) -> None:
-    """Written down with the change, for the row may be gone when somebody asks."""
+    """The API key is stored with the change, because the job's row may be gone at the time of the query."""
     add_job("job-1", "completed", AT, api_key="key-a")
     log = PostgresCold(engine, BucketName("transcode-storage"))
     log.enter([SAVING])

@@ -1,4 +1,4 @@
-"""An object replaced by another form of itself: the fake and every store, to the letter."""
+"""Replacing an object with another form of itself: exact behaviour of the fake and of every store."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def replacer(object_store: Any, store_kind: str) -> ObjectReplacer:
 
 @pytest.fixture
 def make(object_store: Any, store_kind: str, put: Callable[[str, bytes], None]) -> Make:
-    """Store an object as another program would, with all it may carry; its etag."""
+    """Store an object with every attribute it can carry, as another client would; return its etag."""
 
     def fake(data: bytes, tags: dict[str, str]) -> str:
         info = object_store.put(KEY, data, attributes=ATTRIBUTES)
@@ -133,7 +133,7 @@ def test_open_streams_the_raw_bytes(size: int, replacer: ObjectReplacer, make: M
 
 @pytest.mark.parametrize("size", [0, 9, 12 << 20])
 def test_replacing_keeps_what_it_is_given(size: int, replacer: ObjectReplacer, make: Make) -> None:
-    """Also in parts: 12 MiB are three of them."""
+    """Also as a multipart upload: 12 MiB are three parts."""
     make()
     seen = replacer.details(KEY)
     form = ATTRIBUTES.with_encoding(
@@ -162,7 +162,7 @@ def test_replacing_with_nothing_takes_everything_away(
         sink.write(b"bare")
     now = replacer.details(KEY)
     assert now.attributes == Attributes("text/plain")
-    if store_kind != "ministack":  # which leaves the tags of the object before
+    if store_kind != "ministack":  # ministack keeps the previous object's tags
         assert now.tag_count in (0, None)
         assert replacer.tags(KEY) == {}
 

@@ -1,4 +1,4 @@
-"""What every store does alike when objects move between tiers: by a copy in place, or by a tag and a rule."""
+"""Behaviour common to all stores when objects move between tiers: copy in place, or a tag and a rule."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WITH_REMOTE = [kind for kind in kinds.KINDS if kind in ("fake", "minio")]
 
 @pytest.fixture
 def capabilities(object_store: Any, store_kind: str) -> Capabilities:
-    """What the probe finds; the fake does all."""
+    """Return the capabilities that the probe finds; the fake supports everything."""
     if store_kind == "fake":
         return Capabilities(conditional_copy=True, conditional_complete=True, counts_tags=True)
     return probe(object_store, object_store, False)
@@ -44,7 +44,7 @@ def capabilities(object_store: Any, store_kind: str) -> Capabilities:
 def tier_store(
     object_store: Any, store_kind: str, capabilities: Capabilities, request: pytest.FixtureRequest
 ) -> TierStore:
-    """With storage classes or a remote tier, whichever the store has."""
+    """Return a tier store with storage classes or a remote tier, whichever the store supports."""
     if store_kind == "fake":
         made = MemoryTierStore(object_store)
         made.classes = {"STANDARD", "STANDARD_IA", "GLACIER_IR", "GLACIER"}
@@ -58,7 +58,7 @@ def tier_store(
 
 @pytest.fixture
 def stored(object_store: Any, store_kind: str, tier_store: TierStore) -> Details:
-    """An object with all that one can carry."""
+    """Store an object with every attribute it can carry; return its details."""
     data = b"subtitles\n" * 500
     if store_kind == "fake":
         object_store.put(KEY, data, attributes=ATTRIBUTES)
@@ -77,7 +77,7 @@ def body(object_store: Any) -> bytes:
 
 
 def same(now: Details, before: Details) -> bool:
-    """The object carries what it did, and is as long."""
+    """Return whether the object's attributes and size are unchanged."""
     return (now.attributes, now.info.size) == (before.attributes, before.info.size)
 
 
@@ -129,7 +129,7 @@ def test_copy_in_place_changes_the_class_and_nothing_else(
     tier_store.copy_in_place(now, "STANDARD", {"only": "this"}, guarded=guarded)
     assert tier_store.details(KEY).info.storage_class == "STANDARD"
     assert same(tier_store.details(KEY), stored)
-    forgets = guarded and store_kind == "ministack"  # the tags that a multipart upload begins with
+    forgets = guarded and store_kind == "ministack"  # tags given when a multipart upload starts
     assert tier_store.tags(KEY) == (TAGS if forgets else {"only": "this"})
 
 
@@ -152,7 +152,7 @@ def test_copy_in_place_of_another_object_is_refused(
 def test_a_guarded_copy_never_takes_the_place_of_what_was_written_meanwhile(
     tier_store: TierStore, stored: Details, object_store: Any
 ) -> None:
-    """Written at the last moment, after all has been read."""
+    """The other object is written at the last moment, after the copy has read everything."""
     events, place = object_store.boto.meta.events, {"Bucket": object_store.bucket, "Key": KEY}
 
     def another(**_: Any) -> None:
@@ -167,7 +167,7 @@ def test_a_guarded_copy_never_takes_the_place_of_what_was_written_meanwhile(
 
 @pytest.mark.parametrize("store_kind", ["ministack", "minio"], indirect=True)
 def test_a_race_of_guarded_copies_and_writers_loses_nothing(tier_store: TierStore, object_store: Any) -> None:
-    """Whoever writes last without a condition is read at the end, for a copy never comes after it."""
+    """The last unconditional write is read at the end, because a guarded copy never follows it."""
     place, old, new = {"Bucket": object_store.bucket, "Key": KEY}, b"old " * 500_000, b"new " * 200_000
 
     def copy(seen: Details) -> bool:
@@ -280,7 +280,7 @@ def test_a_rule_that_does_not_move_at_once_all_that_is_tagged_is_none(
 
 
 def test_the_probe_finds_what_moving_relies_on(capabilities: Capabilities, store_kind: str) -> None:
-    """Known facts of the servers the suite runs on; a change of them changes what may be promised."""
+    """Known facts about the servers the suite runs on; if they change, so does what may be promised."""
     found = capabilities
     facts = (found.conditional_complete, found.conditional_copy, found.counts_tags)
     known = {"fake": (True, True, True), "ministack": (True, False, False), "minio": (True, False, True)}

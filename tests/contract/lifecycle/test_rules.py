@@ -1,4 +1,4 @@
-"""What stores make of a lifecycle configuration, fakes and real ones; and the log of its versions."""
+"""Handling of lifecycle configurations by fake and real stores, and the log of their versions."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def rules(kind: str, request: pytest.FixtureRequest) -> BucketRules:
-    """Those of a new bucket."""
+    """Return the lifecycle rules of a new bucket."""
     if kind.startswith("fake-"):
         return MemoryBucketRules(kind.removeprefix("fake-"))  # type: ignore[arg-type]
     server = needed(kind, request.getfixturevalue("store_server"))
@@ -86,7 +86,7 @@ def test_none_then_one_then_none(rules: BucketRules) -> None:
     ids=["days", "and", "noncurrent", "markers", "date", "disabled"],
 )
 def test_what_is_kept(rules: BucketRules, rule: str) -> None:
-    """Read back it means the same; put back as it was read, its bytes are the same."""
+    """A rule read back means the same; putting back the bytes as read leaves them unchanged."""
     rules.put(document(rule, one_rule("z", EXPIRES, inside="<Prefix>z/</Prefix>")))
     found = rules.get()
     assert compared(document(rule, one_rule("z", EXPIRES, inside="<Prefix>z/</Prefix>")), found, {}).well
@@ -103,7 +103,7 @@ def test_what_nobody_knows_is_dropped_silently(rules: BucketRules) -> None:
 
 
 def test_a_rule_that_only_aborts(rules: BucketRules, kind: str) -> None:
-    """MinIO refuses the whole configuration for it, and drops it silently beside another action."""
+    """MinIO refuses the whole configuration for it; beside another action it silently drops the abort."""
     rules.put(document(one_rule("first", EXPIRES)))
     sent = document(one_rule("first", EXPIRES), one_rule("a", ABORTS))
     if kind.endswith("minio"):
@@ -120,7 +120,7 @@ def test_a_rule_that_only_aborts(rules: BucketRules, kind: str) -> None:
 
 @pytest.mark.parametrize("target", ["GLACIER", "NOBODYS"])
 def test_a_class_or_tier_that_is_not_there(rules: BucketRules, kind: str, target: str) -> None:
-    """B4: MinIO has no GLACIER; and no store takes a name that nobody registered."""
+    """B4: MinIO has no GLACIER, and no store accepts an unregistered name."""
     moves = f"<Transition><Days>90</Days><StorageClass>{target}</StorageClass></Transition>"
     if target == "GLACIER" and kind.endswith("ministack"):
         rules.put(document(one_rule("a", moves)))

@@ -1,4 +1,4 @@
-"""Claims: a failed job turns to cleaned_up once, under a claim that lasts until its objects are gone."""
+"""Claims: a failed job becomes cleaned_up once, under a claim that stays open until its objects are gone."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_claim_is_taken_up_by_a_later_run(database: Any) -> None:
 
 
 def test_claim_of_a_job_retried_after_the_claim_is_no_claim(database: Any) -> None:
-    """The claim is still open, for its objects are there; the row is the pipeline's again."""
+    """The claim is still open because its objects exist, but the row belongs to the pipeline again."""
     of_job, _ = condemned(database, OF_JOB, OBJECT)
     assert database.tombstones.claim_job(of_job, "reap-1")
     database.add_job("j", "queued", LATER)
@@ -83,7 +83,7 @@ def test_claim_of_a_job_without_a_row(database: Any) -> None:
 
 
 def test_a_claim_can_be_opened_again(database: Any) -> None:
-    """A job that was retried and failed once more is cleaned up once more."""
+    """A job that was retried and failed again is cleaned up again."""
     [first] = condemned(database, OF_JOB)
     assert database.tombstones.claim_job(first, "reap-1")
     database.tombstones.finish([first.id], "reaped")

@@ -1,4 +1,4 @@
-"""Switches, facts and capabilities outlive a run."""
+"""Control records: switches, facts and capabilities that outlive a run."""
 
 from __future__ import annotations
 

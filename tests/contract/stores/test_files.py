@@ -1,4 +1,4 @@
-"""The temp folder: entries as they are, renames over nothing, folders removed only when empty."""
+"""The temp folder: entries listed as they are, moves that never overwrite, removal of empty folders only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from storage.testing import MemoryFiles
 
 @pytest.fixture(params=["fake", "folder"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> SimpleNamespace:
-    """``files``, with ``write(path, data)`` and ``held_open(path)`` behind its back."""
+    """Return ``files``, with ``write(path, data)`` and ``held_open(path)`` that bypass it."""
     if request.param == "fake":
         files = MemoryFiles(utcnow)
         return SimpleNamespace(files=files, write=_fake_write(files), held_open=_fake_open(files))

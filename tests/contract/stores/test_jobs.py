@@ -1,4 +1,4 @@
-"""The pipeline's jobs: streams in order of age, and changes that only touch a row still as seen."""
+"""The pipeline's jobs: streams in order of age, and changes only to rows unchanged since they were read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_get_of_nothing_and_of_thousands(database: Any) -> None:
     [("failed_before", {"failed"}), ("unended_before", {"queued", "processing", "transcoding", "uploading"})],
 )
 def test_streams_of_the_untouched(stream: str, statuses: set[str], database: Any) -> None:
-    """A row last touched exactly at the instant counts as untouched since."""
+    """A row last updated exactly at the given instant counts as untouched since then."""
     for status in ALL:
         database.add_job(f"{status}-old", status, T - HOUR)
         database.add_job(f"{status}-at", status, T)

@@ -1,4 +1,4 @@
-"""Incomplete multipart uploads: their parts by exact key and id, and that an abort ends them."""
+"""Incomplete multipart uploads: listing parts by exact key and id, and aborting."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_delete_leaves_the_look_alike(
 def test_key_of_1025_bytes_is_refused(
     object_store: ObjectStore, put: Callable[..., object], store_kind: str
 ) -> None:
-    """S3's bound. ministack has none; it must then keep the key whole."""
+    """1024 bytes is S3's limit. ministack has none; it must then keep the whole key."""
     key = "temp/" + "/".join(["x" * 203] * 5) + "y"
     assert len(key) == 1025
     stored = _stored(put, key)

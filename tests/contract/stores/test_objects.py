@@ -1,4 +1,4 @@
-"""What every object store does alike: listings, HEAD, bulk deletes, raw bytes, clock and identity."""
+"""Behaviour common to all object stores: listings, HEAD, bulk deletes, raw bytes, clock and identity."""
 
 from __future__ import annotations
 

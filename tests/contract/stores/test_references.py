@@ -1,4 +1,4 @@
-"""Who refers to an object: job rows, by any column that names an output."""
+"""References to an object: job rows, by any column that names an output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of runs: what is saved is read back, batches count once, a job's lock is held once."""
+"""Run records: saved fields are read back, a batch counts once, a job's lock is held once."""
 
 from __future__ import annotations
 

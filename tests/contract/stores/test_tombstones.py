@@ -1,4 +1,4 @@
-"""Tombstones: one open one a thing, owners compared as seen, states that only go forward."""
+"""Tombstones: one open per kind, place and key; owners compared as read; states that only advance."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ OF_JOB = replace(OWNED, kind="job", place="jobs", key="j")
 def test_condemn_compares_the_owner_as_seen(
     tombstone: Tombstone, status: str, updated_at: datetime, taken: bool, database: Any
 ) -> None:
-    """An empty status stands for: there is no row."""
+    """An empty status means that the owner has no row."""
     if status:
         database.add_job("j", status, updated_at)
     bystander = replace(PLAIN, key="uploads/bystander")

@@ -1,4 +1,4 @@
-"""The journal of multipart uploads: recorded once, heard from often, closed for good."""
+"""The journal of multipart uploads: recorded once, renewed by heartbeats, closed for good."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backups that cannot be: a clear message with the next step, the right exit code, nothing left behind."""
+"""Failing backups: a clear message with the next step, the right exit code, nothing left behind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.conftest import Place
 from tests.support.backup_databases import Bucket, database, execute, fill, opened, session
 
 pytestmark = pytest.mark.parametrize("place", ["ministack"], indirect=True)
-PART = 5 << 20  # bytes; the least that S3 takes
+PART = 5 << 20  # bytes; the smallest part size that S3 accepts
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def fails(
     error: type[StorageError] | tuple[type[StorageError], ...],
     *words: str,
 ) -> StorageError:
-    """A backup that fails so; no manifest, no open upload, and the row says why."""
+    """Check that a backup fails with this error: no manifest, no open upload, and the row says why."""
     with pytest.raises(error) as answer:
         backup_database(context)
     for word in words:
@@ -93,7 +93,7 @@ def test_no_programs_at_all(context: BackupContext, place: Place, monkeypatch: p
 def test_what_the_role_may_not_read(
     context: BackupContext, place: Place, postgres_server: Postgres, made: str, words: str
 ) -> None:
-    """Left out silently it would be missed on the day of the restore. Dump or reader may meet it first."""
+    """A silent omission would be noticed only at the restore. The dump or the reader may fail first."""
     name = make_url(context.settings.database_url).database
     with postgres_server.connect(name or "") as one, one.cursor() as cursor:
         cursor.execute(made)
@@ -178,7 +178,7 @@ def test_an_unknown_backup(context: BackupContext) -> None:
 
 @contextmanager
 def stuck(context: BackupContext) -> Iterator[Future[object]]:
-    """A backup that has begun and cannot go on: somebody holds a table."""
+    """Start a backup that blocks because another session holds a table."""
     url = context.settings.database_url
     with session(url) as holder, holder.cursor() as cursor, ThreadPoolExecutor(1) as pool:
         holder.autocommit = False
@@ -204,7 +204,7 @@ def until(holds: Callable[[], bool], seconds: float = 20) -> None:
 
 
 def dumping() -> list[int]:
-    """Processes of ours that are pg_dump."""
+    """Return the ids of this process's children that are pg_dump."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -218,7 +218,7 @@ def dumping() -> list[int]:
 
 
 def test_its_session_is_ended(context: BackupContext, place: Place) -> None:
-    """It is told at once, though the reader of the contents waits for the same table."""
+    """The failure is reported at once, although the reader of the contents waits for the same table."""
     with stuck(context) as backup:
         execute(context.settings.database_url, LOCKING.replace("pid", "pg_terminate_backend(pid)", 1))
         with pytest.raises(DumpFailed, match="terminating connection") as answer:

@@ -1,4 +1,4 @@
-"""``storage backup``, ``restore`` and ``reconcile`` as a person types them, on real servers."""
+"""``storage backup``, ``restore`` and ``reconcile`` on the command line, on real servers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = ONE_STORE
 
 @pytest.fixture
 def context(place: Place, postgres_server: Postgres, person: Person) -> Iterator[BackupContext]:
-    """Its database belongs to a role that may make databases; the person's shell names it."""
+    """Yield a context whose database belongs to a role that may create databases; ``person`` uses it."""
     with kept_database(postgres_server) as url, context_of(place, url) as made:
         person.sits_at(environment(made.settings))
         yield made
@@ -41,7 +41,7 @@ def ids(person: Person, *argv: str) -> list[tuple[str, str, str]]:
 
 
 def test_taken_proven_shown_and_kept(context: BackupContext, person: Person) -> None:
-    """Both kinds in one go; what is printed is what the catalogue and the bucket hold."""
+    """Both kinds in one command; the output agrees with the catalogue and the bucket."""
     assert person("backup", "check").code == 1, "there is none yet"
     answer = person("backup", "run", "--json")
     assert answer.code == 0, answer.err
@@ -68,7 +68,7 @@ def test_taken_proven_shown_and_kept(context: BackupContext, person: Person) -> 
 
 
 def test_the_bucket_alone_is_enough_to_look(context: BackupContext, person: Person) -> None:
-    """The database is gone: list, show, roles and the drill need the store's keys and nothing else."""
+    """Without the database, list, show, roles and the drill need the store's keys and nothing else."""
     assert person("backup", "run", "database").code == 0
     names = environment(context.settings)
     person.sits_at({name: value for name, value in names.items() if name != "STORAGE_DATABASE_URL"})
@@ -92,7 +92,7 @@ def test_the_guard_is_switched_and_said(context: BackupContext, person: Person) 
 
 
 def test_a_catalogue_is_rebuilt_from_the_bucket(context: BackupContext, person: Person) -> None:
-    """Rows that were lost come back; proofs do not: what only a certificate says was not seen here."""
+    """Lost rows come back; proofs do not, because a certificate alone does not show a proof made here."""
     for _ in range(3):
         assert person("backup", "run", "database").code == 0
     before = ids(person)
@@ -105,7 +105,7 @@ def test_a_catalogue_is_rebuilt_from_the_bucket(context: BackupContext, person: 
 
 
 def test_a_wrong_bucket_loses_nothing(context: BackupContext, person: Person) -> None:
-    """An empty bucket named by mistake is refused; though accepted, the right one heals it."""
+    """An empty bucket named by mistake is refused; if accepted, the right bucket repairs the catalogue."""
     for _ in range(3):
         assert person("backup", "run", "database").code == 0
     before = ids(person)
@@ -141,7 +141,7 @@ def test_restored_beside_and_put_back(
 
 
 def test_swapped_reconciled_undone(context: BackupContext, person: Person) -> None:
-    """Wrong words change nothing; the right ones pause all until each job was judged."""
+    """A wrong confirmation changes nothing; the right one pauses everything until each job is judged."""
     assert person("backup", "run", "database").code == 0
     url, name = context.settings.database_url, live(context)
     add_jobs(url, "later", 2)
@@ -187,7 +187,7 @@ def test_nonsense_is_reported_and_changes_nothing(
 
 
 def test_an_exchanged_manifest_is_not_restored(context: BackupContext, person: Person, place: Place) -> None:
-    """Where there is a catalogue, what somebody put into the bucket under a known id is refused."""
+    """With a catalogue, a manifest that another client put into the bucket under a known id is refused."""
     assert person("backup", "run", "database").code == 0
     (mine,) = ids(person)
     execute(context.settings.database_url, "UPDATE maintenance.backups SET manifest_sha256 = 'another'")

@@ -1,4 +1,4 @@
-"""Backups that were tampered with: every altered copy is told from the one that was written, by name."""
+"""Tampered backups: every altered copy is recognised, and the error names the damaged object."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from storage.stores.s3 import bucket as s3
 from tests.conftest import Place
 from tests.support.backup_databases import NOON, Bucket, fill, opened, sealed_to, verified
 
-Alteration = tuple[str, dict[str, bytes | None], str]  # its name, what is written, what the error names
-PART = 5 << 20  # bytes; the least that S3 takes
+Alteration = tuple[str, dict[str, bytes | None], str]  # name, objects to write, pattern of the error
+PART = 5 << 20  # bytes; the smallest part size that S3 accepts
 MANIFEST_WORDS = "manifest|There is no backup"
 
 
@@ -39,7 +39,7 @@ def context(place: Place) -> Iterator[BackupContext]:
 
 
 def flips(data: bytes, count: int) -> Iterator[tuple[str, bytes]]:
-    """The bytes with one bit of them turned, at places spread from the first to the last."""
+    """Yield copies of the bytes with one bit flipped, at positions spread from the first to the last."""
     for number in range(count):
         place, bit = number * (len(data) - 1) // (count - 1), number % 8
         turned = bytearray(data)
@@ -58,7 +58,7 @@ def cuts(data: bytes, boundaries: tuple[int, ...]) -> Iterator[tuple[str, bytes]
 def damaged(
     bucket: Bucket, id: BackupId, count: int, boundaries: tuple[int, ...] = ()
 ) -> Iterator[Alteration]:
-    """Each object of a backup: turned bits, cut, longer, zeroed, gone."""
+    """Yield each object of a backup with flipped bits, truncated, longer, zeroed and missing."""
     for key in bucket.keys:
         if not key.startswith(f"database/{id}/") or "certificate" in key:
             continue
@@ -71,7 +71,7 @@ def damaged(
 
 
 def exchanged(bucket: Bucket, id: BackupId, other: BackupId) -> Iterator[Alteration]:
-    """Objects in each other's place, and those of another backup."""
+    """Yield backups with objects swapped with each other or replaced by those of another backup."""
     mine, theirs = f"database/{id}/", f"database/{other}/"
     names = [key.removeprefix(mine) for key in bucket.keys if key.startswith(mine)]
     dump, roles = (next(n for n in names if n.startswith(word)) for word in ("dump", "globals"))
@@ -84,7 +84,7 @@ def exchanged(bucket: Bucket, id: BackupId, other: BackupId) -> Iterator[Alterat
 
 
 def edited(bucket: Bucket, manifest: Manifest) -> Iterator[Alteration]:
-    """Each value of the manifest changed, with its inner hash as it was and computed anew."""
+    """Yield the manifest with each value changed, once with its old inner hash and once with a new one."""
     written = json.loads(bucket.get(manifest.key))
     for path, value in leaves(written):
         values = changed(written, path, other(value))
@@ -97,7 +97,7 @@ def edited(bucket: Bucket, manifest: Manifest) -> Iterator[Alteration]:
 
 
 def leaves(value: Any, path: list[Any] | None = None) -> Iterator[tuple[list[Any], Any]]:
-    """Every value of a document that holds no others, and the way to it; of a list the first two items."""
+    """Yield every leaf value of a document with its path; of a list only the first two items."""
     path = path or []
     if isinstance(value, dict):
         for name in value:
@@ -131,7 +131,7 @@ def canonical(values: Any) -> bytes:
 def undetected(
     context: BackupContext, bucket: Bucket, id: BackupId, alterations: Iterator[Alteration]
 ) -> tuple[int, list[str]]:
-    """How many were tried, and which verify does not find or does not name."""
+    """Return the number of alterations tried, and those that verify does not find or does not name."""
     tried, missed = 0, []
     for name, changes, word in alterations:
         tried += 1
@@ -166,7 +166,7 @@ def test_every_altered_backup_is_found(
 def test_every_altered_large_backup_is_found(
     context: BackupContext, bucket: Bucket, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An upload of several parts: cut, turned and exchanged at their boundaries."""
+    """A dump uploaded in several parts: cut, bit-flipped and exchanged at the parts' boundaries."""
     monkeypatch.setattr(s3, "PART", PART)
     fill(database_url, "noise", 4)
     taken = backup_database(context).id
@@ -188,7 +188,7 @@ def test_every_altered_large_backup_is_found(
 
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
 def test_a_certificate_counts_for_its_own_manifest_only(context: BackupContext, bucket: Bucket) -> None:
-    """What the bucket alone tells, when there is no catalogue: no certificate, no proof."""
+    """Seen from the bucket alone, without a catalogue: no certificate, no proof."""
     first, second = (backup_database(context) for _ in range(2))
     prove(context, first.id)
     (key,) = [key for key in bucket.keys if "certificate" in key]

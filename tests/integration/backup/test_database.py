@@ -1,4 +1,4 @@
-"""A backup of the database, taken and proven on real servers; its memory and disk."""
+"""Backups of the database, taken and proven on real servers; their use of memory and disk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.command_line import ROOT, bare, environment
 NOW = datetime(2026, 3, 8, tzinfo=UTC)
 MIB = 1 << 20
 BLOCK = 4 * MIB
-ALLOWED = 2 * 16 * MIB * 3 + 30 * MIB  # twice the parts on their way, and a little
+ALLOWED = 2 * 16 * MIB * 3 + 30 * MIB  # twice the parts in flight, plus a margin
 
 PROGRAM = """
 import json, os, re, resource
@@ -84,7 +84,7 @@ def test_a_flipped_bit_is_found(context: BackupContext, place: Place, add_job: C
 
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
 def test_what_the_bucket_holds_when_it_is_done(context: BackupContext, place: Place) -> None:
-    """Two parts and the manifest; then the certificate. Each manifest names the one before it."""
+    """Two parts and the manifest, then the certificate. Each manifest names its predecessor."""
     first, second = backup_database(context), backup_database(context)
     bucket = Bucket(place)
     for taken in (first, second):
@@ -103,7 +103,7 @@ def test_what_the_bucket_holds_when_it_is_done(context: BackupContext, place: Pl
 
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
 def test_it_holds_one_instant(context: BackupContext) -> None:
-    """Rows written while the dump runs are neither in it nor in its counts: it is proven all the same."""
+    """Rows written while the dump runs are neither in it nor in its counts, so the backup can be proven."""
     url = context.settings.database_url
     execute(url, "CREATE TABLE busy (n serial PRIMARY KEY, w text)")
     execute(url, "INSERT INTO busy (w) SELECT repeat(md5(g::text), 40) FROM generate_series(1, 20000) AS g")
@@ -158,7 +158,7 @@ def test_memory_does_not_grow_with_the_database_and_nothing_is_on_disk(place: Pl
 
 
 def test_a_lost_manifest_is_found(context: BackupContext, place: Place, add_job: Callable[..., None]) -> None:
-    """It was proven, and must not count any more: not for the guard, not for retention."""
+    """The backup was proven and must not count any more, neither for the guard nor for retention."""
     add_job("job-1", "completed", NOW)
     proven = prove(context, backup_database(context).id)
     key = f"database/{proven.id}/manifest.json"

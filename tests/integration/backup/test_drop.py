@@ -1,4 +1,4 @@
-"""A database is dropped by a role that is no superuser, whoever is at work in it."""
+"""Dropping a database as a role that is no superuser, while autovacuum or sessions use it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storage.backup.errors import RightsMissing
 from storage.backup.postgres import temporary_server
 from tests.support.plain_owner import databases, execute, kept_database
 
-# A vacuum that lasts for minutes: it rests after every page.
+# A vacuum that lasts for minutes: it sleeps after every page.
 SLOW = "autovacuum_vacuum_threshold = 1, autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1"
 
 
@@ -51,7 +51,7 @@ def await_autovacuum(server: Postgres, name: str) -> None:
 
 
 def test_autovacuum_is_sent_away(postgres_server: Postgres) -> None:
-    """It has no role, so WITH (FORCE) says that the rights over its process are missing."""
+    """Autovacuum has no role, so WITH (FORCE) reports that the rights over its process are missing."""
     with kept_database(postgres_server) as url:
         name = url.rpartition("/")[2]
         with busy_autovacuum(postgres_server, url, name):
@@ -78,7 +78,7 @@ def test_a_session_of_a_superuser_is_in_the_way(postgres_server: Postgres) -> No
 
 
 def test_a_session_that_goes_by_itself_is_waited_for(postgres_server: Postgres) -> None:
-    """As a metrics exporter's does: not ours to end, and soon gone."""
+    """Such as a metrics exporter's: the role may not end it, and it soon ends by itself."""
     with kept_database(postgres_server) as url:
         name = url.rpartition("/")[2]
         with ExitStack() as exporter:

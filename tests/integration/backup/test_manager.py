@@ -1,4 +1,4 @@
-"""The documents' own face, ``BackupManager``, on real servers: their methods and their result keys."""
+"""``BackupManager``, the documents' interface, on real servers: its methods and their result keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.conftest import Place
 
 @pytest.fixture
 def manager(place: Place, postgres_server: Postgres) -> BackupManager:
-    """Its role may make databases, as a restore beside the live one needs."""
+    """Return a manager whose role may create databases, as a restore beside the live database needs."""
     with postgres_server.connect() as session, session.cursor() as cursor:
         cursor.execute("ALTER ROLE maintainer CREATEDB")
     return BackupManager(settings=replace(place.settings))
@@ -29,7 +29,7 @@ def manager(place: Place, postgres_server: Postgres) -> BackupManager:
 def test_backup_restore(
     manager: BackupManager, place: Place, add_job: Callable[..., None], postgres_server: Postgres
 ) -> None:
-    """Backed up, proven, restored beside: the live database is not touched, the restored one is equal."""
+    """Back up, prove, restore beside the live database: that stays as it is, and the copy is equal."""
     add_job("job-1", "completed", datetime(2026, 3, 1, tzinfo=UTC))
     taken = manager.backup_database()
     assert {"backup_file", "size_mb", "timestamp"} <= set(taken)
@@ -71,7 +71,7 @@ def test_a_restore_of_what_is_not_there_is_no_success(manager: BackupManager) ->
 
 
 def test_old_backups_go_by_the_rule(manager: BackupManager, place: Place) -> None:
-    """Nothing young goes, however small ``days``; the newest proven one never does."""
+    """Young backups stay, however small ``days`` is; the newest proven one always stays."""
     for _ in range(2):
         manager.backup_database()
     answer = manager.cleanup_old_backups(days=30)

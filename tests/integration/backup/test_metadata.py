@@ -59,7 +59,7 @@ def context(place: Place) -> Iterator[BackupContext]:
 
 @pytest.fixture
 def sealed(context: BackupContext, tmp_path: Path) -> BackupContext:
-    """The same site, which encrypts its backups and holds the key."""
+    """Return ``context`` with encryption of backups and the key to open them."""
     key = pyrage.x25519.Identity.generate()
     (tmp_path / "identity").write_text(f"{key}\n")
     to = {"backup_recipients": str(key.to_public()), "backup_identity_file": str(tmp_path / "identity")}
@@ -97,7 +97,7 @@ def test_taken_and_proven(context: BackupContext, place: Place, add_job: Callabl
 
 
 def test_hostile_keys(context: BackupContext, place: Place) -> None:
-    """Every key the store takes is in the inventory byte for byte, with what the object held."""
+    """Every key that the store accepts is in the inventory byte for byte, with what the object held."""
     keys = [f"processed/{name}/metadata.json" for name in HOSTILE]
     taken = {key for key in keys if put_if_taken(place, key)}
     assert len(taken) >= 9
@@ -156,10 +156,10 @@ def test_changed_since_the_listing(context: BackupContext, place: Place) -> None
 
 
 def test_a_forged_inventory_is_found_by_the_sample(context: BackupContext, place: Place) -> None:
-    """Part, manifest and catalogue agree, as after a thief with every key but the bucket's data."""
+    """Part, manifest and catalogue agree, as after an attack with every credential but the data bucket's."""
     fill(place, 5)
     now = context.stores.objects.server_time()
-    while context.stores.objects.server_time() == now:  # times are told in seconds
+    while context.stores.objects.server_time() == now:  # times have a resolution of one second
         pass
     taken = backup_minio_metadata(context)
     manifest = manifest_of(context, taken)

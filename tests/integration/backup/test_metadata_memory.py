@@ -1,4 +1,4 @@
-"""A metadata backup of any length needs the memory of one part. No server: a listing makes its objects up."""
+"""Memory of a metadata backup: that of one part, whatever its length. No server: a synthetic listing."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _run(count: int) -> dict[str, Any]:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
 def test_memory_is_flat_in_the_number_of_objects() -> None:
-    """What the fake backup bucket holds of the backup is not counted."""
+    """The backup's own bytes, which the fake backup bucket keeps in memory, are not counted."""
     few, many = _run(100_000), _run(400_000)
     assert (many["items"], many["state"]) == (400_000, "proven")
     assert many["peak"] - few["peak"] < 2 * (many["held"] - few["held"]) + 8 * MIB

@@ -1,4 +1,4 @@
-"""A backup comes back without this platform: by the commands of the README, with plain tools only."""
+"""Restoring a backup without this platform: by the commands of the README, with standard tools only."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ pytestmark = pytest.mark.parametrize("place", ["ministack"], indirect=True)
 
 
 def lacking(name: str, why: str) -> None:
-    """Skip, and have the summary say why; in CI that fails the run."""
+    """Skip the test and have the summary say why; in CI that fails the run."""
     missing[name] = f"no {name}: {why}"
     pytest.skip(missing[name])
 
 
 @pytest.fixture(scope="module")
 def tools() -> str:
-    """A PATH with age, zstd and the database's own programs, and with nothing of this project."""
+    """Return the PATH for the commands, with age and zstd; build age if it is missing."""
     if shutil.which("zstd") is None:
         lacking("zstd", "install it (Debian: zstd)")
     targets = [str(cache_folder()), *os.environ["PATH"].split(os.pathsep)]
@@ -80,7 +80,7 @@ def build_age() -> None:
 
 
 class AdminConnection:
-    """A folder with the files a person fetched, and a shell that knows the way to the server."""
+    """A folder with the files that an operator fetched, and a shell configured to reach the server."""
 
     def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
         self.folder, self._env = folder, env
@@ -112,7 +112,7 @@ def context(place: Place, tmp_path: Path) -> Iterator[BackupContext]:
 
 @pytest.fixture
 def admin(context: BackupContext, place: Place, tmp_path: Path, tools: str) -> AdminConnection:
-    """The parts of a backup as files, with the hashes that its manifest tells."""
+    """Write the parts of a backup to files, with the dump's hash as its manifest states it."""
     taken = backup_database(context)
     manifest, _ = manifests.read(taken.id, context.stores.backup_bucket)
     for part in manifest.parts:
@@ -129,7 +129,7 @@ def admin(context: BackupContext, place: Place, tmp_path: Path, tools: str) -> A
 
 
 def facts_of(context: BackupContext) -> DatabaseFacts:
-    """What the site's only backup holds, as its manifest tells."""
+    """Return the facts of the only backup, as its manifest states them."""
     (taken,) = context.stores.catalogue.all()
     return manifests.read(taken.id, context.stores.backup_bucket)[0].database
 
@@ -156,7 +156,7 @@ def test_restored_by_two_workers_from_a_file(
 
 
 def test_the_tools_refuse_what_is_damaged(admin: AdminConnection, postgres_server: Postgres) -> None:
-    """Nothing of a damaged dump stays: one transaction, and a pipe that fails with its first program."""
+    """A damaged dump restores nothing: one transaction, and a pipe that fails when its first program does."""
     whole = (admin.folder / "dump.zst.age").read_bytes()
     with database(postgres_server, "plain_damaged") as url:
         for broken in (whole[: len(whole) // 2], whole[:-1], b""):

@@ -1,4 +1,4 @@
-"""Proof: only restoring and comparing tells a valid dump of something else from the one that was taken."""
+"""Proof: only restoring and comparing distinguishes a valid dump of other contents from the original."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def bucket(place: Place) -> Bucket:
 
 
 def sealed_dump(url: str) -> bytes:
-    """A dump of the database as it is now, as a part holds it."""
+    """Return a dump of the database's current state, in the form that a part holds."""
     out = io.BytesIO()
     with fingerprint.snapshot(url) as (name, first, _), pg_dump.dump(url, first.major, name) as stream:
         seal(stream, out)
@@ -42,7 +42,7 @@ def sealed_dump(url: str) -> bytes:
 
 
 def forge(context: BackupContext, bucket: Bucket, taken: Backup, dump: bytes) -> None:
-    """Put another dump under the backup's manifest with every hash made anew, also the catalogue's."""
+    """Replace a backup's dump and recompute every hash, including the catalogue's."""
     manifest, _ = manifests.read(taken.id, context.stores.backup_bucket)
     part = replace(manifest.part("dump"), size=len(dump), sha256=hashlib.sha256(dump).hexdigest())
     forged = manifests.encode(replace(manifest, parts=(part, manifest.part("globals"))))
@@ -75,7 +75,7 @@ OTHERWISE = {
 
 @pytest.fixture
 def subject(place: Place, postgres_server: Postgres) -> Iterator[BackupContext]:
-    """Backs up a database that the catalogue is not in, and proves it beside it, which is quick."""
+    """Yield a context for a database without the catalogue, proven on the same server, which is fast."""
     with (
         role(postgres_server, "builder", "CREATEDB"),
         database(postgres_server, "subject", owner="builder") as url,
@@ -88,7 +88,7 @@ def subject(place: Place, postgres_server: Postgres) -> Iterator[BackupContext]:
 def test_a_valid_dump_of_something_else_is_not_proven(
     subject: BackupContext, bucket: Bucket, postgres_server: Postgres
 ) -> None:
-    """Every hash is right: only restoring and comparing tells, and it says which table."""
+    """Every hash is right: only restoring and comparing finds the difference; the error names the table."""
     taken = backup_database(subject)
     for statement, why in OTHERWISE.items():
         with database(postgres_server, "altered", owner="builder", template="subject") as altered:
@@ -120,7 +120,7 @@ def sealed_bytes(plain: bytes) -> bytes:
 
 
 def test_only_the_keys_of_a_recipient_open_a_backup(subject: BackupContext, tmp_path: Path) -> None:
-    """Any one of them does; without one nothing is said of the backup."""
+    """The key of any one recipient opens it; without such a key the backup keeps its state."""
     first, second, strange = (pyrage.x25519.Identity.generate() for _ in range(3))
     for name, key in (("second", second), ("strange", strange)):
         (tmp_path / name).write_text(f"# public key: {key.to_public()}\n{key}\n")

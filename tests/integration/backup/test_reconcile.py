@@ -1,4 +1,4 @@
-"""After a restore, on real servers: rows come back from the kept database, and nothing is lost unjudged."""
+"""Reconciling after a restore, on real servers: rows come from the kept database, no job goes unjudged."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def now(sql: Sql, place: Place) -> datetime:
 def restored(
     place: Place, context: BackupContext, sql: Sql, keep: Keep, add_job: Callable[..., None], now: datetime
 ) -> BackupContext:
-    """Two jobs of today, one of yesterday that went on today, one untouched: then back to yesterday."""
+    """Add two jobs of today, one of yesterday continued today and one untouched; go back to yesterday."""
     add_job("new", "completed", now - SECOND, output_360p_path="processed/new/a.mp4", source_size_bytes=7)
     add_job("lost", "failed", now - SECOND)
     add_job("went-on", "completed", now - SECOND, api_key="today", completed_at=now)
@@ -132,7 +132,7 @@ def test_without_the_kept_database_objects_tell(restored: BackupContext, postgre
 
 
 def test_adopting_copies_the_whole_rows(restored: BackupContext, sql: Sql, now: datetime) -> None:
-    """What is missing is inserted, what is older is brought up to date, and nothing else is touched."""
+    """Missing rows are inserted, older rows are updated, and no other row is touched."""
     untouched = sql("SELECT CAST(jobs AS text) FROM jobs WHERE id = 'old'")
     assert decide(restored, ["new", "went-on", "nobody", "old"], "adopt", "eva") == 4
     assert listed(restored)["went-on"] == ("same", True, "adopt")
@@ -158,7 +158,7 @@ def test_destructive_jobs_refuse_until_it_is_closed(restored: BackupContext, pla
     stores = restored.stores
     with pytest.raises(Paused):
         run(catalog.get("cleanup_orphan_uploads"), stores, stores.clock())
-    stores.control.write("paused", None)  # somebody's `storage resume` opens no door
+    stores.control.write("paused", None)  # an operator's `storage resume` unblocks no job
     for name in catalog.JOBS:
         with pytest.raises(Refused, match="storage reconcile"):
             run(catalog.get(name), stores, stores.clock())
@@ -200,7 +200,7 @@ def test_an_adopted_orphan_is_kept_for_good(restored: BackupContext, place: Plac
 def test_an_interrupted_decision_is_repeated(
     restored: BackupContext, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed after the rows and before the verdicts: nothing is judged, and a repetition ends it."""
+    """Killed after the rows and before the verdicts: no job is judged, and a repetition completes it."""
     with monkeypatch.context() as patch:
         patch.setattr(verdicts.PostgresVerdicts, "record", _killed)
         with pytest.raises(KeyboardInterrupt):
@@ -217,7 +217,7 @@ def _killed(*_: Any) -> None:
 
 
 def test_two_at_once(restored: BackupContext, place: Place, sql: Sql, now: datetime) -> None:
-    """One decides, the others are told to wait; and without the lock their rows come once, too."""
+    """One call decides, the others find the job busy; even without the lock each row is copied once."""
 
     def judge(number: int) -> int:
         with open_installation(place.settings) as stores, suppress(JobBusy):
@@ -243,7 +243,7 @@ def test_two_at_once(restored: BackupContext, place: Place, sql: Sql, now: datet
 
 
 def test_a_row_the_pipeline_inserts_meanwhile_wins(restored: BackupContext, engine: Engine, sql: Sql) -> None:
-    """It is not committed yet when the live table is looked at."""
+    """The pipeline's row is not committed yet when the live table is read."""
     waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     with ThreadPoolExecutor(1) as pool:
         with engine.begin() as session:

@@ -1,4 +1,4 @@
-"""Rows are copied from whatever table the view of the jobs shows, or not at all."""
+"""Row copies from whichever table the view of the jobs shows, or a refusal."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def remap(engine: Engine, files: Path, mapping: str) -> None:
 
 @pytest.fixture
 def other(context: BackupContext, engine: Engine, keep: Keep, tmp_path: Path) -> BackupContext:
-    """A table with names, types and columns of its own; two of its three rows are lost, one is older."""
+    """Add a table with other names, types and columns; of three rows two are lost and one is older."""
     raw(engine, _OTHER)
     remap(engine, tmp_path / "sql", _MAPPING)
     name = keep()
@@ -85,7 +85,7 @@ def other(context: BackupContext, engine: Engine, keep: Keep, tmp_path: Path) ->
 
 
 def test_a_table_under_other_names(other: BackupContext, engine: Engine, place: Place) -> None:
-    """It is found through the view; every type comes back as it was, and columns of its own stay."""
+    """The table is found through the view; values of every type return unchanged, added columns stay."""
     raw(engine, """ALTER TABLE "Video %s:jobs" ADD COLUMN later text DEFAULT 'live'""")
     kept = json.loads(other.stores.control.read("restore_epoch") or "")["kept"]
     found = [(one.owner, one.row) for one in pending(other)]

@@ -1,4 +1,4 @@
-"""A database brought back from the store alone, and what is refused before anything is made."""
+"""Restoring a database from the store alone, and refusals before anything is created."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_into_a_new_database(context: BackupContext, postgres_server: Postgres) 
 
 @ONE_STORE
 def test_into_a_named_database(context: BackupContext, postgres_server: Postgres) -> None:
-    """Its name is typed twice; it is made, or taken when it is empty and nobody works in it."""
+    """The name is typed twice; the database is created, or used if it is empty and without sessions."""
     id, name = backup_database(context).id, f"{live(context)}_back"
     for typed in ("", "other"):
         with pytest.raises(UsageError, match="type its name twice"):
@@ -93,7 +93,7 @@ def test_into_a_named_database(context: BackupContext, postgres_server: Postgres
         cursor.execute("GRANT ALL ON SCHEMA public TO reader")
     assert (
         count(restore(admin, context.stores.backup_bucket, id, **into).url) == 5
-    )  # though it may not make one
+    )  # although it may not create a database
 
 
 @ONE_STORE
@@ -111,7 +111,7 @@ def test_never_into_one_that_holds_anything(context: BackupContext, what: str) -
 @ONE_STORE
 def test_never_into_the_live_one_or_a_template(context: BackupContext) -> None:
     id = backup_database(context).id
-    context.stores.runs.latest()  # our own pool is a session as well: it is not looked through
+    context.stores.runs.latest()  # our own pool is a session as well, and not exempt
     for name, why in ((live(context), "connected to it|use a swap"), ("template1", "template")):
         with pytest.raises(TargetInUse, match=why):
             restore(context.settings, context.stores.backup_bucket, id, into=name, typed=name)
@@ -122,7 +122,7 @@ def test_never_into_the_live_one_or_a_template(context: BackupContext) -> None:
 def test_after_a_disaster_the_live_name_is_made_anew_and_shut(
     context: BackupContext, postgres_server: Postgres
 ) -> None:
-    """The database is gone; its name comes back paused, with an epoch, and condemns nothing."""
+    """The database is lost; recreated under its name it is paused, has an epoch, and condemns nothing."""
     url, name = context.settings.database_url, live(context)
     execute(url, CONDEMNED)
     id = backup_database(context).id
@@ -225,7 +225,7 @@ def test_an_encrypted_one_asks_for_its_key(context: BackupContext, tmp_path: Pat
 
 @ONE_STORE
 def test_owners_and_grants_where_asked(context: BackupContext, postgres_server: Postgres) -> None:
-    """As the superuser does it: the roles are there, and get back what was theirs."""
+    """As the superuser does it: the roles exist and get back their ownership and grants."""
     execute(context.settings.database_url, "GRANT SELECT ON jobs TO maintainer")
     id = backup_database(context).id
     admin = postgres_server.dsn("postgres", "postgres", postgres_server.password)
@@ -264,7 +264,7 @@ def test_chosen_tables(context: BackupContext) -> None:
 
 @ONE_STORE
 def test_rows_of_one_key_or_job(context: BackupContext, postgres_server: Postgres) -> None:
-    """Lost rows come back, parents first; what was changed since is told, and stays."""
+    """Lost rows are restored, parents first; rows changed since are reported and stay."""
     url = context.settings.database_url
     execute(
         url, "CREATE TABLE api_keys_extra (api_key text, note json)",

@@ -1,4 +1,4 @@
-"""Least privilege on the real MinIO: who takes backups cannot delete, who prunes cannot write."""
+"""Least privilege on the real MinIO: the backup writer cannot delete, the pruner cannot write."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Keys = Callable[[str], Settings]
 
 @pytest.fixture
 def keys(place: Place, tmp_path: Path) -> Iterator[Keys]:
-    """Settings whose keys for the backups may do what a documented policy says, and nothing else."""
+    """Yield a function that makes settings whose backup keys allow exactly what a documented policy says."""
     one = place.settings
     host = one.endpoint_url.removeprefix("http://")
     provider = StaticProvider(one.access_key, one.secret_key)
@@ -87,7 +87,7 @@ def test_the_pruner_prunes_and_cannot_write(place: Place, keys: Keys) -> None:
 
 @ON_MINIO
 def test_an_overwritten_backup_is_found_and_its_old_version_is_there(place: Place, keys: Keys) -> None:
-    """MinIO's policies cannot forbid overwriting: a versioned bucket keeps what was there."""
+    """MinIO's policies cannot forbid overwriting, but a versioned bucket keeps the old version."""
     bucket = place.settings.backup_bucket
     place.boto.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     settings = keys("backup-writer")

@@ -1,4 +1,4 @@
-"""A backup in the place of the live database: what comes along, what is refused, and the way back."""
+"""Swapping a restored database in place of the live one: what is carried over, refusals, undo."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def context(place: Place, postgres_server: Postgres) -> Iterator[BackupContext]:
 
 
 def test_the_backup_is_live_and_shut(context: BackupContext) -> None:
-    """What was written since is in the kept one; nothing destructive runs before the reconciliation."""
+    """Rows written since are in the kept database; no destructive job runs before the reconciliation."""
     done = swapped(context)
     url = context.settings.database_url
     assert (count(url), count(beside(context, done.kept))) == (5, 9)
@@ -79,7 +79,7 @@ def test_the_backup_is_live_and_shut(context: BackupContext) -> None:
 
 @ONE_STORE
 def test_what_the_platform_knew_comes_along(context: BackupContext) -> None:
-    """Newer runs, batches, backups, uploads and audit; of tombstones and claims nothing stays open."""
+    """Newer runs, batches, backups, uploads and audit are carried over; no tombstone or claim stays open."""
     url = context.settings.database_url
     execute(
         url,
@@ -124,7 +124,7 @@ def _record_run(context: BackupContext, id: str, state: str) -> None:
 
 @ONE_STORE
 def test_an_older_schema_is_brought_up_to_date(context: BackupContext, tmp_path: Path) -> None:
-    """A backup from before the catalogue of backups was."""
+    """The backup is older than the catalogue of backups."""
     url, copy = context.settings.database_url, beside(context, f"{live(context)}_copy")
     shutil.copytree(folder(), tmp_path / "sql")
     for path in (tmp_path / "sql" / "migrations").glob("*.sql"):
@@ -187,7 +187,7 @@ def test_what_is_refused_leaves_all_as_it_was(context: BackupContext, postgres_s
 
 @ONE_STORE
 def test_a_manifest_that_was_exchanged(context: BackupContext, place: Place) -> None:
-    """Written anew with a hash of its own that is right: the catalogue knows another."""
+    """The manifest was rewritten with a valid inner hash, but the catalogue records another one."""
     id = backup_database(context).id
     manifest, _ = manifests.read(id, context.stores.backup_bucket)
     body = manifests.encode(replace(manifest, previous="0" * 64))
@@ -208,7 +208,7 @@ def test_a_session_that_may_not_be_ended(context: BackupContext, postgres_server
 
 @ONE_STORE
 def test_a_swap_that_fails_at_the_last_step(context: BackupContext, postgres_server: Postgres) -> None:
-    """Somebody whose session cannot be ended came meanwhile: no trace of the swap is left, also no pause."""
+    """A session that cannot be ended was opened meanwhile: no trace of the swap is left, not even a pause."""
     add_bulk(context.settings.database_url)
     id, before = backup_database(context).id, databases(postgres_server)
     with ExitStack() as late:
@@ -225,14 +225,14 @@ def test_a_swap_that_fails_at_the_last_step(context: BackupContext, postgres_ser
 
 
 def add_bulk(url: str) -> None:
-    """More than a MiB, so that progress is told."""
+    """Add more than 1 MiB, so that progress is reported."""
     execute(url, "CREATE TABLE bulk AS SELECT repeat(md5(n::text), 40) FROM generate_series(1, 2000) AS n")
 
 
 @ONE_STORE
 def test_sessions_of_the_live_database_are_ended(context: BackupContext) -> None:
-    """A pool that connects again at once, eight times over: the exchange still gets its instant, and what
-    was entered in the audit up to then is in the new one."""
+    """Eight clients that reconnect at once cannot prevent the exchange, and the new database holds every
+    audit row entered until then."""
     url, stop, seen, entered = context.settings.database_url, threading.Event(), list[int](), set[str]()
     words = make_url(url).translate_connect_args(username="user", database="dbname")
 
@@ -269,7 +269,7 @@ def test_sessions_of_the_live_database_are_ended(context: BackupContext) -> None
 
 @ONE_STORE
 def test_the_database_itself_is_like_the_old_one(context: BackupContext, postgres_server: Postgres) -> None:
-    """What no dump holds: who may connect, its settings, its limit and its comment."""
+    """Properties that no dump holds: who may connect, settings, connection limit and comment."""
     url, name = context.settings.database_url, live(context)
     execute(
         url, f"REVOKE ALL ON DATABASE {name} FROM PUBLIC", f"COMMENT ON DATABASE {name} IS 'theirs'",

@@ -47,7 +47,7 @@ def test_the_live_database_is_wholly_old_or_new(context: BackupContext, postgres
 
 
 def _chosen(stages: list[str]) -> list[int]:
-    """Every point of the exchange, and the first, middle and last of the other stages."""
+    """Return every point of the exchange, and the first, middle and last of each other stage."""
     numbers = {stage: [n for n, one in enumerate(stages, 1) if one == stage] for stage in stages}
     assert numbers.keys() == {"_prepare", "copy_database_settings", "exchange", "_bring_stragglers"}
     assert len(numbers["exchange"]) >= 14

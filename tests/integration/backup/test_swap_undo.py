@@ -1,4 +1,4 @@
-"""The way back from a swap, and the end of the database that was kept."""
+"""Undoing a swap, and dropping the kept database."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def context(place: Place, postgres_server: Postgres) -> Iterator[BackupContext]:
 
 @ONE_STORE
 def test_back_again(context: BackupContext) -> None:
-    """The kept one comes back as it was: not paused, no epoch, and with what was recorded since."""
+    """The kept database returns as it was: not paused, no epoch, and with the records made since."""
     url = context.settings.database_url
     done = swapped(context)
     assert count(url) == 5
@@ -59,7 +59,7 @@ def test_back_again(context: BackupContext) -> None:
 
 @ONE_STORE
 def test_back_again_with_work_lost_opens_an_epoch(context: BackupContext) -> None:
-    """What the pipeline wrote while the backup was live is unknown to the one that comes back."""
+    """The database that returns lacks the rows that the pipeline wrote while the backup was live."""
     url = context.settings.database_url
     done = swapped(context)
     add_jobs(url, "meanwhile", 1)
@@ -100,7 +100,7 @@ def test_the_kept_one_is_dropped_when_its_time_has_passed(
 
 @ONE_STORE
 def test_only_a_marked_one_is_ever_dropped(context: BackupContext, postgres_server: Postgres) -> None:
-    """A name like ours is not enough, nor is a row of ours that names a database."""
+    """Neither a name like a kept database's nor a row of ours that names a database is enough."""
     url, name = context.settings.database_url, f"{live(context)}_before_0123abcd"
     execute(url, f"CREATE DATABASE {name}", f"CREATE DATABASE {live(context)}_theirs")
     mark = f"{pg_swap.KEPT}2020-01-01T00:00:00+00:00"
@@ -114,7 +114,7 @@ def test_only_a_marked_one_is_ever_dropped(context: BackupContext, postgres_serv
 
 @ONE_STORE
 def test_no_id_is_handed_out_twice(context: BackupContext) -> None:
-    """A row that is lost had an id, and perhaps objects under it: the next one must not get the same."""
+    """A lost row had an id, and perhaps objects under it: no later row may get the same id."""
     url = context.settings.database_url
     execute(
         url, "CREATE TABLE numbered (id serial PRIMARY KEY, down int)", 'CREATE SEQUENCE "Down" INCREMENT -2'

@@ -1,4 +1,4 @@
-"""Keys of any form: shown on one line, named byte for byte, deleted exactly, and none stops the others."""
+"""Hostile keys: shown on one line, named byte for byte, deleted exactly, and no obstacle to other keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOSTILE = (
     "temp/gone/dir/",
     "temp/" + "/".join("x" * 200 for _ in range(5)) + "/" + "y" * 14,
 )
-NO_XML = "temp/gone/escape\x1b[31m.ts"  # XML has no way to write this character
+NO_XML = "temp/gone/escape\x1b[31m.ts"  # XML cannot represent this character
 
 
 def test_hostile_keys(storage: Person, place: Place, add_job: Callable[..., None]) -> None:
@@ -53,7 +53,7 @@ def test_hostile_keys(storage: Person, place: Place, add_job: Callable[..., None
 
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
 def test_a_key_that_looks_like_markup_is_explained(storage: Person, place: Place) -> None:
-    """Square brackets in a key are no instructions to the screen."""
+    """Square brackets in a key are not interpreted as markup of the output."""
     place.put("temp/gone/[/]markup[bold].ts")
     answer = storage("explain", "temp/gone/[/]markup[bold].ts")
     assert (answer.code, "[/]markup[bold].ts" in answer.out) == (0, True)
@@ -61,14 +61,14 @@ def test_a_key_that_looks_like_markup_is_explained(storage: Person, place: Place
 
 @pytest.fixture
 def no_xml(place: Place) -> Iterator[str]:
-    """An object whose key a bulk delete cannot carry."""
+    """Store an object whose key a bulk delete cannot carry; delete it afterwards."""
     place.put(NO_XML)
     yield NO_XML
     place.boto.delete_object(Bucket=place.settings.bucket, Key=NO_XML)
 
 
 def test_a_key_that_no_xml_can_hold(place: Place, no_xml: str) -> None:
-    """It does not stop the thousand beside it, and goes by itself."""
+    """The key does not block the thousand keys of its batch, and is deleted by a separate request."""
     place.put("temp/gone/a.ts")
     run = run_ahead(place, "cleanup_temp_objects")
     assert (run.state, run.done.count) == ("verified", 2)

@@ -1,4 +1,4 @@
-"""The clean-up class with an application's own session and client: the documents' methods and keys."""
+"""``StorageCleanup`` with an application's session and client: the documents' methods and result keys."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.command_line import everything, keys, rows, run_ahead
 
 @pytest.fixture
 def own_engine(database_url: str) -> Iterator[Engine]:
-    """An engine as an application makes it: no options of ours, another time zone."""
+    """Create an engine as an application does: without our options, in another time zone."""
     engine = create_engine(database_url, connect_args={"options": "-c timezone=Asia/Kolkata"})
     yield engine
     engine.dispose()
@@ -52,7 +52,7 @@ def statuses(place: Place) -> dict[str, str]:
 
 
 def test_failed_jobs(cleanup: StorageCleanup, place: Place, add_job: Callable[..., None]) -> None:
-    """Condemned first; once the notice is over the files go and the jobs count as deleted."""
+    """Jobs are condemned first; after the notice their files are deleted and the jobs count as deleted."""
     add_job("old", "failed", utcnow() - timedelta(days=10))
     add_job("young", "failed", utcnow() - timedelta(days=1))
     for key in ("processed/old/a.mp4", "processed/young/a.mp4"):
@@ -69,7 +69,7 @@ def test_failed_jobs(cleanup: StorageCleanup, place: Place, add_job: Callable[..
 
 
 def test_incomplete_jobs(cleanup: StorageCleanup, place: Place, add_job: Callable[..., None]) -> None:
-    """Jobs that have not moved become failed, with the documents' message."""
+    """Jobs without progress become failed, with the documents' message."""
     add_job("stuck", "processing", utcnow() - timedelta(hours=25))
     add_job("runs", "processing", utcnow() - timedelta(hours=23))
     result = cleanup.cleanup_incomplete_jobs(hours_old=24)
@@ -81,7 +81,7 @@ def test_incomplete_jobs(cleanup: StorageCleanup, place: Place, add_job: Callabl
 
 
 def test_temp_files(cleanup: StorageCleanup, place: Place) -> None:
-    """New files stay; the documents' keys are there. No program can date a file's change back."""
+    """New files stay; the documents' keys are present. No program can set a file's change time back."""
     file = Path(place.settings.temp_dir, "job", "a.ts")
     file.parent.mkdir()
     file.write_bytes(b"new")
@@ -108,7 +108,7 @@ def test_the_session_stays_the_callers(
 def test_a_tripped_limit_does_nothing(
     cleanup: StorageCleanup, place: Place, add_job: Callable[..., None]
 ) -> None:
-    """More than a fifth of all jobs at once waits for a person."""
+    """More than a fifth of all jobs at once waits for approval."""
     for number in range(60):
         add_job(f"job-{number}", "failed", utcnow() - timedelta(days=10))
     before = everything(place)
@@ -124,7 +124,7 @@ def test_unfit_numbers(cleanup: StorageCleanup, days: object) -> None:
 
 
 def test_another_bucket_is_refused(cleanup: StorageCleanup, place: Place) -> None:
-    """The class stands behind the same guards as every other way in."""
+    """The class is subject to the same guards as every other entry point."""
     other = replace(place.settings, bucket=place.settings.backup_bucket, backup_bucket="some-other")
     wrong = StorageCleanup(
         cleanup.db, cleanup.minio, bucket=other.bucket, maintenance_bucket=other.maintenance_bucket

@@ -1,4 +1,4 @@
-"""What people get wrong: a clear message with the next step, the right exit code, nothing deleted."""
+"""Wrong input and settings: a clear message with the next step, the right exit code, nothing deleted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MESSAGES = {
 
 @pytest.fixture
 def precious(place: Place, add_job: Callable[..., None]) -> Place:
-    """A place in which every job would find something to do."""
+    """Fill the test environment so that every job would find something to do."""
     add_job("old", "failed", utcnow() - timedelta(days=10))
     add_job("stuck", "processing", utcnow() - timedelta(days=10))
     for key in ("processed/old/360p.mp4", "temp/gone/a.ts", "uploads/gone/a.ts"):
@@ -37,7 +37,7 @@ def precious(place: Place, add_job: Callable[..., None]) -> Place:
 
 @pytest.fixture
 def before(precious: Place) -> Iterator[None]:
-    """Whatever the test did, nothing is gone after it."""
+    """Check after the test that nothing is deleted, changed or condemned."""
     seen = everything(precious)
     yield
     assert everything(precious) == seen
@@ -45,7 +45,7 @@ def before(precious: Place) -> Iterator[None]:
 
 
 def try_all(person: Person, place: Place, **wrong: str) -> Iterator[tuple[str, Answer]]:
-    """Each job's plan and run with settings that are wrong in one point."""
+    """Plan and run three jobs with a single wrong setting; yield each job's name and its answer."""
     person.sits_at(environment(place.settings, **wrong))
     for verb in ("plan", "run"):
         for job in ("cleanup_temp_objects", "cleanup_failed_jobs", "cleanup_stuck_jobs"):
@@ -63,7 +63,7 @@ def hears(answer: Answer, code: int, *words: str) -> None:
 @pytest.mark.parametrize("place", ["minio"], indirect=True)
 @pytest.mark.usefixtures("before")
 class TestOutOfReach:
-    """The store and the database, one after the other: away, or not letting us in."""
+    """The store and the database in turn: unreachable, or refusing the credentials."""
 
     def test_store_away(self, person: Person, precious: Place) -> None:
         for _, answer in try_all(person, precious, endpoint_url="http://127.0.0.1:9"):
@@ -89,7 +89,7 @@ class TestOutOfReach:
             assert "wrong-word" not in answer.err
 
     def test_explain_says_that_it_cannot_look(self, person: Person, precious: Place) -> None:
-        """What cannot be looked at is not reported as kept."""
+        """An object that cannot be checked is not reported as kept."""
         person.sits_at(environment(precious.settings, endpoint_url="http://127.0.0.1:9"))
         answer = person("explain", "processed/old/360p.mp4")
         assert "does not answer" in " ".join((answer.out + answer.err).split())
@@ -104,7 +104,7 @@ def test_missing_bucket(person: Person, precious: Place) -> None:
 
 @pytest.mark.usefixtures("before")
 def test_missing_maintenance_bucket(person: Person, precious: Place) -> None:
-    """Without a place for its plan no run begins."""
+    """No run begins without a bucket for its plan."""
     for _, answer in try_all(person, precious, maintenance_bucket="no-such-bucket"):
         hears(answer, 6, "There is no bucket 'no-such-bucket'", "STORAGE_MAINTENANCE_BUCKET")
 
@@ -123,7 +123,7 @@ def test_missing_maintenance_bucket(person: Person, precious: Place) -> None:
 )
 @pytest.mark.usefixtures("before")
 def test_unfit_temp_folder(person: Person, precious: Place, folder: str, says: str) -> None:
-    """Absent, the root, relative, or nothing at all (then the default, which does not exist here)."""
+    """The folder is absent, the root, relative, or empty (then the default, which does not exist here)."""
     person.sits_at(environment(precious.settings, temp_dir=folder))
     answer = person("run", "cleanup_temp_files")
     assert answer.code == 3
@@ -134,7 +134,7 @@ def test_unfit_temp_folder(person: Person, precious: Place, folder: str, says: s
 @pytest.mark.usefixtures("before")
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
 def test_a_folder_without_the_marker(storage: Person, precious: Place) -> None:
-    """A folder that nobody declared to be swept is not; the message says how to declare it."""
+    """A folder that is not declared for sweeping is not swept; the message says how to declare it."""
     Path(precious.settings.temp_dir, ".transcode-flow-temp").unlink()
     try:
         hears(storage("run", "cleanup_temp_files"), 3, "no marker file", "touch ")
@@ -144,7 +144,7 @@ def test_a_folder_without_the_marker(storage: Person, precious: Place) -> None:
 
 @pytest.mark.usefixtures("before")
 def test_empty_prefix(precious: Place) -> None:
-    """A prefix that would mean everything cannot even be made."""
+    """A prefix that would match everything cannot be constructed."""
     for bad in ("", "/", "temp", "//", "../", "temp//", "/temp/"):
         with pytest.raises(InvalidName, match="relative folder that ends in '/'") as refused:
             Prefix(bad)
@@ -167,7 +167,7 @@ def test_empty_prefix(precious: Place) -> None:
     ],
 )
 def test_negative_days(storage: Person, argv: tuple[str, ...]) -> None:
-    """A number out of bounds is refused with the bounds."""
+    """A number out of bounds is refused, and the message gives the bounds."""
     for verb in ("plan", "run"):
         hears(storage(verb, *argv), 2, "from" if "--param" in argv else "--as-of")
 
@@ -175,7 +175,7 @@ def test_negative_days(storage: Person, argv: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
 @pytest.mark.usefixtures("before")
 def test_as_of_in_the_future(storage: Person) -> None:
-    """With the future as now everything would be old."""
+    """If the future were taken as now, everything would be old."""
     tomorrow = (utcnow() + timedelta(days=1)).isoformat()
     for job in catalog.JOBS:
         hears(storage("run", job, "--as-of", tomorrow), 2, "lies in the future", "now or before")
@@ -199,7 +199,7 @@ def test_a_table_without_the_columns(storage: Person, precious: Place) -> None:
 
 @pytest.mark.usefixtures("before")
 def test_an_edited_plan(storage: Person, precious: Place) -> None:
-    """A plan that is not byte for byte the one that was made is not applied, approved or not."""
+    """A plan with as much as one byte edited is not applied, approved or not."""
     run = run_ahead(precious, "cleanup_temp_objects", only_plan=True)
     at = {"Bucket": precious.settings.maintenance_bucket, "Key": run.plan_uri.split("/", 3)[3]}
     made = gzip.decompress(precious.boto.get_object(**at)["Body"].read())
@@ -220,7 +220,7 @@ def test_an_edited_plan(storage: Person, precious: Place) -> None:
 
 @pytest.mark.usefixtures("before")
 def test_another_world(person: Person, precious: Place) -> None:
-    """Another bucket, or a copy of the database, is not the world that was set up; --adopt accepts it."""
+    """Another bucket or a copy of the database is not the environment that was set up; --adopt accepts it."""
     other = replace(precious.settings, bucket=f"other-{precious.settings.bucket}")
     precious.boto.create_bucket(Bucket=other.bucket)
     precious.boto.put_object(Bucket=other.bucket, Key="temp/gone/a.ts", Body=b"x")
@@ -237,7 +237,7 @@ def test_another_world(person: Person, precious: Place) -> None:
 
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
 def test_before_any_migration(person: Person, precious: Place) -> None:
-    """A database without the schema: what to run is said."""
+    """Without the schema, the message says which command to run."""
     rows(precious, "DROP SCHEMA maintenance CASCADE")
     person.sits_at(environment(precious.settings))
     for command in (("status",), ("run", "reap"), ("explain", "old"), ("pause",)):

@@ -1,4 +1,4 @@
-"""Each command as a person types it: what it prints, what it changes, and every exit code."""
+"""The ``storage`` commands: their output, their effects, and every exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ YOUNG = ("processed/old-2/360p.mp4", "processed/young/360p.mp4", "uploads/done/s
 
 @pytest.fixture
 def failed(place: Place, add_job: Callable[..., None]) -> Place:
-    """One job that failed long ago and four objects of it, beside jobs and objects that must stay."""
+    """Add a job that failed long ago and four objects of it, beside jobs and objects that must stay."""
     now = utcnow()
     add_job("old", "failed", now - timedelta(days=10))
     add_job("old-2", "completed", now - timedelta(days=10))
@@ -33,7 +33,7 @@ def failed(place: Place, add_job: Callable[..., None]) -> Place:
 
 
 def test_jobs_needs_no_settings(person: Person) -> None:
-    """The list of jobs can be had before anything is set up."""
+    """The list of jobs is available before anything is set up."""
     person.sits_at({})
     assert [one["name"] for one in person("jobs", "--json").document] == list(catalog.JOBS)
     shown = person("jobs")
@@ -42,7 +42,7 @@ def test_jobs_needs_no_settings(person: Person) -> None:
 
 
 def test_plan_changes_nothing(storage: Person, failed: Place) -> None:
-    """A plan is a record and an object of its own; the world stays as it is."""
+    """A plan adds a record and an object for itself; everything else stays as it is."""
     before = everything(failed)
     answer = storage("plan", "cleanup_failed_jobs", "--json")
     assert (answer.code, answer.err) == (0, "")
@@ -52,7 +52,7 @@ def test_plan_changes_nothing(storage: Person, failed: Place) -> None:
 
 
 def test_condemn_undo_condemn_reap(storage: Person, failed: Place) -> None:
-    """A failed job's files go after their notice, exactly they, and until then everything can be undone."""
+    """Exactly the failed job's files are deleted, after their notice; until then everything can be undone."""
     before = everything(failed)
     run = storage("run", "cleanup_failed_jobs", "--json").document["run"]
     assert (run["state"], run["done"]["count"]) == ("verified", len(OLD) + 1)
@@ -71,9 +71,9 @@ def test_condemn_undo_condemn_reap(storage: Person, failed: Place) -> None:
     assert states == {"old": "cleaned_up", "old-2": "completed", "young": "failed", "done": "completed"}
 
 
-@pytest.mark.parametrize("place", ["minio"], indirect=True)  # which dates objects back
+@pytest.mark.parametrize("place", ["minio"], indirect=True)  # only MinIO can set an object's date back
 def test_run_deletes_exactly_the_old(storage: Person, place: Place, add_job: Callable[..., None]) -> None:
-    """Of temp/ goes what is old and of no running job."""
+    """In temp/, exactly the old objects that belong to no running job are deleted."""
     add_job("runs", "processing", utcnow())
     for key in ("temp/gone/a.ts", "temp/x.tmp", "temp/gone/b/c.ts", "temp/runs/a.ts"):
         put_aged(place, key, timedelta(hours=1))
@@ -85,7 +85,7 @@ def test_run_deletes_exactly_the_old(storage: Person, place: Place, add_job: Cal
 
 
 def test_explain(storage: Person, failed: Place) -> None:
-    """A key, and all that belongs to a job, with what each job would do and why."""
+    """For a key, and for everything that belongs to a job: what each maintenance job would do and why."""
     answer = storage("explain", "processed/old/360p.mp4", "--json")
     by_job = {one["job"]: one for one in answer.document}
     assert {job: one["verb"] for job, one in by_job.items()} == {
@@ -103,7 +103,7 @@ def test_explain(storage: Person, failed: Place) -> None:
 
 
 def test_as_of_the_past(storage: Person, failed: Place) -> None:
-    """Seen from a week ago the job had not failed for long enough."""
+    """As of a week ago the job had not been failed for long enough."""
     week_ago = (utcnow() - timedelta(days=7)).isoformat()
     answer = storage("plan", "cleanup_failed_jobs", "--as-of", week_ago, "--json")
     assert (answer.code, answer.document["run"]["planned"]["count"]) == (0, 0)
@@ -126,7 +126,7 @@ def test_runs_and_status(storage: Person, failed: Place) -> None:
 
 
 def test_approval(storage: Person, failed: Place) -> None:
-    """What exceeds a limit waits (4); a wrong SHA is refused (3), the right one applies that plan (0)."""
+    """A plan beyond a limit waits (4); a wrong SHA is refused (3), the right one applies that plan (0)."""
     before = everything(failed)
     planned = storage("plan", "cleanup_failed_jobs", "--param", "max_objects=2", "--json")
     run = planned.document["run"]
@@ -147,7 +147,7 @@ def test_approval(storage: Person, failed: Place) -> None:
 
 
 def test_pause_and_resume(storage: Person, failed: Place) -> None:
-    """Paused, nothing is planned or applied (5), with the reason and the way out."""
+    """While paused, nothing is planned or applied (5); the message has the reason and the way to resume."""
     run = storage("plan", "cleanup_failed_jobs", "--json").document["run"]["id"]
     assert storage("pause", "--reason", "disk swap").code == 0
     for command in (("run", "cleanup_failed_jobs"), ("plan", "reap"), ("apply", run)):
@@ -199,7 +199,7 @@ def test_a_failure_is_one(storage: Person, place: Place, engine: Engine) -> None
 )
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
 def test_usage_is_two(storage: Person, argv: tuple[str, ...], says: str) -> None:
-    """What cannot be right is said so with the way to find what is, on stderr."""
+    """Invalid usage is reported on stderr, with the way to find valid values."""
     answer = storage(*argv)
     assert answer.code == 2
     assert says in " ".join(answer.err.split())
@@ -219,7 +219,7 @@ def test_every_command_speaks_json(storage: Person, failed: Place) -> None:
 
 
 def test_probe(storage: Person, place: Place) -> None:
-    """The probe leaves nothing behind, and what it found is shown and kept."""
+    """The probe leaves nothing behind, and its results are shown and stored."""
     found = storage("probe", "--json").document
     assert found["server"]
     assert found["conditional_bulk_delete"] in (True, False)
@@ -231,7 +231,7 @@ def test_probe(storage: Person, place: Place) -> None:
 
 @pytest.mark.parametrize("place", ["minio"], indirect=True)
 def test_a_process_of_its_own(failed: Place) -> None:
-    """stdout holds the document, stderr the rest; the exit code arrives."""
+    """stdout holds the document, stderr the rest; the exit code reaches the caller."""
     env = environment(failed.settings)
     waits = shell(env, "plan", "cleanup_failed_jobs", "--param", "max_objects=2", "--json")
     assert waits.code == 4

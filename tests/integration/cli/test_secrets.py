@@ -1,4 +1,4 @@
-"""Secrets show nowhere: not on the screen, not in a plan, not in a table, not among a process's arguments."""
+"""Absence of secrets: from the screen, plans, tables and the arguments of processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def env(place: Place) -> dict[str, str]:
 
 @pytest.fixture
 def secrets(place: Place) -> tuple[str, ...]:
-    """What must not be found anywhere: the true secrets of the place and the canaries."""
+    """Return the strings that must appear nowhere: the environment's real secrets and the canary."""
     return place.settings.secret_key, str(make_url(place.settings.database_url).password), CANARY
 
 
@@ -39,7 +39,7 @@ def clean(answer: Answer, secrets: tuple[str, ...]) -> None:
 def test_commands_plans_and_tables(
     place: Place, env: Mapping[str, str], secrets: tuple[str, ...], add_job: Callable[..., None]
 ) -> None:
-    """A probe, a run and its plan leave none of them on the screen, in the bucket or in the database."""
+    """A probe, a run and its plan leave no secret on the screen, in the bucket or in the database."""
     add_job("old", "failed", utcnow() - timedelta(days=10))
     place.put("processed/old/a.mp4")
     for argv in (("probe", "--json"), ("run", "cleanup_failed_jobs"), ("status", "--json")):
@@ -71,7 +71,7 @@ def tables(place: Place) -> str:
 
 @pytest.mark.parametrize("place", ["minio"], indirect=True)
 def test_failures(place: Place, env: Mapping[str, str], secrets: tuple[str, ...]) -> None:
-    """What goes wrong because of a secret is told without it."""
+    """An error caused by a secret is reported without the secret."""
     url = make_url(env["STORAGE_DATABASE_URL"]).set(password=CANARY).render_as_string(hide_password=False)
     for wrong, code in (
         ({"STORAGE_SECRET_KEY": CANARY}, 6),
@@ -87,7 +87,7 @@ def test_failures(place: Place, env: Mapping[str, str], secrets: tuple[str, ...]
 
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
 def test_arguments_of_the_running_process(env: Mapping[str, str], secrets: tuple[str, ...]) -> None:
-    """Whoever lists processes sees none of them."""
+    """A listing of processes shows no secret."""
     command = [sys.executable, "-m", "storage", "probe", "--json"]
     process = subprocess.Popen(command, env=bare() | dict(env), cwd=ROOT, stdout=subprocess.PIPE)
     seen = set()

@@ -1,4 +1,4 @@
-"""A night of cold storage on real servers: compressed, moved, measured, and every byte as it was."""
+"""A run of cold storage on real servers: compressed, moved, measured, and every byte preserved."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ COMPRESSED = ("metadata.json", "transcription/transcript.json", "transcription/t
 
 @dataclass(frozen=True)
 class Night:
-    """A place whose cold objects may go somewhere. ``second`` is where, on MinIO."""
+    """An environment with a cold tier for its objects. ``second`` is the remote store, on MinIO."""
 
     place: Place
     second: ObjectStore | None
@@ -59,13 +59,13 @@ class Night:
             return sweep.run(catalog.get("cold_storage"), stores, utcnow(), params)
 
     def listed(self) -> dict[str, tuple[int, str]]:
-        """Stored size and storage class of each key, by a listing that is not ours."""
+        """Return stored size and storage class of each key, from a listing that does not use our code."""
         pages = self.place.boto.get_paginator("list_objects_v2").paginate(Bucket=self.settings.bucket)
         found = (one for page in pages for one in page.get("Contents", ()))
         return {one["Key"]: (one["Size"], one.get("StorageClass", "STANDARD")) for one in found}
 
     def originals(self) -> dict[str, str]:
-        """SHA-256 of what the read API hands out for each key."""
+        """Return the SHA-256 of what the read API returns for each key."""
         with open_installation(self.settings) as stores:
             return {
                 key: hashlib.sha256(
@@ -78,7 +78,7 @@ class Night:
 
 @pytest.fixture
 def night(place: Place, request: pytest.FixtureRequest, add_job: Any) -> Night:
-    """Two completed jobs, one of a hundred days ago and one of yesterday, with the same files."""
+    """Add two completed jobs with the same files, one of a hundred days ago and one of yesterday."""
     for job, days in (("old", 100), ("young", 1)):
         when = utcnow() - timedelta(days=days)
         add_job(job, "completed", when, completed_at=when, api_key=f"key-{job}")
@@ -125,7 +125,7 @@ def test_the_ledger_is_the_difference_of_two_listings(night: Night) -> None:
 
 
 def test_the_second_night_has_nothing_to_do(night: Night) -> None:
-    """And a third one after the objects were written anew looks at these again, and at no others."""
+    """A plan after an object was rewritten considers that object again, and no other."""
     night.run()
     again = night.run()
     assert (again.planned.count, again.state) == (0, "verified")
@@ -159,7 +159,7 @@ def test_a_store_without_tiers_says_so_and_still_compresses(night: Night) -> Non
 
 
 def test_by_hand_as_a_person(night: Night, person: Person) -> None:
-    """Plan, explain, run, get: the words of the command line."""
+    """The commands plan, run, savings, presign and explain, as typed by an operator."""
     person.sits_at(environment(night.settings))
     planned = person("plan", "cold_storage", "--param", "classes=transcripts,metadata", "--json").document
     assert planned["run"]["planned"]["count"] == 6

@@ -1,4 +1,4 @@
-"""Compressing on real stores and a real database: what it costs, what stays, who wins."""
+"""Compression on real stores and a real database: its requests, what is preserved, races with writers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.server
 
 @contextmanager
 def asked(stores: Installation) -> Iterator[Counter[str]]:
-    """The requests for KEY that go over the wire meanwhile, by method; and the bytes it is read by."""
+    """Count the HTTP requests for KEY within the block by method, and the bytes that they read."""
     count = Counter[str]()
     boto, http = stores.objects.boto, stores.objects._minio._http  # type: ignore[attr-defined]
     send = http.urlopen
@@ -61,12 +61,12 @@ def asked(stores: Installation) -> Iterator[Counter[str]]:
         boto.meta.events.unregister("after-call.s3.GetObject", came)
 
 
-# --- what is asked for --------------------------------------------------------------------------------
+# --- requests -----------------------------------------------------------------------------------------
 def test_a_small_object_costs_three_requests(place: Place, stores: Installation) -> None:
     one = action(stores, put(place, SMALL), SMALL)
     with asked(stores) as count:
         assert apply(stores, one) == [Outcome("done", bytes=len(SMALL))]
-    for_tags = 0 if stores.control.capabilities().counts_tags else 1  # where no answer tells of them
+    for_tags = 0 if stores.control.capabilities().counts_tags else 1  # where no response counts them
     assert count == {"GET": 1 + for_tags, "PUT": 1, "HEAD": 1, "bytes read": len(SMALL)}
     assert for_tags == (place.kind == "ministack")
     assert original(stores) == SMALL
@@ -82,7 +82,7 @@ def test_media_are_read_by_three_samples_only(place: Place, stores: Installation
     assert (record.compression, record.skipped) == ("skipped", "its samples do not compress")
 
 
-# --- what stays, and what is entered ------------------------------------------------------------------
+# --- attributes and the ledger ------------------------------------------------------------------------
 @pytest.mark.parametrize("codec", CODECS)
 def test_everything_it_carries_stays_and_the_ledger_is_what_listings_show(
     place: Place, stores: Installation, codec: CodecName
@@ -143,7 +143,7 @@ def test_what_is_under_legal_hold_stays(place: Place) -> None:
 
 
 def test_a_large_form_goes_in_parts_and_nothing_is_left_of_it(place: Place, stores: Installation) -> None:
-    """Parts of 5 MiB, the least that stores take, stand for those of 16 MiB."""
+    """Parts of 5 MiB, the smallest that stores accept, represent those of 16 MiB."""
     data = b"".join(random.Random(n).randbytes(600) + bytes(424) for n in range(20 << 10))
     etag = put(place, data)
     replacer = S3ObjectReplacer(
@@ -161,7 +161,7 @@ def test_a_large_form_goes_in_parts_and_nothing_is_left_of_it(place: Place, stor
 
 
 class _Blind:
-    """Sees nothing come back."""
+    """A decompressor that returns no data."""
 
     ended = True
 
@@ -169,9 +169,9 @@ class _Blind:
         return iter(())
 
 
-# --- others at work -----------------------------------------------------------------------------------
+# --- concurrent clients -------------------------------------------------------------------------------
 def test_an_upload_beside_it_always_wins(place: Place, stores: Installation) -> None:
-    """Whichever comes first: what is read in the end is the new one."""
+    """In either order, the uploaded object is the one that is read in the end."""
     won = Counter[str]()
     for number in range(ROUNDS):
         etag, new = put(place, TEXT), b"%d " % number + SMALL

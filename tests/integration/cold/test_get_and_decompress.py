@@ -1,4 +1,4 @@
-"""`storage get` and `storage decompress`, as a person types them."""
+"""`storage get` and `storage decompress` on the command line."""
 
 from __future__ import annotations
 

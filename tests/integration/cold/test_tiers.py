@@ -1,4 +1,4 @@
-"""Tiers on real servers: classes by copy in place, a remote tier by tag and rule."""
+"""Tiers on real servers: storage classes by copy in place, a remote tier by tag and rule."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_jobs_objects_go_to_the_second_store_and_come_back(
     assert classes(remote)[FILM] == "STANDARD"
     assert tags(remote, FILM) == {"team": "video"}
     intact(remote)
-    time.sleep(2)  # long enough for the rule, had it still a tag to act upon
+    time.sleep(2)  # long enough for the rule to act on a tag that was left
     assert classes(remote)[FILM] == "STANDARD"
     eventually(lambda: len(names_in(cold_store) - before) == 2)
 
@@ -131,7 +131,7 @@ def test_deleting_a_cold_object_frees_its_copy(
 def test_deleted_or_overwritten_while_they_move_nothing_is_lost(
     remote: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two movers at once beside a writer: what was written last is read, and bears no tag of ours."""
+    """Two concurrent movers and a writer: the last write is read, and carries none of our tags."""
     monkeypatch.setattr(tiering, "TIMEOUT", 5.0)
     place, bucket = TierTarget("cold", "tag", TIER), remote.settings.bucket
     keys = [ObjectKey(f"processed/{JOB}/race/{number:03}.ts") for number in range(60)]

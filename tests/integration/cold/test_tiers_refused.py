@@ -1,4 +1,4 @@
-"""Tiers that are not there, what cannot be meant, and what must not be moved: told, and nothing changed."""
+"""Missing tiers, invalid requests and objects that must not move: reported, and nothing is changed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ignoring(
     add_job: Callable[..., None],
     tmp_path: Path,
 ) -> Iterator[Place]:
-    """A place on an endpoint that ignores storage classes silently."""
+    """Yield an environment on an endpoint that ignores storage classes silently."""
     server = needed("ministack", store_server)
     with class_ignoring_proxy(server.endpoint_url) as address:
         made = new_place(replace(server, endpoint_url=address), database_url, tmp_path)
@@ -50,7 +50,7 @@ def test_a_store_that_ignores_classes_silently_has_no_tiers(person: Person, igno
 
 
 def test_a_store_that_ceases_to_keep_classes_is_found_out_by_a_look(person: Person, ignoring: Place) -> None:
-    """The probe of another day says it did: the HEAD after the copy is believed, not the answer."""
+    """An earlier probe says that it keeps classes: the HEAD after the copy decides, not the copy's answer."""
     with open_installation(ignoring.settings) as stores:
         known = replace(stores.control.capabilities(), storage_classes=("STANDARD", "GLACIER_IR"))
         stores.control.save_capabilities(known)

@@ -1,4 +1,4 @@
-"""The second MinIO of a stack, and the first one's acquaintance with it."""
+"""The second MinIO of a stack, and its registration with the first."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_what_cannot_be_registered_is_said(
 
 
 def test_a_stack_has_one_where_it_is_wanted_and_keeps_it(tmp_path: Path, first: ObjectStore) -> None:
-    """Once there it is started again with the stack, for the first store reads from it."""
+    """Once created it is started again with the stack, because the first store reads from it."""
     home = tmp_path / "stack"
 
     def up(store: str = "minio", cold: bool = False) -> stack.Stack:

@@ -1,4 +1,4 @@
-"""A program of a Debian package runs from the cache folder, without the package being installed."""
+"""Running a program of a Debian package from the cache folder, without installing the package."""
 
 from __future__ import annotations
 

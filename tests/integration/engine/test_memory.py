@@ -1,4 +1,4 @@
-"""A plan of any length needs the memory of one batch. No server: a listing that makes up its objects."""
+"""Memory of a plan: that of one batch, whatever its length. No server: a synthetic listing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lifecycle rules on real stores, as a person at a shell meets them, beside rules of an operator's own."""
+"""Lifecycle rules on real stores, from the command line, beside an operator's own rules."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.remote_tier import TIER as REMOTE
 def test_beside_an_operator_s_rules(
     storage: Person, place: Place, rules: S3Lifecycle, operators: list[bytes]
 ) -> None:
-    """B5: put, changed, taken away, rolled back; theirs are the same bytes after every step."""
+    """B5: our rules are put, changed, removed, rolled back; the operator's keep their bytes at every step."""
     steps: list[Callable[[], Answer]] = [
         lambda: storage("lifecycle", "apply", "--apply"),
         lambda: approved(storage, "--with", "delete-temp-files", "--with", "delete-failed-jobs"),
@@ -49,7 +49,7 @@ def test_beside_an_operator_s_rules(
 def test_what_the_documents_did_loses_the_operator_s_rules(
     place: Place, storage: Person, rules: S3Lifecycle, operators: list[bytes]
 ) -> None:
-    """B5, seen: a client's set replaces all; the check says what of ours it took, rollback brings it."""
+    """B5 reproduced: a client's set replaces all; `check` names our lost rule, `rollback` restores it."""
     assert approved(storage, "--with", "delete-temp-files").code == 0
     number = storage("lifecycle", "history", "--json").document[0]["number"]
     client: Minio = connect.endpoint(place.settings).minio()
@@ -70,7 +70,7 @@ def test_what_the_documents_did_loses_the_operator_s_rules(
 def test_unfinished_uploads_are_the_store_s_or_our_own_job_s(
     storage: Person, place: Place, rules: S3Lifecycle
 ) -> None:
-    """B6: where the store takes no such rule it is said, with what does it instead; and it is no drift."""
+    """B6: a store's refusal of the rule is reported with the job that replaces it; it is no drift."""
     answer = storage("lifecycle", "apply", "--apply")
     said = " ".join(answer.out.split())
     assert answer.code == 0
@@ -86,7 +86,7 @@ def test_unfinished_uploads_are_the_store_s_or_our_own_job_s(
 def test_older_versions_where_the_bucket_keeps_them(
     storage: Person, place: Place, rules: S3Lifecycle
 ) -> None:
-    """B6: they delete, so they wait for a person."""
+    """B6: rules for older versions delete objects, so they wait for approval."""
     place.boto.put_bucket_versioning(
         Bucket=place.settings.bucket, VersioningConfiguration={"Status": "Enabled"}
     )
@@ -132,7 +132,7 @@ def _class_within(seconds: float, place: Place, key: str) -> str:
 def test_a_tier_nobody_registered(
     person: Person, place: Place, rules: S3Lifecycle, operators: list[bytes]
 ) -> None:
-    """B4: the store refuses it; it is left out and said, and the rest is applied."""
+    """B4: the store refuses the tier; its rule is left out and reported, and the rest is applied."""
     person.sits_at(environment(place.settings, tiers="cold=NOBODYS"))
     answer = approved(person, "--with", "delete-temp-files")
     assert answer.code == 0
@@ -141,7 +141,7 @@ def test_a_tier_nobody_registered(
     assert theirs(rules) == operators
 
 
-# --- what it would hit -----------------------------------------------------------------------------
+# --- predicted effect ------------------------------------------------------------------------------
 @pytest.mark.parametrize("place", ["minio"], indirect=True)
 def test_the_effect_is_shown_before(storage: Person, place: Place) -> None:
     for key, days in (("temp/old", 5), ("temp/new", 0), ("temperature/old", 300), ("failed/a/x", 6)):

@@ -1,4 +1,4 @@
-"""Lifecycle rules typed or set wrong, out of reach, not allowed, or outdated: nothing changes."""
+"""Lifecycle changes with wrong input or settings, unreachable, not permitted or outdated: no effect."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_out_of_reach_or_not_let_in(
 def test_a_key_that_may_look_and_not_change(
     person: Person, place: Place, rules: S3Lifecycle, operators: list[bytes]
 ) -> None:
-    """The permission is missing: said, exit 6, and the operator's rules stand."""
+    """The missing permission is reported with exit code 6, and the operator's rules stay."""
     looker = _service_account(place, ["s3:Get*", "s3:List*"])
     person.sits_at(environment(place.settings, access_key=looker[0], secret_key=looker[1]))
     assert person("lifecycle", "plan").code == 0
@@ -97,7 +97,7 @@ def test_a_key_that_may_look_and_not_change(
 
 
 def _service_account(place: Place, actions: list[str]) -> tuple[str, str]:
-    """A key of the root's that may do only this."""
+    """Create a service account of the root user that allows only these actions; return its keys."""
     settings = place.settings
     keys = StaticProvider(settings.access_key, settings.secret_key)
     host = settings.endpoint_url.removeprefix("http://")
@@ -110,7 +110,7 @@ def _service_account(place: Place, actions: list[str]) -> tuple[str, str]:
 
 
 def test_two_keys_at_once(storage: Person, place: Place, rules: S3Lifecycle, operators: list[bytes]) -> None:
-    """An operator's edit between plan and apply ends the approval."""
+    """An operator's edit between plan and apply invalidates the approval."""
     sha256 = storage("lifecycle", "plan", "--with", "delete-temp-files", "--json").document["sha256"]
     rules.put(OPERATORS.replace(b"400", b"401"))
     answer = storage("lifecycle", "apply", "--with", "delete-temp-files", "--approve", sha256)

@@ -1,4 +1,4 @@
-"""Who sees what of a compressed object through a presigned URL: the table in the documentation, measured."""
+"""Reads of a compressed object through a presigned URL, by program: the documentation's table, measured."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ READERS: Mapping[str, Read] = {
 
 
 def chromium(url: str, profile: Path) -> bytes:
-    """The text of the page that it makes of the URL; b"" where it makes none, and waits for ever."""
+    """Return the text of the page that Chromium makes of the URL; b"" where it makes none and hangs."""
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         pytest.skip(f"no browser here: none of {', '.join(BROWSERS)} is on PATH")
@@ -68,23 +68,23 @@ def chromium(url: str, profile: Path) -> bytes:
 
 
 def seen(read: Read, url: str, form: bytes) -> str:
-    """In the table's words."""
+    """Return what the reader gets, in the table's terms."""
     try:
         found = read(url)
     except subprocess.CalledProcessError:
         return "refused"
-    return {TEXT: "original", form: "compressed"}.get(found, "unreadable")  # also nothing at all
+    return {TEXT: "original", form: "compressed"}.get(found, "unreadable")  # also an empty answer
 
 
 def table() -> dict[tuple[str, str], str]:
-    """The documentation's table: (reader, codec) to what it sees."""
+    """Return the documentation's table: (reader, codec) to what that reader gets."""
     rows = [line.strip("|\n ").split("|") for line in PAGE.read_text().splitlines() if line.startswith("|")]
     head, _, *body = [[cell.strip() for cell in row] for row in rows]
     return {(row[0], codec): cell for row in body for codec, cell in zip(head[1:], row[1:], strict=True)}
 
 
 def compressed(place: Place, codec: CodecName) -> tuple[str, bytes]:
-    """A presigned URL of an object that was compressed, and the bytes that are stored."""
+    """Store and compress an object; return a presigned URL of it and the stored bytes."""
     key = ObjectKey("processed/job-1/transcription/said.txt")
     answer = place.boto.put_object(Bucket=place.settings.bucket, Key=key, Body=TEXT, ContentType="text/plain")
     with open_installation(place.settings) as stores:

@@ -1,4 +1,4 @@
-"""The schema: made from nothing, repeated, raced, refused; an existing pipeline keeps what it has."""
+"""Schema migrations: from nothing, repeated, concurrent, refused; an existing pipeline keeps its data."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ INSERT INTO jobs (owner, status, updated_at, source_size_bytes, payload)
 
 @pytest.fixture
 def empty_url(postgres_server: Postgres) -> Iterator[str]:
-    """A database with nothing in it; its role owns it and is no superuser."""
+    """Create an empty database whose owner is no superuser; yield its URL."""
     name = f"empty_{secrets.token_hex(6)}"
     postgres_server.create_database(name, "maintainer", PASSWORD)
     yield postgres_server.dsn(name, "maintainer", PASSWORD)
@@ -73,7 +73,7 @@ def rows(empty: Engine) -> Rows:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """A copy of the SQL files, to edit."""
+    """Copy the SQL files, for the test to edit."""
     return Path(shutil.copytree(folder(), tmp_path / "sql"))
 
 
@@ -84,7 +84,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def content(rows: Rows) -> str:
-    """One hash of every value the pipeline had before."""
+    """Return a hash of every value in the columns that the pipeline had before."""
     columns = "id, owner, status, updated_at, priority, source_size_bytes, payload"
     return hashlib.sha256(repr(rows(f"SELECT {columns} FROM jobs ORDER BY id")).encode()).hexdigest()
 
@@ -104,7 +104,7 @@ def test_from_nothing_and_again(empty: Engine, rows: Rows) -> None:
 
 
 def test_two_at_once(empty_url: str, rows: Rows) -> None:
-    """Two that start together both succeed, and everything was done once."""
+    """Migrations that start together all succeed, and every step is done once."""
     engines = [connect(empty_url) for _ in range(3)]
     with ThreadPoolExecutor(len(engines)) as pool:
         results = list(pool.map(migrate, engines))
@@ -115,7 +115,7 @@ def test_two_at_once(empty_url: str, rows: Rows) -> None:
 
 
 def test_two_at_once_where_much_must_be_indexed(empty_url: str, rows: Rows) -> None:
-    """Who waits for the first one does not stand in the way of its index builds."""
+    """A migration that waits for the first does not block the first one's index builds."""
     rows(_PIPELINE)
     rows("INSERT INTO jobs (status, updated_at) SELECT 'failed', now() FROM generate_series(1, 200000)")
     engines = [connect(empty_url) for _ in range(2)]
@@ -128,7 +128,7 @@ def test_two_at_once_where_much_must_be_indexed(empty_url: str, rows: Rows) -> N
 
 
 def test_an_edited_migration_is_refused(empty: Engine, files: Path, rows: Rows) -> None:
-    """Once applied a migration is history; a new one beside it is applied."""
+    """An applied migration must not change; a new one beside it is applied."""
     migrate(empty, files)
     edit(files / "migrations" / "0001_maintenance.sql", "-- Append-only", "-- append-only")
     (files / "migrations" / "9999_more.sql").write_text("CREATE TABLE maintenance.more (id int);")
@@ -141,7 +141,7 @@ def test_an_edited_migration_is_refused(empty: Engine, files: Path, rows: Rows) 
 
 
 def test_a_migration_is_all_or_nothing(empty: Engine, files: Path, rows: Rows) -> None:
-    """One that fails leaves nothing of itself, and the next run starts with it."""
+    """A migration that fails leaves no change, and the next run starts with it."""
     migrate(empty, files)
     broken = files / "migrations" / "9999_more.sql"
     broken.write_text("CREATE TABLE maintenance.more (id int); SELECT 1 / 0;")
@@ -153,7 +153,7 @@ def test_a_migration_is_all_or_nothing(empty: Engine, files: Path, rows: Rows) -
 
 
 def test_an_existing_pipeline_keeps_rows_and_types(empty: Engine, rows: Rows) -> None:
-    """Missing columns come, and nothing else of the table changes: no value, no type, no index."""
+    """Missing columns are added; nothing else of the table changes: no value, no type, no index."""
     rows(_PIPELINE)
     before, types = content(rows), set(rows(_TYPES))
     done = migrate(empty)
@@ -169,7 +169,7 @@ def test_an_existing_pipeline_keeps_rows_and_types(empty: Engine, rows: Rows) ->
 
 @pytest.mark.parametrize("column", ["id", "status", "updated_at"])
 def test_a_table_without_the_columns(empty: Engine, rows: Rows, column: str) -> None:
-    """What cannot be guessed is asked for, with the file to edit, and the table is left alone."""
+    """A column that cannot be guessed is asked for, with the file to edit; the table is left alone."""
     rows(_PIPELINE)
     rows(f"ALTER TABLE jobs RENAME {column} TO other_name")
     types = rows(_TYPES)
@@ -180,7 +180,7 @@ def test_a_table_without_the_columns(empty: Engine, rows: Rows, column: str) -> 
 
 
 def test_times_without_a_zone_are_refused(empty: Engine, rows: Rows) -> None:
-    """An age cannot be told from a local time, so such a table is refused before the first plan."""
+    """An age cannot be computed from a local time, so such a table is refused before the first plan."""
     rows(_PIPELINE)
     rows("ALTER TABLE jobs ALTER updated_at TYPE timestamp")
     with pytest.raises(PipelineTableWrong, match="updated_at"):
@@ -188,7 +188,7 @@ def test_times_without_a_zone_are_refused(empty: Engine, rows: Rows) -> None:
 
 
 def test_renamed_columns_through_the_mapping(empty: Engine, files: Path, rows: Rows) -> None:
-    """Columns of other names in a table of the usual name are named in the mapping, and left as they are."""
+    """Renamed columns in a table of the usual name are named in the mapping, and left as they are."""
     rows(_PIPELINE)
     rows("ALTER TABLE jobs RENAME status TO state")
     edit(files / "mapping.sql", "status AS status", "state AS status")
@@ -199,7 +199,7 @@ def test_renamed_columns_through_the_mapping(empty: Engine, files: Path, rows: R
 
 @pytest.mark.parametrize("place", ["ministack"], indirect=True)
 def test_a_renamed_table_works_to_the_end(place: Place, engine: Engine, files: Path) -> None:
-    """A table of another name with other columns, through one edited file: a stuck job becomes failed."""
+    """A renamed table with other columns works through one edited file: a stuck job becomes failed."""
     with engine.begin() as session:
         session.execute(text("DROP VIEW maintenance.jobs"))
         session.execute(text("ALTER TABLE jobs RENAME TO transcodes"))
@@ -239,7 +239,7 @@ def test_a_copy_of_the_database_is_not_the_database(place: Place, postgres_serve
 
 
 def test_an_invalid_index_is_rebuilt(empty: Engine, rows: Rows, postgres_server: Postgres) -> None:
-    """What an interrupted concurrent build left is dropped and built anew."""
+    """An index that an interrupted concurrent build left invalid is dropped and built again."""
     migrate(empty)
     with postgres_server.connect(empty.url.database) as session, session.cursor() as cursor:
         cursor.execute(_INVALID)
@@ -249,7 +249,7 @@ def test_an_invalid_index_is_rebuilt(empty: Engine, rows: Rows, postgres_server:
 
 
 def test_a_locked_table_is_not_waited_for(empty: Engine, rows: Rows) -> None:
-    """The pipeline's traffic never queues behind a migration: it gives up after two seconds, whole."""
+    """The pipeline's traffic never queues behind a migration, which gives up whole after two seconds."""
     rows(_PIPELINE)
     types = rows(_TYPES)
     with empty.connect() as other:
@@ -265,7 +265,7 @@ def test_a_locked_table_is_not_waited_for(empty: Engine, rows: Rows) -> None:
 
 
 def test_nothing_to_do_needs_no_lock(empty: Engine) -> None:
-    """Repeating a migration beside a running pipeline succeeds: what is complete is not locked."""
+    """Repeating a migration beside a running pipeline succeeds: a complete table is not locked."""
     migrate(empty)
     with empty.connect() as other:
         other.execute(text("LOCK TABLE jobs IN ROW EXCLUSIVE MODE"))
@@ -275,7 +275,7 @@ def test_nothing_to_do_needs_no_lock(empty: Engine) -> None:
 
 @pytest.mark.parametrize("statement", ["UPDATE {} SET event = ''", "DELETE FROM {}", "TRUNCATE {}"])
 def test_the_audit_is_append_only(empty: Engine, rows: Rows, statement: str) -> None:
-    """What was recorded stays recorded."""
+    """Recorded events can be neither changed nor deleted."""
     migrate(empty)
     rows("INSERT INTO maintenance.audit (event) VALUES ('test')")
     with pytest.raises(DBAPIError, match="append-only") as refused:
