@@ -119,7 +119,7 @@ def test_errors_of_the_ends_come_out_as_they_were(
 
 
 def test_a_well_packed_part_is_written_in_pieces() -> None:
-    """A gigabyte of zeroes seals to a few kilobytes; unsealing must not write it all at once."""
+    """128 MiB of zeroes seal to a few kilobytes; unsealing must not write it all at once."""
     largest = 0
 
     class Pieces:

@@ -66,7 +66,10 @@ def test_an_object_written_anew_while_it_comes_back_is_not_lost(tiers: Tiers) ->
     assert tiers.objects._versions[KEY][0].data == b"another"
 
 
-@pytest.mark.parametrize("nth", range(1, 9))
+REQUESTS = 10  # more than a restore sends
+
+
+@pytest.mark.parametrize("nth", range(1, REQUESTS + 1))
 def test_killed_on_the_way_back_and_done_again(tiers: Tiers, nth: int) -> None:
     tiers.apply(tiers.action())
     left = [nth]
@@ -77,11 +80,14 @@ def test_killed_on_the_way_back_and_done_again(tiers: Tiers, nth: int) -> None:
             raise KeyboardInterrupt
 
     tiers.objects.traffic.before = kill
+    killed = False
     try:
         back(tiers)
     except KeyboardInterrupt:
+        killed = True
         tiers.objects.traffic.before = lambda name: None
         back(tiers)
+    assert killed is (nth < REQUESTS), "every request is a point of the kill, the last number is none"
     assert (tiers.info.storage_class, tiers.tags) == ("STANDARD", {})
     assert [line[0] for line in tiers.ledger()] == ["transition", "return"]
     assert tiers.objects._versions[KEY][0].data == BYTES

@@ -42,7 +42,7 @@ def test_a_guard_does_not_wear_out(world: World) -> None:
     world.run(ORPHANS)
     everything = world.keys()
     world.objects.hidden.update(key for key in everything if not key.startswith("uploads/j10"))
-    for _ in range(25):
+    for _ in range(20):
         world.time += MINUTE
         with pytest.raises(Refused, match="shrunk"):
             world.plan(ORPHANS)
