@@ -28,7 +28,6 @@ def test_the_night_takes_and_proves_both_backups(world: World) -> None:
     certificate = run.xcom("prove.database")
     assert certificate["rows"] >= world.sql("SELECT count(*) FROM jobs")[0][0]
     assert "throw-away server" in certificate["restored_on"]
-    assert "equal" in run.log("prove.database") or "Certificate" in run.log("prove.database")
     events = world.api.call("GET", "/api/v2/assets?name_pattern=proven_backup")
     assert [asset["name"] for asset in events["assets"]] == ["proven_backup"]
 

@@ -103,7 +103,7 @@ def test_from_nothing_and_again(empty: Engine, rows: Rows) -> None:
     assert rows("SELECT count(*) FROM maintenance.jobs") == [(0,)]
 
 
-def test_two_at_once(empty_url: str, rows: Rows) -> None:
+def test_three_at_once(empty_url: str, rows: Rows) -> None:
     """Migrations that start together all succeed, and every step is done once."""
     engines = [connect(empty_url) for _ in range(3)]
     with ThreadPoolExecutor(len(engines)) as pool:
