@@ -264,7 +264,7 @@ class ColdEnvironment:
             waiting = [key for key in waiting if not self._moved(client, key)]
 
     def _nudged(self, client: Minio, key: ObjectKey) -> bool:
-        """Trigger the move of an object that is tagged but not in the tier yet; return false for any other."""
+        """Trigger the move of an object that is tagged but not in the tier yet; false for any other."""
         tags = client.get_object_tags(bucket_name=self.bucket, object_name=key)
         if tags is None or TIER_TAG not in tags or self._moved(client, key):
             return False
@@ -296,7 +296,7 @@ def open_cold_environment(place: Place) -> Iterator[ColdEnvironment]:
 
 @contextmanager
 def cellars(kind: str, count: int) -> Iterator[list[Place]]:
-    """Start PostgreSQL and a store of that kind, MinIO with a remote tier; set up ``count`` places on them."""
+    """Start PostgreSQL and a store of that kind, MinIO with a remote tier; set up ``count`` places."""
     with servers(kind) as (store, database, home), ExitStack() as stack:
         if kind == "minio":
             stack.enter_context(remote_tier.second_minio(home / "cold", store))
