@@ -1,6 +1,6 @@
 """Real servers for the tests: PostgreSQL, ministack and MinIO, started once for a run, on loopback.
 
-A store that cannot be had is named in the summary with the reason, and fails the run in CI.
+A store that is unavailable is named in the summary with the reason, and fails the run in CI.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def server_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> postgres.Postgres:
-    """One server for the whole run."""
+    """Start one server for the whole run."""
     return servers.database_server()
 
 
 @pytest.fixture
 def database_url(postgres_server: postgres.Postgres) -> Iterator[str]:
-    """A database of its own, copied from a migrated template."""
+    """Create a database for one test, copied from a migrated template."""
     name = f"test_{secrets.token_hex(6)}"
     with postgres_server.connect() as session:
         session.autocommit = True
@@ -67,19 +67,19 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def store_server() -> Callable[[str], objectstore.ObjectStore]:
-    """Starts a store of a kind the first time it is asked for."""
+    """Return a function that starts a store of a kind when it is first requested."""
     return servers.object_store
 
 
 @pytest.fixture(scope="session")
 def cold_store(store_server: Callable[[str], objectstore.ObjectStore]) -> objectstore.ObjectStore:
-    """A second MinIO, the remote tier COLD of the first."""
+    """Start a second MinIO as the remote tier COLD of the first."""
     needed("minio", store_server)
     return servers.remote_tier()
 
 
 def needed(kind: str, start: Callable[[str], objectstore.ObjectStore]) -> objectstore.ObjectStore:
-    """The running store, or a skip that says why there is none."""
+    """Return the running store; skip the test with the reason when it is unavailable."""
     if kind in missing:
         pytest.skip(missing[kind])
     try:
@@ -91,7 +91,7 @@ def needed(kind: str, start: Callable[[str], objectstore.ObjectStore]) -> object
 
 @dataclass(frozen=True)
 class Place:
-    """Where a test works: settings on a bucket set, database and temp folder of its own."""
+    """Environment of a test: settings for its own set of buckets, database and temp folder."""
 
     settings: Settings
     kind: str
@@ -108,7 +108,7 @@ def place(
     database_url: str,
     tmp_path: Path,
 ) -> Iterator[Place]:
-    """Empty buckets, a migrated and introduced database, an empty temp folder."""
+    """Set up empty buckets, a migrated database bound to them, and an empty temp folder."""
     server = needed(request.param, store_server)
     made = new_place(server, database_url, tmp_path)
     connect.set_up(made.settings)
@@ -141,7 +141,7 @@ def new_place(server: objectstore.ObjectStore, database_url: str, folder: Path) 
 
 
 def without_backups(settings: Settings) -> None:
-    """A site whose backups are made elsewhere: the guard that asks for one is off."""
+    """Switch off the guard that requires a fresh backup, as where backups are made by other means."""
     with open_installation(settings) as stores:
         stores.control.write("fresh_backup_guard", "off")
 
@@ -158,7 +158,7 @@ def empty(boto: Any, bucket: str) -> None:
             boto.delete_objects(Bucket=bucket, Delete={"Objects": to_delete, "Quiet": True})
     try:
         boto.delete_bucket(Bucket=bucket)
-    except ClientError as error:  # MinIO is still freeing what lay in a remote tier; it ends with its server
+    except ClientError as error:  # MinIO still deletes from a remote tier; the bucket ends with its server
         if (
             error.response["Error"]["Code"] != "BucketNotEmpty"
             or boto.list_objects_v2(Bucket=bucket)["KeyCount"]
@@ -168,7 +168,7 @@ def empty(boto: Any, bucket: str) -> None:
 
 @pytest.fixture
 def add_job(engine: Engine) -> Callable[..., None]:
-    """Insert a row of the pipeline's jobs: ``add_job("job-1", "failed", when, output_360p_path=...)``."""
+    """Insert a row into the pipeline's jobs: ``add_job("job-1", "failed", when, output_360p_path=...)``."""
 
     def add(id: str, status: str, updated_at: Any, **columns: Any) -> None:
         values = {"id": id, "status": status, "updated_at": updated_at} | columns
@@ -183,7 +183,7 @@ STORES = ("fake", "folder", "ministack", "minio", "postgres", "external")
 
 
 def _matrix(reports: Iterable[Any]) -> dict[str, Counter[str]]:
-    """Passed contract tests, by suite and by what they ran on."""
+    """Count passed contract tests by suite and by the store they ran on."""
     found: dict[str, Counter[str]] = {}
     for report in reports:
         path, _, test = report.nodeid.partition("::")
@@ -212,7 +212,7 @@ def pytest_configure(config: pytest.Config) -> None:
     draw.fix_seed()
     if (folder := servers.open_folder()) is not None:
         config.stash[OWNED] = folder
-        if getattr(config.option, "numprocesses", None):  # cancelled in CI: end as by Ctrl-C, servers too
+        if getattr(config.option, "numprocesses", None):  # cancelled in CI: stop as by Ctrl-C, with servers
             signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
@@ -234,7 +234,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Learn from a worker what it could not have."""
+    """Merge a worker's unavailable stores into this process's."""
     missing.update(getattr(node, "workeroutput", {}).get("missing", {}))
 
 

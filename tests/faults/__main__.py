@@ -1,4 +1,4 @@
-"""Every crash point, fault, race and seeded bug, on the real MinIO: ``python -m tests.faults``."""
+"""All crash points, faults, races and seeded bugs, run on the real MinIO: ``python -m tests.faults``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.faults.servers import Place, environments, servers
 from tests.faults.transports import warm
 from tests.faults.workers import Result, Trial
 
-Score = tuple[int, int]  # survived, of so many
+Score = tuple[int, int]  # survived, total
 
 
 def main() -> int:
@@ -64,7 +64,7 @@ def _campaigns(asked: argparse.Namespace) -> list[Score]:
 
 
 def _bugs() -> Score:
-    """Every seeded bug, and whether the test that is named with it notices."""
+    """Run all seeded bugs; score those that their named test detects."""
     with seeded.copied() as copy:
         if wrong := copy.wrong_without_bugs(seeded.BUGS):
             print(f"VIOLATION {wrong}", flush=True)
@@ -120,7 +120,7 @@ def _backups(store: ObjectStore, home: Path, asked: argparse.Namespace) -> Score
 
 
 def _cold(asked: argparse.Namespace) -> Iterator[Score]:
-    """On MinIO with a second one as its remote tier, and on ministack, which has storage classes."""
+    """Run on MinIO with a second MinIO as its remote tier, and on ministack, which has storage classes."""
     for kind in dict.fromkeys((asked.store, "ministack")):
         with environment.cellars(kind, asked.workers) as here:
             todo = cold.trials(here[0], asked.seed)
@@ -135,7 +135,7 @@ def _cold(asked: argparse.Namespace) -> Iterator[Score]:
 def _survived(
     what: str, results: Iterable[Result[Any]], todo: Sequence[Trial], asked: argparse.Namespace
 ) -> Score:
-    """Tell each violation as it comes; in the end how many of the trials were survived."""
+    """Print each violation as it is found; return how many trials survived, and the total."""
     print(f"{len(todo)} trials", flush=True)
     done = lost = 0
     for result in results:
@@ -144,13 +144,13 @@ def _survived(
             print(f"VIOLATION {result}", flush=True)
         if done % 100 == 0:
             print(f"{done}/{len(todo)}", flush=True)
-    begun = done if asked.seconds < float("inf") else len(todo)  # a worker that died lost its trials
+    begun = done if asked.seconds < float("inf") else len(todo)  # a dead worker leaves trials undone
     print(f"{what}: survived {done - lost}/{begun}", flush=True)
     return done - lost, begun
 
 
 def _races(place: Place, fresh: Place, asked: argparse.Namespace) -> list[Score]:
-    """The races, the window they leave open, how long it is for a full batch, and what closes it."""
+    """Run the races, then measure the open window for a full batch and check what closes it."""
     found = [_race(place, name, race, asked.rounds, asked.seed) for name, race in RACES.items()]
     found.append(_race(place, "window of a thousand objects", window.of_a_full_batch, 3, asked.seed))
     found.append(_race(place, "written inside the window", window.overwritten_inside, 5, asked.seed))

@@ -1,8 +1,8 @@
-"""Runs tests in forked children, which spare themselves the start of an interpreter and its imports.
+"""Test runner that forks a child for each run, which saves starting the interpreter and its imports.
 
-``python -m tests.faults.bug_runner`` in a copy of the project: each line of its input is a JSON list of
-arguments of pytest, each line of its output says how that ended. Only what is not of the project is imported
-before the fork.
+``python -m tests.faults.bug_runner`` in a copy of the project: each line of its input is a JSON object with
+arguments for pytest and a timeout, each line of its output is the result of that run. Only third-party
+modules are imported before the fork.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def main() -> None:
     import pytest
 
     for name in PRELOADED:
-        with suppress(ImportError):  # it only takes longer without
+        with suppress(ImportError):  # preloading only saves time
             importlib.import_module(name)
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever else prints does not get among the answers
+    os.dup2(2, 1)  # any other output goes to stderr, not among the answers
     for line in sys.stdin:
         asked = json.loads(line)
         code, said = _forked(pytest, asked["arguments"], asked["seconds"])
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _forked(pytest: Any, arguments: list[str], seconds: float) -> tuple[int | None, str]:
-    """The exit code of pytest and its output; no code where it took too long."""
+    """Return the exit code of pytest and its output; the code is None after a timeout."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "output")
         child = os.fork()
@@ -54,7 +54,7 @@ def _forked(pytest: Any, arguments: list[str], seconds: float) -> tuple[int | No
 def _work(pytest: Any, arguments: list[str], output: Path) -> None:
     code = 99
     try:
-        os.setsid()  # what it leaves running can be ended with it
+        os.setsid()  # so that the processes it leaves can be killed as a group
         file = os.open(output, os.O_WRONLY | os.O_CREAT)
         empty = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((empty, 0), (file, 1), (file, 2)):

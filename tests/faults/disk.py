@@ -1,8 +1,8 @@
-"""Disks of little room, which can be filled in an instant and emptied again.
+"""Small disks that can be filled in an instant and emptied again.
 
-A small tmpfs answers ENOSPC as any full disk does, which PostgreSQL calls 53100. A limit on the size of
-files would not do: that is EFBIG, which it calls something else. The mounts are of a process's own (unshare),
-so they are gone with it, however it ends; whoever is not root becomes the root of a user namespace for that.
+A small tmpfs answers ENOSPC as any full disk does, which PostgreSQL reports as 53100. A limit on the size of
+files would not do: that is EFBIG, which has another SQLSTATE. The mounts are in a namespace of the process
+(unshare), so they vanish with it, however it ends; a process that is not root enters a user namespace first.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from pathlib import Path
 
 from tests.faults.fork import Say, forked
 
-_NEWNS, _NEWUSER = 0x00020000, 0x10000000  # of unshare
-_REC, _PRIVATE = 1 << 14, 1 << 18  # of mount
-_DETACH = 2  # of umount2
+_NEWNS, _NEWUSER = 0x00020000, 0x10000000  # flags of unshare
+_REC, _PRIVATE = 1 << 14, 1 << 18  # flags of mount
+_DETACH = 2  # flag of umount2
 _libc = ctypes.CDLL(None, use_errno=True)
 BALLAST = "ballast"
 
 
 def refused() -> str:
-    """Why this machine gives nobody a small disk; empty where it does."""
+    """Return why this machine cannot mount a small disk; empty when it can."""
 
     def work(say: Say) -> None:
         try:
@@ -34,10 +34,10 @@ def refused() -> str:
 
 
 def own_mounts() -> None:
-    """From now on what this process mounts is there for it and its children alone. Raises OSError."""
+    """Enter a mount namespace: only this process and its children see its later mounts. Raises OSError."""
     root, user, group = os.geteuid() == 0, os.geteuid(), os.getegid()
     _done(_libc.unshare(_NEWNS if root else _NEWNS | _NEWUSER), "unshare")
-    if not root:  # the same numbers as outside, and the right to mount
+    if not root:  # keep the uid and gid, and gain the right to mount
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
@@ -45,7 +45,7 @@ def own_mounts() -> None:
 
 
 def mount(folder: Path, mib: int) -> None:
-    """A disk of so many MiB in an empty folder, which anybody may enter. Raises OSError."""
+    """Mount a disk of ``mib`` MiB on an empty folder, which every user may enter. Raises OSError."""
     options = f"size={mib}m,mode=0711".encode()
     _done(_libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, options), f"mount {folder}")
 
@@ -57,12 +57,12 @@ def _done(code: int, what: str) -> None:
 
 
 def unmount(folder: Path) -> None:
-    """Take the disk away, with all that is on it, if there is one."""
+    """Unmount the folder's disk and discard its contents, if it has one."""
     _libc.umount2(os.fsencode(folder), _DETACH)
 
 
 def fill(folder: Path) -> None:
-    """Leave no room on the small disk of the folder. Raises OSError where it has none of its own."""
+    """Fill the small disk mounted on the folder. Raises OSError when none is mounted there."""
     if not folder.is_mount():
         raise OSError(f"{folder} has no disk of its own")
     file = os.open(folder / BALLAST, os.O_WRONLY | os.O_CREAT, 0o600)

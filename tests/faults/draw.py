@@ -1,4 +1,4 @@
-"""What is drawn of a campaign in CI: by the day's date, or by ``FAULT_SEED``, which repeats a draw."""
+"""Random sampling of a campaign in CI: seeded by the day's date, or by ``FAULT_SEED`` to repeat a sample."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def fix_seed() -> None:
-    """Name the seed in the environment, so that all processes of a run draw the same, also past midnight."""
+    """Put the seed into the environment: all processes of a run draw the same sample, also past midnight."""
     if not os.environ.get(VARIABLE):
         os.environ[VARIABLE] = f"{datetime.now(UTC):%Y%m%d}"
 
@@ -24,14 +24,14 @@ def seed() -> int:
 
 
 def share(every: Sequence[T], one_of: int) -> list[T]:
-    """One of so many, at least one, in their own order."""
+    """Sample one in ``one_of`` items, at least one, in their original order."""
     chance = random.Random(seed())
     chosen = sorted(chance.sample(range(len(every)), k=max(1, -(-len(every) // one_of))))
     return [every[number] for number in chosen]
 
 
 def covering(every: Sequence[T], most: int, *kinds: Callable[[T], object]) -> list[T]:
-    """The first of each kind in the drawn order of ``every``, then the next ones up to ``most``."""
+    """Return the first item of each kind in the order of ``every``, then the next ones up to ``most``."""
     first = {id(one): one for kind in kinds for one in {kind(one): one for one in reversed(every)}.values()}
     rest = [one for one in every if id(one) not in first]
     return [*first.values(), *rest][: max(most, len(first))]

@@ -1,8 +1,8 @@
-"""Every effect of a process, numbered and named, and one of them struck by a fault.
+"""Recording of every effect of a process, numbered and named, and injection of a fault into one of them.
 
-An effect is an HTTP attempt, an SQL statement, a commit or a file call. They are met at the transports:
-the connection pool below minio's ``http_client``, botocore's session, SQLAlchemy's execute events and
-commit, and the ``os`` the temp folder calls. The product knows nothing of it.
+An effect is an HTTP attempt, an SQL statement, a commit or a file call. They are intercepted at the
+transports: the connection pool below minio's ``http_client``, botocore's session, SQLAlchemy's execute events
+and commit, and the ``os`` that the temp folder's adapter calls. The product is not changed for it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Mode = Literal[
     "restart", "outage", "disk full", "temp full",
 ]  # fmt: skip
 
-#: What may befall an effect. ``before`` and ``after`` are SIGKILL; ``lost`` is done, but unanswered, on
-#: every attempt, ``lost once`` on the first only; ``cut`` is done, and the connection gone with the answer;
-#: ``killed`` is a program of ours (pg_dump, a server) that dies as soon as it has started.
+#: Faults of an effect. ``before`` and ``after`` are SIGKILL; ``lost``: it is done, but unanswered, on every
+#: attempt, with ``lost once`` on the first only; ``cut``: it is done, and the connection breaks before the
+#: answer; ``killed``: a child program (pg_dump, a server) is killed right after its start.
 MODES: Mapping[Kind, tuple[Mode, ...]] = {
     "http-write": ("before", "after", "lost", "lost once", "503"),
     "http-read": ("lost", "503"),
@@ -34,8 +34,8 @@ MODES: Mapping[Kind, tuple[Mode, ...]] = {
     "file-read": ("EIO",),
     "program": ("before", "after", "killed"),
 }
-#: What may befall the machine meanwhile: its database server is restarted, or is gone until the act has
-#: ended; the disk of the server, or the one of the temp folder, has no room left.
+#: Faults of the machine during an effect: its database server is restarted, or is down until the act has
+#: ended; the disk of the server, or that of the temp folder, is full.
 MACHINE: Mapping[Kind, tuple[Mode, ...]] = {
     "http-read": ("temp full",),
     "sql": ("restart", "outage", "disk full", "temp full"),
@@ -44,7 +44,7 @@ MACHINE: Mapping[Kind, tuple[Mode, ...]] = {
 }
 _OF_MACHINE = {mode for modes in MACHINE.values() for mode in modes}
 _INSTEAD = ("503", "EIO")
-#: What is another in every run: a backup's id, the instant of its proof, random digits in a name.
+#: Parts of names that differ in every run: a backup's id, the instant of its proof, random digits.
 _VARYING = re.compile(
     r"\d{8}[Tt]\d{6}[Zz]?([-_.][0-9a-f]{6,8}[Zz]?)?|(?<=_)[0-9a-f]{8}(?=_|\b)|(?<=carried_)[0-9a-f]{16}"
 )
@@ -52,7 +52,7 @@ _VARYING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """The ``nth`` time that a process does ``what``. Its number is its place in the recorded run."""
+    """The ``nth`` time that a process does ``what``. Its number is its position in the recorded run."""
 
     kind: Kind
     what: str
@@ -64,7 +64,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One effect and what befalls it."""
+    """One effect, and the fault mode injected into it."""
 
     effect: Effect
     mode: Mode
@@ -75,15 +75,15 @@ Around = Callable[[Mode, Any], None]
 
 
 def nothing(mode: Mode, program: Any) -> None:
-    """Where a machine is, and nothing befalls it."""
+    """Ignore a machine fault: the default for ``around``."""
 
 
 @dataclass
 class Injector:
-    """Records every effect; strikes the one of ``fault``. ``injected`` is called before anything else then.
+    """Recorder of every effect, which injects ``fault``; it calls ``injected`` just before it does.
 
-    Another ``observer`` may be wrapped around effects, to delay them or note when they happen. ``around`` is
-    told what befalls the machine, and of the program that it befalls it under; the effect itself is real.
+    An ``observer`` may be wrapped around effects, to delay them or note when they happen. ``around`` is
+    called with a fault of the machine and the program running at that instant; the effect itself is real.
     """
 
     fault: Fault | None = None
@@ -97,7 +97,7 @@ class Injector:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def through(self, kind: Kind, what: str, run: Callable[[], Any], fail: Callable[[Mode, Any], Any]) -> Any:
-        """Do one effect. ``fail(mode, result)`` is how this transport fails; it raises or answers."""
+        """Do one effect. ``fail(mode, result)`` fails as this transport does: it raises or returns."""
         for name, short in self.names.items():
             what = what.replace(name, short)
         what = _VARYING.sub("ID", what)
@@ -116,7 +116,7 @@ class Injector:
         return fail(mode, result) if mode else result
 
     def _amid(self, kind: Kind, mode: Mode, run: Callable[[], Any]) -> Any:
-        """A server is restarted under a program that has started; anything else was so before the effect."""
+        """Inject a machine fault: a restart while a started program runs, any other before the effect."""
         if kind == "program" and mode == "restart":
             program = run()
             self.around(mode, program)
@@ -125,7 +125,7 @@ class Injector:
         return run()
 
     def _meet(self, kind: Kind, what: str) -> Mode | None:
-        """The mode in which this effect is struck. A retry of a struck request is struck again."""
+        """Return the fault mode of this effect, if any. A retry of a failed request fails again."""
         with self._lock:
             self._counts[kind, what] += 1
             effect = Effect(kind, what, self._counts[kind, what])
@@ -145,13 +145,13 @@ class Injector:
 
 
 def die() -> None:
-    """End this process as a power cut would."""
+    """End this process at once, as a power cut would."""
     os.kill(os.getpid(), signal.SIGKILL)
     signal.pause()
 
 
 class Wrapped:
-    """A module of which some functions are replaced, for one that imports it."""
+    """Stand-in for a module with some of its functions replaced, for another module that imports it."""
 
     def __init__(self, module: Any, functions: Mapping[str, Any]) -> None:
         self._module, self._functions = module, functions

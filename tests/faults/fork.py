@@ -1,4 +1,4 @@
-"""Work done in a forked child, which may be killed at any instant, and what it said before it ended."""
+"""Work in a forked child, which may be killed at any instant, and the output it sent before it ended."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 
 Say = Callable[[bytes], None]
-HUNG = b"\nhung"  # said for a child that had to be ended
+HUNG = b"\nhung"  # appended to the output of a child that was killed after its timeout
 
 
 def forked(work: Callable[[Say], None], seconds: float) -> tuple[bytes, bool]:
-    """All that ``work`` says in a child, and whether a signal ended it. A child that hangs is killed."""
+    """Return the output of ``work`` in a child, and whether a signal ended it. A hung child is killed."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -21,7 +21,7 @@ def forked(work: Callable[[Say], None], seconds: float) -> tuple[bytes, bool]:
             os.close(reading)
             work(lambda data: _say(writing, data))
         finally:
-            os._exit(0)  # none of the parent's sockets is closed in good order: they are not ours
+            os._exit(0)  # without cleanup: the inherited sockets belong to the parent
     os.close(writing)
     try:
         said = _listen(reading, pid, time.monotonic() + seconds)

@@ -1,4 +1,4 @@
-"""An act done in a forked child that a fault strikes, and what the child told of it."""
+"""An act run in a forked child with an injected fault, and the child's report."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Does = Callable[[Injector], None]
 
 @dataclass(frozen=True)
 class ChildReport:
-    """What a child said: whether the fault struck, how it ended, and its effects.
+    """Report of a child: whether the fault was injected, how the child ended, and its effects.
 
-    ``foreign``: the error is none of ours.
+    ``foreign``: the error is not a StorageError.
     """
 
     injected: bool
@@ -44,7 +44,7 @@ def child(
     fault: Fault | None = None,
     around: Around = nothing,
 ) -> ChildReport:
-    """Do it in a forked child that ``fault`` strikes, and that counts as hung after ``seconds``."""
+    """Run ``does`` in a forked child with ``fault`` injected; the child counts as hung after ``seconds``."""
 
     def work(say: Say) -> None:
         injector = Injector(fault, lambda: say(INJECTED), names, around=around)
@@ -62,19 +62,19 @@ def child(
 
 
 def _ended(does: Does, injector: Injector) -> tuple[str, bool]:
-    """The error it ended with, if any, and whether it is none of ours."""
+    """Run ``does``; return the error it ended with, if any, and whether that is not a StorageError."""
     try:
         does(injector)
     except StorageError as problem:
         return f"{type(problem).__name__}: {problem}", False
-    except BaseException as problem:  # noqa: BLE001 - whatever ends the child is what is told
+    except BaseException as problem:  # noqa: BLE001 - any exception that ends the child is reported
         return "".join(traceback.format_exception(problem)[-3:]), True
     return "", False
 
 
 @contextmanager
 def watched(injector: Injector, settings: Settings) -> Iterator[Installation]:
-    """The product's stores, each request, statement and commit of theirs an effect."""
+    """Open the product's stores with each of their requests, statements and commits an effect."""
     hurry()
     watch_boto(injector)
     engine = connect_engine(settings.database_url)
@@ -84,17 +84,17 @@ def watched(injector: Injector, settings: Settings) -> Iterator[Installation]:
 
 
 def misbehaved(answer: ChildReport, fault: Fault) -> Iterator[str]:
-    """What is wrong with how a struck child ended, whatever it was doing."""
+    """Yield violations in how a child with an injected fault ended, whatever its act."""
     if not answer.injected:
         yield "not exercised: the effect was never met"
     elif answer.killed != (fault.mode in KILLS):
         yield "the child ended otherwise than by the fault"
-    if answer.foreign and fault.mode != "EIO":  # a broken disk may be told in the system's own words
+    if answer.foreign and fault.mode != "EIO":  # a broken disk may be reported as the system's own error
         yield f"an error that is not ours: {answer.error}"
 
 
 def patient(again: Callable[[], ChildReport]) -> ChildReport:
-    """The lock of a killed process is free as soon as the server sees its socket closed: wait for that."""
+    """Retry while the job is busy: a killed process's lock lasts until the server sees its socket closed."""
     answer = again()
     for _ in range(40):
         if not answer.error.startswith(JobBusy.__name__):

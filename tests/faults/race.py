@@ -1,4 +1,4 @@
-"""Where a race is run: the product, slowed before its second looks, against one rival."""
+"""Harness for races: the product, delayed before its re-checks, against one or more rivals."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tests.faults.transports import http_client, watch_boto, watch_files, watch_
 from tests.support.runs import apply
 
 ROUND_SECONDS = 20.0
-RECHECK = "start-after="  # the listing page of the second look; the policy's own begins at the start
+RECHECK = "start-after="  # the listing page of the re-check; the policy's own listing begins at the start
 
 
 @dataclass
 class Report:
-    """What became of the rounds of one race.
+    """Results of the rounds of one race.
 
-    ``windows``: seconds from sending a second look to the answer of the delete.
+    ``windows``: seconds from sending a re-check to the answer of the delete.
     """
 
     race: str
@@ -56,9 +56,9 @@ class Report:
 
 @dataclass
 class RaceHarness:
-    """``environment`` is for laying and judging, ``stores`` are the product's, watched and delayed.
+    """``environment`` is for setup and checks; ``stores`` are the product's, watched and delayed.
 
-    ``delays``: the longest wait, in seconds, before an effect whose name holds the text.
+    ``delays``: the longest wait, in seconds, before an effect whose name contains the text.
     """
 
     environment: Environment
@@ -87,7 +87,7 @@ class RaceHarness:
         return plan(job, self.environment.stores, as_of(), run_id=f"{job.name}-{run_id}").id
 
     def contest(self, run_id: str, rivals: Sequence[Callable[[], None]]) -> None:
-        """Apply the run while each rival acts at an instant drawn from the time the last apply took."""
+        """Apply the run while each rival acts at a random instant within the duration of the last apply."""
         threads = [threading.Thread(target=self._rival, args=(rival,)) for rival in rivals]
         self.marks.clear()
         begun = time.monotonic()
@@ -106,10 +106,10 @@ class RaceHarness:
             time.sleep(self.chance.uniform(0, self.span))
             rival()
         finally:
-            self.rivals.discard(threading.get_ident())  # another thread may be given the number
+            self.rivals.discard(threading.get_ident())  # the identifier may be reused by another thread
 
     def window(self) -> tuple[float, float] | None:
-        """From sending the second look to the answer of the delete; None when nothing was deleted."""
+        """Return when the re-check was sent and the delete answered; None when nothing was deleted."""
         looks = [begun for what, begun, _ in self.marks if RECHECK in what]
         deletes = [ended for what, _, ended in self.marks if what.startswith("POST BUCKET?delete")]
         return (looks[0], deletes[-1]) if looks and deletes else None
@@ -119,7 +119,7 @@ Race = Callable[[RaceHarness, Report, int], None]
 
 
 def play(place: Place, name: str, race: Race, rounds: int, seed: int) -> Report:
-    """The rounds of one race, in a forked child: what it patches does not outlive it."""
+    """Run the rounds of one race in a forked child, so that its patches do not outlive it."""
 
     def work(say: Say) -> None:
         report = Report(name)
@@ -127,7 +127,7 @@ def play(place: Place, name: str, race: Race, rounds: int, seed: int) -> Report:
             with _harness(place, seed) as harness:
                 for number in range(rounds):
                     _round(harness, report, race, number)
-        except Exception as error:  # noqa: BLE001 - told to the parent, which fails by it
+        except Exception as error:  # noqa: BLE001 - reported to the parent, which fails on it
             report.violations.append(f"the race itself broke: {type(error).__name__}: {error}")
         say(json.dumps(asdict(report)).encode())
 

@@ -1,4 +1,4 @@
-"""Seeded bugs: each is put into a copy of the project, in which the test that is named with it must fail."""
+"""Seeded bugs: each is put into a copy of the project, where the test named with it must fail."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _instants = count(1_000_000_000)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How pytest ended; no code where it took too long."""
+    """Result of a pytest run; ``code`` is None after a timeout."""
 
     code: int | None
     output: str
@@ -53,12 +53,12 @@ class Copy:
         return Outcome(**json.loads(answer)) if answer else Outcome(None, "the runner of the tests died")
 
     def wrong_without_bugs(self, chosen: Sequence[Bug]) -> str:
-        """What is wrong where the named tests do not pass in the untouched copy."""
+        """Return the failure of the named tests in the unmodified copy; empty when they pass."""
         done = self.run(*sorted({bug.test for bug in chosen}), seconds=ALL_OF_THEM)
         return "" if done.code == 0 else f"without any bug (exit {done.code}):\n{done.output}"
 
     def unnoticed(self, bug: Bug) -> str:
-        """Why the bug counts as not noticed; empty where its test fails."""
+        """Return why the bug counts as not noticed; empty when its test fails."""
         path = self.folder / bug.file
         right = path.read_text()
         if (times := right.count(bug.find)) != 1:
@@ -72,7 +72,7 @@ class Copy:
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a module whose date no compiled one has: a change within a second would go unseen."""
+    """Write a module with an unused mtime, or Python would reuse bytecode compiled within the same second."""
     path.write_text(text)
     instant = next(_instants)
     os.utime(path, (instant, instant))
@@ -80,7 +80,7 @@ def replace(path: Path, text: str) -> None:
 
 @contextmanager
 def copied() -> Iterator[Copy]:
-    """A copy of its own, whose tests have servers of their own: no bug reaches those of other tests."""
+    """Yield a copy of the project whose tests start separate servers, so that no bug affects other tests."""
     with tempfile.TemporaryDirectory(prefix="seeded-") as home:
         folder, started = Path(home, "project"), Path(home, "servers")
         started.mkdir(mode=0o700)
@@ -110,6 +110,6 @@ def _copy(folder: Path) -> None:
 
 def _environment(started: Path) -> Mapping[str, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "STORAGE_"))}
-    env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # half of what a start costs
+    env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # plugins are half of the start-up time
     env |= {"MINISTACK_BIN": str(program)} if (program := ministack_program()) else {}
     return env | {servers.FOLDER: str(started)}

@@ -1,4 +1,4 @@
-"""Servers of our own and places on them, for a run outside pytest."""
+"""Servers and the databases, buckets and temp folders on them, for a run outside pytest."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from storage import connect
 from storage.core.settings import Settings
 from tests.conftest import new_place, without_backups
 
-Place = tuple[Settings, str]  # and the kind of its object store
+Place = tuple[Settings, str]  # settings, and the kind of the object store
 
 
 @contextmanager
 def environments(kind: str, count: int) -> Iterator[list[Place]]:
-    """Start PostgreSQL and a store of that kind, and make so many introduced, empty places on them."""
+    """Start PostgreSQL and a store of that kind, and set up ``count`` empty places on them."""
     with servers(kind) as (store, database, home):
         yield [make_place(store, database, home, number) for number in range(count)]
 
@@ -46,7 +46,7 @@ def servers(kind: str) -> Iterator[tuple[objectstore.ObjectStore, postgres.Postg
 def make_place(
     store: objectstore.ObjectStore, database: postgres.Postgres, home: Path, number: int = 0
 ) -> Place:
-    """An empty place with a database, buckets and a temp folder of its own, introduced."""
+    """Create and set up an empty place with its own database, buckets and temp folder."""
     name, password = f"faults_{secrets.token_hex(3)}_{number}", secrets.token_hex(8)
     database.create_database(name, name, password)
     folder = home / name

@@ -1,6 +1,6 @@
-"""The tests notice bugs: each of the seeded ones makes the test fail that is named with it.
+"""Seeded bugs: each must make the test named with it fail.
 
-A tenth of them is drawn by the day's date, or by ``FAULT_SEED``; ``make faults`` takes all of them.
+A tenth of them is sampled by the day's date, or by ``FAULT_SEED``; ``make faults`` runs all of them.
 """
 
 from __future__ import annotations

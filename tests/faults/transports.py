@@ -1,4 +1,4 @@
-"""The transports of this process, each call an effect of an injector. For a forked child only: no undo."""
+"""Patches that make each transport call an effect of an injector. Not undone: for a forked child only."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ _UPLOAD = re.compile(r"(uploadId=)[^&]+")
 _WRITES = {"unlink", "rmdir", "mkdir", "rename"}
 _READS = {"open", "listdir", "scandir", "stat", "fstat"}
 _sleep = time.sleep
-_WARM = boto3.session.Session()  # its models are parsed once, in the parent of all trials
+_WARM = boto3.session.Session()  # its service models are parsed once, in the parent of all trials
 
 
 def warm() -> None:
-    """Parse what a client needs, so that each forked child need not."""
+    """Parse the service models that a client needs, so that no forked child has to."""
     _WARM.client("s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
 
 
 def hurry() -> None:
-    """Waits between retries shrink: what is tested is that there is another try, not how long it waits."""
+    """Shorten waits between retries: the tests check that there is a retry, not how long it waits."""
     time.sleep = lambda seconds: _sleep(min(seconds, 0.002))
 
 
 def http_client(injector: Injector) -> urllib3.PoolManager:
-    """The product's pool of sockets, each attempt on them an effect: its retries are above."""
+    """Return the product's connection pool with each attempt an effect; retries are made above it."""
 
     class Pool(urllib3.HTTPConnectionPool):
         def _make_request(self, conn: Any, method: str, url: str, *args: Any, **options: Any) -> Any:
@@ -101,7 +101,7 @@ def watch_boto(injector: Injector) -> None:
 
 
 def watch_sql(injector: Injector, engine: Engine) -> None:
-    """Statements through SQLAlchemy's events; the commit where the dialect sends it."""
+    """Watch statements through SQLAlchemy's events, and commits where the dialect sends them."""
 
     def statement(cursor: Any, text: str, parameters: Any, context: Any) -> bool:
         run = lambda: cursor.execute(text, parameters)  # noqa: E731
@@ -123,7 +123,7 @@ def _watch_commit(injector: Injector, engine: Engine) -> None:
 
 
 def watch_programs(injector: Injector) -> None:
-    """Programs of PostgreSQL, and the engines and sessions that backups open themselves."""
+    """Watch PostgreSQL's programs, and the engines and sessions that backups open themselves."""
 
     def spawned(argv: Any, **options: Any) -> Any:
         def fail(mode: Mode, child: Any) -> Any:
@@ -155,7 +155,7 @@ def watch_programs(injector: Injector) -> None:
 
 
 class _Cursor(psycopg2.extensions.cursor):
-    """A cursor of the driver, whose statements are effects whoever runs them."""
+    """The driver's cursor with each statement an effect, whichever code runs it."""
 
     injector: Injector
 
@@ -177,7 +177,7 @@ def _cut(connection: Any) -> None:
 
 
 def watch_files(injector: Injector) -> None:
-    """The calls of the temp folder's adapter, its renameat2 and leases, and the plan's temporary file."""
+    """Watch the temp folder adapter's calls, its renameat2 and leases, and the plan's temporary file."""
     functions = {name: _call(injector, name, getattr(os, name)) for name in _WRITES | _READS}
     files.os = Wrapped(os, functions)  # type: ignore[attr-defined]
     files.fcntl = Wrapped(fcntl, {"fcntl": _call(injector, "fcntl", fcntl.fcntl)})  # type: ignore[attr-defined]
@@ -187,7 +187,7 @@ def watch_files(injector: Injector) -> None:
 
 
 class _Libc:
-    """renameat2, which reports by errno."""
+    """libc with renameat2 watched, which reports errors by errno."""
 
     def __init__(self, injector: Injector, real: Any) -> None:
         self._injector, self._real = injector, real

@@ -1,7 +1,7 @@
-"""Trials of any kind: the order they are taken in, and carrying them out on several places at once.
+"""Trials of any kind: their order, and running them in several environments in parallel.
 
-A campaign is a type of place that can be opened, a list of trials, and a function that does one trial on an
-open place and gives back what it violated.
+A campaign is a type of environment that can be opened, a list of trials, and a function that runs one trial
+in an open environment and returns the violations.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.faults.transports import warm
 
 
 class Trial(Protocol):
-    """One fault in one thing that is done; ``of`` is the name of that."""
+    """One fault in one act or scenario; ``of`` is the name of that."""
 
     @property
     def of(self) -> str: ...
@@ -39,7 +39,7 @@ Run = Callable[[Where, Some], Sequence[str]]
 
 @dataclass(frozen=True)
 class Result(Generic[Some]):
-    """What became of one trial."""
+    """Result of one trial."""
 
     trial: Some
     violations: tuple[str, ...]
@@ -49,7 +49,7 @@ class Result(Generic[Some]):
 
 
 def spread(every: Sequence[Some], seed: int) -> list[Some]:
-    """The same trials in a drawn order whose every beginning is spread over subjects, kinds and modes."""
+    """Shuffle the trials so that any first part of them is spread over subjects, kinds and modes."""
     groups: dict[tuple[str, str, str], list[Some]] = defaultdict(list)
     for one in every:
         groups[one.of, one.fault.effect.kind, one.fault.mode].append(one)
@@ -65,13 +65,13 @@ def spread(every: Sequence[Some], seed: int) -> list[Some]:
         for key in order:
             turns[key[0]] += 1
             numbered.append((turns[key[0]], key))
-        for _, key in sorted(numbered, key=lambda turn: turn[0]):  # every subject before any comes again
+        for _, key in sorted(numbered, key=lambda turn: turn[0]):  # every subject once before any is repeated
             drawn += [groups[key].pop()] if groups[key] else []
     return drawn
 
 
 def apart(place: Opener[Where], ask: Callable[[Where], Answer]) -> Answer:
-    """What ``ask`` says of a place that a process of its own opens. Raises RuntimeError when that died."""
+    """Return ``ask``'s answer for an environment opened in another process. RuntimeError if that died."""
     warm()
     here, there = _FORK.Pipe(duplex=False)
 
@@ -97,7 +97,7 @@ def run_trials(
     run: Run[Where, Some],
     seconds: float = float("inf"),
 ) -> Iterator[Result[Some]]:
-    """Each trial's result as it comes; each place has a process of its own, which opens it.
+    """Yield each trial's result as it arrives; each environment is opened by its own process.
 
     After ``seconds`` no further trial is begun. Raises RuntimeError at the end when a process has died: then
     not every trial was done.
@@ -110,13 +110,13 @@ def run_trials(
         mine = range(first, len(todo), len(environments))
         workers.append(_FORK.Process(target=_work, args=(place, todo, mine, run, until, there)))
         workers[-1].start()
-        there.close()  # the worker's alone: its end is seen by that
+        there.close()  # only the worker holds it: EOF shows that the worker has ended
         listening.append(here)
     try:
         for number, violations in _heard(listening):
             yield Result(todo[number], violations)
     finally:
-        for one in listening:  # left where the caller was interrupted: each ends after the trial it is at
+        for one in listening:  # any left if the caller was interrupted: those workers end after their trial
             one.close()
         for worker in workers:
             worker.join()
@@ -142,7 +142,7 @@ def _work(
     until: float,
     results: Connection,
 ) -> None:
-    with place() as here, suppress(BrokenPipeError):  # nobody listens any more
+    with place() as here, suppress(BrokenPipeError):  # the parent has closed the pipe
         for number in mine:
             if time.monotonic() > until:
                 break

@@ -1,4 +1,4 @@
-"""Databases of their own for the tests of backups, and a hand in the backup bucket."""
+"""Databases for the tests of backups, and direct access to the backup bucket."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def database(
     owner: str = "maintainer",
     template: str = "template0",
 ) -> Iterator[str]:
-    """The URL of a new database, empty or like the template, for its owner; dropped in the end."""
+    """Create a database, empty or a copy of the template; yield its owner's URL; drop it in the end."""
     with server.connect() as session, session.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING '{encoding}' OWNER {owner}")
     try:
@@ -54,7 +54,7 @@ def database(
 
 @contextmanager
 def role(server: Postgres, name: str, rights: str = "") -> Iterator[str]:
-    """A role that may log in."""
+    """Create a role that may log in; drop it in the end."""
     with server.connect() as session, session.cursor() as cursor:
         cursor.execute(f"CREATE ROLE {name} LOGIN {rights} PASSWORD '{PASSWORD}'")
     try:
@@ -66,7 +66,7 @@ def role(server: Postgres, name: str, rights: str = "") -> Iterator[str]:
 
 @contextmanager
 def context_on(place: Place, url: str) -> Iterator[BackupContext]:
-    """The site whose pipeline has the database of ``url``: migrated, and introduced to the buckets."""
+    """Open a context on the database at ``url``, migrated and bound to the place's buckets."""
     settings = replace(place.settings, database_url=url)
     connect.set_up(settings, adopt=True)
     with opened(settings) as context:
@@ -74,7 +74,7 @@ def context_on(place: Place, url: str) -> Iterator[BackupContext]:
 
 
 def session(url: str) -> closing[psycopg2.extensions.connection]:
-    """An autocommit session; its strings go as bytes of the database's encoding."""
+    """Open an autocommit session; its strings are sent as bytes in the database's encoding."""
     parts = make_url(url)
     one = psycopg2.connect(**parts.translate_connect_args(username="user", database="dbname"))
     one.autocommit = True
@@ -82,7 +82,7 @@ def session(url: str) -> closing[psycopg2.extensions.connection]:
 
 
 def execute(url: str, *statements: str | bytes) -> list[tuple[object, ...]]:
-    """Run the statements one by one; the rows of the last one."""
+    """Run the statements one by one; return the rows of the last."""
     with session(url) as one, one.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
@@ -90,9 +90,9 @@ def execute(url: str, *statements: str | bytes) -> list[tuple[object, ...]]:
 
 
 def fill(url: str, table: str, blocks: int, width: int = 4 << 20) -> None:
-    """A table of so many rows of so many letters, which no compression can do much about.
+    """Create a table of ``blocks`` rows of ``width`` letters, which hardly compress.
 
-    They repeat one block, longer than what zstd looks back at its level 1.
+    All rows repeat one block, longer than zstd's window at level 1.
     """
     block = base64.b64encode(os.urandom(width * 3 // 4)).decode()
     with session(url) as one, one.cursor() as cursor:
@@ -104,7 +104,7 @@ def fill(url: str, table: str, blocks: int, width: int = 4 << 20) -> None:
 
 @dataclass(frozen=True)
 class Bucket:
-    """The backup bucket in the hands of somebody who may write there."""
+    """The backup bucket as seen by another client with write access."""
 
     place: Place
 
@@ -121,20 +121,20 @@ class Bucket:
         return bytes(self.place.boto.get_object(Bucket=self.name, Key=key)["Body"].read())
 
     def put(self, key: str, data: bytes | None) -> None:
-        """Write the object, or take it away."""
+        """Write the object, or delete it when ``data`` is None."""
         if data is None:
             self.place.boto.delete_object(Bucket=self.name, Key=key)
         else:
             self.place.boto.put_object(Bucket=self.name, Key=key, Body=data)
 
     def uploads(self) -> list[str]:
-        """Keys of the multipart uploads that are open."""
+        """Return the keys of the open multipart uploads."""
         answer = self.place.boto.list_multipart_uploads(Bucket=self.name)
         return [one["Key"] for one in answer.get("Uploads", ())]
 
     @contextmanager
     def changed(self, changes: dict[str, bytes | None]) -> Iterator[None]:
-        """The bucket with these objects altered or missing, and as it was again in the end."""
+        """Alter or delete these objects inside the block; restore them in the end."""
         before = {key: self._found(key) for key in changes}
         try:
             for key, data in changes.items():
@@ -152,7 +152,7 @@ class Bucket:
 
 
 def sealed_to(context: BackupContext, *keys: pyrage.x25519.Identity, opened_by: str = "") -> BackupContext:
-    """The site with backups encrypted to these keys."""
+    """Return the context with backups encrypted to these keys."""
     words = " ".join(str(key.to_public()) for key in keys)
     return replace(
         context, settings=replace(context.settings, backup_recipients=words, backup_identity_file=opened_by)
@@ -160,7 +160,7 @@ def sealed_to(context: BackupContext, *keys: pyrage.x25519.Identity, opened_by: 
 
 
 def verified(context: BackupContext, id: BackupId) -> None:
-    """What ``storage backup verify`` does."""
+    """Verify the backup as ``storage backup verify`` does."""
     manifest, sha256 = manifests.read(id, context.stores.backup_bucket)
     as_recorded(context, id, sha256)
     download.verify(manifest, context.stores.backup_bucket)

@@ -1,4 +1,4 @@
-"""Backups for the tests: rows of the catalogue, and a world whose backup bucket holds some."""
+"""Backups for the tests: rows of the catalogue, and an in-memory installation with backups in its bucket."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def backup(
 
 
 class BackupInventory:
-    """A world whose backup bucket and catalogue hold what a test puts there."""
+    """In-memory installation whose backup bucket and catalogue hold the backups a test adds."""
 
     def __init__(self, world: World) -> None:
         self.world, self.stores = world, world.stores
@@ -49,7 +49,7 @@ class BackupInventory:
     def add(
         self, age: timedelta, state: BackupState = "proven", *, number: int = 9, parts: int = 2
     ) -> Backup:
-        """A backup of ten bytes a part and five of manifest; without one when it failed."""
+        """Add a backup of ten bytes a part and five of manifest; a failed one has no manifest."""
         bare = state == "failed"
         row = backup(age, state, number=number, bare=bare, at=self.world.time - age)
         self.stores.catalogue.save(row)
@@ -80,7 +80,7 @@ class BackupInventory:
 
 
 def to_delete(inventory: BackupInventory) -> Backup:
-    """An old backup that the rule gives up, with an upload into its folder; a newer one holds its place."""
+    """Add an old backup that the rule expires, with an upload in its folder, and a newer one that is kept."""
     old = inventory.add(400 * DAY)
     inventory.upload(old)
     inventory.add(399 * DAY, number=8)

@@ -1,6 +1,6 @@
-"""An S3 endpoint that ignores storage classes without a word: a proxy that takes the header off each request.
+"""S3 endpoint that silently ignores storage classes: a proxy that removes the header from each request.
 
-Behind it is ministack, which does not compare the signature of a header it never got.
+Behind it is ministack, which does not notice that a signed header is missing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ IGNORED = "x-amz-storage-class"
 
 @contextmanager
 def class_ignoring_proxy(endpoint_url: str) -> Iterator[str]:
-    """The address of such an endpoint in front of another."""
+    """Start such a proxy in front of an endpoint; yield its URL."""
     where = urlsplit(endpoint_url)
 
     class Proxy(BaseHTTPRequestHandler):
@@ -44,7 +44,7 @@ def class_ignoring_proxy(endpoint_url: str) -> Iterator[str]:
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = forward
 
         def log_message(self, format: str, *args: object) -> None:
-            """Silent."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
     server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""The platform as a person at a shell meets it, and a look at everything that maintenance could harm."""
+"""Running the command line as an operator does, and snapshots of all that maintenance could harm."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from storage.stores.postgres.connection import connect as connect_engine
 from tests.conftest import Place
 
 ROOT = Path(__file__).parents[2]
-AHEAD = timedelta(seconds=50)  # within what the clocks may differ: a thing made now is as old as that
+AHEAD = timedelta(seconds=50)  # within the allowed clock skew: an object made now has this age
 HALF_A_MINUTE = {"hours_old": 1 / 120}  # the floor of the temp jobs
 _OURS = ("STORAGE_", "MINIO_", "AWS_")
 _REFUSALS = ("XMinioInvalidObjectName", "XMinioInvalidResourceName", "KeyTooLongError", "InvalidURI")
@@ -36,7 +36,7 @@ _REFUSALS = ("XMinioInvalidObjectName", "XMinioInvalidResourceName", "KeyTooLong
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command left behind."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -44,23 +44,23 @@ class Answer:
 
     @property
     def document(self) -> Any:
-        """The one JSON document on stdout; anything before or behind it is an error."""
+        """The one JSON document on stdout; anything before or after it is an error."""
         return json.loads(self.out)
 
 
 def environment(settings: Settings, **other: str) -> dict[str, str]:
-    """The STORAGE_ names of these settings; ``other`` are settings by name that differ."""
+    """Return STORAGE_ variables for the settings; ``other`` overrides settings by name."""
     values = {one.name: str(getattr(settings, one.name)) for one in fields(settings)} | other
     return {f"STORAGE_{name.upper()}": value for name, value in values.items()}
 
 
 def bare() -> dict[str, str]:
-    """This process's environment without anything that sets up a store."""
+    """Return this process's environment without any variable that configures a store."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
 
 
 class Person:
-    """Types commands, in this process."""
+    """Operator who runs commands in this process."""
 
     def __init__(self, patch: pytest.MonkeyPatch, screen: pytest.CaptureFixture[str]) -> None:
         self._patch, self._screen = patch, screen
@@ -75,14 +75,14 @@ class Person:
         self._screen.readouterr()
         try:
             code = __main__.main(argv)
-        except SystemExit as left:  # the parser's way to say that the usage was wrong
+        except SystemExit as left:  # raised by the parser on wrong usage
             code = int(left.code or 0)
         out, err = self._screen.readouterr()
         return Answer(code, out, err)
 
 
 def shell(env: Mapping[str, str], *argv: str) -> Answer:
-    """The same in a process of its own."""
+    """Run a command in a separate process."""
     done = subprocess.run(
         [sys.executable, "-m", "storage", *argv],
         env=bare() | env,
@@ -96,7 +96,7 @@ def shell(env: Mapping[str, str], *argv: str) -> Answer:
 
 
 def everything(place: Place) -> dict[str, Any]:
-    """All objects, temp files and rows; equal before and after means that nothing was harmed."""
+    """Return all objects, temp files and rows; equal before and after means that nothing was harmed."""
     found: dict[str, Any] = {}
     for bucket in (place.settings.bucket, place.settings.backup_bucket):
         pages = place.boto.get_paginator("list_objects_v2").paginate(Bucket=bucket)
@@ -112,7 +112,7 @@ def keys(place: Place, under: str = "") -> set[str]:
 
 
 def rows(place: Place, statement: str) -> list[tuple[Any, ...]]:
-    """The rows of a statement on the place's database, committed."""
+    """Run and commit a statement on the place's database; return its rows."""
     engine = connect_engine(place.settings.database_url)
     with engine.begin() as session:
         result = session.execute(text(statement))
@@ -122,7 +122,7 @@ def rows(place: Place, statement: str) -> list[tuple[Any, ...]]:
 
 
 def put_aged(place: Place, key: str, age: timedelta) -> None:
-    """An object that MinIO dates back; no other store can."""
+    """Store an object dated back by ``age``; only MinIO can do this."""
     moment = (utcnow() - age).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
     def date(params: dict[str, Any], **_: object) -> None:
@@ -137,7 +137,7 @@ def put_aged(place: Place, key: str, age: timedelta) -> None:
 
 
 def put_if_taken(place: Place, key: str) -> bool:
-    """Store an object of a strange name; whether the store takes such a name."""
+    """Store an object with an unusual name; return whether the store accepts the name."""
     try:
         place.put(key)
     except ClientError as error:
@@ -149,13 +149,13 @@ def put_if_taken(place: Place, key: str) -> bool:
 
 @contextmanager
 def ahead(place: Place) -> Iterator[tuple[Stores, datetime]]:
-    """The stores, and an as-of by which what was made just now is old enough."""
+    """Yield the stores, and an as-of at which objects made just now are old enough."""
     with open_installation(place.settings) as stores:
         yield stores, utcnow() + AHEAD
 
 
 def run_ahead(place: Place, job: str, only_plan: bool = False, **params: float) -> Run:
-    """A run, or only its plan, for which what was made just now is old enough."""
+    """Run a job, or only plan it, at an as-of at which objects made just now are old enough."""
     values = (HALF_A_MINUTE if "temp" in job else {}) | params
     with ahead(place) as (stores, as_of):
         return (sweep.plan if only_plan else sweep.run)(catalog.get(job), stores, as_of, values)

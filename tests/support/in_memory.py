@@ -1,4 +1,4 @@
-"""A whole installation in memory, with a clock that stands still until a test moves it."""
+"""Complete installation in memory, with a clock that only moves when a test sets it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SECOND = timedelta(seconds=1)
 
 
 class Killed(BaseException):
-    """The process ends here, as by kill -9: nothing of ours runs afterwards."""
+    """End of the process, as by kill -9: no code of the product runs afterwards."""
 
 
 class World:
-    """The fakes behind ``stores``, and short words for what tests do with them."""
+    """The fakes behind ``stores``, and shorthands for the tests' operations on them."""
 
     def __init__(self) -> None:
         self.time = NOW
@@ -32,7 +32,7 @@ class World:
         self.stores = memory_stores(
             self.files, self.now, objects=self.objects, plans=self.plans, database=self.database
         )
-        self.stores.control.write("fresh_backup_guard", "off")  # backups are made elsewhere
+        self.stores.control.write("fresh_backup_guard", "off")  # as where backups are made by other means
 
     def now(self) -> datetime:
         return self.time
@@ -50,7 +50,7 @@ class World:
         return apply(self.plan(job, **params).id, self.stores)
 
     def keys(self) -> list[str]:
-        """Every key in the bucket, uncounted."""
+        """Return every key in the bucket, without counting requests."""
         return [key for key in self.objects._keys() if self.objects._info(key)]
 
     def tombstones(self, *states: str) -> list[Tombstone]:

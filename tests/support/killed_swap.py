@@ -1,7 +1,7 @@
-"""A swap in a forked process that is killed at a numbered point.
+"""Swap in a forked process that is killed at a numbered point.
 
-A point is an instant before or after a statement or a commit goes to the server, counted from when the
-restored database is being made fit to go live. With point 0 it lives, and says in which stage each lay.
+A point is an instant before or after a statement or a commit is sent to the server, counted from when the
+restored database is prepared to go live. With point 0 it is not killed, and reports the stage of each point.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _stage(frame: FrameType | None) -> str:
 
 
 def killed_swap(settings: Settings, backup: BackupId, name: str, point: int) -> list[str]:
-    """Swap in a child; the stages of its points where it lived. It is killed where ``point`` is not 0."""
+    """Swap in a child, killed at ``point`` unless that is 0; return the stages of its points if it lived."""
 
     def work(say: Say) -> None:
         counter = Counter(point)

@@ -1,4 +1,4 @@
-"""One bucket's lifecycle rules in memory beside an operator's, and short words for rules."""
+"""One bucket's lifecycle rules in memory, with an operator's among them, and shorthands for rules."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BY_NAME = {one.name: one for one in DOCUMENTED}
 
 
 class Environment:
-    """One bucket's rules in memory, with what an operator put there."""
+    """One bucket's rules in memory, with an operator's own rules in it."""
 
     def __init__(
         self, dialect: Dialect = "ministack", *, cold_settings: ColdSettings | None = None, **store: Any
@@ -53,7 +53,7 @@ class Environment:
         self.put(OPERATORS)
 
     def put(self, *rules: bytes) -> None:
-        """What an operator does with another client."""
+        """Replace all rules, as an operator does with another client."""
         inner = b"".join(rules)
         self.rules.document = b"<LifecycleConfiguration>" + inner + b"</LifecycleConfiguration>"
 
@@ -66,7 +66,7 @@ class Environment:
         return [rule.id for rule in read(self.rules.document).rules]
 
     def at(self, request: str, does: Callable[[], None], times: int = 1) -> None:
-        """Ahead of the next requests of that name."""
+        """Call ``does`` before each of the next ``times`` requests of that name."""
         left = [times]
 
         def before(name: str) -> None:

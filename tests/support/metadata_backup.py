@@ -1,4 +1,4 @@
-"""A site in memory with a bucket to back up, and short words for what the tests of that do with it."""
+"""In-memory installation with a bucket to back up, and shorthands for the tests of metadata backups."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fill(world: World, jobs: int, segments: int = 3) -> None:
 
 
 def lose(world: World, *keys: str) -> None:
-    """The objects go, whoever took them."""
+    """Delete the objects, as another client would."""
     infos = [info for info in map(world.objects._info, keys) if info]
     assert world.objects.delete([DeleteTarget(info.key, info.etag) for info in infos]) == []
 

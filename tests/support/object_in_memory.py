@@ -1,4 +1,4 @@
-"""One bucket in memory with one object looked at, its bytes, and others who come between two requests."""
+"""One bucket in memory with one object, its bytes, and hooks for other clients between two requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storage.core.model import ObjectKey
 from storage.core.tiers import CodecName
 from storage.testing import MemoryObjectReplacer, MemoryObjects
 
-KEY = ObjectKey("processed/job-1/transcription/transcript.dat")  # its name does not say that it is text
+KEY = ObjectKey("processed/job-1/transcription/transcript.dat")  # its suffix does not mark it as text
 NOW = datetime(2026, 3, 8, tzinfo=UTC)
 TEXT = b"".join(b'{"start": %d, "text": "and so on"}\n' % n for n in range(60_000))
 SMALL = TEXT[:100_000]
@@ -24,7 +24,7 @@ CARRIED = Attributes(
 
 
 class Place:
-    """One bucket in memory, with one object looked at."""
+    """One bucket in memory, with the one object under test."""
 
     def __init__(self) -> None:
         self.objects = MemoryObjects(lambda: NOW)
@@ -48,7 +48,7 @@ class Place:
 
 
 def before(place: Place, request: str, number: int, act: Callable[[], object]) -> None:
-    """Do something ahead of the n-th request of that name."""
+    """Call ``act`` before request ``number`` of that name."""
     seen = Counter[str]()
 
     def step(name: str) -> None:

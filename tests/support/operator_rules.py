@@ -1,4 +1,4 @@
-"""Rules of an operator's own in a real bucket, beside ours."""
+"""An operator's own lifecycle rules in a real bucket, beside the managed ones."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ def ours(rules: S3Lifecycle) -> set[str]:
 
 
 def approved(storage: Person, *words: str) -> Answer:
-    """Plan, read its hash, approve it."""
+    """Plan, then apply with the plan's hash as approval."""
     made = storage("lifecycle", "plan", *words, "--json").document
     return storage("lifecycle", "apply", *words, "--approve", made["sha256"])

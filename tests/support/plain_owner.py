@@ -1,4 +1,4 @@
-"""A site whose database belongs to a role that may make databases, as a restore beside it and a swap need."""
+"""Installation whose database owner may create databases, as a restore and a swap need."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from storage.installation import open_installation
 from tests.conftest import PASSWORD, Place
 
 ROLE = "keeper"
-ONE_STORE = pytest.mark.parametrize("place", ["ministack"], indirect=True)  # the store is of no matter
+ONE_STORE = pytest.mark.parametrize("place", ["ministack"], indirect=True)  # the kind of store is irrelevant
 
 
 def live(context: BackupContext) -> str:
-    """The name of the site's database."""
+    """Return the name of the live database."""
     return str(make_url(context.settings.database_url).database)
 
 
@@ -35,14 +35,14 @@ def beside(context: BackupContext, name: str) -> str:
 
 
 def swapped(context: BackupContext) -> Swapped:
-    """A backup is taken, the pipeline works on, and the backup takes the live database's place."""
+    """Take a backup, add jobs, and swap the restored backup in place of the live database."""
     id = backup_database(context).id
     add_jobs(context.settings.database_url, "later", 4)
     return swap(context, id, typed=live(context), by="a person")
 
 
 def execute(url: str, *statements: str) -> list[tuple[object, ...]]:
-    """Run the statements one by one; the rows of the last one."""
+    """Run the statements one by one; return the rows of the last."""
     words = make_url(url).translate_connect_args(username="user", database="dbname")
     with closing(psycopg2.connect(**words)) as session:
         session.autocommit = True
@@ -54,7 +54,7 @@ def execute(url: str, *statements: str) -> list[tuple[object, ...]]:
 
 @contextmanager
 def kept_database(server: Postgres) -> Iterator[str]:
-    """The URL of a new database of the role; every database the test left behind goes with it."""
+    """Create a database owned by the role; yield its URL; drop it and all databases the test left behind."""
     name = f"live_{secrets.token_hex(4)}"
     server.create_database(name, ROLE, PASSWORD)
     with server.connect() as session, session.cursor() as cursor:
@@ -66,7 +66,7 @@ def kept_database(server: Postgres) -> Iterator[str]:
 
 
 def databases(server: Postgres) -> list[str]:
-    """Names of all databases but those which tests on other workers make and drop meanwhile."""
+    """Return the names of all databases but those that tests on other workers create and drop meanwhile."""
     with server.connect() as session, session.cursor() as cursor:
         cursor.execute("SELECT datname FROM pg_database WHERE datname !~ '^(test|faults)_' ORDER BY 1")
         return [row[0] for row in cursor.fetchall()]
@@ -79,7 +79,7 @@ def drop(server: Postgres, name: str) -> None:
 
 @contextmanager
 def context_of(place: Place, url: str) -> Iterator[BackupContext]:
-    """The site on that database, migrated and introduced, with a few rows of the pipeline in it."""
+    """Open a context on that database, migrated and bound to the buckets, with a few pipeline jobs."""
     settings = replace(place.settings, database_url=url)
     connect.set_up(settings, adopt=True)
     add_jobs(url, "key-a", 3)
@@ -102,7 +102,7 @@ def count(url: str, table: str = "jobs") -> int:
 
 
 def role(server: Postgres, name: str, right: str) -> str:
-    """The URL of the database ``postgres`` for another role."""
+    """Create or alter another role; return its URL of the database ``postgres``."""
     with server.connect() as session, session.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,))
         verb = "ALTER" if cursor.fetchone() else "CREATE"

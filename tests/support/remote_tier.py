@@ -1,4 +1,4 @@
-"""A MinIO with a second one as its remote tier, and buckets whose tagged objects move there."""
+"""MinIO with a second MinIO as its remote tier, and the lifecycle rule that moves tagged objects there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RULE = "storage-platform:tier-cold"
 
 @contextmanager
 def second_minio(folder: Path, first: ObjectStore) -> Iterator[ObjectStore]:
-    """Running, with its bucket, and known to ``first`` as COLD."""
+    """Start a second MinIO with its bucket, and register it with ``first`` as COLD."""
     cold = cold_store.start(folder, "coldaccesskey", secrets.token_hex(16))
     try:
         cold_store.register(first, cold)
@@ -27,24 +27,24 @@ def second_minio(folder: Path, first: ObjectStore) -> Iterator[ObjectStore]:
 
 
 def rule(tier: str = TIER, value: str = "cold", **changes: Any) -> dict[str, Any]:
-    """The managed rule: what is tagged ``tier=cold`` moves at once."""
+    """Return the managed rule: objects tagged ``tier=cold`` move at once."""
     moves = [{"Days": 0, "StorageClass": tier}]
     tagged = {"Tag": {"Key": "tier", "Value": value}}
     return {"ID": RULE, "Status": "Enabled", "Filter": tagged, "Transitions": moves} | changes
 
 
 def install(boto: Any, bucket: str, *rules: dict[str, Any]) -> None:
-    """Put these rules in the place of all there are; the managed one where none is named."""
+    """Replace all of the bucket's rules with these; by default with the managed one."""
     answer = {"Rules": list(rules or (rule(),))}
     boto.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=answer)
 
 
 def held_by(cold: ObjectStore) -> int:
-    """How many objects the second store holds."""
+    """Return the number of objects in the second store."""
     return len(names_in(cold))
 
 
 def names_in(cold: ObjectStore) -> set[str]:
-    """What it calls them; no name is given twice."""
+    """Return the names of the objects in the second store; no name is used twice."""
     found = cold_store.client(cold).list_objects(bucket_name=cold_store.BUCKET, recursive=True)
     return {str(one.object_name) for one in found}

@@ -1,4 +1,4 @@
-"""A database that went back to yesterday, with the one of today beside it, as a swap leaves them."""
+"""Database restored to yesterday's state beside a kept copy of today's, as a swap leaves them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 
 @contextmanager
 def copies(engine: Engine, server: Postgres) -> Iterator[Keep]:
-    """A function that puts a copy of the live database beside it; its name. They go when the block ends."""
+    """Yield a function that copies the live database and returns the copy's name; drop the copies at exit."""
     made = []
 
     def copy() -> str:
-        engine.dispose()  # a database that somebody is connected to is not copied
+        engine.dispose()  # a database with open connections cannot be copied
         name = f"kept_{secrets.token_hex(6)}"
         with server.connect() as session, session.cursor() as cursor:
             cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{engine.url.database}" OWNER maintainer')
@@ -41,7 +41,7 @@ def gone(server: Postgres, name: str) -> None:
 
 
 def begin(context: BackupContext, now: datetime, kept: str) -> None:
-    """Open the epoch of a restore, just now, of what was backed up a day ago."""
+    """Open the restore epoch of a restore made just now from a backup of a day ago."""
     answer = {"backup": "20260307T020000Z-0a1b2c3d", "taken_at": (now - DAY).isoformat(), "kept": kept}
     context.stores.control.write("restore_epoch", json.dumps(answer | {"restored_at": now.isoformat()}))
     context.stores.control.write("paused", "restored from backup")

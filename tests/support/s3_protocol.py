@@ -1,7 +1,7 @@
-"""What an S3 server answers to listings and bulk deletes, without a server: a transport over the fake bucket.
+"""S3's answers to listings and bulk deletes without a server: an HTTP transport over the fake bucket.
 
-It stands where the vendor client keeps its pool of sockets, so the client's and our own code both run in
-full, and every HTTP request is counted by its method.
+It replaces the vendor client's connection pool, so the client's and the product's code both run in full,
+and every HTTP request is counted by its method.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def _entry(info: ObjectInfo) -> str:
 
 
 def bucket(wire: Wire) -> S3Bucket:
-    """The real adapter on that transport, for a bucket known to keep no versions."""
+    """Return the real adapter on that transport, for a bucket known to keep no versions."""
     server = Endpoint(url="http://store.invalid:9000", region="us-east-1", access_key="a", secret_key="b")
     made = S3Bucket(server, BucketName("videos"), http=wire)
-    made.versioned = False  # else it would ask, by the other vendor client
+    made.versioned = False  # otherwise it would send a request with the other vendor client
     return made

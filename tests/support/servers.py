@@ -1,7 +1,7 @@
-"""Servers of the tests: started once for a run, by whichever process needs one first, and used by all.
+"""Servers of the tests: started once for a run by the first process that needs one, and shared by all.
 
-Workers of pytest-xdist find them through a folder that the environment names. In it each server has a lock
-and a record.
+Workers of pytest-xdist find them through a folder named by an environment variable. In it each server has a
+lock and a record.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from storage.stores.postgres.migrate import migrate
 
 FOLDER = "TEST_SERVERS"  # environment variable: the folder of this run
 TEMPLATE, OWNER = "template_maintenance", "maintainer"
-#: The same in every process of a run.
+#: The database password, the same in every process of a run.
 PASSWORD = os.environ.setdefault("TEST_DATABASE_PASSWORD", secrets.token_hex(8))
 Server = TypeVar("Server", ObjectStore, Postgres)
 
 
 def open_folder() -> Path | None:
-    """Name a new folder in the environment; None where an outer run has named one, which then stops them."""
+    """Create the folder and set its variable; None if an outer run, which stops the servers, has set it."""
     if os.environ.get(FOLDER):
         return None
     folder = Path(tempfile.mkdtemp(prefix="test-servers-"))
@@ -45,7 +45,7 @@ def open_folder() -> Path | None:
 
 
 def close_folder(folder: Path) -> None:
-    """Stop whatever was started from the folder, recorded or not, and delete it."""
+    """Stop all servers started from the folder, recorded or not, and delete it."""
     data = server_folder(folder)
     postgres.end_leftovers(data)
     end_strays(data, ())
@@ -57,17 +57,17 @@ def close_folder(folder: Path) -> None:
 
 
 def database_server() -> Postgres:
-    """PostgreSQL with a migrated template; durability is off, for no test cuts its power."""
+    """Return PostgreSQL with a migrated template; durability is off, as no test simulates a power cut."""
     return _once("postgres", _start_postgres, _postgres_of)
 
 
 def object_store(kind: str) -> ObjectStore:
-    """Ministack or MinIO, which is built first where it has to be. Raises DevstackError."""
+    """Return ministack or MinIO, which is built first if necessary. Raises DevstackError."""
     return _once(kind, lambda folder: _start_store(kind, folder), _store_of)
 
 
 def remote_tier() -> ObjectStore:
-    """A second MinIO, known to the first as its remote tier COLD."""
+    """Return a second MinIO, registered with the first as its remote tier COLD."""
     return _once("cold", _start_cold, _store_of)
 
 
@@ -95,7 +95,7 @@ def _start_cold(folder: Path) -> ObjectStore:
 
 
 def _once(name: str, start: Callable[[Path], Server], known: Callable[[Mapping[str, Any]], Server]) -> Server:
-    """The recorded server, else a started one. A start that failed is recorded too: it is not tried again."""
+    """Return the recorded server, else start it. A failed start is recorded too, and not retried."""
     folder = Path(os.environ[FOLDER])
     record = folder / f"{name}.json"
     with _locked(folder / f"{name}.lock"):

@@ -1,4 +1,4 @@
-"""A job whose objects have been moved between tiers: what it holds, and looks at it that are not ours."""
+"""A job whose objects have been moved between tiers: its content, and checks of it by another client."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def head(place: Place, key: str) -> dict[str, Any]:
 
 
 def classes(place: Place) -> dict[str, str]:
-    """Storage class by key, as a listing shows it."""
+    """Return the storage class by key, as a listing shows it."""
     answer = place.boto.list_objects_v2(Bucket=place.settings.bucket, Prefix="processed/")
     return {one["Key"]: one.get("StorageClass", "STANDARD") for one in answer["Contents"]}
 
@@ -59,7 +59,7 @@ def read(place: Place, key: str, **words: str) -> bytes:
 
 
 def intact(place: Place) -> None:
-    """Every object reads as it was, and carries what it did."""
+    """Assert that every object has its original bytes, headers, metadata and tags."""
     for key, data in CONTENT.items():
         assert hashlib.sha256(read(place, key)).digest() == hashlib.sha256(data).digest(), key
         answer = head(place, key)

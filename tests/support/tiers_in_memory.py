@@ -1,4 +1,4 @@
-"""A world with a completed job's object, and a store that has storage classes and a remote tier."""
+"""In-memory installation with a completed job's object, on a store with storage classes and a remote tier."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BYTES = b"film" * 50_000
 
 
 class Tiers(World):
-    """The fakes, and short words for what the tests do with them."""
+    """The fakes, and shorthands for the tests' operations on them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Tiers(World):
         return TransitionObject.apply(actions, Work(self.stores, "run-1", "cold_objects"))
 
     def before(self, request: str, does: Callable[[], object], nth: int = 1) -> None:
-        """Do something just before the ``nth`` request of a name."""
+        """Call ``does`` just before the ``nth`` request of that name."""
         left = [nth]
 
         def hook(name: str) -> None:

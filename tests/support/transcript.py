@@ -1,4 +1,4 @@
-"""A completed job's transcript on a real store, compressing it, and what it reads as."""
+"""A completed job's transcript on a real store: compressing it and reading it back."""
 
 from __future__ import annotations
 

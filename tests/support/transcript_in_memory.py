@@ -1,4 +1,4 @@
-"""A completed job's transcript, compressing and restoring it, and an end of the process meanwhile."""
+"""A completed job's transcript in memory: compressing it, reading it back, and killing the process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def job(world: World) -> Job:
 
 
 def action(world: World, key: str = KEY, data: bytes = SMALL) -> CompressObject:
-    """The object, a hundred days old, and what a plan says of it."""
+    """Store the object, a hundred days old; return a plan's action for it."""
     info = world.objects.put(key, data, world.time - 100 * DAY)
     row = world.stores.jobs.get([JobId("job-1")]).get(JobId("job-1")) or job(world)
     return CompressObject(
@@ -66,7 +66,7 @@ def original(world: World, key: str = KEY) -> bytes:
 
 
 class Ends:
-    """Ends the process before the step of that number, and does nothing more then."""
+    """Simulated kill after ``after`` steps; from then on every further step fails as well."""
 
     def __init__(self, world: World, after: int) -> None:
         self.left, self.down, self._world, self._log = after, False, world, log(world)

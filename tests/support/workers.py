@@ -1,4 +1,4 @@
-"""Which tests stay together on one worker of pytest-xdist, and in which order groups are handed out."""
+"""Groups of tests that run on one worker of pytest-xdist, and the order in which groups are scheduled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-#: The longest first, so that no worker is left with a long one at the end.
+#: Longest first, so that no worker gets a long group at the end.
 ORDER = (
     "tests/e2e/",
     "tests/faults/",
@@ -21,14 +21,14 @@ FOLDERS = {
     "tests/e2e/": "airflow",  # one running Airflow
     "tests/dags/": "dags",  # one import of the DAG files
 }
-#: Databases and roles of fixed names, and tests that look at all databases of the server.
+#: Tests that use databases and roles of fixed names, or inspect all databases of the server.
 WHOLE_SERVER = (
     *("backup/test_bad_input", "backup/test_command_line", "backup/test_manager", "backup/test_plain_tools"),
     *("backup/test_proof", "backup/test_real_databases", "backup/test_drop", "backup/test_reconcile"),
     *("backup/test_reconcile_mapping", "backup/test_restore", "backup/test_swap", "backup/test_swap_killed"),
     *("backup/test_swap_undo", "stores/test_migrations"),
 )
-#: Tests that count the objects of the second MinIO, and the ones that send objects there.
+#: Tests that count the objects in the second MinIO, or send objects there.
 REMOTE_TIER = (
     *("contract/cold/test_transition", "faults/cold/test_crash_points", "integration/cold/test_cold_storage"),
     *("integration/devstack/test_cold_store", "integration/lifecycle/test_lifecycle"),
@@ -42,7 +42,7 @@ FILES = {
 
 
 def group_of(nodeid: str) -> str:
-    """The group of a test: by default its file."""
+    """Return the group of a test: by default its file."""
     path = nodeid.partition("::")[0]
     folder = next((FOLDERS[one] for one in FOLDERS if path.startswith(one)), "")
     return folder or FILES.get(path, path)
@@ -53,13 +53,13 @@ def order_of(nodeid: str) -> int:
 
 
 def in_order(items: list[pytest.Item]) -> None:
-    """Sort the tests of a worker as the groups are to be handed out."""
+    """Sort the tests of a worker in the order in which groups are scheduled."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: order_of(item.nodeid))
 
 
 def scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand out whole groups with ``--dist loadgroup``; any other way of xdist stays as it is."""
+    """Schedule whole groups with ``--dist loadgroup``; leave other distribution modes of xdist unchanged."""
     if config.getvalue("dist") != "loadgroup":
         return None
     from xdist.scheduler import LoadScopeScheduling

@@ -1,4 +1,4 @@
-"""Crash points of backups: every effect of taking, proving, pruning, restoring and swapping is struck."""
+"""Crash points of backups: a fault at every effect of taking, proving, pruning, restoring and swapping."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def _nothing(backup_env: BackupEnvironment, fault: Fault, answer: ChildReport) -
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """``does`` is struck; ``wrong`` are the violations once it was repeated. ``before`` prepares the yard.
+    """``does`` gets the fault; ``wrong`` yields violations after it was repeated; ``before`` prepares.
 
-    ``never``: what must not even be right after the fault; ``machine``: what befalls its machine; ``every``:
-    besides, each mode of each effect, else of its programs only.
+    ``never``: violations already right after the fault; ``machine``: faults of its machine; ``every``: in
+    addition each mode of each effect, otherwise of its programs only.
     """
 
     name: str
@@ -94,7 +94,7 @@ def _proven_apart(backup_env: BackupEnvironment) -> Iterator[str]:
 
 
 def _called_damaged(backup_env: BackupEnvironment, fault: Fault, answer: ChildReport) -> Iterator[str]:
-    """No fault of ours is the backup's; and what a full temp folder stopped is told as that."""
+    """An injected fault never marks the backup damaged; a full temp folder is reported as such."""
     if (state := backup_env.catalogue()[backup_env.whole][1]) not in ("complete", "proven"):
         yield f"the backup is called {state} for it: {answer.error}"
     if fault.mode == "temp full":
@@ -121,7 +121,7 @@ def _pruned(backup_env: BackupEnvironment) -> Iterator[str]:
 
 # --- restoring ------------------------------------------------------------------------------------
 def _restore(context: BackupContext, backup_env: BackupEnvironment) -> None:
-    if any(_restored(backup_env)):  # else the struck one had done it
+    if any(_restored(backup_env)):  # otherwise the faulted restore had finished
         restore(context.settings, context.stores.backup_bucket, backup_env.base)
 
 
@@ -138,7 +138,7 @@ def _write_later(backup_env: BackupEnvironment) -> None:
 
 def _swap(context: BackupContext, backup_env: BackupEnvironment) -> None:
     if backup_env.jobs(backup_env.live) == JOBS:
-        return  # the struck one had done it: to repeat it would be another restore
+        return  # the faulted swap had finished: repeating it would be another restore
     swap(context, backup_env.base, typed=backup_env.live, by="the campaign")
 
 
@@ -193,7 +193,7 @@ def child(backup_env: BackupEnvironment, act: Act, fault: Fault | None = None) -
 
 
 def record(backup_env: BackupEnvironment, act: Act) -> tuple[Effect, ...]:
-    """Every effect of an undisturbed run."""
+    """Record every effect of an undisturbed run."""
     backup_env.lay()
     act.before(backup_env)
     answer = child(backup_env, act)
@@ -203,7 +203,7 @@ def record(backup_env: BackupEnvironment, act: Act) -> tuple[Effect, ...]:
 
 
 def run(backup_env: BackupEnvironment, trial: Trial) -> list[str]:
-    """What the trial violated."""
+    """Run the trial; return its violations."""
     backup_env.machine.tidy()
     backup_env.lay()
     trial.act.before(backup_env)
@@ -228,9 +228,9 @@ def run(backup_env: BackupEnvironment, trial: Trial) -> list[str]:
 def trials(
     place: Opener[BackupEnvironment], acts: Sequence[Act], seed: int, share: float = SHARE
 ) -> list[Trial]:
-    """Every mode of every effect, in an order whose every beginning is spread over them.
+    """Return a trial for every mode of every effect, ordered so that any first part is spread over them.
 
-    Of those in SLOW only a drawn share; and where the kernel gives no small disk, none is filled.
+    Of the modes in SLOW only a random share; where the kernel mounts no small disk, no full-disk trials.
     """
     chance, left_out = random.Random(seed), FULL if disk.refused() else ()
     effects = workers.apart(place, lambda backup_env: [record(backup_env, act) for act in acts])

@@ -1,4 +1,4 @@
-"""Bugs in backups that must not get past the tests; as :mod:`tests.faults.cleanup.bugs`."""
+"""Seeded bugs in backups that the tests must detect; as :mod:`tests.faults.cleanup.bugs`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where backups are struck: a database, its buckets and one proven backup, put back before each trial."""
+"""Environment of the backup fault campaign: a database, its buckets and backups, reset before each trial."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ JOBS = [f"job-{number:03}" for number in range(ROWS)]
 
 @dataclass
 class BackupEnvironment:
-    """Before any trial ``base`` was proven and ``whole`` was taken; ``old`` ones are due to be pruned."""
+    """Before each trial, ``base`` is proven, ``whole`` is taken, and those in ``old`` are due for pruning."""
 
     settings: Settings
     machine: Machine
@@ -53,7 +53,7 @@ class BackupEnvironment:
 
     @property
     def made(self) -> set[str]:
-        """The backups that were there before."""
+        """The ids of the backups that existed before the trial."""
         return {key.split("/")[1] for key in self.objects}
 
     @property
@@ -68,7 +68,7 @@ class BackupEnvironment:
 
     # --- laying --------------------------------------------------------------------------------
     def found(self) -> None:
-        """Make what every trial begins with: rows, documents, and one proven backup."""
+        """Create the initial state of every trial: rows, documents, and backups."""
         with open_context(self.settings) as context:
             self._rows(context)
             self.old = tuple(_aged(context, prove(context, backup_database(context).id)) for _ in range(4))[
@@ -94,16 +94,16 @@ class BackupEnvironment:
             cursor.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*words))
 
     def lay(self) -> None:
-        """The database, and the backup bucket, exactly as they were founded."""
+        """Reset the database and the backup bucket to exactly their initial state."""
         with self.session("postgres") as cursor:
             for name in self.databases():
                 cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
             owner = str(make_url(self.settings.database_url).username)
             words = (sql.Identifier(one) for one in (self.live, self.template, owner))
             cursor.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(*words))
-            cursor.execute("CHECKPOINT")  # else, measured on 15, a crash sets the copied sequences back
+            cursor.execute("CHECKPOINT")  # without it, measured on 15, a crash resets the copied sequences
         with open_installation(self.settings) as stores:
-            stores.control.write("identity", stores.identity())  # a copy is another database
+            stores.control.write("identity", stores.identity())  # the copied database has another identity
         bucket = self.settings.backup_bucket
         there = set(self.stored())
         for key in there - self.objects.keys():
@@ -115,8 +115,8 @@ class BackupEnvironment:
         return list(self.marks())
 
     def marks(self) -> dict[str, str]:
-        """Every database of this yard but the template, and its comment: the live one, scratches, restored
-        and kept ones."""
+        """Return all databases of this environment but the template, with their comments: the live one,
+        scratch, restored and kept ones."""
         with self.session("postgres") as cursor:
             cursor.execute(
                 "SELECT datname, coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database"
@@ -140,14 +140,14 @@ class BackupEnvironment:
         return bytes(self.boto.get_object(Bucket=self.settings.backup_bucket, Key=key)["Body"].read())
 
     def catalogue(self) -> dict[str, tuple[str, str, str]]:
-        """Kind, state and manifest hash of every backup, by id; nothing where the live database is away."""
+        """Return kind, state and manifest hash of each backup by id; empty when the live database is down."""
         with suppress(psycopg2.OperationalError), self.session(self.live) as cursor:
             cursor.execute("SELECT id, kind, state, manifest_sha256 FROM maintenance.backups")
             return {row[0]: row[1:] for row in cursor.fetchall()}
         return {}
 
     def always(self) -> Iterator[str]:
-        """Violations of what holds at every instant, however a run is interrupted."""
+        """Yield violations of the invariants that hold at every instant, however a run is interrupted."""
         backup_bucket = open_backup_bucket(self.settings)
         rows = self.catalogue()
         for key in [key for key in self.stored() if key.endswith("/manifest.json")]:
@@ -172,7 +172,7 @@ class BackupEnvironment:
         return hashlib.sha256(self._get(key)).hexdigest() if key in self.stored() else ""
 
     def jobs(self, database: str) -> list[str] | None:
-        """The ids of the pipeline's jobs; None where no session is let in."""
+        """Return the ids of the pipeline's jobs; None when the database refuses the session."""
         try:
             with self.session(database) as cursor:
                 cursor.execute("SELECT id FROM jobs ORDER BY id")
@@ -182,14 +182,14 @@ class BackupEnvironment:
 
 
 def _aged(context: BackupContext, backup: Backup) -> BackupId:
-    """Let it be of half a year ago in the catalogue."""
+    """Date the backup back by half a year in the catalogue."""
     context.stores.catalogue.save(replace(backup, taken_at=backup.taken_at - timedelta(days=180)))
     return backup.id
 
 
 @contextmanager
 def open_backup_environment(store: ObjectStore, home: Path) -> Iterator[BackupEnvironment]:
-    """Found a yard in a new folder of ``home``, with a database server of its own."""
+    """Create an environment in a new folder of ``home``, with its own database server."""
     with tempfile.TemporaryDirectory(dir=home) as own, machine(Path(own)) as here:
         settings = replace(make_place(store, here.server, Path(own))[0], proof_server="same")
         made = BackupEnvironment(settings, here, connect.endpoint(settings).boto())

@@ -1,4 +1,4 @@
-"""The machine that backups are struck on, and what befalls it while they work."""
+"""Machine of the backup fault campaign, and the faults injected into it during backups."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ AMID = 0.02  # seconds after a program's first socket
 
 @dataclass
 class Machine:
-    """A database server, and the temp folder where parts are fetched to and throw-away servers live.
+    """A database server, and the temp folder for downloaded parts and throw-away servers.
 
-    Whoever is struck restarts the server from a child, so its process is known by its folder, not by
-    ``server``.
+    The faulted child restarts the server, so its process is found by its folder, not by ``server``.
     """
 
     server: Postgres
@@ -38,7 +37,7 @@ class Machine:
     _meanwhile: list[threading.Thread] = field(default_factory=list)
 
     def befall(self, mode: Mode, program: subprocess.Popen[bytes] | None) -> None:
-        """Called in the struck child, just before the effect or once its program has started."""
+        """Inject the fault: called in the child just before the effect or once its program has started."""
         if mode == "disk full":
             disk.fill(self.server.folder)
         elif mode == "temp full":
@@ -52,15 +51,15 @@ class Machine:
             self._meanwhile[-1].start()
 
     def _restart(self) -> None:
-        """As after a crash: no session is told, and the server recovers when it starts."""
+        """Restart as after a crash: sessions get no notice, and the server recovers when it starts."""
         self._stop(signal.SIGQUIT)
         self._start()
 
     def _restart_under(self, program: subprocess.Popen[bytes]) -> None:
-        """In the midst of what the program asks of the server; it goes on when that is up again."""
+        """Restart during the program's requests to the server; the program resumes when it is up again."""
         while program.poll() is None and not _has_socket(program.pid):
             time.sleep(0.001)
-        threading.Event().wait(AMID)  # time.sleep hurries in a struck child
+        threading.Event().wait(AMID)  # time.sleep is shortened in a child with a fault
         program.send_signal(signal.SIGSTOP)
         self._restart()
         program.send_signal(signal.SIGCONT)
@@ -74,7 +73,7 @@ class Machine:
 
     @contextmanager
     def injected(self) -> Iterator[None]:
-        """Around all that a struck child does: it ends no sooner than what it has begun to restart."""
+        """Wrap the child's work: the child waits for the restarts that it has begun before it ends."""
         try:
             yield
         finally:
@@ -82,7 +81,7 @@ class Machine:
                 thread.join()
 
     def mend(self) -> None:
-        """Let there be room, and a server that answers."""
+        """Free the disks, and start the server if it is down."""
         disk.clear(self.server.folder)
         disk.clear(self.temp)
         if not self._answers():
@@ -99,7 +98,7 @@ class Machine:
             shutil.rmtree(one) if one.is_dir() else one.unlink()
 
     def left(self) -> list[str]:
-        """What lies in the temp folder."""
+        """Return the names in the temp folder."""
         return sorted(one.name for one in self.temp.iterdir())
 
 
@@ -112,9 +111,9 @@ def _has_socket(pid: int) -> bool:
 
 @contextmanager
 def machine(home: Path) -> Iterator[Machine]:
-    """A server of its own, and a temp folder; each on a small disk where the kernel gives one."""
+    """Start a separate server, and a temp folder; each on a small disk where the kernel can mount one."""
     data = server_folder(home)
-    temp = data.parent / "temp"  # where the account of a server may enter
+    temp = data.parent / "temp"  # in a folder that the server's account may enter
     temp.mkdir(parents=True)
     data.mkdir()
     try:

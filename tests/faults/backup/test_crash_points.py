@@ -1,6 +1,6 @@
-"""A sample of the crash points of backups, of a fixed size; ``make faults`` runs every one.
+"""A fixed-size sample of the crash points of backups; ``make faults`` runs them all.
 
-It is drawn by the day's date, or by ``FAULT_SEED``.
+The sample is drawn by the day's date, or by ``FAULT_SEED``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def backup_env(
 
 
 def survived(backup_env: Opener[BackupEnvironment], todo: list[acts.Trial]) -> list[acts.Trial]:
-    """The trials, all of which were done, and none of which violated anything."""
+    """Run the trials and return them; assert that all were done without violations."""
     results = list(acts.run_trials([backup_env, backup_env], todo))
     lost = [str(one) for one in results if one.violations]
     print(f"FAULT_SEED={SEED}: survived {len(results) - len(lost)}/{len(todo)} trials")

@@ -1,4 +1,4 @@
-"""Bugs that must not get past the tests: each a find-and-replace in one file, and the test it must fail."""
+"""Seeded bugs of clean-up: each a find-and-replace in one file, and the test that must fail with it."""
 
 from __future__ import annotations
 

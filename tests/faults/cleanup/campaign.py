@@ -1,4 +1,4 @@
-"""Which trials there are of the jobs: every fault of every effect."""
+"""Trials of the clean-up jobs: every fault of every effect."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Recorded = Sequence[tuple[Scenario, tuple[Effect, ...]]]
 
 
 def record(place: Place, scenarios: Sequence[Scenario] = ALL) -> Recorded:
-    """The effects of each scenario's undisturbed run."""
+    """Record the effects of each scenario's undisturbed run."""
     fit = [replace(scenario, world=scenario.world.on(place[1])) for scenario in scenarios]
     with environment(*place) as here:
         return [(scenario, trial.record(here, scenario)) for scenario in fit]
 
 
 def trials(recorded: Recorded, seed: int) -> list[Trial]:
-    """Every mode of every effect. Half of the struck runs are repeated, half left to later nights."""
+    """Return every mode of every effect; half of the faulted runs are repeated, half left to later nights."""
     chance, found = random.Random(seed), []
     for scenario, effects in recorded:
         for number, effect in enumerate(effects, 1):

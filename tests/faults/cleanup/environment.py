@@ -1,4 +1,4 @@
-"""A place of real servers that can be put back into a scenario's state in a tenth of a second."""
+"""Environment of the clean-up campaign: real servers, reset to a scenario's state in a tenth of a second."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from storage.core.clock import utcnow
 from storage.core.settings import Settings
 from storage.installation import Installation, open_installation
 
-AHEAD = timedelta(seconds=50)  # as-of lies so far ahead: a thing made now is as old as that
-OLD = timedelta(seconds=30)  # and older than this, so it goes; what is dated an hour ahead is young
+AHEAD = timedelta(seconds=50)  # as-of lies this far ahead, so an object made now has this age
+OLD = timedelta(seconds=30)  # that age exceeds this limit, so it goes; an object dated an hour ahead is young
 YOUNG = timedelta(hours=1)
 MARKER, CONDEMNED = ".transcode-flow-temp", ".condemned"
 _STEADY = ("jobs", "maintenance.tombstones", "maintenance.claims", "maintenance.uploads",
@@ -36,7 +36,7 @@ DELETE FROM maintenance.control WHERE name NOT IN ('identity', 'history_from', '
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A row of the pipeline's jobs, and how long ago it changed."""
+    """A row of the pipeline's table of jobs, and how long ago it changed."""
 
     id: str
     status: str
@@ -46,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What lies in the place before a run: rows, objects, uploads, files. ``young`` things are new."""
+    """Initial content of an environment: rows, objects, uploads, files. Those in ``young`` are new."""
 
     rows: tuple[Row, ...] = ()
     objects: tuple[str, ...] = ()
@@ -60,14 +60,14 @@ class World:
         return len(self.objects) + len(self.files) + len(self.links) + len(self.uploads)
 
     def on(self, kind: str) -> World:
-        """What of it can be laid on a store of that kind: only MinIO takes a date for an object."""
+        """Return the part that a store of that kind can hold: only MinIO accepts an object's date."""
         if kind == "minio":
             return self
         return replace(self, objects=tuple(key for key in self.objects if key not in self.young))
 
 
 def body(name: str) -> bytes:
-    """The content of everything of that name."""
+    """Return the content of every object, file or upload part of that name."""
     return f"content of {name}\n".encode() * 3
 
 
@@ -77,7 +77,7 @@ def as_of() -> datetime:
 
 @dataclass
 class Environment:
-    """One bucket set, database and temp folder. ``stores`` are the product's own, without any fault."""
+    """One set of buckets, database and temp folder. ``stores`` are the product's own, without any fault."""
 
     settings: Settings
     kind: str
@@ -92,17 +92,17 @@ class Environment:
 
     @property
     def victim(self) -> Path:
-        """A folder beside the temp folder, to which a link in it points: nothing may ever happen here."""
+        """A folder beside the temp folder, to which a link in it points: nothing here may ever change."""
         return self.temp.parent / "victim"
 
     @property
     def names(self) -> dict[str, str]:
-        """What differs from place to place, and what stands for it in the name of an effect."""
+        """Names that differ between environments, and their placeholders in the name of an effect."""
         one = self.settings
         return {str(self.temp): "TEMP", one.bucket: "BUCKET", one.maintenance_bucket: "MAINTENANCE"}
 
     def lay(self, world: World) -> None:
-        """Make the place be ``world``, whatever a trial left."""
+        """Reset the environment to ``world``, whatever a trial left."""
         self._tables(world)
         self._objects(world)
         self._uploads(world)
@@ -140,7 +140,7 @@ class Environment:
         self.boto.put_object(Bucket=self.settings.bucket, Key=key, Body=body(key) if data is None else data)
 
     def listing(self) -> dict[str, str]:
-        """Key and etag of every object but the bucket's own mark."""
+        """Return key and etag of every object but the bucket's own marker."""
         answer = self.boto.list_objects_v2(Bucket=self.settings.bucket)
         return {one["Key"]: one["ETag"] for one in answer.get("Contents", ()) if one["Key"][0] != "."}
 
@@ -165,7 +165,7 @@ class Environment:
             self.uploads.append((key, id))
 
     def alive(self, key: str, id: str) -> bool:
-        """Whether the upload still is there with its part."""
+        """Return true while the upload exists with its part."""
         try:
             answer = self.boto.list_parts(Bucket=self.settings.bucket, Key=key, UploadId=id)
         except ClientError:
@@ -191,7 +191,7 @@ class Environment:
             (self.temp / name).symlink_to(self.victim / "keep.txt")
 
     def content(self, path: str) -> bytes | None:
-        """What lies at a path of the temp folder: a file's bytes, a link's target; None for nothing."""
+        """Return the content at a path of the temp folder: a file's bytes or a link's target; else None."""
         place = self.temp / path
         try:
             return str(place.readlink()).encode() if place.is_symlink() else place.read_bytes()
@@ -202,7 +202,7 @@ class Environment:
         return {str(id): str(status) for id, status in self.sql("SELECT id, status FROM jobs")}
 
     def print(self) -> tuple[Any, ...]:
-        """All that a run which has nothing to do leaves untouched, with where PostgreSQL stored each row."""
+        """Return all state that a run with nothing to do leaves unchanged, with each row's ctid and xmin."""
         tables = " UNION ALL ".join(
             f"SELECT '{name}', count(*), string_agg(ctid || ' ' || xmin, ',' ORDER BY ctid) FROM {name}"
             for name in _STEADY
@@ -221,7 +221,7 @@ def _send_age(params: dict[str, Any], **_: object) -> None:
 
 @contextmanager
 def environment(settings: Settings, kind: str) -> Iterator[Environment]:
-    """A ground on a place that is introduced already."""
+    """Open an environment on a place that is set up already."""
     boto = connect.endpoint(settings).boto()
     boto.meta.events.register("before-call.s3.PutObject", _send_age)
     url = make_url(settings.database_url).translate_connect_args(username="user", database="dbname")

@@ -1,4 +1,4 @@
-"""What must hold of a ground at every instant, and what must be done once a struck run was repeated."""
+"""Invariants of an environment at every instant, and its required state once a faulted run was repeated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OPEN = ("condemned", "reaping")
 
 
 def always(environment: Environment, scenario: Scenario) -> Iterator[str]:
-    """Violations of what holds however a run is interrupted."""
+    """Yield violations of the invariants that hold however a run is interrupted."""
     yield from _objects(environment, scenario)
     yield from _files(environment, scenario)
     yield from _uploads(environment, scenario)
@@ -32,7 +32,7 @@ def _objects(environment: Environment, scenario: Scenario) -> Iterator[str]:
 
 
 def _files(environment: Environment, scenario: Scenario) -> Iterator[str]:
-    """Every temp file is where it lay, or set aside under a tombstone, or was reaped by a due one."""
+    """Check that each temp file is where it was, or set aside under a tombstone, or reaped by a due one."""
     if environment.content(MARKER) is None or (environment.victim / "keep.txt").read_bytes() != body(
         "keep.txt"
     ):
@@ -52,7 +52,7 @@ def _files(environment: Environment, scenario: Scenario) -> Iterator[str]:
 
 
 def _aside(environment: Environment, name: str, expected: bytes) -> str | None:
-    """Why a file that is not in its place is not accounted for."""
+    """Return why a file that is not in its place is unaccounted for; None when it is accounted for."""
     tombstones = environment.sql(
         "SELECT state, held_at, delete_after < now() + interval '1 minute' FROM maintenance.tombstones"
         " WHERE kind = 'file' AND key = %s ORDER BY id DESC",
@@ -93,7 +93,7 @@ def _rows(environment: Environment, scenario: Scenario) -> Iterator[str]:
 
 
 def finally_(environment: Environment, scenario: Scenario, *, by_later_nights: bool) -> Iterator[str]:
-    """Violations of what must be done after the repetition; ``always`` holds besides."""
+    """Yield violations of the final state required after the rerun, in addition to ``always``."""
     found, place = environment.listing(), dict(environment.uploads)
     for key in scenario.gone:
         if (

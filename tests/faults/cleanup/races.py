@@ -1,4 +1,4 @@
-"""Contests between a maintenance run and whoever moves at the same instant. None lost, none double."""
+"""Races between a maintenance run and concurrent clients: nothing is lost, nothing is done twice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.faults.cleanup.scenarios import DAY, FAILED, TEMP_FILES, job
 from tests.faults.race import RECHECK, Race, RaceHarness, Report
 from tests.support.runs import apply
 
-DELAY = 0.03  # seconds, before each second look
+DELAY = 0.03  # seconds, before each re-check
 _FAILED = World(
     rows=tuple(Row(id=id, status="failed", age=6 * DAY) for id in ("j", "k")),
     objects=("processed/j/a.mp4", "temp/j/b.ts", "processed/k/a.mp4"),
@@ -36,7 +36,7 @@ def _due(environment: Environment) -> None:
 
 
 def _own_session(environment: Environment) -> Any:
-    """A connection for a rival: one cannot be shared with the judge while both are at work."""
+    """Open a connection for a rival, which runs concurrently with the checks and cannot share theirs."""
     url = make_url(environment.settings.database_url).translate_connect_args(
         username="user", database="dbname"
     )
@@ -46,14 +46,14 @@ def _own_session(environment: Environment) -> Any:
 
 
 def _update(session: Any, text: str, *values: Any) -> bool:
-    """Whether the one row was as the rival thought: a compare-and-set, as the pipeline should do it."""
+    """Update by compare-and-set, as the pipeline should; return true when the one row was as expected."""
     with session.cursor() as cursor:
         cursor.execute(text, values)
         return bool(cursor.rowcount == 1)
 
 
 def retry_while_purging(harness: RaceHarness, report: Report, number: int) -> None:
-    """A user retries a failed job while reap turns it to cleaned_up: one of them wins, wholly."""
+    """A user retries a failed job while reap sets it to cleaned_up: exactly one of them wins, completely."""
     environment, won = harness.environment, dict[str, bool]()
     harness.delays = {_BEGIN: DELAY, _CLAIM: DELAY, RECHECK: DELAY}
     environment.lay(_FAILED)
@@ -80,7 +80,7 @@ def retry_while_purging(harness: RaceHarness, report: Report, number: int) -> No
 
 
 def finish_while_reaping(harness: RaceHarness, report: Report, number: int) -> None:
-    """A worker finishes while its job is failed as stuck: never both, and a finish that was told holds."""
+    """A worker finishes while its job is failed as stuck: never both, and an acknowledged finish holds."""
     environment, ids = harness.environment, [f"p{place}" for place in range(6)]
     harness.delays = {"UPDATE maintenance.jobs AS job SET status = 'failed'": 2 * DELAY}
     environment.lay(World(rows=tuple(Row(id=id, status="processing", age=2 * DAY) for id in ids)))
@@ -108,10 +108,10 @@ TEMP_JOB = job("cleanup_temp_objects", lambda: TempObjects(older_than=OLD))
 
 
 def overwrite_after_listing(harness: RaceHarness, report: Report, number: int) -> None:
-    """An object is written anew after it was listed: a write that was told before the second look stays.
+    """An object is overwritten after it was listed: a write acknowledged before the re-check survives.
 
-    One that falls between the second look and the delete is lost on a store that can neither name a
-    version nor a condition; it is counted, not excused.
+    A write between the re-check and the delete is lost on a store that supports neither versions nor
+    conditions in a bulk delete; it is counted as open.
     """
     environment, times = harness.environment, list[float]()
     harness.delays = {RECHECK: 2 * DELAY}
@@ -145,7 +145,7 @@ _FILE_JOB = job("cleanup_temp_files", lambda: TempFiles(older_than=OLD, hold=tim
 
 
 def append_while_sweeping(harness: RaceHarness, report: Report, number: int) -> None:
-    """A program appends to a temp file while it is condemned and reaped: no byte it wrote goes."""
+    """A program appends to a temp file while it is condemned and reaped: no appended byte is lost."""
     environment, name, extra = harness.environment, harness.chance.choice(_FILES.files), b"appended\n"
     harness.delays = {"rename": DELAY, "fcntl": DELAY / 4, "stat": DELAY / 8}
     environment.lay(_FILES)
@@ -172,7 +172,7 @@ def append_while_sweeping(harness: RaceHarness, report: Report, number: int) -> 
 
 
 def two_applies(harness: RaceHarness, report: Report, number: int) -> None:
-    """Two workers apply one plan: one does it, the other waits or finds it done; nothing happens twice."""
+    """Two workers apply one plan: one does it, the other is refused or finds it done; nothing runs twice."""
     environment = harness.environment
     harness.delays = {RECHECK: DELAY, "pg_try_advisory_lock": DELAY, "INSERT INTO maintenance.batches": DELAY}
     environment.lay(TEMP)
@@ -203,7 +203,7 @@ _UNDO = World(rows=_FAILED.rows[:1], objects=_FAILED.objects[:2], files=_FILES.f
 
 
 def undo_while_reaping(harness: RaceHarness, report: Report, number: int) -> None:
-    """An operator takes back what reap is deleting: each thing is either back or gone, and a job whole."""
+    """An operator undoes what reap is deleting: every object, file and job is wholly back or wholly gone."""
     environment = harness.environment
     harness.delays = {_BEGIN: DELAY, _CLAIM: DELAY, RECHECK: DELAY, "unlink": DELAY}
     environment.lay(_UNDO)

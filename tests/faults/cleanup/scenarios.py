@@ -1,4 +1,4 @@
-"""The jobs under test, each with a small world, and what must be true of it afterwards."""
+"""Scenarios of the jobs under test: each with a small initial state and the required final state."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Act = Callable[[Installation, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """``act`` is what is struck; whatever is not named as going stays, byte by byte, at every instant.
+    """``act`` gets the fault; all that is not named in ``gone`` stays, byte by byte, at every instant.
 
-    ``later`` is what a later night runs when nobody repeats the struck run; ``then`` are the rows' states
+    ``later`` are the later nightly runs when the faulted run is not repeated; ``then`` are the rows' states
     at the end, ``condemned`` the tombstones left open, by kind and key.
     """
 
@@ -45,13 +45,13 @@ class Scenario:
 
 
 def job(name: str, policy: Callable[[], Policy] | None = None) -> MaintenanceJob:
-    """A catalogued job; with ``policy`` its ages are as short as the trials need them."""
+    """Return a catalogued job; ``policy`` replaces its own, with ages as short as the trials need."""
     found = catalog.get(name)
     return replace(found, policy=policy, parameters=()) if policy else found
 
 
 def runs(one: MaintenanceJob) -> Act:
-    """Plan and apply under a given run id, as Airflow's tasks do: repeated, the plan is found, not made."""
+    """Return an act that plans and applies under a run id, as Airflow does: a repeat reuses the plan."""
 
     def act(stores: Installation, run_id: str) -> None:
         planned = plan(one, stores, as_of(), run_id=f"{one.name}-{run_id}")
@@ -126,7 +126,7 @@ _UNDO = replace(_FAILED, objects=_OF_J, files=_FILES.files, links=_FILES.links, 
 
 
 def _condemn_all(environment: Environment) -> None:
-    """Condemned by the product itself and due; then one job is retried, and the row of an orphan comes."""
+    """Condemn with the product itself and make all due; then retry one job, and insert an orphan's row."""
     for act in (FAILED, ORPHANS, TEMP_FILES):
         act(environment.stores, "setup")
     environment.sql("UPDATE maintenance.tombstones SET delete_after = now() - interval '1 hour'")

@@ -1,6 +1,6 @@
-"""A sample of all crash points and faults, of a fixed size; ``make faults`` runs every one.
+"""A fixed-size sample of all crash points and faults; ``make faults`` runs them all.
 
-It is drawn by the day's date, or by ``FAULT_SEED``.
+The sample is drawn by the day's date, or by ``FAULT_SEED``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def environments(
 
 
 def best_store(start: Callable[[str], objectstore.ObjectStore]) -> objectstore.ObjectStore:
-    """The real MinIO; where it cannot be had ministack, and the summary says why."""
+    """Start the real MinIO, or ministack where MinIO is unavailable; then the summary says why."""
     try:
         minio_build.build()
         return start("minio")

@@ -59,7 +59,7 @@ def test_a_write_inside_the_window_survives_where_a_condition_is_honoured(
 def test_without_either_the_window_is_open(
     store_server: Start, postgres_server: postgres.Postgres, tmp_path: Path
 ) -> None:
-    """What README and the manual say of unversioned MinIO; should it ever change, they are out of date."""
+    """README and the manual state this of unversioned MinIO; if this test fails, they are out of date."""
     server = needed("minio", store_server)
     report = play(
         make_place(server, postgres_server, tmp_path, 0), "open", window.overwritten_inside, 1, SEED

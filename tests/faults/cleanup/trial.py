@@ -1,4 +1,4 @@
-"""One trial: a child struck at one effect, then a rerun, then a third run that has nothing left to do."""
+"""One trial: a child with a fault at one effect, then a rerun, then a third run with nothing left to do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TIMEOUT = 30.0  # seconds a child may take before it counts as hung
 
 @dataclass(frozen=True)
 class Trial:
-    """One fault in one scenario. ``repeat``: the struck run is repeated, else only later nights follow."""
+    """One fault in one scenario. ``repeat``: the faulted run is repeated, else only later nights follow."""
 
     scenario: Scenario
     fault: Fault
@@ -38,10 +38,10 @@ class Trial:
 def child(
     environment: Environment, acts: tuple[Act, ...], names: tuple[str, ...], fault: Fault | None = None
 ) -> ChildReport:
-    """Do ``acts``, each under its run name, in a forked child that ``fault`` strikes."""
+    """Do ``acts``, each under its run name, in a forked child with ``fault`` injected."""
 
     def does(injector: Injector) -> None:
-        # What a killed child leaves goes with the place.
+        # Temporary files that a killed child leaves are removed with the environment.
         tempfile.tempdir = str(Path(environment.settings.temp_dir).parent)
         watch_files(injector)
         with injected.watched(injector, environment.settings) as stores:
@@ -57,7 +57,7 @@ def lay(environment: Environment, scenario: Scenario) -> None:
 
 
 def record(environment: Environment, scenario: Scenario) -> tuple[Effect, ...]:
-    """Every effect of an undisturbed run. Raises AssertionError when it does not even do its work."""
+    """Record every effect of an undisturbed run. Raises AssertionError when that run itself is wrong."""
     lay(environment, scenario)
     answer = child(environment, (scenario.act,), ("first",))
     wrong = [answer.error] if answer.error else []
@@ -67,7 +67,7 @@ def record(environment: Environment, scenario: Scenario) -> tuple[Effect, ...]:
 
 
 def run(environment: Environment, trial: Trial) -> list[str]:
-    """What the trial violated."""
+    """Run the trial; return its violations."""
     lay(environment, trial.scenario)
     first = child(environment, (trial.scenario.act,), ("first",), trial.fault)
     found = list(injected.misbehaved(first, trial.fault))
@@ -78,9 +78,9 @@ def run(environment: Environment, trial: Trial) -> list[str]:
 
 
 def _again(environment: Environment, trial: Trial, found: list[str]) -> None:
-    """Repeat the struck run, or let later nights come; then all must be done.
+    """Repeat the faulted run, or run the later nights; then all must be done.
 
-    What a broken disk made a run skip or fail is a later night's, for a run does each thing once.
+    Actions that a broken disk made a run skip or fail are left to a later night: a run tries each once.
     """
     final: list[str] = []
     if trial.repeat:
@@ -103,7 +103,7 @@ def _again(environment: Environment, trial: Trial, found: list[str]) -> None:
 
 
 def _third(environment: Environment, trial: Trial, found: list[str]) -> None:
-    """The third run may write its record and nothing else."""
+    """Check that the third run writes its record and nothing else."""
     before = environment.print()
     answer = _patient(environment, (trial.scenario.act,), ("third",))
     if answer.error:

@@ -1,4 +1,4 @@
-"""The instant between the second look and the delete: how long it is, and what closes it."""
+"""Window between the re-check and the delete: its length, and the store features that close it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEW = b"written between the second look and the delete"
 
 
 def overwritten_inside(harness: RaceHarness, report: Report, number: int) -> None:
-    """Write an object anew at the worst instant; a loss is counted as ``open``, a survival as ``won``."""
+    """Overwrite an object at the worst instant; a loss is counted as ``open``, a survival as ``won``."""
     environment = harness.environment
     environment.lay(TEMP)
     run_id = harness.decide(TEMP_JOB, f"inside{number}")
@@ -29,7 +29,7 @@ def overwritten_inside(harness: RaceHarness, report: Report, number: int) -> Non
             client.put_object(environment.settings.bucket, key, io.BytesIO(NEW), len(NEW))
 
     harness.instead = strike
-    with suppress(ActionsFailed):  # a store that honours the etag says that it did not delete this one
+    with suppress(ActionsFailed):  # a store that honours the etag reports that it did not delete this object
         apply(run_id, harness.stores)
     found = environment.listing()
     if key not in found:
@@ -44,14 +44,14 @@ def overwritten_inside(harness: RaceHarness, report: Report, number: int) -> Non
 
 
 def with_versions(harness: RaceHarness, report: Report, number: int) -> None:
-    """The same in a bucket that keeps versions: those that were seen go, by their ids."""
+    """Do the same in a bucket that keeps versions: the versions that were seen are deleted by their ids."""
     name = harness.environment.settings.bucket
     harness.environment.boto.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     overwritten_inside(harness, report, number)
 
 
 def with_conditions(harness: RaceHarness, report: Report, number: int) -> None:
-    """The same where the probe proved that a bulk delete honours the etag it is sent."""
+    """Do the same where the probe proved that a bulk delete honours the etag it is sent."""
     stores = harness.environment.stores
     found = probe(stores.plans, stores.objects, True)  # type: ignore[arg-type]
     stores.control.save_capabilities(found)
@@ -61,7 +61,7 @@ def with_conditions(harness: RaceHarness, report: Report, number: int) -> None:
 
 
 def of_a_full_batch(harness: RaceHarness, report: Report, number: int) -> None:
-    """How long the window is for the largest batch, a thousand objects."""
+    """Measure the window for the largest batch, a thousand objects."""
     environment = harness.environment
     environment.lay(World(objects=tuple(f"temp/{one:04}.ts" for one in range(1000))))
     harness.contest(harness.decide(TEMP_JOB, f"full{number}"), [])

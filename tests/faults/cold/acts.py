@@ -1,4 +1,4 @@
-"""What is done with cold data, each act with the things it is done to and what must be true afterwards."""
+"""Acts on cold data: each with the objects it is done to and the state required afterwards."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from tests.faults.transports import http_client, watch_sql
 from tests.support import remote_tier as remote
 from tests.support.runs import apply
 
-SMALLEST_PART = 5 << 20  # bytes; S3 takes no smaller one but the last
+SMALLEST_PART = 5 << 20  # bytes; S3 accepts a smaller part only as the last one
 
 
 @dataclass(frozen=True)
 class At:
-    """Where an act is done: in a child, with watched stores, as the run of that name."""
+    """Context of an act: it is done in a child, with watched stores, as the run of that name."""
 
     stores: Installation
     injector: Injector
@@ -52,7 +52,7 @@ Prepares = Callable[[ColdEnvironment], None]
 
 
 def _nothing(cold_env: ColdEnvironment) -> None:
-    """As the things were laid."""
+    """Prepare nothing: leave the objects as they were written."""
 
 
 def _no_more(cold_env: ColdEnvironment) -> Iterator[str]:
@@ -61,10 +61,11 @@ def _no_more(cold_env: ColdEnvironment) -> Iterator[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """``does`` is struck; at last those things are ``compressed``, ``moved``, and found not to shrink.
+    """``does`` gets the fault; in the end the named objects are ``compressed``, ``moved`` or ``skipped``.
 
-    ``before`` prepares what was laid, ``between`` is what the world does before the act is repeated, ``then``
-    names the further nights it needs. ``ledger``: kinds entered of each thing. ``by_hand``: no night does it.
+    ``before`` prepares the environment, ``between`` is what happens outside before the act is repeated,
+    ``then`` names the further nights it needs. ``skipped``: objects that do not shrink. ``ledger``: kinds
+    entered for each object. ``by_hand``: the nightly job does not do it.
     """
 
     name: str
@@ -82,7 +83,7 @@ class Act:
     more: Callable[[ColdEnvironment], Iterator[str]] = _no_more
 
     def wrong(self, cold_env: ColdEnvironment) -> Iterator[str]:
-        """What is not done, or done twice."""
+        """Yield what was not done, or was done twice."""
         records = cold_env.records()
         for one in self.things:
             seen = cold_env.details(one.key)
@@ -98,7 +99,7 @@ class Act:
         yield from self.more(cold_env)
 
     def _ledger(self) -> Counter[tuple[str, str]]:
-        """Each kind once for each thing it was done to; what is done to all of them stands in ``ledger``."""
+        """Return the expected entries: one per object and kind; ``ledger`` names the kinds of all objects."""
         entries = [(str(one.key), kind) for one in self.things for kind in self.ledger]
         entries += [(str(one.key), "compress") for one in self.compressed if "compress" not in self.ledger]
         entries += [(str(one.key), "transition") for one in self.moved if "transition" not in self.ledger]
@@ -107,7 +108,7 @@ class Act:
 
 # --- nights ----------------------------------------------------------------------------------------
 def nightly(*steps: str) -> Does:
-    """A run of the catalogued job, of these steps; what it tags has been taken when it looks again."""
+    """Return a run of the catalogued job with these steps; tagged objects have moved before its next look."""
 
     def does(at: At) -> None:
         _taken_at_once(at.cold_env)
@@ -120,7 +121,7 @@ def nightly(*steps: str) -> Does:
 
 
 def job_of(*steps: str) -> MaintenanceJob:
-    """The catalogued job, cut down to these steps."""
+    """Return the catalogued job, limited to these steps."""
     return job("cold_storage", lambda: ColdObjects(steps=steps))
 
 
@@ -128,7 +129,7 @@ COMPRESS, MOVE, NIGHT = nightly("compress"), nightly("transition"), nightly("com
 
 
 def _taken_at_once(cold_env: ColdEnvironment) -> None:
-    """A remote tier has its objects before the first look: how often it is looked varies no run then."""
+    """Wait for the remote tier before the first look, so that every run makes the same number of looks."""
     awaited = tiering._awaited
 
     def patient(sent: Any, stores: Any, pool: Any) -> Any:
@@ -140,7 +141,7 @@ def _taken_at_once(cold_env: ColdEnvironment) -> None:
 
 
 def in_parts(at: At) -> None:
-    """The same with parts so small that the object has two."""
+    """Compress with parts so small that the object has two."""
     bucket = at.stores.objects
     assert isinstance(bucket, S3Bucket)
     replacer = S3ObjectReplacer(
@@ -154,7 +155,7 @@ def in_parts(at: At) -> None:
 
 
 def planned(*steps: str) -> Prepares:
-    """Tonight's plan is made: it is struck when it is carried out."""
+    """Return a preparation that makes tonight's plan, so that the fault hits its apply."""
 
     def prepares(cold_env: ColdEnvironment) -> None:
         plan(job_of(*steps), cold_env.stores, utcnow(), run_id="cold_storage-first")
@@ -164,19 +165,19 @@ def planned(*steps: str) -> Prepares:
 
 # --- asked, and not moved yet ----------------------------------------------------------------------
 def rule_is_gone(cold_env: ColdEnvironment) -> None:
-    """What is tagged after the plan was made stays where it is."""
+    """Plan, then remove the lifecycle rule: objects tagged afterwards are not moved."""
     planned("transition")(cold_env)
     cold_env.install(managed=False)
 
 
 def sent_earlier(cold_env: ColdEnvironment) -> None:
-    """An earlier night sent them, and did not see them arrive."""
+    """Move the objects as an earlier night that did not see them arrive, then plan."""
     send(cold_env, held=False)
     planned("transition")(cold_env)
 
 
 def ask(at: At) -> None:
-    """Apply it, without patience; later nights are as any."""
+    """Apply the plan without waiting for the moves; later nights are normal runs."""
     if at.run != "first":
         MOVE(at)
         return
@@ -190,20 +191,20 @@ def rule_is_back(cold_env: ColdEnvironment) -> None:
 
 
 def taken(cold_env: ColdEnvironment) -> None:
-    """What was tagged for it is in the remote tier."""
+    """Wait until the tagged objects are in the remote tier."""
     cold_env.until_moved(cold_env.things)
 
 
 # --- by hand ---------------------------------------------------------------------------------------
 def bring_back(at: At) -> None:
-    """As ``storage tier restore``."""
+    """Restore all objects as ``storage tier restore`` does."""
     done = [found for _, found in restore.bring_back(list(at.cold_env.things), at.stores, at.run)]
     if failed := [one.detail for one in done if one.status == "failed"]:
         raise ActionsFailed(len(failed), len(done), failed[0])
 
 
 def decompress(at: At) -> None:
-    """As ``storage decompress KEY ... --apply``."""
+    """Decompress all objects as ``storage decompress KEY ... --apply`` does."""
     found = list(commands_cold._compressed(at.stores, at.cold_env.things))
     done = list(commands_cold._restore(at.stores, found))
     if failed := [one["why"] for one in done if one["status"] == "failed"]:
@@ -211,12 +212,12 @@ def decompress(at: At) -> None:
 
 
 def compress_first(cold_env: ColdEnvironment) -> None:
-    """By the product, undisturbed."""
+    """Compress the objects with the product, without faults."""
     apply(plan(job_of("compress"), cold_env.stores, utcnow(), run_id="setup").id, cold_env.stores)
 
 
 def send(cold_env: ColdEnvironment, *, held: bool = True) -> None:
-    """Let all things be in the cold, remembered as there or as on their way."""
+    """Move all objects to the cold tier; record them as held there, or as only asked to move."""
     for key in cold_env.things:
         if cold_env.environment.kind == "minio":
             cold_env.stores.tier_store.put_tags(key, {**cold_env.stores.tier_store.tags(key), "tier": "cold"})
@@ -241,7 +242,7 @@ def _entered(key: ObjectKey, etag: str, size: int) -> Saving:
 
 # --- lifecycle -------------------------------------------------------------------------------------
 def lifecycle(at: At) -> None:
-    """As ``storage lifecycle apply --apply``."""
+    """Apply the lifecycle rules as ``storage lifecycle apply --apply`` does."""
     settings = at.cold_env.environment.settings
     engine = connect_engine(settings.database_url)
     watch_sql(at.injector, engine)

@@ -1,4 +1,4 @@
-"""Bugs in cold data that its crash points and races must not let past."""
+"""Seeded bugs in cold data that its crash points and races must detect."""
 
 from __future__ import annotations
 

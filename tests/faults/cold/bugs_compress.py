@@ -1,4 +1,4 @@
-"""Bugs in compressing and reading back that must not get past the tests."""
+"""Seeded bugs in compressing and reading back that the tests must detect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bugs of moving objects between tiers that must not get past the tests."""
+"""Seeded bugs in moving objects between tiers that the tests must detect."""
 
 from __future__ import annotations
 

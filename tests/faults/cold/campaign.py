@@ -1,4 +1,4 @@
-"""Crash points of cold data: every effect of compressing, moving and bringing back is struck."""
+"""Crash points of cold data: a fault at every effect of compressing, moving and restoring objects."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.faults.servers import Place
 from tests.faults.workers import Result
 
 TIMEOUT = 60.0  # seconds a child may take before it counts as hung
-#: After these a run that is repeated has objects that it tried in vain, and they are the next night's.
+#: After these faults a repeated run has objects whose actions failed; the next night handles those.
 IN_VAIN = ("503", "lost", "lost once", "cut")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One fault in one act. ``repeat``: the struck run is repeated, else the next night comes."""
+    """One fault in one act. ``repeat``: the faulted run is repeated, else the next night follows."""
 
     act: Act
     fault: Fault
@@ -57,7 +57,7 @@ def lay(cold_env: ColdEnvironment, act: Act) -> None:
 
 
 def record(cold_env: ColdEnvironment, act: Act) -> tuple[Effect, ...]:
-    """Every effect of an undisturbed run. Raises AssertionError when it does not even do its work."""
+    """Record every effect of an undisturbed run. Raises AssertionError when that run itself is wrong."""
     lay(cold_env, act)
     answer = child(cold_env, act, "first")
     wrong = [answer.error] if answer.error else []
@@ -72,7 +72,7 @@ def record(cold_env: ColdEnvironment, act: Act) -> tuple[Effect, ...]:
 
 
 def run(cold_env: ColdEnvironment, trial: Trial) -> list[str]:
-    """What the trial violated."""
+    """Run the trial; return its violations."""
     act = trial.act
     lay(cold_env, act)
     first = child(cold_env, act, "first", trial.fault)
@@ -85,7 +85,7 @@ def run(cold_env: ColdEnvironment, trial: Trial) -> list[str]:
 
 
 def _again(cold_env: ColdEnvironment, trial: Trial) -> Iterator[str]:
-    """Repeat the struck run, or let the next night come; then all must be done."""
+    """Repeat the faulted run, or run the next night; then all must be done."""
     names = ("first", *trial.act.then) if trial.repeat or trial.act.by_hand else ("second", "next")
     for name in names:
         answer = _patient(cold_env, trial.act, name)
@@ -100,7 +100,7 @@ def _again(cold_env: ColdEnvironment, trial: Trial) -> Iterator[str]:
 
 
 def _third(cold_env: ColdEnvironment, act: Act) -> Iterator[str]:
-    """The third run may write its record and nothing else."""
+    """Check that the third run writes its record and nothing else."""
     before = cold_env.print()
     answer = _patient(cold_env, act, "third")
     if answer.error:
@@ -117,7 +117,7 @@ def _patient(cold_env: ColdEnvironment, act: Act, name: str) -> ChildReport:
 
 
 def trials(place: Place, seed: int, acts: Sequence[Act] = ACTS) -> list[Trial]:
-    """Every mode of every effect of the acts that its store is for."""
+    """Return every mode of every effect of the acts for this kind of store."""
     fit = [act for act in acts if act.kind == place[1]]
     logs = workers.apart(
         partial(open_cold_environment, place), lambda cold_env: [record(cold_env, act) for act in fit]

@@ -1,4 +1,5 @@
-"""Where cold data is struck: one job's objects as their owner wrote them, and what must hold of each."""
+"""Environment of the cold-data fault campaign: one job's objects as their owner wrote them, and the
+invariants of each."""
 
 from __future__ import annotations
 
@@ -39,8 +40,8 @@ from tests.faults.servers import Place, make_place, servers
 from tests.support import remote_tier
 
 RULES, JOB = "all smallest=0", "old"
-TARGET = {"minio": remote_tier.TIER, "ministack": "GLACIER_IR"}  # where its tier cold is
-ARRIVES = 15.0  # seconds in which a remote tier has taken what is tagged for it
+TARGET = {"minio": remote_tier.TIER, "ministack": "GLACIER_IR"}  # storage class of the tier cold
+ARRIVES = 15.0  # seconds within which tagged objects must have moved to a remote tier
 CHANCE = random.Random(5)
 _CLEAR = " ".join(
     f"DELETE FROM {name};"
@@ -59,7 +60,7 @@ _STEADY = (
     "SELECT number, state, sha256 FROM maintenance.lifecycle_versions ORDER BY number",
     "SELECT id, status, updated_at FROM jobs ORDER BY id",
 )
-#: An operator's own lifecycle rules, which nobody else may touch.
+#: An operator's own lifecycle rules, which must not be changed by the product.
 OPERATORS = (
     {
         "ID": "ops logs",
@@ -73,7 +74,7 @@ OPERATORS = (
 
 @dataclass(frozen=True)
 class Thing:
-    """One object as its owner writes it; ``carried`` are boto's words for what it bears."""
+    """One object as its owner writes it; ``carried`` are boto's arguments for headers, metadata and tags."""
 
     key: ObjectKey
     data: bytes
@@ -92,13 +93,13 @@ DRESSED = _thing(
 )  # fmt: skip
 FILM = _thing("360p/output.mp4", CHANCE.randbytes(6_000), ContentType="video/mp4")
 TINY = _thing("tiny.txt", b"x")
-#: Its compressed form is larger than the smallest part that S3 takes.
+#: Its compressed form is larger than the smallest part that S3 accepts.
 LARGE = _thing("transcription/large.txt", base64.b64encode(CHANCE.randbytes(5_600_000)), Tagging="team=video")
 
 
 @dataclass
 class ColdEnvironment:
-    """A bucket with things of one completed job. Its stores are the product's own."""
+    """A bucket with objects of one completed job. Its stores are the product's own."""
 
     environment: Environment
     things: Mapping[ObjectKey, Thing] = field(default_factory=dict)
@@ -124,7 +125,7 @@ class ColdEnvironment:
 
     # --- laying --------------------------------------------------------------------------------
     def lay(self, things: Sequence[Thing]) -> None:
-        """Let there be these things and nothing else, whatever a trial left."""
+        """Reset the bucket to exactly these objects, whatever a trial left."""
         self.things = {one.key: one for one in things}
         self._rows()
         self._uploads_go()
@@ -137,7 +138,7 @@ class ColdEnvironment:
         self.bytes = sum(size for size, _ in self.listed().values())
 
     def install(self, *more: Mapping[str, Any], managed: bool = True) -> None:
-        """The operator's rules, and on MinIO the one that moves what is tagged."""
+        """Install the operator's lifecycle rules, and on MinIO the rule that moves tagged objects."""
         own = [remote_tier.rule()] if managed and self.environment.kind == "minio" else []
         remote_tier.install(self.environment.boto, self.bucket, *map(dict, OPERATORS), *own, *map(dict, more))
         self.rules = self.foreign()
@@ -156,7 +157,7 @@ class ColdEnvironment:
 
     # --- looking -------------------------------------------------------------------------------
     def listed(self) -> dict[str, tuple[int, str]]:
-        """Stored size and storage class by key; the bucket's own mark left out."""
+        """Return stored size and storage class by key, without the bucket's own marker."""
         answer = self.environment.boto.list_objects_v2(Bucket=self.bucket).get("Contents", ())
         return {
             one["Key"]: (one["Size"], one.get("StorageClass", "STANDARD"))
@@ -165,9 +166,9 @@ class ColdEnvironment:
         }
 
     def uploads(self) -> list[tuple[str, str]]:
-        """Key and id of each incomplete upload. Unprefixed, or MinIO shows none.
+        """Return key and id of each incomplete upload. Lists without a prefix: with one, MinIO lists none.
 
-        It answers from its memory, in which one that ended while it began stays: what is gone is left out.
+        MinIO answers from a cache, which keeps an upload that ended while it began: ended ones are left out.
         """
         answer = self.environment.boto.list_multipart_uploads(Bucket=self.bucket).get("Uploads", ())
         found = [(one["Key"], one["UploadId"]) for one in answer]
@@ -180,7 +181,7 @@ class ColdEnvironment:
         return self.stores.replacer.details(key)
 
     def _carried(self, seen: Details) -> tuple[Attributes, dict[str, str]]:
-        """What it bears that is not ours."""
+        """Return the attributes and tags that the product did not add."""
         tags = self.stores.replacer.tags(seen.info.key)
         tags.pop(TIER_TAG, None)
         return without_compression(seen.attributes), tags
@@ -189,17 +190,17 @@ class ColdEnvironment:
         return self.stores.cold.get_records(list(self.things))
 
     def ledger(self) -> Counter[tuple[str, str]]:
-        """How often each key was entered, by kind."""
+        """Return the number of ledger entries by key and kind."""
         return Counter(self.environment.sql("SELECT key, kind FROM maintenance.savings"))  # type: ignore[arg-type]
 
     def print(self) -> tuple[Any, ...]:
-        """All that an act which has nothing left to do leaves as it is."""
+        """Return all state that an act with nothing left to do leaves unchanged."""
         objects = [(key, self.details(key), self.stores.replacer.tags(key)) for key in sorted(self.things)]
         return objects, self.listed(), [self.environment.sql(one) for one in _STEADY], self.lifecycle.get()
 
     # --- judging -------------------------------------------------------------------------------
     def always(self) -> Iterator[str]:
-        """Violations of what holds at every instant."""
+        """Yield violations of the invariants that hold at every instant."""
         found = self.listed()
         yield from (f"object lost: {key}" for key in self.things.keys() - found.keys())
         yield from (f"object out of nowhere: {key}" for key in found.keys() - self.things.keys())
@@ -209,7 +210,7 @@ class ColdEnvironment:
             yield "lifecycle rules of others were touched"
 
     def wrong(self, key: ObjectKey) -> Iterator[str]:
-        """What of it is not as its owner wrote it."""
+        """Yield differences of an object from what its owner wrote."""
         try:
             data = b"".join(decompressing_reader.read(self.stores.replacer, key))
         except StorageError as error:
@@ -222,7 +223,7 @@ class ColdEnvironment:
             yield f"{key} bears {carried}, and its owner gave it {self.was[key]}"
 
     def books(self) -> Iterator[str]:
-        """What is written about the objects, and is not so."""
+        """Yield ledger sums and cold records that do not match the stored objects."""
         (saved,) = self.environment.sql(
             "SELECT coalesce(sum(before_bytes - after_bytes), 0) FROM maintenance.savings"
             " WHERE kind IN ('compress', 'decompress')"
@@ -245,25 +246,25 @@ class ColdEnvironment:
             yield f"{key} is in {seen.info.storage_class}, remembered as {record.tier} {record.tier_state}"
 
     def unfinished(self) -> Iterator[str]:
-        """Uploads that the nightly job does not find and abort."""
+        """Yield uploads that the nightly job does not find and abort."""
         if self.uploads() or self.stores.uploads.open():
             UPLOADS(self.stores, "abort")
         yield from (f"an upload of {key} is left for ever" for key, _ in self.uploads())
 
     def until_moved(self, keys: Iterable[ObjectKey]) -> None:
-        """Wait until the remote tier has what is tagged for it; by requests that are no effects.
+        """Wait until the tagged objects are in the remote tier, by requests that are not watched as effects.
 
-        MinIO's scanner comes to a folder every sixteenth of its rounds; a copy of the object onto itself
-        makes it look at the rules at once.
+        MinIO's scanner visits a folder in every sixteenth of its cycles; a copy of the object onto itself
+        makes it evaluate the rules at once.
         """
         client = connect.endpoint(self.environment.settings).minio()
         waiting, until = [key for key in keys if self._nudged(client, key)], time.monotonic() + ARRIVES
         while waiting and time.monotonic() < until:
-            threading.Event().wait(0.01)  # time.sleep hurries in a struck child
+            threading.Event().wait(0.01)  # time.sleep is shortened in a child with a fault
             waiting = [key for key in waiting if not self._moved(client, key)]
 
     def _nudged(self, client: Minio, key: ObjectKey) -> bool:
-        """Whether it is tagged for the tier, and not there yet."""
+        """Trigger the move of an object that is tagged but not in the tier yet; false for any other."""
         tags = client.get_object_tags(bucket_name=self.bucket, object_name=key)
         if tags is None or TIER_TAG not in tags or self._moved(client, key):
             return False
@@ -279,7 +280,7 @@ class ColdEnvironment:
 
 
 def make_cold_environment(store: ObjectStore, database: Postgres, home: Path, number: int = 0) -> Place:
-    """A place with the settings of cold data, probed. MinIO knows its second one already."""
+    """Set up and probe a place with the settings of cold data. MinIO must know its remote tier already."""
     settings, kind = make_place(store, database, home, number)
     tiers = "cold=COLD" if kind == "minio" else "cold=GLACIER_IR"
     settings = replace(settings, cold_rules=RULES, tiers=tiers)
@@ -295,7 +296,7 @@ def open_cold_environment(place: Place) -> Iterator[ColdEnvironment]:
 
 @contextmanager
 def cellars(kind: str, count: int) -> Iterator[list[Place]]:
-    """Start PostgreSQL, a store of that kind and for MinIO its remote tier, with so many places on them."""
+    """Start PostgreSQL and a store of that kind, MinIO with a remote tier; set up ``count`` places."""
     with servers(kind) as (store, database, home), ExitStack() as stack:
         if kind == "minio":
             stack.enter_context(remote_tier.second_minio(home / "cold", store))

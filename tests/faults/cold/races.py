@@ -1,4 +1,4 @@
-"""Contests between a night of cold storage and whoever writes, deletes or reads meanwhile. None lost."""
+"""Races between a nightly cold-storage run and concurrent writers, deleters and readers: nothing is lost."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _reads(cold_env: ColdEnvironment, key: ObjectKey) -> bytes:
 
 # --- overwritten -----------------------------------------------------------------------------------
 def overwritten_while_compressing(harness: RaceHarness, report: Report, number: int) -> None:
-    """A writer puts new bytes while the old are compressed: the new ones stay, never older after them."""
+    """A writer puts new bytes while the old are compressed: the new ones are never replaced by older ones."""
     cold_env = _laid(harness, TEXT, DRESSED)
     harness.delays = WRITES
     key, new = harness.chance.choice((TEXT.key, DRESSED.key)), f"new {number}\n".encode() * 300
@@ -59,12 +59,12 @@ def overwritten_while_compressing(harness: RaceHarness, report: Report, number: 
     report.won += _skipped(harness, run_id) > 0
     report.violations += _only_new(cold_env, key, new)
     again = harness.decide(job("compress"), f"again{number}")
-    apply(again, harness.stores)  # and now the new one is what is compressed
+    apply(again, harness.stores)  # now the new object is compressed
     report.violations += _only_new(cold_env, key, new)
 
 
 def _overwritten_while_moving(harness: RaceHarness, report: Report, number: int) -> None:
-    """A writer puts new bytes between the look, the request to move and the move: the new ones stay."""
+    """A writer puts new bytes between the check, the request to move and the move: the new ones stay."""
     cold_env = _laid(harness, TEXT, DRESSED, FILM)
     harness.delays, tiering.TIMEOUT = WRITES, 0.2
     key, new = harness.chance.choice(list(cold_env.things)), f"new {number}\n".encode() * 300
@@ -89,7 +89,7 @@ def _skipped(harness: RaceHarness, run_id: str) -> int:
 
 
 def _written_first(harness: RaceHarness, request: str, key: str, new: bytes) -> None:
-    """Let a writer come immediately before the first request whose name holds that."""
+    """Write new bytes immediately before the first request whose name contains ``request``."""
     left = [True]
 
     def writes(kind: str, what: str) -> None:
@@ -101,7 +101,7 @@ def _written_first(harness: RaceHarness, request: str, key: str, new: bytes) -> 
 
 
 def overwritten_just_before_the_write(harness: RaceHarness, report: Report, number: int) -> None:
-    """Everything was read and proven, then new bytes come: they stay."""
+    """The compressed form is proven, then new bytes are written: they stay."""
     cold_env, new = _laid(harness, TEXT), f"new {number}\n".encode() * 300
     run_id = harness.decide(job("compress"), f"round{number}")
     _written_first(harness, f"PUT BUCKET/{TEXT.key}", TEXT.key, new)
@@ -111,7 +111,7 @@ def overwritten_just_before_the_write(harness: RaceHarness, report: Report, numb
 
 
 def overwritten_just_before_the_tag(harness: RaceHarness, report: Report, number: int) -> None:
-    """The tag falls on another object than the one that was looked at: it is taken off again."""
+    """The tag lands on a newer object than the one that was checked: it is removed again."""
     cold_env, new = _laid(harness, TEXT), f"new {number}\n".encode() * 300
     run_id, tiering.TIMEOUT = harness.decide(job("transition"), f"round{number}"), 0.2
     _written_first(harness, f"PUT BUCKET/{TEXT.key}?tagging", TEXT.key, new)
@@ -123,7 +123,7 @@ def overwritten_just_before_the_tag(harness: RaceHarness, report: Report, number
 
 
 def overwritten_just_before_it_is_back(harness: RaceHarness, report: Report, number: int) -> None:
-    """An object is brought back, and new bytes come before the copy is put in its place: they stay."""
+    """An object is restored, and new bytes are written before the copy replaces it: they stay."""
     cold_env, new = _laid(harness, TEXT), f"new {number}\n".encode() * 300
     send(cold_env)
     _written_first(harness, f"POST BUCKET/{TEXT.key}?uploadId", TEXT.key, new)
@@ -134,7 +134,7 @@ def overwritten_just_before_it_is_back(harness: RaceHarness, report: Report, num
 
 # --- deleted ---------------------------------------------------------------------------------------
 def _deleted_while_moving(harness: RaceHarness, report: Report, number: int) -> None:
-    """An object is deleted while it is sent to a tier: it stays deleted, also when others come back."""
+    """An object is deleted while it is moved to a tier: it stays deleted, also after another run."""
     cold_env = _laid(harness, TEXT, DRESSED, FILM)
     harness.delays, tiering.TIMEOUT = {**WRITES, "HEAD BUCKET": DELAY}, 0.2
     key = harness.chance.choice(list(cold_env.things))
@@ -152,7 +152,7 @@ def _deleted_while_moving(harness: RaceHarness, report: Report, number: int) -> 
 
 # --- read ------------------------------------------------------------------------------------------
 def streamed_while_replaced(harness: RaceHarness, report: Report, number: int) -> None:
-    """Readers are in the midst of an object while its form is replaced: each gets a whole one."""
+    """Readers are in the middle of an object while its form is replaced: each gets a complete one."""
     cold_env = _laid(harness, LONG)
     harness.delays = WRITES
     run_id = harness.decide(job("compress"), f"round{number}")
@@ -179,7 +179,7 @@ def _slowly(piece: bytes) -> bytes:
 
 
 def _fetched(harness: RaceHarness, cold_env: ColdEnvironment) -> tuple[str, bytes]:
-    """What a plain client gets, chunk by chunk, and undoes as the answer's Content-Encoding says."""
+    """Download as a plain client, chunk by chunk, and decode by the answer's Content-Encoding."""
     url = _client(harness).presigned_get_object(cold_env.bucket, LONG.key)
     with closing(urllib3.PoolManager().request("GET", url, preload_content=False)) as answer:
         body = b"".join(map(_slowly, answer.stream(256 << 10, decode_content=False)))
@@ -192,7 +192,7 @@ def _fetched(harness: RaceHarness, cold_env: ColdEnvironment) -> tuple[str, byte
 # --- two at once -----------------------------------------------------------------------------------
 def two_nights(steps: tuple[str, ...], act: str) -> Race:
     def race(harness: RaceHarness, report: Report, number: int) -> None:
-        """Two processes run the job at once, each with a plan of its own: all is done, and entered once."""
+        """Two processes run the job at once, each with its own plan: all is done, and entered once."""
         wanted = next(one for one in ACTS if one.name == act)
         cold_env = _laid(harness, *wanted.things)
         fork = multiprocessing.get_context("fork")
@@ -237,7 +237,7 @@ def _laid(harness: RaceHarness, *things: Thing) -> ColdEnvironment:
     return cold_env
 
 
-#: By the kind of the store: what a remote tier is asked by a tag, a class by a copy.
+#: By kind of store: MinIO moves to a remote tier by a tag, ministack to a storage class by a copy.
 RACES: dict[str, dict[str, Race]] = {
     "minio": {
         "overwritten while compressing": overwritten_while_compressing,

@@ -1,4 +1,4 @@
-"""Every act on cold data that is struck, with what must be true once it was repeated."""
+"""Table of the acts on cold data that get faults, with the state required once each was repeated."""
 
 from __future__ import annotations
 

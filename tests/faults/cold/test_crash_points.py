@@ -1,6 +1,6 @@
-"""A sample of the crash points and races of cold data, of a fixed size; ``make faults`` runs every one.
+"""A fixed-size sample of the crash points and races of cold data; ``make faults`` runs them all.
 
-It is drawn by the day's date, or by ``FAULT_SEED``; ``FAULT_ROUNDS`` sets the rounds of each race.
+The sample is drawn by the day's date, or by ``FAULT_SEED``; ``FAULT_ROUNDS`` sets the rounds of each race.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Start = Callable[[str], objectstore.ObjectStore]
 def environments(
     request: pytest.FixtureRequest, store_server: Start, postgres_server: postgres.Postgres, tmp_path: Path
 ) -> list[Place]:
-    """On the store whose kind is the parameter, and on MinIO with its remote tier; two for a sample."""
+    """Places on a store of the parameter's kind, MinIO with its remote tier; two for a sample, else one."""
     warm()
     store = needed(request.param, store_server)
     if request.param == "minio":
@@ -71,7 +71,7 @@ def test_race_of_cold_data(environments: list[Place], race: str) -> None:
     assert report.rounds == ROUNDS
 
 
-#: Effects worth a test of their own: the act, what begins the effect's name, which one of these, and how.
+#: Effects with a dedicated test: the act, the effect's name prefix, its index among matches, the fault mode.
 POINTS: dict[str, tuple[str, str, int, Mode]] = {
     "written": ("compress", f"PUT {OLD}/transcription/transcript.vtt", 0, "after"),
     "not entered": ("compress", "INSERT INTO maintenance.savings", 0, "before"),

@@ -1,4 +1,4 @@
-"""Bugs in lifecycle rules that must not get past the tests; as :mod:`tests.faults.cleanup.bugs`."""
+"""Seeded bugs in lifecycle rules that the tests must detect; as :mod:`tests.faults.cleanup.bugs`."""
 
 from __future__ import annotations
 
