@@ -1,4 +1,4 @@
-"""Add a made-up capability to a copy of the project: its own files, and one-line edits of shared ones."""
+"""A made-up capability, added to a copy of the project: its own files, and small edits of shared ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME = "quarantine"
 
 
 def copy_project(to: Path) -> None:
-    """Copy what the checks of a capability read; times are kept, for mypy's cache goes by them."""
+    """Copy the files that the checks read; modification times are kept, as mypy's cache depends on them."""
     to.mkdir()
     for name in COPIED:
         source = PROJECT / name
@@ -64,7 +64,7 @@ def _parser(text: str) -> str:
     return text.replace(f"\n{following}\n", f"\n    {NAME},\n{following}\n", 1)
 
 
-#: What has to know of a capability, and how it learns of this one.
+#: The shared files that register capabilities, and the edit of each that adds this one.
 EDITS: dict[str, Callable[[str], str]] = {
     "pyproject.toml": _contract,
     "storage/catalog.py": _catalog,
@@ -89,13 +89,13 @@ def _after_last(text: str, pattern: str, line: str) -> str:
 
 
 def files(folder: Path) -> dict[str, str]:
-    """Read every file of a copy, by its path in it."""
+    """Read every file of a copy, by its relative path."""
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".pyc")
     return {path.relative_to(folder).as_posix(): path.read_text() for path in paths}
 
 
 def changed_lines(before: dict[str, str], after: dict[str, str]) -> dict[str, int]:
-    """Count the lines that were added or replaced in each file that was there before."""
+    """Count the lines that were added or replaced in each file that existed before."""
     differing = (name for name in before if before[name] != after[name])
     return {name: sum(_changes(before[name], after[name])) for name in differing}
 

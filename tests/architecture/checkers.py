@@ -1,4 +1,4 @@
-"""Run the project's checkers in processes of their own, on the project or on a copy of it."""
+"""The project's checkers, run in separate processes on the project or on a copy of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run(folder: Path, *command: str, **environment: str) -> subprocess.Completed
 def mypy(folder: Path, scratch: Path, *files: Path) -> subprocess.CompletedProcess[str]:
     """Check types with the configuration of ``folder``.
 
-    What was found out before is copied, not shared: another mypy may be writing there.
+    The existing cache is copied, not shared: another mypy may be writing to it.
     """
     known, cache = PROJECT / ".mypy_cache", scratch / "mypy_cache"
     if known.is_dir():

@@ -1,3 +1,3 @@
-"""Keep pytest from collecting the templates of a new capability: their tests run in a copy of the project."""
+"""Exclusion of the new capability's templates from collection: their tests run in a copy of the project."""
 
 collect_ignore = ["new_capability"]

@@ -1,4 +1,4 @@
-"""Measure the structure of the code: ``python -m tests.architecture.figures`` prints it as a table.
+"""Figures on the structure of the code: ``python -m tests.architecture.figures`` prints a table.
 
 The column "before" holds the values from before the package was divided into capabilities.
 """
@@ -20,13 +20,13 @@ import grimp
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = "storage"
 INSTALLATION = f"{PACKAGE}.installation"
-#: Capabilities are the modules of the layer that holds this one; what lies below it is shared code.
+#: Capabilities are the modules in the same layer as this one; the layers below it are shared code.
 A_CAPABILITY = "backup"
 MAY_OPEN_EVERYTHING = {"storage.cli", "storage.api", "storage.services", "plugins", "tests", "devstack"}
 
 
 class Figure(NamedTuple):
-    """Hold one measured value, what it was before, and the most that it may be (None: no limit)."""
+    """One measured value, its former value, and its upper limit (None: no limit)."""
 
     name: str
     before: int | None
@@ -62,7 +62,7 @@ def _settings() -> dict[str, Any]:
 
 
 def capabilities() -> list[str]:
-    """Name the capabilities, which may not know each other."""
+    """Name the capabilities, which may not import each other."""
     return next(layer for layer in layers() if A_CAPABILITY in layer)
 
 
@@ -113,7 +113,7 @@ def circles(package: str = PACKAGE) -> list[str]:
 
 
 def _reached_siblings(child: str, package: str) -> set[str]:
-    """Follow a child's imports, also from sibling to sibling; itself included only where they lead back."""
+    """Return the siblings that a child imports, directly or not; the child itself only if in a cycle."""
     depth, reached, waiting = package.count(".") + 2, set[str](), [child]
     while waiting:
         importer = waiting.pop()
@@ -145,7 +145,7 @@ def longest_chain() -> tuple[str, ...]:
 
 
 def importers_of_installation() -> set[str]:
-    """Name who opens the stores of every capability: parts of the package, and other top folders."""
+    """Name the parts of the package and other top folders that open the stores of every capability."""
     inside = {top(module) for module in graph().find_modules_that_directly_import(INSTALLATION)}
     others = ("plugins", "dags", "tests", "devstack")
     return inside | {name for name in others if any(map(_imports_installation, sources(name)))}
@@ -163,7 +163,7 @@ def _imports_installation(path: Path) -> bool:
     return False
 
 
-# --- what callers must know of the stores -------------------------------------------------------------
+# --- the interface of the stores ----------------------------------------------------------------------
 
 
 def bundles() -> list[str]:
@@ -219,13 +219,13 @@ def lines(path: Path) -> int:
 
 
 def longer_files(folders: Iterable[str], most: int) -> tuple[str, ...]:
-    """List the files of more lines than that."""
+    """List the files of more than ``most`` lines."""
     every = (path for folder in folders for path in sources(folder))
     return tuple(f"{_shown(path)} {lines(path)}" for path in every if lines(path) > most)
 
 
 def longer_functions(folders: Iterable[str], most: int) -> tuple[str, ...]:
-    """List the functions of more lines than that, decorators not counted."""
+    """List the functions of more than ``most`` lines, decorators not counted."""
     return tuple(
         f"{_shown(path)}:{node.lineno} {node.name} {length}"
         for folder in folders
@@ -281,7 +281,7 @@ def _sizes() -> Iterator[Figure]:
 
 
 def table(measured: Iterable[Figure]) -> str:
-    """Lay the figures out as text; what a figure consists of follows where that is a finding."""
+    """Format the figures as text; details follow for a figure without a limit or over its limit."""
     rows = [f"{'':46}{'before':>8}{'now':>8}{'at most':>9}"]
     for one in measured:
         before, limit = ("-" if value is None else f"{value:,}" for value in (one.before, one.limit))

@@ -1,4 +1,4 @@
-"""Check what adding a capability touches: its own files, and a few lines of four shared files."""
+"""Cost of adding a capability: its own files, and a few lines in four shared files."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ OWN = (
     f"tests/unit/{NAME}/",
 )
 JOB = "note_quarantined"
-#: ``python -m storage jobs --json`` and the help of the new command, with one start of the interpreter.
+#: ``python -m storage jobs --json`` and the help of the new command, in one interpreter.
 COMMAND_LINE = f"""
 import storage.cli.parser
 storage.cli.parser.main(["jobs", "--json"])
 storage.cli.parser.main(["{NAME}", "--help"])
 """
-#: As Airflow imports a DAG file, then the tasks that came of it.
+#: Import the DAG file as Airflow does, then print its tasks.
 PARSE = f"""
 import json, runpy
 dag = runpy.run_path("dags/{NAME}_dag.py")["{NAME}"]()
@@ -50,7 +50,7 @@ print("TASKS", json.dumps(sorted(dag.task_ids)))
 
 
 class Copy(NamedTuple):
-    """Hold a copy of the project with the capability in it, and both states of its files."""
+    """A copy of the project with the capability added, and its files before and after."""
 
     folder: Path
     before: dict[str, str]
@@ -67,7 +67,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 
 
 def succeeds(done: subprocess.CompletedProcess[str]) -> str:
-    """Return what a checker printed; fail with all of it where it found something."""
+    """Return a checker's output; fail with all of it when the checker reported an error."""
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -1,4 +1,4 @@
-"""Check the limits of the structure, the documents' import paths, what an import loads, and the job types."""
+"""Limits of the code's structure, documented import paths, modules an import loads, and job types."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.architecture import checkers, figures
 
-#: That parsing a DAG file loads none of these is checked by tests/dags/test_parsing.py.
+#: tests/dags/test_parsing.py checks that parsing a DAG file loads none of these either.
 VENDORS = {"minio", "boto3", "botocore", "sqlalchemy", "psycopg2"}
 LIGHT = ("catalog", "backup", "cleanup", "lifecycle", "presigned", "testing")
 DOCUMENTED = (

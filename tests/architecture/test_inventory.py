@@ -1,4 +1,4 @@
-"""The tick list is true as far as it can be checked: what it names exists."""
+"""docs/inventory.md: its ids are complete, and the files and tests that it names exist."""
 
 from __future__ import annotations
 

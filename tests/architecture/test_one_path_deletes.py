@@ -1,4 +1,4 @@
-"""Only one path deletes: adapters define it, actions take it, and nobody else in the package may."""
+"""Single path for deletes: adapters define it, actions call it, and no other code in the package may."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-#: Adapters (of all, or of one capability), verbs, and the fakes.
+#: Modules that may delete: adapters (shared, or of one capability), verbs, and the fakes.
 MAY = re.compile(r"storage/(\w+/)?(stores|testing|actions|s3|postgres)(/|\.py$)")
-#: Calls, as ``x.name(...)`` or ``name(...)``, that take something away. ``remove`` only of os or a path.
+#: Names of calls, as ``x.name(...)`` or ``name(...)``, that delete. ``remove`` counts only on os or a path.
 DELETES = {
     "abort", "abort_multipart_upload", "delete", "delete_bucket", "delete_object", "delete_objects",
     "removedirs", "remove_bucket", "remove_object", "remove_objects", "rmdir", "rmtree", "truncate", "unlink",
 }  # fmt: skip
 _SQL = re.compile(r"\b(DELETE\s+FROM|TRUNCATE|DROP\s+(TABLE|SCHEMA|DATABASE|COLUMN|VIEW))\b", re.IGNORECASE)
-#: The one statement of the SQL files that takes a row away: a switch of our own, such as a lifted pause.
+#: The only statements of the SQL files that delete rows: cold pins, and switches such as a lifted pause.
 SQL_MAY = {
     "sql/queries/cold.sql": ["DELETE FROM maintenance.cold_pins"],
     "sql/queries/runs.sql": ["DELETE FROM maintenance.control"],
@@ -27,7 +27,7 @@ SQL_MAY = {
 
 
 def calls(source: str) -> Iterator[tuple[int, str]]:
-    """Line and name of each call that deletes, and each string that holds such SQL."""
+    """Yield line and name of each call that deletes, and the line of each string with SQL that deletes."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
             name = getattr(node.func, "attr", None) or getattr(node.func, "id", "")
@@ -39,7 +39,7 @@ def calls(source: str) -> Iterator[tuple[int, str]]:
 
 
 def offenders(root: Path) -> list[str]:
-    """Every place of the package and the DAGs that deletes though it may not."""
+    """List the deletes in the package and the DAGs outside the modules that may delete."""
     found = []
     for top in ("storage", "dags", "plugins"):
         for path in sorted((root / top).rglob("*.py")):
@@ -50,7 +50,7 @@ def offenders(root: Path) -> list[str]:
 
 
 def sql_deletes(root: Path) -> dict[str, list[str]]:
-    """The statements of the SQL files that take rows or tables away, comments aside."""
+    """Return the lines of the SQL files that delete rows or drop tables, by file; comments are ignored."""
     found = {}
     for path in sorted((root / "sql").rglob("*.sql")):
         script = re.sub(r"--[^\n]*", "", path.read_text())
@@ -65,7 +65,7 @@ def test_nobody_else_deletes() -> None:
 
 
 def test_the_one_path_is_there() -> None:
-    """The check looks at the right thing: in the allowed places it does find what deletes."""
+    """The check is effective: in the modules that may delete it does find deletes."""
     inside = {
         call
         for path in (ROOT / "storage").rglob("*.py")
@@ -94,7 +94,7 @@ def test_sql_takes_away_nothing_of_the_pipeline() -> None:
     ],
 )
 def test_a_seeded_delete_is_found(tmp_path: Path, where: str, line: str) -> None:
-    """A copy of the package with one more line in it no longer passes."""
+    """The check fails on a copy of the package with one delete added."""
     for top in ("storage", "dags", "plugins"):
         shutil.copytree(ROOT / top, tmp_path / top, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / where).write_text(f"{line}\n")

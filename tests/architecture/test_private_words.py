@@ -1,4 +1,4 @@
-"""Check that identifiers and docstrings use the field's standard terms, not words of this project alone."""
+"""Terms in identifiers and docstrings: no private words of this project, no question as a summary line."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 LIST = PROJECT / "tests/architecture/private_words.txt"
 CODE = ("storage", "plugins", "dags", "tests", "devstack")
-#: A summary line says what a thing does or is; a question word says what a reader might ask.
+#: A summary line states what the documented object does or is; these words would begin a question.
 QUESTION = re.compile(r"(What|Where|Whether|Who|Whatever|How)\b")
 
 
 class Listed(NamedTuple):
-    """Hold the words that no identifier may contain, and the excepted identifiers with their reasons."""
+    """The words that no identifier may contain, and the excepted identifiers with their reasons."""
 
     words: frozenset[str]
     excepted: dict[str, str]
 
 
 class Use(NamedTuple):
-    """Point at an identifier that contains a private word."""
+    """One identifier that contains a private word, and its location."""
 
     file: str
     line: int
@@ -37,7 +37,7 @@ class Use(NamedTuple):
 
 
 def listed() -> Listed:
-    """Read the list: words, a blank line, exceptions."""
+    """Read the list file: words, a blank line, exceptions."""
     words, _, rest = LIST.read_text().partition("\n\n")
     lines = [line for line in rest.splitlines() if line and not line.startswith("#")]
     parts = [line.partition("#") for line in lines]
@@ -75,7 +75,7 @@ def uses() -> tuple[Use, ...]:
 
 
 def summaries(source: str) -> Iterator[tuple[int, str]]:
-    """Find the first line of every docstring, with the line of what it documents."""
+    """Find the first line of every docstring, with the line number of the documented object."""
     for node in ast.walk(ast.parse(source)):
         documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
         if isinstance(node, documented) and (text := ast.get_docstring(node)):

@@ -1,8 +1,8 @@
-"""List, list + delete, the temp sweep, backups and cold data beside other programs, on one server in one run.
+"""Benchmarks of list, list + delete, temp sweep, backups and cold data against other programs, on one server.
 
-``python -m tests.benchmarks`` prints a table of medians. Each contestant runs in a process of its own, in
-turn, and every round begins with another one. The CPU seconds are the contestant's own, not the server's;
-on a busy machine they are the figure to trust.
+``python -m tests.benchmarks`` prints a table of medians. Each contestant runs in a separate process, in turn,
+and every round begins with another contestant. The CPU seconds are the contestant's own, not the server's; on
+a busy machine they are the figure to trust.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FILES_A_KEY = 2  # the sweep has twice as many files as the bucket has keys
 
 @dataclass(frozen=True)
 class Discipline:
-    """One comparison. ``peers``: the contestants the others are measured against."""
+    """One comparison. ``peers``: the contestants that the others are compared with."""
 
     title: str
     count: int
@@ -41,23 +41,23 @@ class Discipline:
 
 
 def nothing(_: Environment) -> None:
-    """No preparation and no check."""
+    """Do no preparation and no check."""
 
 
 def emptied(on: Environment) -> None:
-    """The bucket's temp/ must be empty."""
+    """Check that the bucket's temp/ is empty. Raises Unfit."""
     if left := on.keys_left():
         raise Unfit(f"{left:,} objects are left")
 
 
 def swept(on: Environment, *, aside: int = 0) -> None:
-    """The temp folder must be empty, with so many files set aside."""
+    """Check that the temp folder is empty, with ``aside`` files set aside. Raises Unfit."""
     if on.files_left() != (0, aside):
         raise Unfit(f"(files left, files set aside) are {on.files_left()}, not (0, {aside:,})")
 
 
 def listing(keys: int) -> Discipline:
-    """Listing a bucket."""
+    """Compare listing a bucket."""
     s5cmd = Contestant(
         "s5cmd ls", "s5cmd", lambda on: ("ls", f"s3://{on.settings.bucket}/temp/*"), nothing, nothing, True
     )
@@ -67,7 +67,7 @@ def listing(keys: int) -> Discipline:
 
 
 def deleting(keys: int) -> Discipline:
-    """Listing and deleting."""
+    """Compare listing and deleting."""
 
     def fill(on: Environment) -> None:
         on.fill_bucket(keys)
@@ -86,7 +86,7 @@ def deleting(keys: int) -> Discipline:
 
 
 def sweeping(files: int) -> Discipline:
-    """Emptying the temp folder."""
+    """Compare emptying the temp folder."""
 
     def fill(on: Environment) -> None:
         on.clear_folder()
@@ -94,14 +94,14 @@ def sweeping(files: int) -> Discipline:
 
     rm = Contestant("rm -rf", "sh", lambda on: ("-c", f"rm -rf '{on.settings.temp_dir}'/*"), fill, swept)
     walk = python("os.walk + getsize + shutil.rmtree", "sweep_walk", fill, swept)
-    # Set aside are files and folders both; both are actions.
+    # Both files and folders are actions of the engine; the check counts the files that were set aside.
     engine = python("storage: engine, set aside", "sweep_engine", fill, partial(swept, aside=files))
     reap = python("storage: engine, unlink an hour later", "sweep_reap", Environment.pass_the_notice, swept)
     return Discipline(f"Sweep {files:,} temp files", files, (engine, reap, rm, walk), (rm.name, walk.name))
 
 
 def hold(discipline: Discipline, on: Environment, rounds: int, seconds: float) -> dict[str, Cost]:
-    """The medians of every contestant that could be started; no round begins after so many seconds."""
+    """Return the medians of each contestant that is installed; no round begins after ``seconds``."""
     costs: dict[str, list[Cost]] = {}
     began = time.monotonic()
     for number in range(rounds):
@@ -120,13 +120,13 @@ def hold(discipline: Discipline, on: Environment, rounds: int, seconds: float) -
 
 
 def expected(discipline: Discipline, contestant: Contestant) -> int:
-    """How many things the contestant is to report: the engine's sweep counts emptied folders too."""
+    """Return the count a contestant must report: the engine's sweep also counts emptied folders."""
     folders = -(-discipline.count // 50)
     return discipline.count + (folders if "set aside" in contestant.name else 0)
 
 
 def _order(contestants: Sequence[Contestant], number: int) -> list[Contestant]:
-    """Another one first in every round; what is set aside is unlinked right after."""
+    """Rotate who is first in every round; files set aside are unlinked right afterwards."""
     pairs: list[list[Contestant]] = []
     for contestant in contestants:
         if "unlink" in contestant.name:
@@ -138,7 +138,7 @@ def _order(contestants: Sequence[Contestant], number: int) -> list[Contestant]:
 
 
 def table(discipline: Discipline, costs: Mapping[str, Cost]) -> Table:
-    """The medians, with the ratio to each peer (CPU and wall of the work; below 1 is better)."""
+    """Return the medians, with the ratio to each peer (CPU and wall of the work; below 1 is better)."""
     shown = Table(title=discipline.title, title_justify="left")
     shown.add_column("")
     for name in ("wall s", "CPU s", "work wall", "work CPU", "MiB", "requests"):
@@ -159,7 +159,7 @@ def _ratio(cost: Cost, peer: Cost) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what was asked for; 1 when a contestant failed."""
+    """Run the requested benchmarks; return 1 when a contestant failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--keys", type=int, default=10_000, help="keys in the bucket; twice as many files")
     parser.add_argument("--rounds", type=int, default=3)

@@ -1,4 +1,4 @@
-"""The contestants that back up: ``python -m tests.benchmarks.backup_contestants NAME``
+"""Contestants that back up: ``python -m tests.benchmarks.backup_contestants NAME``
 
 As :mod:`tests.benchmarks.contestants`; each makes one backup of the database and leaves it in the bucket.
 """
@@ -16,11 +16,11 @@ from tests.benchmarks.contestants import Work, main, settings
 if TYPE_CHECKING:
     from storage.backup.context import BackupContext
 
-LARGEST = 1 << 16  # bytes of a file that ours may write
+LARGEST = 1 << 16  # bytes of a file that the product may write
 
 
 def documents() -> Work:
-    """As the pipeline's documents describe it: a file of ``pg_dump | gzip``, hashed, then uploaded."""
+    """Back up as the pipeline's documents describe: a file of ``pg_dump | gzip``, hashed, then uploaded."""
     import hashlib
     import os
     import subprocess
@@ -44,7 +44,7 @@ def documents() -> Work:
 
 
 def _context() -> BackupContext:
-    """The site with its connections open. No file grows from now on, under no name and on no disk."""
+    """Open a context and its connections; from then on no file, named or not, may grow beyond LARGEST."""
     import resource
 
     from storage.core.model import ObjectKey
@@ -53,14 +53,14 @@ def _context() -> BackupContext:
     atexit.register(stack.close)
     context = stack.enter_context(open_context(settings()))
     context.stores.backup_bucket.head(ObjectKey("warm"))
-    context.stores.backup_bucket.boto  # type: ignore[attr-defined] # noqa: B018 - so that its import is no part of the work
+    context.stores.backup_bucket.boto  # type: ignore[attr-defined] # noqa: B018 - imported before the work
     context.stores.catalogue.all("database")
     resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST, LARGEST))
     return context
 
 
 def whole() -> Work:
-    """Ours, with the hash of every table's content, the roles, the manifest and the catalogue."""
+    """Back up with the product: with hashes of all tables' content, roles, manifest and catalogue."""
     from storage.backup.database import backup_database
 
     context = _context()
@@ -72,7 +72,7 @@ def whole() -> Work:
 
 
 def pipeline() -> Work:
-    """Ours without that: one dump, packed, hashed and uploaded as it is made."""
+    """Back up with the product's pipeline alone: one dump, compressed, hashed and uploaded as a stream."""
     from storage.backup.context import part
     from storage.backup.encryption import seal
     from storage.backup.postgres import dump as pg_dump

@@ -1,7 +1,7 @@
-"""Backups of a generated database: the documents' way, ours and pg_dump alone, in turn, against the goals.
+"""Backups of a generated database: the documented method, the product and pg_dump alone, against the goals.
 
-The backup with everything is taken of a quarter of the rows too, for its memory must not follow their number.
-What a backup of the bucket's metadata asks the store for is counted on a bucket in memory.
+The complete backup is also taken of a quarter of the rows, as its memory must not grow with their number.
+The requests of a backup of the bucket's metadata are counted on a bucket in memory.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ PIPELINE = "storage: dump, zstd, SHA-256, upload"
 DUMP = "pg_dump -Fc -Z0 > /dev/null"
 WHOLE_GOAL, PIPELINE_GOAL = 0.35, 1.35  # of the wall time of DOCUMENTS, and of DUMP
 GROWTH_GOAL = 2 * PARALLEL * PART / (1 << 20) + 30  # MiB
-OBJECTS, JOB_OBJECTS = 100_000, 40  # in the bucket, and of each job, of which one is its document
+OBJECTS, JOB_OBJECTS = 100_000, 40  # in the bucket, and of each job, including its one document
 CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Dump:
-    """What a contestant left in the bucket: bytes as stored, bytes unpacked, and lines: one for each row."""
+    """Dump that a contestant left in the bucket: stored bytes, uncompressed bytes, and lines, one a row."""
 
     stored: int = 0
     unpacked: int = 0
@@ -48,7 +48,7 @@ class Dump:
 
 
 def contestants() -> tuple[Contestant, ...]:
-    """Nobody encrypts, and nobody finds another one's backup in the bucket."""
+    """Return the contestants: none encrypts, and each starts with an empty backup bucket."""
 
     def one(name: str, function: str, after: Callable[[Environment], None]) -> Contestant:
         return python(name, function, emptied, after, "backup_contestants")
@@ -62,7 +62,7 @@ def contestants() -> tuple[Contestant, ...]:
 
 
 def emptied(on: Environment) -> None:
-    """Nothing in the backup bucket."""
+    """Empty the backup bucket. Raises Unfit."""
     bucket = on.settings.backup_bucket
     to_delete = (DeleteObject(key) for key in backed_up(on))
     if failures := list(on.minio.remove_objects(bucket, to_delete)):
@@ -70,25 +70,25 @@ def emptied(on: Environment) -> None:
 
 
 def backed_up(on: Environment) -> list[str]:
-    """The keys in the backup bucket."""
+    """Return the keys in the backup bucket."""
     found = on.minio.list_objects(on.settings.backup_bucket, recursive=True)
     return [str(one.object_name) for one in found]
 
 
 def no_files(on: Environment) -> None:
-    """The contestant must have left nothing in its TMPDIR."""
+    """Check that the contestant left nothing in its TMPDIR. Raises Unfit."""
     if left := list(on.temporary.iterdir()):
         raise Unfit(f"{left[0].name} is left in TMPDIR")
 
 
 def remove_files(on: Environment) -> None:
-    """The documents' way leaves its file there, for somebody else to remove."""
+    """Remove the file that the documented method leaves in TMPDIR."""
     for path in on.temporary.iterdir():
         path.unlink()
 
 
 def dump(on: Environment) -> Dump:
-    """The dump in the bucket, unpacked; an empty one where there is none."""
+    """Measure the dump in the bucket by decompressing it; return zeros when there is none."""
     found = Dump()
     for key in (key for key in backed_up(on) if "/dump." in key):
         packed = key.endswith(".gz")
@@ -107,19 +107,19 @@ def dump(on: Environment) -> Dump:
 
 @dataclass(frozen=True)
 class Rounds:
-    """What every contestant took in every round, and what it left."""
+    """Costs of every contestant in every round, and the last dump of each."""
 
     costs: Mapping[str, list[Cost]]
     dumps: Mapping[str, Dump]
 
     def ratios(self, name: str, peer: str) -> list[float]:
-        """Of wall times, round by round."""
+        """Return the ratios of wall times, round by round."""
         pairs = zip(self.costs[name], self.costs[peer], strict=True)
         return [one.work_wall / other.work_wall for one, other in pairs]
 
 
 def hold(on: Environment, megabytes: int, rows: str, rounds: int, seconds: float, out: Console) -> None:
-    """Make the rows, measure, and print; no round begins after so many seconds."""
+    """Make the rows, measure, and print; no round begins after ``seconds``."""
     kind = KINDS[rows]
     jobs = megabytes * kind.jobs_a_mb
     few, all = kind.rows_a_job * (jobs // 4), kind.rows_a_job * jobs
@@ -142,7 +142,7 @@ def hold(on: Environment, megabytes: int, rows: str, rounds: int, seconds: float
 def measured(
     on: Environment, rounds: int, rows: int, seconds: float, running: Sequence[Contestant]
 ) -> Rounds:
-    """Every contestant in every round, another one first in each."""
+    """Run every contestant in every round, each time with another contestant first."""
     costs: dict[str, list[Cost]] = {one.name: [] for one in running}
     dumps: dict[str, Dump] = {}
     began = time.monotonic()
@@ -159,7 +159,7 @@ def measured(
 
 
 def table(title: str, held: Rounds) -> Table:
-    """The medians; of what was written and grown the most."""
+    """Return a table of the medians; for bytes written and memory growth the maximum."""
     shown = Table(title=title, title_justify="left")
     shown.add_column("")
     for name in ("wall s", "CPU s", "servers' CPU s", "MB stored", "MB of files", "MiB grown"):
@@ -174,12 +174,12 @@ def table(title: str, held: Rounds) -> Table:
 
 
 def goals(held: Rounds) -> list[str]:
-    """The ratios of wall times, and what ours wrote to files."""
+    """Return the goals' lines: ratios of wall times, and the product's writes to files."""
     return [ratio(held, WHOLE, DOCUMENTS, WHOLE_GOAL), ratio(held, PIPELINE, DUMP, PIPELINE_GOAL), disk(held)]
 
 
 def disk(held: Rounds) -> str:
-    """The goal for temporary files; the documents' file shows whether the kernel counted such writes."""
+    """Return the goal for temporary files; the documented method's file shows if the kernel counts writes."""
     written = max(cost.written or 0 for name in (WHOLE, PIPELINE) for cost in held.costs[name])
     control = max(cost.written or 0 for cost in held.costs[DOCUMENTS])
     if control < held.dumps[DOCUMENTS].stored:
@@ -188,7 +188,7 @@ def disk(held: Rounds) -> str:
 
 
 def ratio(held: Rounds, name: str, peer: str, goal: float) -> str:
-    """One goal's line: of the medians, and the least and greatest of the rounds."""
+    """Return one goal's line: the ratio of the medians, and the least and greatest ratio of the rounds."""
     one, other, each = race.medians(held.costs[name]), race.medians(held.costs[peer]), held.ratios(name, peer)
     wall, cpu = one.work_wall / other.work_wall, one.work_cpu / other.work_cpu
     every = (one.work_cpu + one.servers_cpu) / (other.work_cpu + other.servers_cpu)
@@ -199,7 +199,7 @@ def ratio(held: Rounds, name: str, peer: str, goal: float) -> str:
 
 
 def growth(quarter: int, small: Rounds, all: int, large: Rounds) -> str:
-    """The goal for memory: one bound for both sizes."""
+    """Return the goal for memory: one bound for both sizes."""
     few, many = (race.medians(held.costs[WHOLE]).growth_mib or 0 for held in (small, large))
     return (
         f"{WHOLE} grows by {few:.0f} MiB for {quarter / MB:,.0f} MB, by {many:.0f} MiB for "
@@ -208,7 +208,7 @@ def growth(quarter: int, small: Rounds, all: int, large: Rounds) -> str:
 
 
 def requests(on: Environment) -> str:
-    """What backing up the metadata of many objects asks the store for."""
+    """Count the requests of backing up the metadata of many objects; return the goal's line."""
     now = datetime(2026, 3, 8, 2, tzinfo=UTC)
     objects = MemoryObjects(lambda: now)
     for number in range(OBJECTS):
@@ -229,5 +229,5 @@ def requests(on: Environment) -> str:
 
 
 def met(reached: bool) -> str:
-    """As it is printed."""
+    """Return the printed verdict on a goal."""
     return "Met." if reached else "[bold red]MISSED.[/]"

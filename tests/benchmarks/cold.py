@@ -1,7 +1,7 @@
-"""Compressing cold objects: the documents' way, and s5cmd with zstd, beside ours, against the goals.
+"""Compressing cold objects: the product against the documented method, and against s5cmd with zstd; goals.
 
-Before each start the objects are put back by copies within the store, and the database forgets what it knows
-of them. Ours is the job as it runs every night, with its plan, record and proof.
+Before each start the objects are restored by copies within the store, and their rows in the database are
+deleted. The product's contestant is the nightly job, with its plan, record and proof.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ MB = 1_000_000
 
 @dataclass(frozen=True)
 class Left:
-    """Bytes as stored afterwards, and those that came over HTTP; ``beyond``: of media, more than samples.
+    """Bytes stored afterwards, and bytes received over HTTP; ``beyond``: bytes of media beyond the samples.
 
-    None where nobody counted.
+    None where they were not counted.
     """
 
     text: int
@@ -49,14 +49,14 @@ class Left:
 
 @dataclass(frozen=True)
 class Rounds:
-    """What every contestant took and left in every round."""
+    """Costs and results of every contestant in every round."""
 
     costs: Mapping[str, list[Cost]]
     left: Mapping[str, list[Left]]
 
 
 def hold(on: Environment, rounds: int, seconds: float, out: Console) -> None:
-    """Make the objects, measure, and print; no round begins after so many seconds, of either comparison."""
+    """Make the objects, measure, and print; no round of a comparison begins after ``seconds``."""
     made = cold_environment.fill(on)
     groups = {name: [one for one in made if one.group == name] for name in get_args(Group)}
     things = groups["mix"]
@@ -79,12 +79,12 @@ Make = Callable[[Sequence[Thing], Callable[[Environment], None]], tuple[Contesta
 
 
 def ours(things: Sequence[Thing], before: Callable[[Environment], None]) -> tuple[Contestant, int]:
-    """The engine; it reports what it compressed."""
+    """Return the engine as contestant; it reports the objects it compressed."""
     return _python(OURS, "engine", things, before), len(text_only(things))
 
 
 def documents(things: Sequence[Thing], before: Callable[[Environment], None]) -> tuple[Contestant, int]:
-    """The documents' way."""
+    """Return the documented method as contestant."""
     return _python(DOCUMENTS, "documents", things, before), len(things)
 
 
@@ -98,7 +98,7 @@ def _python(
 
 
 def s5cmd(things: Sequence[Thing], before: Callable[[Environment], None]) -> tuple[Contestant, int]:
-    """Files in between; zstd gives them names of their own, and under these they go up. Raises Missing."""
+    """Return s5cmd with zstd as contestant: it uploads files under the names zstd gives. Raises Missing."""
     program, packer = quote(race.found("s5cmd")), quote(race.found("zstd"))
 
     def command(on: Environment) -> tuple[str, str]:
@@ -116,7 +116,7 @@ def s5cmd(things: Sequence[Thing], before: Callable[[Environment], None]) -> tup
 def measured(
     on: Environment, things: Sequence[Thing], makers: Sequence[Make], rounds: int, seconds: float
 ) -> Rounds:
-    """Every contestant in every round, another one first in each; one whose program is missing in none."""
+    """Run every contestant in every round, another one first each time; skip those with a missing program."""
     costs: dict[str, list[Cost]] = {}
     left: dict[str, list[Left]] = {}
     began = time.monotonic()
@@ -147,7 +147,7 @@ def _left(on: Environment, things: Sequence[Thing]) -> Left:
 
 
 def table(title: str, held: Rounds) -> Table:
-    """The medians."""
+    """Return a table of the medians."""
     shown = Table(title=title, title_justify="left")
     shown.add_column("")
     for name in ("rounds", "wall s", "work wall", "work CPU", "servers' CPU s", "requests"):
@@ -166,7 +166,7 @@ def table(title: str, held: Rounds) -> Table:
 
 
 def mixed_goals(held: Rounds) -> list[str]:
-    """CPU and bytes to the documents' way, and what was read of media."""
+    """Return the goals' lines: CPU and bytes compared with the documented method, and bytes read of media."""
     own, other = held.left[OURS], held.left[DOCUMENTS]
     text = max(one.text for one in own) / min(one.text for one in other)
     whole = max(one.whole for one in own) / min(one.whole for one in other)
@@ -180,14 +180,14 @@ def mixed_goals(held: Rounds) -> list[str]:
 
 
 def text_goals(held: Rounds) -> list[str]:
-    """Wall time to s5cmd and zstd, where they could be started."""
+    """Return the goal's line: wall time compared with s5cmd and zstd, where both are installed."""
     if S5CMD not in held.costs:
         return [f"[yellow]NOT COMPARED: {S5CMD}, for one of them is not installed[/]"]
     return [ratio("Wall", held, S5CMD, lambda cost: cost.work_wall, WALL_GOAL)]
 
 
 def ratio(what: str, held: Rounds, peer: str, figure: Callable[[Cost], float], goal: float) -> str:
-    """One goal's line: of the medians, and the least and greatest of the rounds."""
+    """Return one goal's line: the ratio of the medians, and the least and greatest ratio of the rounds."""
     one, other = (median(map(figure, held.costs[name])) for name in (OURS, peer))
     each = [figure(a) / figure(b) for a, b in zip(held.costs[OURS], held.costs[peer], strict=True)]
     found = one / other

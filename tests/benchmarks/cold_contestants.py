@@ -1,7 +1,7 @@
-"""The contestants that compress: ``python -m tests.benchmarks.cold_contestants NAME``
+"""Contestants that compress: ``python -m tests.benchmarks.cold_contestants NAME``
 
-As :mod:`tests.benchmarks.contestants`. What each asked the store for is counted below every client, at
-Python's own HTTP connections and sockets, and left as JSON in the file READ of TMPDIR.
+As :mod:`tests.benchmarks.contestants`. Requests and received bytes are counted below every client, at
+Python's own HTTP connections and sockets, and written as JSON to the file READ in TMPDIR.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ PREFIX = "processed/"
 
 
 class Meter:
-    """Requests, the bytes that arrived at sockets, and those of the bodies that reads of a key brought."""
+    """Counter of requests, of bytes received by sockets, and of body bytes of the GETs of each key."""
 
     def __init__(self) -> None:
         self.requests = self.received = 0
         self.bodies: Counter[str] = Counter()
 
     def start(self) -> None:
-        """Count from now on. The body counts in full, also where a client leaves some of it unread."""
+        """Start counting. A body counts in full, also when a client leaves some of it unread."""
         put, answer, receive = (
             http.client.HTTPConnection.putrequest,
             http.client.HTTPConnection.getresponse,
@@ -63,7 +63,7 @@ class Meter:
         socket.socket.recv_into = recv_into  # type: ignore[method-assign, assignment]
 
     def tell(self) -> None:
-        """Leave what was counted where the benchmark looks for it."""
+        """Write the counts where the benchmark reads them."""
         contestants.requests = self.requests
         bucket = f"/{settings().bucket}/"
         bodies = {path.removeprefix(bucket): size for path, size in self.bodies.items()}
@@ -72,7 +72,7 @@ class Meter:
 
 
 def documents() -> Work:
-    """Every object downloaded, packed by gzip -9 and uploaded over itself."""
+    """Download every object, compress it with gzip -9 and overwrite it."""
     import gzip
     import io
 
@@ -100,7 +100,7 @@ def documents() -> Work:
 
 
 def engine() -> Work:
-    """The maintenance job cold_storage: plan, apply, verify and record."""
+    """Run the maintenance job cold_storage: plan, apply, verify and record."""
     from storage import catalog
     from storage.core.clock import utcnow
     from storage.engine.sweep import plan
@@ -109,7 +109,7 @@ def engine() -> Work:
     stack = ExitStack()
     atexit.register(stack.close)
     stores = stack.enter_context(open_installation(settings()))
-    stores.objects.boto  # type: ignore[attr-defined] # noqa: B018 - so that its import is no part of the work
+    stores.objects.boto  # type: ignore[attr-defined] # noqa: B018 - imported before the measured work
 
     def work() -> int:
         meter = Meter()

@@ -1,4 +1,4 @@
-"""The objects that are compressed: made once, put back before each start, looked at after it."""
+"""Objects to compress: made once, restored before each start, checked after it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.benchmarks.cold_mix import Thing
 from tests.benchmarks.environment import FILLERS, Environment
 from tests.benchmarks.race import Unfit
 
-ORIGINALS = "originals"  # the bucket they are copied from
-PACKED = "packed/"  # where a contestant may leave files under other names
+ORIGINALS = "originals"  # the bucket that the objects are copied from
+PACKED = "packed/"  # prefix for files that a contestant leaves under other names
 LOOKS = 60  # objects read back and compared after each start
 FORGET = "TRUNCATE maintenance.cold_objects, maintenance.savings"
 JOB = """INSERT INTO jobs (id, status, updated_at, completed_at)
@@ -29,7 +29,7 @@ SELECT unnest(%s), 'completed', now() - interval '100 days', now() - interval '1
 
 
 def fill(on: Environment) -> list[Thing]:
-    """The originals in a bucket of their own, the rows of their jobs, and what the store is able to do."""
+    """Write the originals into a separate bucket, insert the rows of their jobs, and probe the store."""
     on.minio.make_bucket(ORIGINALS)
     probe_now(on.settings)
     with on.database.connect("bench") as session, session.cursor() as cursor:
@@ -48,7 +48,7 @@ def fill(on: Environment) -> list[Thing]:
 
 
 def put_back(on: Environment, things: Sequence[Thing]) -> None:
-    """These objects as they were and no others; nothing known of them, and no files of an earlier start."""
+    """Restore exactly these objects; delete their rows in the database, and the files of an earlier start."""
     bucket, wanted = on.settings.bucket, {one.key for one in things}
     to_delete = [DeleteObject(key) for key in stored(on) if key not in wanted]
     if failures := list(on.minio.remove_objects(bucket, to_delete)):
@@ -66,7 +66,7 @@ def put_back(on: Environment, things: Sequence[Thing]) -> None:
 
 
 def stored(on: Environment) -> dict[str, int]:
-    """Every object that a job has or a contestant left, with its size, as another client lists them."""
+    """Return the size of every object of a job or left by a contestant, as another client lists them."""
     return {
         str(found.object_name): int(found.size or 0)
         for prefix in ("processed/", PACKED)
@@ -75,7 +75,7 @@ def stored(on: Environment) -> dict[str, int]:
 
 
 def readable(on: Environment, things: Sequence[Thing], prefix: str) -> None:
-    """As many objects as there are, and of a random sample each comes back as it was. Raises Unfit."""
+    """Check the number of objects, and that a random sample decodes to the original bytes. Raises Unfit."""
     found = {key: size for key, size in stored(on).items() if key.startswith(prefix)}
     if len(found) != len(things):
         raise Unfit(f"{len(found):,} objects are left of {len(things):,}")

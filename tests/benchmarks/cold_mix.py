@@ -1,9 +1,9 @@
-"""The objects that are compressed: 70 % media and 30 % text by bytes, always the same.
+"""Content of the objects to compress: 70 % media and 30 % text by bytes, always the same.
 
-Media are headers and frames as their formats have them, around bytes that no codec makes smaller. They are
-short, of 200 KiB to 1.5 MiB: with films of an hour three samples would weigh nothing. Texts are playlists,
-metadata and transcripts of an hour, in two languages and the four formats, of words as frequent as in speech.
-Beside this mix there are long texts: transcripts with the time of every word, of two hours and of a day.
+Media are headers and frames in their formats, around incompressible bytes. They are short, of 200 KiB to 1.5
+MiB: for films of an hour the cost of three samples would be negligible. Texts are playlists, metadata and
+transcripts of an hour, in two languages and four formats, with word frequencies as in speech. In addition to
+this mix there are long texts: transcripts with the time of every word, of two hours and of a day.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TWO_HOURS, A_DAY = (14_000, 24_000), (168_000, 288_000)  # words
 FILES_OF_WORDS, JOBS_WITH_A_DAY = 4, 12
 WORDS_A_SENTENCE = (4, 18)
 _VOCABULARY = WORDS.split()
-_FREQUENCY = [((n + 1) / len(_VOCABULARY)) ** 0.5 for n in range(len(_VOCABULARY))]  # of it and all before
+_FREQUENCY = [((n + 1) / len(_VOCABULARY)) ** 0.5 for n in range(len(_VOCABULARY))]  # cumulative
 
 
 Group = Literal["mix", "words", "days"]
@@ -45,19 +45,19 @@ class Thing:
 
     @property
     def group(self) -> Group:
-        """The comparison it is of."""
+        """The comparison that the object belongs to."""
         if WORDS_KEYS in self.key:
             return "words"
         return "days" if DAYS_KEYS in self.key else "mix"
 
 
 def job_ids() -> list[str]:
-    """The jobs whose objects these are."""
+    """Return the ids of the jobs that own the objects."""
     return [f"bench-{number:04}" for number in range(JOBS)]
 
 
 def contents(job: str) -> Iterator[tuple[str, bytes]]:
-    """Key and bytes of each object of a job; the last are the long texts."""
+    """Yield key and bytes of each object of a job, the long texts last."""
     chance, home = random.Random(job), f"processed/{job}/"
     for name, data in (*_media(chance), *_texts(chance, job)):
         yield home + name, data
@@ -68,7 +68,7 @@ def contents(job: str) -> Iterator[tuple[str, bytes]]:
 
 
 def thing(key: str, data: bytes) -> Thing:
-    """What is remembered of an object."""
+    """Return an object's size, hash and kind."""
     text = not key.endswith((".mp4", ".mp3", ".ts"))
     return Thing(key, len(data), hashlib.sha256(data).hexdigest(), text)
 
@@ -91,12 +91,12 @@ def _mp4(noise: bytes) -> bytes:
 
 
 def _mp3(noise: bytes) -> bytes:
-    """Frames of 128 kbit/s."""
+    """Wrap the bytes in frames of 128 kbit/s."""
     return b"".join(b"\xff\xfb\x90\x64" + noise[at : at + 413] for at in range(0, len(noise), 413))
 
 
 def _ts(noise: bytes) -> bytes:
-    """Packets of 188 bytes, each with its counter."""
+    """Wrap the bytes in packets of 188 bytes, each with its counter."""
     packets = enumerate(range(0, len(noise) - 183, 184))
     return b"".join(b"\x47\x01\x00" + bytes([0x10 | n & 15]) + noise[at : at + 184] for n, at in packets)
 
@@ -115,7 +115,7 @@ def _texts(chance: random.Random, job: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _sentences(chance: random.Random) -> list[tuple[float, float, str]]:
-    """An hour of speech, more or less. Some words are far more frequent than others."""
+    """Return about an hour of speech. Some words are far more frequent than others."""
     start, found = 0.0, []
     for _ in range(chance.randint(950, 3150)):
         said = chance.choices(_VOCABULARY, cum_weights=_FREQUENCY, k=chance.randint(*WORDS_A_SENTENCE))
@@ -149,5 +149,5 @@ def _every_word(chance: random.Random, fewest: int, most: int) -> bytes:
 
 
 def text_only(things: Sequence[Thing]) -> list[Thing]:
-    """Those that shrink."""
+    """Return the texts, which are the compressible objects."""
     return [one for one in things if one.text]

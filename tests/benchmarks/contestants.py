@@ -1,10 +1,10 @@
-"""The Python contestants, each run in a process of its own: ``python -m tests.benchmarks.contestants NAME``
+"""Python contestants, each run in a separate process: ``python -m tests.benchmarks.contestants NAME``
 
 The settings come as JSON in BENCH_SETTINGS. A contestant prepares itself (imports, clients), then does its
-work and returns how many things it worked on. The last line printed is JSON: that count, the HTTP requests
-sent, and of the work alone the CPU and wall seconds, the bytes written to disk (both with the programs it
-started) and by how many MiB this process grew at most. Imports are inside the functions, so that nobody
-carries another one's libraries.
+work and returns the number of objects or files it worked on. The last line printed is JSON: that count, the
+HTTP requests sent, and of the work alone the CPU and wall seconds, the bytes written to disk (CPU and bytes
+with the programs it started) and by how many MiB this process grew at most. Imports are inside the functions,
+so that no contestant loads another's libraries.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 Work = Callable[[], int]
 PREFIX = "temp/"
 THREADS = 4  # as many as the engine uses
-#: What was made a moment ago must look old: the guard lets an as-of be a minute ahead, and no more.
+#: Objects made just now must count as old: the guard allows an as-of a minute ahead, and no more.
 AHEAD, HOURS_OLD = timedelta(seconds=50), 1 / 120
 
 requests = 0
 
 
 def counting_pool() -> Any:
-    """The platform's own connection pool, every request counted."""
+    """Return the platform's own connection pool, with every request counted."""
     import urllib3
 
     from storage.stores.s3.client import pool
@@ -55,7 +55,7 @@ def counting_pool() -> Any:
 
 
 def settings() -> Settings:
-    """Where everything is."""
+    """Return the settings of the servers, bucket and temp folder."""
     from storage.core.settings import Settings
 
     return Settings(**json.loads(os.environ["BENCH_SETTINGS"]))
@@ -96,7 +96,7 @@ def _minio() -> tuple[Any, str]:
 
 
 def list_scan() -> Work:
-    """S3Bucket.scan."""
+    """List with S3Bucket.scan."""
     from storage.core.model import Prefix
 
     bucket = _bucket()
@@ -104,13 +104,13 @@ def list_scan() -> Work:
 
 
 def list_minio() -> Work:
-    """minio-py's list_objects."""
+    """List with minio-py's list_objects."""
     client, bucket = _minio()
     return lambda: sum(1 for _ in client.list_objects(bucket, prefix=PREFIX, recursive=True))
 
 
 def delete_scan() -> Work:
-    """S3Bucket.scan, and its bulk delete a thousand at a time on threads; no plan, no guard, no check."""
+    """Delete with S3Bucket.scan and its bulk delete, batches of 1000 on threads; no plan, guard or check."""
     from concurrent.futures import ThreadPoolExecutor
     from itertools import islice
 
@@ -132,7 +132,7 @@ def delete_scan() -> Work:
 
 
 def delete_minio() -> Work:
-    """minio-py's remove_objects(list_objects())."""
+    """Delete with minio-py's remove_objects(list_objects())."""
     from minio.deleteobjects import DeleteObject
 
     client, bucket = _minio()
@@ -167,8 +167,8 @@ def _opened() -> Iterator[Stores]:
 
 
 def _engine(job: str, **params: float) -> Work:
-    """Plan, apply and verify by the engine; past its limits the plan is approved by its hash."""
-    from storage import catalog, connect  # noqa: F401 - so that its imports are no part of the work
+    """Plan, apply and verify with the engine; a plan beyond its limits is approved by its hash."""
+    from storage import catalog, connect  # noqa: F401 - imported before the measured work
     from storage.core.clock import utcnow
     from storage.engine.sweep import plan
     from tests.support.runs import apply
@@ -185,22 +185,22 @@ def _engine(job: str, **params: float) -> Work:
 
 
 def delete_engine() -> Work:
-    """The maintenance job cleanup_temp_objects."""
+    """Run the maintenance job cleanup_temp_objects."""
     return _engine("cleanup_temp_objects", hours_old=HOURS_OLD)
 
 
 def sweep_engine() -> Work:
-    """The maintenance job cleanup_temp_files: files are set aside, their folders removed."""
+    """Run the maintenance job cleanup_temp_files: files are set aside, their folders removed."""
     return _engine("cleanup_temp_files", hours_old=HOURS_OLD)
 
 
 def sweep_reap() -> Work:
-    """The maintenance job reap: files set aside are unlinked."""
+    """Run the maintenance job reap: files set aside are unlinked."""
     return _engine("reap")
 
 
 def sweep_walk() -> Work:
-    """os.walk with getsize, then shutil.rmtree, folder by folder."""
+    """Sweep with os.walk and getsize, then shutil.rmtree, folder by folder."""
     import shutil
 
     root = Path(json.loads(os.environ["BENCH_SETTINGS"])["temp_dir"])
@@ -226,7 +226,7 @@ ALL: dict[str, Callable[[], Work]] = {
 
 
 def main(contestants: Mapping[str, Callable[[], Work]] = ALL) -> int:
-    """Prepare, work, and tell what the work alone took."""
+    """Prepare, do the work, and print the cost of the work alone."""
     work = contestants[sys.argv[1]]()
     before, memory, wall = _used(), _memory("VmRSS"), time.perf_counter()
     count = work()
@@ -238,14 +238,14 @@ def main(contestants: Mapping[str, Callable[[], Work]] = ALL) -> int:
 
 
 def _used() -> tuple[float, int]:
-    """CPU seconds so far, and bytes written to files on disk, also to such as have no name."""
+    """Return CPU seconds so far, and bytes written to files on disk, including unnamed files."""
     own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     cpu = own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
     return cpu, 512 * (own.ru_oublock + others.ru_oublock)
 
 
 def _memory(name: str) -> float:
-    """MiB of this process; NaN where there is no /proc."""
+    """Return this process's memory in MiB by that name in /proc; NaN without /proc."""
     status = Path("/proc/self/status")
     found = re.search(rf"{name}:\s+(\d+) kB", status.read_text()) if status.exists() else None
     return int(found[1]) / 1024 if found else float("nan")

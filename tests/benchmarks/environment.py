@@ -1,4 +1,4 @@
-"""The servers, the bucket and the temp folder the contestants work on."""
+"""Servers, bucket and temp folder that the contestants work on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FILLERS = 16
 
 @dataclass(frozen=True)
 class Environment:
-    """One bucket, one database and one temp folder on servers of our own."""
+    """One bucket, one database and one temp folder on servers started for the benchmark."""
 
     settings: Settings
     store: objectstore.ObjectStore
@@ -49,23 +49,23 @@ class Environment:
 
     @property
     def pg_dump(self) -> str:
-        """A shell command that every contestant's dump begins with."""
+        """The start of the shell command of every contestant's dump."""
         program = programs.client("pg_dump", int(self.database.version.partition(".")[0]))
         return f"'{program}' -d '{self.settings.database_url.replace('+psycopg2', '')}'"
 
     def servers_cpu(self) -> float:
-        """CPU seconds of both servers so far, their ended processes included."""
+        """Return CPU seconds of both servers so far, including their ended processes."""
         server, store = psutil.Process(self.database.pid), psutil.Process(self.store.pid)
         while True:
             backends = server.children()
             with suppress(psutil.NoSuchProcess):
                 used = [one.cpu_times() for one in (server, store, *backends)]
-                if server.children() == backends:  # else one ended, and would count twice or not at all
+                if server.children() == backends:  # a backend that ends meanwhile counts twice or not at all
                     ended = used[0].children_user + used[0].children_system
                     return float(ended + sum(one.user + one.system for one in used))
 
     def environment(self) -> dict[str, str]:
-        """What a contestant is told."""
+        """Return the environment variables of a contestant."""
         where = self.settings
         return {
             **os.environ,
@@ -81,7 +81,7 @@ class Environment:
         }
 
     def fill_bucket(self, keys: int) -> None:
-        """So many small objects under temp/, in folders of jobs."""
+        """Write ``keys`` small objects under temp/, in folders of jobs."""
 
         def put(number: int) -> None:
             key = f"temp/bench-{number // FILES_A_JOB:05}/segment_{number:06}.ts"
@@ -91,12 +91,12 @@ class Environment:
             list(pool.map(put, range(keys)))
 
     def keys_left(self) -> int:
-        """Objects under temp/, as another client sees them."""
+        """Count the objects under temp/ as another client lists them."""
         found = self.minio.list_objects(self.settings.bucket, prefix="temp/", recursive=True)
         return sum(1 for _ in found)
 
     def fill_folder(self, files: int) -> None:
-        """So many small files in folders of jobs, and nothing else."""
+        """Write ``files`` small files in folders of jobs."""
         root = Path(self.settings.temp_dir)
         for number in range(files):
             folder = root / f"bench-{number // FILES_A_JOB:05}"
@@ -105,20 +105,20 @@ class Environment:
             (folder / f"segment_{number:06}.ts").write_bytes(FILE)
 
     def clear_folder(self) -> None:
-        """Nothing in the temp folder but its mark."""
+        """Empty the temp folder but for its marker."""
         root = Path(self.settings.temp_dir)
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
         (root / MARKER).touch()
 
     def files_left(self) -> tuple[int, int]:
-        """Files in the temp folder, and files set aside in it."""
+        """Count the files in the temp folder, and the files set aside in it."""
         found = [Path(parent, name) for parent, _, names in os.walk(self.settings.temp_dir) for name in names]
         aside = sum(".condemned" in path.parts for path in found)
         return len(found) - aside - 1, aside
 
     def pass_the_notice(self) -> None:
-        """Make what is set aside due now instead of in an hour."""
+        """Make files that are set aside due now instead of in an hour."""
         engine = connect_engine(self.settings.database_url)
         with engine.begin() as session:
             session.exec_driver_sql("UPDATE maintenance.tombstones SET delete_after = now()")
@@ -127,7 +127,7 @@ class Environment:
 
 @contextmanager
 def environment(kind: str) -> Iterator[Environment]:
-    """Start PostgreSQL and a store of that kind; both and their data are gone afterwards."""
+    """Start PostgreSQL and a store of that kind; stop both and delete their data afterwards."""
     with ExitStack() as stack:
         home = Path(tempfile.mkdtemp(prefix="bench-"))
         stack.callback(shutil.rmtree, home, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Run one program and print what it cost: ``launch.py SECONDS OUTPUT PROGRAM ARGUMENT...``
+"""Launcher that runs one program and prints its cost: ``launch.py SECONDS OUTPUT PROGRAM ARGUMENT...``
 
-A process of its own, and a small one: the largest memory Linux reports of a child is never below what
-its parent held when it was started. Standard library only.
+A separate, small process: the peak memory that Linux reports of a child is never below what its parent
+used when the child was started. Standard library only.
 """
 
 import json
@@ -13,7 +13,7 @@ import time
 
 
 def main() -> int:
-    """Run the program with its output in the file OUTPUT; ends it after SECONDS."""
+    """Run the program with its output in the file OUTPUT; kill it after SECONDS."""
     limit, output, *command = sys.argv[1:]
     with open(output, "wb") as out:
         began = time.perf_counter()

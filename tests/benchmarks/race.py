@@ -1,4 +1,4 @@
-"""One contestant's start, and the median of many."""
+"""Running and measuring one contestant, and the medians of many runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from statistics import median
 from tests.benchmarks.environment import Environment
 
 LAUNCH = Path(__file__).with_name("launch.py")
-SECONDS = 300  # for one start
+SECONDS = 300  # for one run
 
 
 class Missing(Exception):
@@ -27,9 +27,9 @@ class Unfit(Exception):
 
 @dataclass(frozen=True)
 class Cost:
-    """What one start took. ``work`` leaves out the interpreter's start and imports; seconds and MiB.
+    """Cost of one run, in seconds and MiB. ``work`` excludes the interpreter's start and imports.
 
-    ``servers_cpu``: what PostgreSQL and the store used meanwhile. ``written``: bytes, to files on disk.
+    ``servers_cpu``: CPU used by PostgreSQL and the store meanwhile. ``written``: bytes, to files on disk.
     ``growth_mib``: of the process itself during the work.
     """
 
@@ -47,7 +47,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Contestant:
-    """A name, what it runs, and what must be true before and after. ``program`` is looked up on PATH."""
+    """A name, a command, its preparation and its final check. ``program`` is looked up on PATH."""
 
     name: str
     program: str
@@ -64,12 +64,12 @@ def python(
     after: Callable[[Environment], None],
     module: str = "contestants",
 ) -> Contestant:
-    """A contestant of :mod:`tests.benchmarks.contestants`, or of another module like it."""
+    """Return a contestant of :mod:`tests.benchmarks.contestants`, or of a similar module."""
     return Contestant(name, "", lambda _: ("-m", f"tests.benchmarks.{module}", function), before, after)
 
 
 def found(program: str) -> str:
-    """Where a program is: beside this Python, else on PATH. Raises Missing."""
+    """Find a program: beside this Python, else on PATH. Raises Missing."""
     if not program:
         return sys.executable
     beside = Path(sys.executable).with_name(program)
@@ -80,7 +80,7 @@ def found(program: str) -> str:
 
 
 def run(contestant: Contestant, on: Environment, expected: int) -> Cost:
-    """Prepare the ground, start the contestant, check that it did the work. Raises Missing or Unfit."""
+    """Prepare the environment, run the contestant, check that it did the work. Raises Missing or Unfit."""
     command = [found(contestant.program), *contestant.arguments(on)]
     contestant.before(on)
     output, servers = on.home / "output", on.servers_cpu()
@@ -119,7 +119,7 @@ def _cost(contestant: Contestant, answer: dict[str, float], lines: Sequence[str]
 
 
 def medians(costs: Sequence[Cost]) -> Cost:
-    """The median of each figure, but the most that was written or grown."""
+    """Return the median of each figure, but the maximum of bytes written and memory growth."""
     requests = [cost.requests for cost in costs if cost.requests is not None]
     return Cost(
         count=costs[0].count,

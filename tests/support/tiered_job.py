@@ -78,6 +78,3 @@ def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
 def refused(answer: Answer, *words: str) -> None:
     assert answer.code == 3, answer
     assert all(word in answer.err for word in words), answer.err
-
-
-# --- storage classes -------------------------------------------------------------------------------

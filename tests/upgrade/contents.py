@@ -1,4 +1,4 @@
-"""Fill an installation with one of everything that a later version has to take over."""
+"""Content of a fixture: an example of all stored state that a later version has to take over."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ OPERATORS_RULE = {
 
 
 def noise(seed: str, size: int) -> bytes:
-    """Return bytes that no codec makes smaller, the same for the same seed."""
+    """Return incompressible bytes, the same for the same seed."""
     return random.Random(seed).randbytes(size)
 
 
 def fill(on: Installation, key_file: Path) -> None:
-    """Do all of it, in an order in which no step meets what an earlier one left open."""
+    """Run all steps, in an order in which no step handles what an earlier one left open."""
     steps: list[Callable[[Installation], None]] = [
         introduce, pipeline, first_backup, verdicts, cold, failed_jobs, temp_files, uploads, waiting, stuck,
         planned,
@@ -45,7 +45,7 @@ def fill(on: Installation, key_file: Path) -> None:
 
 
 def introduce(on: Installation) -> None:
-    """Set the platform up, with lifecycle rules of its own beside an operator's."""
+    """Set the platform up, with its own lifecycle rules beside an operator's."""
     remote_tier.install(on.boto, on.settings.bucket, OPERATORS_RULE)
     on.storage("migrate")
     on.storage("probe")
@@ -55,7 +55,7 @@ def introduce(on: Installation) -> None:
 
 
 def pipeline(on: Installation) -> None:
-    """Enter the pipeline's jobs that nothing happens to, one of each status."""
+    """Insert pipeline jobs that maintenance does not act on, one of each status."""
     on.sql(
         "INSERT INTO api_keys (key_hash, storage_quota_bytes, storage_used_bytes) VALUES ('key-1', 1000, 9)"
     )
@@ -66,14 +66,14 @@ def pipeline(on: Installation) -> None:
 
 
 def first_backup(on: Installation) -> None:
-    """Take the proven backup without which nothing may be given up."""
+    """Take the proven backup that the guard requires for any delete."""
     [made] = on.storage("backup", "run", "database")
     on.facts["backups"] = {"proven": made["id"]}
     on.facts["jobs_in_backup"] = {"proven": on.sql("SELECT count(*) FROM jobs")[0][0]}
 
 
 def verdicts(on: Installation) -> None:
-    """Judge two jobs whose rows a restore lost. Nothing is restored: only its epoch is opened."""
+    """Give verdicts on jobs whose rows a restore lost. Nothing is restored: only a restore epoch opens."""
     on.put("processed/lost-condemned/360p/a.mp4", noise("lost", 900), 3)
     on.put("uploads/lost-adopted/in.mp4", noise("adopted", 900), 60)
     reply = {"backup": on.facts["backups"]["proven"], "taken_at": (on.now - timedelta(days=1)).isoformat()}
@@ -87,7 +87,7 @@ def verdicts(on: Installation) -> None:
 
 
 def cold(on: Installation) -> None:
-    """Compress with every codec, remember what does not shrink, and move; then ask without an answer."""
+    """Compress with every codec, record what does not shrink, and move; then ask for an unconfirmed move."""
     on.job("cold-1", "completed", 200)
     files = {
         "transcription/notes.vtt": TEXT, "transcription/notes.json": TEXT * 2, "transcription/back.txt": TEXT,
@@ -108,12 +108,12 @@ def cold(on: Installation) -> None:
 
 
 def ask_without_answer(on: Installation) -> None:
-    """Send an object to the tier while the second store is away, so that nobody sees it arrive."""
+    """Send an object to the tier while the second store is down, so that its arrival is not seen."""
     on.job("cold-2", "completed", 200)
     on.put("processed/cold-2/audio/output.mp3", noise("mp3 of two", 3000), 200)
     on.facts["originals"] |= originals(on, "processed/cold-2/")
     on.cold.stop()
-    patience, product.tiering.TIMEOUT = product.tiering.TIMEOUT, 1.0  # it would wait for two minutes
+    patience, product.tiering.TIMEOUT = product.tiering.TIMEOUT, 1.0  # otherwise it waits for two minutes
     on.facts["runs"]["asked"] = on.seen(on.run("cold_storage"))
     product.tiering.TIMEOUT = patience
     [(on.facts["asked"],)] = on.sql("SELECT key FROM maintenance.cold_objects WHERE tier_state = 'asked'")
@@ -130,7 +130,7 @@ def originals(on: Installation, prefix: str = "") -> dict[str, str]:
 
 
 def failed_jobs(on: Installation) -> None:
-    """Leave failed jobs in every state: undone, claimed and half gone, due, and condemned a moment ago."""
+    """Leave failed jobs in every state: undone, claimed and half deleted, due, and just condemned."""
     runs = on.facts["runs"]
     runs["undone"] = on.seen(_condemned(on, "failed-undone"))
     on.storage("undo", runs["undone"]["id"])
@@ -178,7 +178,7 @@ def temp_files(on: Installation) -> None:
 
 
 def uploads(on: Installation) -> None:
-    """Begin a multipart upload that is in the journal, and leave a group of parts; plan what ends both."""
+    """Begin a multipart upload that is in the journal, and leave a group of parts; plan to end both."""
     key = "uploads/plain-uploading/never.mp4"
     begun = on.boto.create_multipart_upload(Bucket=on.settings.bucket, Key=key)
     product.journal_upload(on.settings, key, begun["UploadId"])
@@ -215,7 +215,7 @@ def stuck(on: Installation) -> None:
 
 
 def planned(on: Installation) -> None:
-    """Plan what nobody has applied yet: deletes, condemnations, compressions, moves and a follow-up."""
+    """Make plans that are not applied: deletes, condemnations, compressions, moves and a follow-up."""
     runs = on.facts["runs"]
     for number in (1, 2, 3):
         on.put(f"temp/gone/{number}.ts", noise(f"temp {number}", 300), 3)

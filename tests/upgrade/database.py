@@ -1,4 +1,4 @@
-"""Dump a database as plain SQL, and load such a dump without any program of PostgreSQL's."""
+"""Dump of a database as plain SQL, and loading such a dump without any program of PostgreSQL's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 
 from tests.upgrade import product
 
-#: What pg_dump writes for psql alone, and settings that an older server does not know.
+#: Lines of a dump that only psql understands, and settings that an older server does not know.
 NOT_SQL = re.compile(r"^(\\(un)?restrict .*|SET (transaction_timeout|default_table_access_method) .*)$", re.M)
 
 

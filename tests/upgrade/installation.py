@@ -1,4 +1,4 @@
-"""Run an installation for the maker of fixtures: PostgreSQL, MinIO, and a second MinIO as its tier."""
+"""Installation for the maker of fixtures: PostgreSQL, MinIO, and a second MinIO as its remote tier."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.upgrade.stored import Dates, Stored
 
 COLD_RULES = "all cold=never; audio cold=90 smallest=1KiB; other codec=lz4"
 TIERS = f"cold={remote_tier.TIER}"
-NAME = {"LOGNAME": "maintainer"}  # what runs are requested by, wherever a fixture is made
+NAME = {"LOGNAME": "maintainer"}  # the requester of runs, on any machine that makes a fixture
 
 
 @dataclass
 class Installation:
-    """Servers, and a person who maintains them by the command line."""
+    """Servers, and an operator who maintains them by the command line."""
 
     settings: product.Settings
     server: postgres.Postgres
@@ -44,7 +44,7 @@ class Installation:
         self.now = datetime.now(UTC).replace(microsecond=0)
 
     def storage(self, *argv: str, code: int = 0, **other: str) -> Any:
-        """Run a command; return its document. ``other``: settings that differ."""
+        """Run a command; return its JSON document. ``other`` overrides settings by name."""
         screen = io.StringIO()
         os.environ.update(environment(self.settings, **other) | NAME)
         with redirect_stdout(screen):
@@ -58,7 +58,7 @@ class Installation:
         return database.execute(self.settings.database_url, statement, values)
 
     def job(self, id: str, status: str, days: float, **columns: Any) -> None:
-        """Insert a row of the pipeline's jobs that moved so many days ago."""
+        """Insert a row into the pipeline's jobs, last updated ``days`` ago."""
         when = self.now - timedelta(days=days)
         values = {"id": id, "status": status, "updated_at": when, "created_at": when, "api_key": "key-1"}
         if status == "completed":
@@ -68,7 +68,7 @@ class Installation:
         self.sql(f"INSERT INTO jobs ({names}) VALUES ({marks})", list(values.values()))
 
     def put(self, key: str, data: bytes, days: float, *, parts: tuple[int, ...] = ()) -> None:
-        """Store an object that was written so many days ago, with all that an object can carry."""
+        """Store an object dated back by ``days``, with headers, metadata and tags."""
         one = Stored(
             bucket=self.settings.bucket,
             key=key,
@@ -82,7 +82,7 @@ class Installation:
         self._dates.put(one, data)
 
     def file(self, path: str, data: bytes) -> None:
-        """Write a temp file whose time of change is a whole second, which any archive can carry."""
+        """Write a temp file whose modification time is a whole second, which any archive can store."""
         whole = Path(self.settings.temp_dir) / path
         whole.parent.mkdir(parents=True, exist_ok=True)
         whole.write_bytes(data)
@@ -112,7 +112,7 @@ class Installation:
         return reply | {"verbs": dict(sorted(verbs.items()))}
 
     def let_time_pass(self) -> None:
-        """Make all that is condemned due: nobody waits a day for a fixture."""
+        """Make all that is condemned due now, instead of waiting a day."""
         self.sql(
             "UPDATE maintenance.tombstones SET delete_after = now() - interval '1 hour'"
             " WHERE state = 'condemned'"
@@ -121,7 +121,7 @@ class Installation:
 
 @contextmanager
 def installation(folder: Path, version: str) -> Iterator[Installation]:
-    """Start the servers with empty buckets, and a database, of names that no other test uses."""
+    """Start the servers, with empty buckets and a database whose names no other test uses."""
     data = server_folder(folder)  # as root it is outside the folder, where the server's account can enter
     server = postgres.start(data, fsync=False)
     store = objectstore.start(

@@ -1,4 +1,4 @@
-"""Apply a run in a process that kills itself on the way: ``python -m tests.upgrade.killed RUN POINT``.
+"""Applying a run in a process that kills itself midway: ``python -m tests.upgrade.killed RUN POINT``.
 
 POINT is ``batch`` (after the first finished batch) or ``delete`` (instead of the first delete).
 """
@@ -13,7 +13,7 @@ from tests.upgrade import product
 
 
 def main(run_id: str, point: str) -> None:
-    """Apply the run and die at the point."""
+    """Apply the run, and kill this process at the point."""
     settings = product.Settings.from_env(os.environ)
     product.apply_until(settings, run_id, lambda: os.kill(os.getpid(), signal.SIGKILL), point)
 

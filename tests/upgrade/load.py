@@ -1,4 +1,4 @@
-"""Put a fixture's database, objects and temp folder onto servers of today, as they were."""
+"""Loading a fixture's database, objects and temp folder unchanged onto servers of today."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Loaded:
 
 
 def facts_of(folder: Path) -> dict[str, Any]:
-    """Return what the fixture says of itself; its instants must lie in the past."""
+    """Return the fixture's facts; assert that it was made in the past."""
     facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
     made = datetime.fromisoformat(facts["made_at"])
     assert made < datetime.now(UTC), f"the clock of this machine is before {made}, when the fixture was made"
@@ -49,7 +49,7 @@ def facts_of(folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def loaded(folder: Path, store: ObjectStore, server: Postgres, scratch: Path) -> Iterator[Loaded]:
-    """Load the fixture; in the end its database and its buckets are gone."""
+    """Load the fixture; delete its database and its buckets in the end."""
     facts = facts_of(folder)
     with backup_databases.database(server, f"upgrade_{secrets.token_hex(4)}") as url:
         settings = _settings(folder, facts, store, url, scratch)
@@ -87,7 +87,7 @@ def _settings(
 
 
 def _objects(place: Place, folder: Path, facts: dict[str, Any]) -> None:
-    """Load objects with their dates, and the bucket's rules before them, which move what bears their tag."""
+    """Load objects with their dates, after the bucket's lifecycle rules, which move the tagged objects."""
     rules = {"Rules": facts["lifecycle"]}
     bucket = place.settings.bucket
     stored.load(
@@ -103,9 +103,9 @@ def tier_class(facts: dict[str, Any]) -> str:
 
 
 def _move(place: Place, facts: dict[str, Any]) -> None:
-    """Rewrite what identifies the machine, which is another one: an address, a path, and inodes.
+    """Rewrite the data that identifies the machine: an endpoint, a path, and inodes.
 
-    The address is the key of what the probe found out; that holds for every store of that kind.
+    The endpoint is the key of the probed capabilities, which are the same for every store of that kind.
     """
     url, root = place.settings.database_url, product.temp_root(place.settings)
     assert place.kind == facts["store"]
@@ -126,9 +126,9 @@ def _move(place: Place, facts: dict[str, Any]) -> None:
 
 
 def introduce(on: Loaded) -> None:
-    """Enter the new database's identity, for every server gives its own; the bucket brought its mark along.
+    """Record the new database's identity, as every server gives another; the bucket still has its marker.
 
-    Without this the guard refuses, as it should for a database that is not the known one.
+    Without this the guard refuses, as it should for an unknown database.
     """
     [(known,)] = on.sql("SELECT value FROM maintenance.control WHERE name = 'identity'")
     found = product.identity(on.place.settings)

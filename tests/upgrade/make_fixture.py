@@ -1,6 +1,6 @@
-"""Make the fixture of a version: ``python -m tests.upgrade.make_fixture tests/upgrade/fixtures/0.1.0``.
+"""Maker of a version's fixture: ``python -m tests.upgrade.make_fixture tests/upgrade/fixtures/0.1.0``.
 
-The README beside this file says when and how.
+The README beside this file says when and how to run it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from tests.upgrade.installation import Installation, installation
 DATABASE, OBJECTS, TEMP, FACTS = "database.sql.gz", "objects.zip", "temp.tar", "facts.json"
 KEY = "throw-away-test-key.txt"
 PRODUCT = ("storage", "sql", "plugins", "dags")
-MOST = 400 << 10  # bytes of a fixture: they stay in the repository for ever
+MOST = 400 << 10  # bytes of a fixture, which stays in the repository for good
 
 
 def main(folder: Path) -> None:
-    """Make the fixture in a folder that is not there yet."""
+    """Make the fixture in a new folder."""
     commit = _commit()
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory(prefix="upgrade-") as scratch:
@@ -37,7 +37,7 @@ def main(folder: Path) -> None:
             on.facts |= {"version": version("transcode-flow-storage"), "commit": commit}
             on.facts |= {"made_at": on.now.isoformat(), "store": "minio"}
             contents.fill(on, key_file)
-            cold = on.cold.restart()  # or the objects in it could not be read
+            cold = on.cold.restart()  # so that the objects in it can be read
             try:
                 _save(on, folder)
             finally:
@@ -49,7 +49,7 @@ def main(folder: Path) -> None:
 
 
 def _commit() -> str:
-    """Return the commit that made the product what it is; refuse a product with changes of no commit."""
+    """Return the last commit of the product; refuse a product with uncommitted changes."""
     changed = _git("status", "--porcelain", "--", *PRODUCT)
     if changed:
         raise SystemExit(f"commit these changes first, for a fixture says which commit made it:\n{changed}")
@@ -69,7 +69,7 @@ def _test_key(path: Path) -> Path:
 
 
 def _save(on: Installation, folder: Path) -> None:
-    """Write database, objects, temp folder and facts, nothing of which changes any more."""
+    """Write database, objects, temp folder and facts, none of which changes any more."""
     settings = on.settings
     names = ("bucket", "maintenance_bucket", "backup_bucket", "cold_rules", "tiers", "proof_server")
     on.facts["settings"] = {name: getattr(settings, name) for name in names}
@@ -85,14 +85,14 @@ def _save(on: Installation, folder: Path) -> None:
 
 
 def _nobody(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Return the entry without its owner, who is of the machine and not of the installation."""
+    """Return the entry without its owner, which belongs to the machine, not to the installation."""
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = ""
     return entry
 
 
 def _counts(on: Installation) -> dict[str, Any]:
-    """Return what the tables hold, counted by the database itself."""
+    """Return the content of the tables, as queried from the database."""
     by_state = "SELECT kind, state, count(*) FROM maintenance.tombstones GROUP BY 1, 2 ORDER BY 1, 2"
     memory = "SELECT key FROM maintenance.cold_objects WHERE coding = '{}' ORDER BY 1"
     ledger = "SELECT kind, count(*), sum(before_bytes), sum(after_bytes) FROM maintenance.savings GROUP BY 1"

@@ -1,6 +1,6 @@
-"""Gather everything of the platform that the upgrade test calls directly, so that a move changes one file.
+"""The platform's functions that the upgrade test calls directly, in one file in case they are moved.
 
-All else goes by the command line, as an operator would.
+All other calls go through the command line, as an operator's would.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from storage.engine import sweep
 from storage.installation import open_installation
 from tests.support.runs import apply
 
-AHEAD = timedelta(seconds=50)  # clocks may differ by as much: a file made just now is as old as that
+AHEAD = timedelta(seconds=50)  # within the allowed clock skew: a file made just now has this age
 HALF_A_MINUTE = {"hours_old": 1 / 120}  # the least age that jobs on temp files accept
 
 
 def temp_files_run(settings: Settings, *, only_plan: bool = False) -> str:
     """Run, or only plan, the job on temp files as if half a minute had passed; return the run's id.
 
-    The age of a file is its change time, which no program can set back.
+    The age of a file is that of its change time, which no program can set back.
     """
     with open_installation(settings) as stores:
         does = sweep.plan if only_plan else sweep.run
@@ -52,7 +52,7 @@ def approve(settings: Settings, run_id: str, sha256: str) -> None:
 
 
 def identity(settings: Settings) -> str:
-    """Return what the guard compares: the bucket's mark and the identity of the database."""
+    """Return the identity that the guard compares: the bucket's marker and the database's identity."""
     with open_installation(settings) as stores:
         return stores.identity()
 
@@ -64,13 +64,13 @@ def control(settings: Settings, name: str, value: str) -> None:
 
 
 def temp_root(settings: Settings) -> str:
-    """Return the temp folder's path as tombstones carry it."""
+    """Return the temp folder's path as tombstones store it."""
     with open_installation(settings) as stores:
         return stores.files.root
 
 
 def journal_upload(settings: Settings, key: str, upload_id: str) -> None:
-    """Enter an upload into the journal, as the pipeline reports it."""
+    """Record an upload in the journal, as the pipeline reports it."""
     with open_installation(settings) as stores:
         stores.uploads.record(key, upload_id)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""Save the objects of buckets into a zip file and put them back as they were, with their dates and ETags."""
+"""Saving the objects of buckets in a zip file, and restoring them with their dates and ETags."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-EPOCH = (1980, 1, 1, 0, 0, 0)  # of every entry, so that equal objects make equal files
+EPOCH = (1980, 1, 1, 0, 0, 0)  # date of every zip entry, so that equal objects make equal files
 INDEX = "index.json"
-#: Boto3's names of what an object carries beside its bytes.
+#: Boto3's names of an object's headers.
 CARRIED = ("ContentType", "ContentEncoding", "CacheControl", "ContentDisposition", "ContentLanguage")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """One object but for its bytes; ``parts`` are the sizes of a multipart object's parts."""
+    """One object without its bytes; ``parts`` are the sizes of a multipart object's parts."""
 
     bucket: str
     key: str
@@ -38,7 +38,7 @@ class Stored:
 
     @property
     def words(self) -> dict[str, Any]:
-        """Return boto3's words to write such an object."""
+        """Return boto3's arguments to write such an object."""
         tags = "&".join(f"{name}={value}" for name, value in self.tags.items())
         return {**self.carried, "Metadata": dict(self.metadata), **({"Tagging": tags} if tags else {})}
 
@@ -77,7 +77,7 @@ def _look(boto: Any, bucket: str, entry: Mapping[str, Any]) -> Stored:
         bucket=bucket,
         key=entry["Key"],
         etag=etag,
-        modified=entry["LastModified"].isoformat(),  # a listing knows the milliseconds
+        modified=entry["LastModified"].isoformat(),  # only a listing has the milliseconds
         carried={name: head[name] for name in CARRIED if head.get(name)},
         metadata=head["Metadata"],
         tags={one["Key"]: one["Value"] for one in tags},
@@ -86,7 +86,7 @@ def _look(boto: Any, bucket: str, entry: Mapping[str, Any]) -> Stored:
 
 
 def load(boto: Any, path: Path, prepare: Callable[[], object]) -> None:
-    """Make the buckets, prepare them, put every object of the zip file into them; refuse one that exists."""
+    """Make the buckets, prepare them, put every object of the zip file into them; refuse existing buckets."""
     with zipfile.ZipFile(path) as file:
         objects = [_stored(one) for one in json.loads(file.read(INDEX))]
         for bucket in dict.fromkeys(one.bucket for one in objects):
@@ -111,7 +111,7 @@ def _refuse_existing(boto: Any, bucket: str) -> None:
 
 
 class Dates:
-    """Writes objects that MinIO dates back; other stores ignore the header."""
+    """Writer of objects dated back, which only MinIO supports; other stores ignore the header."""
 
     def __init__(self, boto: Any) -> None:
         self._boto, self._date = boto, ""
@@ -123,7 +123,7 @@ class Dates:
             params["headers"]["X-Minio-Source-Mtime"] = self._date
 
     def put(self, one: Stored, data: bytes) -> None:
-        """Write the object, in the parts it had, and see that it has the ETag it had."""
+        """Write the object in its original parts, and assert that it gets its original ETag."""
         self._date = one.when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
         where = {"Bucket": one.bucket, "Key": one.key}
         try:

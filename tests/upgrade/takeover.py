@@ -1,6 +1,6 @@
-"""Check step by step that an installation of an earlier version goes on under the code of today.
+"""Steps that check that an installation of an earlier version continues to work under the code of today.
 
-Every step is a function of the operator; they depend on their order, which :mod:`test_upgrade` gives.
+Every step is a function of the operator; they depend on their order, which :mod:`test_upgrade` defines.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COLD_1 = "processed/cold-1"
 
 
 class Operator:
-    """Types commands, each of which has to end as expected."""
+    """Operator who runs commands, each of which must exit with the expected code."""
 
     def __init__(self, person: Person, on: Loaded) -> None:
         self._person, self.on = person, on
@@ -35,7 +35,7 @@ class Operator:
         return answer.document if answer.out else None
 
     def apply(self, name: str, *argv: str) -> tuple[int, int]:
-        """Apply a run of the facts; how many actions were done and skipped. None fails."""
+        """Apply a run of the facts; assert that no action failed; return how many were done and skipped."""
         run: dict[str, Any] = self("apply", self.on.runs[name]["id"], *argv)["run"]
         assert (run["state"], run["failed"]["count"]) == ("verified", 0), (name, run)
         return run["done"]["count"], run["skipped"]["count"]
@@ -47,16 +47,16 @@ class Operator:
 
 
 def records_read_as_written(storage: Operator) -> None:
-    """Compare what the commands show with what the earlier version counted."""
+    """Compare the output of the commands with the earlier version's counts."""
     facts = storage.on.facts
     for id, state in facts["run_states"].items():
         shown = storage("runs", id)
         assert shown["run"]["state"] == state
-        assert len(shown["actions"]) == shown["run"]["planned"]["count"], id  # each line of the plan is read
+        assert len(shown["actions"]) == shown["run"]["planned"]["count"], id  # the whole plan is readable
     assert {one["id"]: one["state"] for one in storage("backup", "list", "--all")} == facts["backup_states"]
     total = storage("savings")["total"]
     assert {name: total[name] for name in ("objects", "saved")} == facts["savings"]
-    storage("lifecycle", "check")  # red where the rules are not what is declared
+    storage("lifecycle", "check")  # fails when the rules are not as declared
     rules = storage("lifecycle", "show")
     assert len(rules["ours"]) + len(rules["others"]) == len(facts["lifecycle_rules"])
     assert len(storage("lifecycle", "history")) == facts["lifecycle_versions"]
@@ -67,7 +67,7 @@ def records_read_as_written(storage: Operator) -> None:
 
 
 def rows_are_kept(storage: Operator) -> None:
-    """Count the rows that no command shows one by one."""
+    """Compare the tables whose rows no command lists one by one."""
     sql, facts = storage.on.sql, storage.on.facts
     assert dict(sql("SELECT id, status FROM jobs")) == facts["jobs"]
     assert dict(sql("SELECT owner, verdict FROM maintenance.verdicts")) == {
@@ -88,7 +88,7 @@ def rows_are_kept(storage: Operator) -> None:
 
 
 def judgements_hold(storage: Operator) -> None:
-    """See that verdicts, pins and the record of a refusal still decide."""
+    """Check that verdicts, pins and the record of a refusal still take effect."""
     adopted = [one["reason"] for one in storage("explain", "uploads/lost-adopted/in.mp4")]
     assert "job lost-adopted was adopted after a restore" in adopted
     [pinned] = storage.on.facts["cold_pins"].items()
@@ -99,7 +99,7 @@ def judgements_hold(storage: Operator) -> None:
 
 
 def plans_are_applied(storage: Operator) -> None:
-    """Apply the plans that nobody had applied: every action is done, but for what the plan itself says."""
+    """Apply the plans that were not applied: every action is done, except the one noted below."""
     on = storage.on
     assert storage.apply("temp_planned") == (3, 0)
     assert not keys(on.place, "temp/gone/")
@@ -114,17 +114,17 @@ def plans_are_applied(storage: Operator) -> None:
 
 
 def cold_plan_is_applied(storage: Operator) -> None:
-    """Apply the cold plan: what was asked for is seen to have arrived, the rest compressed and moved."""
+    """Apply the cold plan: the requested move is confirmed, the other objects are compressed and moved."""
     on, cold = storage.on, tier_class(storage.on.facts)
     for key in (*on.facts["moved"], on.facts["asked"]):
         eventually(lambda key=key: head(on.place, key).get("StorageClass") == cold)  # type: ignore[misc]
     anew = Counter(one["key"] for one in storage("plan", "cold_storage")["actions"])
-    new = "processed/cold-3"  # all else is compressed, remembered, pinned or moved already
+    new = "processed/cold-3"  # all other objects are compressed, recorded, pinned or moved already
     mp3, notes = f"{new}/audio/output.mp3", f"{new}/transcription/notes.json"
     assert anew == {on.facts["asked"]: 1, mp3: 2, notes: 1}
     verbs = on.runs["cold_planned"]["verbs"]
     assert verbs == {"compress": 2, "follow": 1, "transition": 1}
-    assert storage.apply("cold_planned") == (3, 1)  # what is noise is not compressed
+    assert storage.apply("cold_planned") == (3, 1)  # the incompressible object is skipped
     states = dict(on.sql("SELECT key, tier_state FROM maintenance.cold_objects WHERE tier = 'cold'"))
     assert states[on.facts["asked"]] == "held"
     assert mp3 in states
@@ -133,7 +133,7 @@ def cold_plan_is_applied(storage: Operator) -> None:
 
 
 def waiting_plans_are_applied(storage: Operator) -> None:
-    """Apply what waits for approval, by the hash that was shown then, and what was approved already."""
+    """Apply the plan that waits for approval, by the hash shown at the time, and the approved plan."""
     waiting = storage.on.runs["waiting"]
     assert waiting["state"] == "waiting"
     storage("apply", waiting["id"], code=4)
@@ -143,7 +143,7 @@ def waiting_plans_are_applied(storage: Operator) -> None:
 
 
 def interrupted_runs_are_resumed(storage: Operator) -> None:
-    """Go on with the run that was killed between two batches."""
+    """Resume the run that was killed between two batches."""
     killed, temp = storage.on.runs["files_killed"], Path(storage.on.place.settings.temp_dir)
     assert (killed["state"], killed["finished_batches"]) == ("applying", [0])
     assert (temp / "killed").is_dir()
@@ -152,7 +152,7 @@ def interrupted_runs_are_resumed(storage: Operator) -> None:
 
 
 def condemnations_are_undone(storage: Operator) -> None:
-    """Take back what a run condemned, objects and files."""
+    """Undo a run's condemnations of objects and files."""
     reply = storage("undo", storage.on.runs["to_undo"]["id"])
     assert Counter((one["kind"], one["status"]) for one in reply) == {
         ("object", "done"): 2,
@@ -166,7 +166,7 @@ def condemnations_are_undone(storage: Operator) -> None:
 
 
 def what_is_due_is_reaped(storage: Operator) -> None:
-    """Finish the claim of the killed reap, and delete what is due and nothing else."""
+    """Finish the claim of the killed reap; delete what is due and nothing else."""
     on = storage.on
     assert on.facts["claims"] == ["failed-claimed"]
     assert on.runs["reap_killed"]["finished_batches"] == [0]
@@ -187,7 +187,7 @@ def what_is_due_is_reaped(storage: Operator) -> None:
 
 
 def objects_read_as_their_originals(storage: Operator, target: Path) -> None:
-    """Get every object the earlier version compressed, moved or left alone; then put originals back."""
+    """Get every object the earlier version compressed, moved or left unchanged; then decompress a job's."""
     on, wanted = storage.on, storage.on.facts["originals"]
     assert len(on.facts["compressed"]) >= 4
     for key in sorted(keys(on.place) & wanted.keys()):
@@ -203,7 +203,7 @@ def objects_read_as_their_originals(storage: Operator, target: Path) -> None:
 
 
 def backups_are_restored(storage: Operator, server: Postgres) -> None:
-    """Verify, prove and restore the earlier version's backups; see that the retention rule knows them."""
+    """Verify, prove and restore the earlier version's backups; check that the retention rule covers them."""
     facts = storage.on.facts
     for name, id in facts["backups"].items():
         storage("backup", "verify", id)

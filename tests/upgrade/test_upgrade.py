@@ -1,4 +1,4 @@
-"""Take over an installation that an earlier version left in the middle of everything."""
+"""Upgrade: takeover of an installation that an earlier version left with work in every state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def old(
     postgres_server: Postgres,
     tmp_path: Path,
 ) -> Iterator[Loaded]:
-    """An installation of that version: on a MinIO, as its fixture was made, with a remote tier."""
+    """Load an installation of that version on MinIO, as its fixture was made, with a remote tier."""
     store = needed("minio", store_server)
     with load.loaded(FIXTURES / request.param, store, postgres_server, tmp_path) as on:
         yield on
@@ -40,7 +40,7 @@ def test_everything_is_taken_over(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    """One test, for each step goes on where the one before left off."""
+    """A single test, as each step continues from the state that the previous one left."""
     storage = Operator(Person(monkeypatch, capsys), old)
     monkeypatch.setattr(product.tiering, "TIMEOUT", 20.0)
     storage("migrate")
@@ -48,7 +48,7 @@ def test_everything_is_taken_over(
     takeover.records_read_as_written(storage)
     takeover.rows_are_kept(storage)
     takeover.judgements_hold(storage)
-    [made] = storage("backup", "run", "database")  # the guard wants one of today
+    [made] = storage("backup", "run", "database")  # the guard requires a fresh one
     assert made["state"] == "proven"
     takeover.plans_are_applied(storage)
     takeover.cold_plan_is_applied(storage)

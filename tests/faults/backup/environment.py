@@ -66,7 +66,7 @@ class BackupEnvironment:
         pairs = {one.bucket: "BUCKET", one.maintenance_bucket: "MAINTENANCE", one.backup_bucket: "VAULT"}
         return {**pairs, self.live: "LIVE"}
 
-    # --- laying --------------------------------------------------------------------------------
+    # --- setup ---------------------------------------------------------------------------------
     def found(self) -> None:
         """Create the initial state of every trial: rows, documents, and backups."""
         with open_context(self.settings) as context:
@@ -126,7 +126,7 @@ class BackupEnvironment:
             )
             return dict(cursor.fetchall())
 
-    # --- judging -------------------------------------------------------------------------------
+    # --- checks --------------------------------------------------------------------------------
     @contextmanager
     def session(self, database: str) -> Iterator[Any]:
         with self.machine.server.connect(database) as opened, opened.cursor() as cursor:

@@ -163,7 +163,7 @@ def planned(*steps: str) -> Prepares:
     return prepares
 
 
-# --- asked, and not moved yet ----------------------------------------------------------------------
+# --- move requested, not done yet ------------------------------------------------------------------
 def rule_is_gone(cold_env: ColdEnvironment) -> None:
     """Plan, then remove the lifecycle rule: objects tagged afterwards are not moved."""
     planned("transition")(cold_env)

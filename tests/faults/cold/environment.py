@@ -1,5 +1,4 @@
-"""Environment of the cold-data fault campaign: one job's objects as their owner wrote them, and the
-invariants of each."""
+"""Environment of the cold-data fault campaign: one job's objects as written, and their invariants."""
 
 from __future__ import annotations
 
@@ -123,7 +122,7 @@ class ColdEnvironment:
     def lifecycle(self) -> S3Lifecycle:
         return S3Lifecycle(connect.endpoint(self.environment.settings), self.stores.objects.bucket)
 
-    # --- laying --------------------------------------------------------------------------------
+    # --- setup ---------------------------------------------------------------------------------
     def lay(self, things: Sequence[Thing]) -> None:
         """Reset the bucket to exactly these objects, whatever a trial left."""
         self.things = {one.key: one for one in things}
@@ -155,7 +154,7 @@ class ColdEnvironment:
         for key, id in self.uploads():
             self.environment.boto.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=id)
 
-    # --- looking -------------------------------------------------------------------------------
+    # --- inspection ----------------------------------------------------------------------------
     def listed(self) -> dict[str, tuple[int, str]]:
         """Return stored size and storage class by key, without the bucket's own marker."""
         answer = self.environment.boto.list_objects_v2(Bucket=self.bucket).get("Contents", ())
@@ -198,7 +197,7 @@ class ColdEnvironment:
         objects = [(key, self.details(key), self.stores.replacer.tags(key)) for key in sorted(self.things)]
         return objects, self.listed(), [self.environment.sql(one) for one in _STEADY], self.lifecycle.get()
 
-    # --- judging -------------------------------------------------------------------------------
+    # --- checks --------------------------------------------------------------------------------
     def always(self) -> Iterator[str]:
         """Yield violations of the invariants that hold at every instant."""
         found = self.listed()

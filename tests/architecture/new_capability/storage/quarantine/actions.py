@@ -14,7 +14,7 @@ from storage.quarantine.ports import Note, QuarantineStores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteObject:
-    """Note one object, if it still is the one that was seen."""
+    """Note one object, if it is unchanged since the plan."""
 
     verb: ClassVar[str] = "note"
     touches: ClassVar[Touches] = "object"

@@ -18,6 +18,6 @@ JOBS: tuple[MaintenanceJob[QuarantineStores], ...] = (
         policy=lambda days_old: QuarantinedObjects(older_than=timedelta(days=days_old)),
         verbs=(NoteObject,),
         parameters=(days(30, "Objects younger than so many days are not noted."),),
-        limits=UNLIMITED,  # a note takes nothing away
+        limits=UNLIMITED,  # a note deletes nothing
     ),
 )

@@ -1,4 +1,4 @@
-"""Declare what quarantine needs of the world beside :mod:`storage.core.ports`."""
+"""Declare the ports of quarantine in addition to :mod:`storage.core.ports`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class QuarantineLog(Protocol):
         ...
 
     def note(self, notes: Sequence[Note]) -> None:
-        """Write notes; one that is there already is left as it is."""
+        """Write notes; leave those that exist already unchanged."""
         ...
 
     def all(self) -> list[Note]:
