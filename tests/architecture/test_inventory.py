@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ def test_every_id_is_there_once() -> None:
     assert len(ids) == len(set(ids))
     for letter, count in (("C", 19), ("B", 43)):
         assert [one for one in ids if one[0] == letter] == [f"{letter}{n}" for n in range(1, count + 1)]
+    documents = Counter(one.partition("-")[0] for one in ids if one[0] == "S")
+    assert documents == {"S0": 38, "S1": 44, "S2": 24, "S3": 26, "S4": 114}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])

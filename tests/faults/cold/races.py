@@ -72,7 +72,9 @@ def _overwritten_while_moving(harness: RaceHarness, report: Report, number: int)
     harness.contest(run_id, [lambda: _write(harness, key, new)])
     report.won += _skipped(harness, run_id) > 0
     report.violations += _only_new(cold_env, key, new)
-    if TIER_TAG in cold_env.stores.tier_store.tags(key) and cold_env.records()[key].tier_state != "asked":
+    record = cold_env.records().get(key)
+    asked = record is not None and record.tier_state == "asked"
+    if TIER_TAG in cold_env.stores.tier_store.tags(key) and not asked:
         report.violations.append(f"{key} bears our tag, and nobody knows of it")
 
 
