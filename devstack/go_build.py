@@ -15,6 +15,8 @@ from devstack import cache
 from devstack.errors import BuildFailed, ProgramMissing
 
 BUILD_SECONDS = 1800
+#: No debugging information, and above a rarer garbage collection in the compiler: half the time of a build.
+FAST = ("-ldflags=-s -w", "-gcflags=all=-dwarf=false")
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,15 @@ def build(program: GoProgram, say: cache.Say = cache.say_now) -> Path:
 
 
 def _install(go: Path, program: GoProgram, folder: Path) -> None:
-    env = {**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOBIN": str(folder), "GOFLAGS": ""}
-    command = [str(go), "install", f"{program.source}@{program.version}"]
+    env = {
+        "GOGC": "400",
+        **os.environ,
+        "GOTOOLCHAIN": "local",
+        "CGO_ENABLED": "0",
+        "GOBIN": str(folder),
+        "GOFLAGS": "",
+    }
+    command = [str(go), "install", *FAST, f"{program.source}@{program.version}"]
     try:
         done = subprocess.run(
             command, env=env, cwd=folder, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False

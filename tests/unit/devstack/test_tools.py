@@ -24,11 +24,12 @@ PACKAGE = DebianPackage("gadget", "usr/bin/gadget")
 # A fake `go`: once the file `go-on` exists, it builds a program that gives its version as Go's own do.
 GO = """#!/bin/sh
 if [ "$1" = version ]; then echo "go version go1.26.1 linux/amd64"; exit; fi
-echo "$2" >> {folder}/builds
+for last; do :; done
+echo "$last" >> {folder}/builds
 touch "$GOBIN/gadget"
 until [ -e {folder}/go-on ]; do [ -d {folder} ] || exit 1; sleep 0.05; done
 printf '#!/bin/sh\\necho gadget 7\\nexit\\npath\\t%s\\nmod\\texample.org/gadget\\t%s\\th1:=\\n' \\
-  "${{2%@*}}" "${{2#*@}}" > "$GOBIN/gadget"
+  "${{last%@*}}" "${{last#*@}}" > "$GOBIN/gadget"
 chmod +x "$GOBIN/gadget"
 """
 BUILD = (
