@@ -128,7 +128,7 @@ def _fixed(home: Path, backends: Backends, port: int, log_port: int) -> dict[str
     address = f"http://{ports.HOST}:{port}"
     return {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-        "PYTHONPATH": str(PROJECT),
+        "PYTHONPATH": os.pathsep.join([str(PROJECT), str(PROJECT / "devstack" / "airflow_config")]),
         "NO_PROXY": f"{ports.HOST},localhost",
         "no_proxy": f"{ports.HOST},localhost",
         "AIRFLOW_HOME": str(home),
