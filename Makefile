@@ -8,7 +8,7 @@ UV = $(BIN)/uv
 export UV_LINK_MODE ?= copy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-restore demo-stop test check bench faults tools object-store lock clean
+.PHONY: help setup demo demo-restore demo-stop test lint check bench faults tools object-store lock clean
 
 help: ## this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,11 +38,13 @@ demo-stop: ## end what the demo left running
 test: setup ## every test, on real servers
 	$(BIN)/pytest -n auto --dist loadgroup
 
-check: setup ## format, lint, types, layers, unit tests: about a minute
+lint: setup ## format, lint, types, layers
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+check: lint ## lint and unit tests: about a minute
 	$(BIN)/pytest -n auto tests/unit tests/architecture --ignore tests/architecture/test_adding_a_capability.py
 
 bench: setup ## list, delete, backups and cold data, side by side with s5cmd and others

@@ -51,6 +51,8 @@ MINIO = GoProgram(
 )
 VERSITYGW = GoProgram("versitygw", "github.com/versity/versitygw/cmd/versitygw", "v1.8.0", oldest_go=(1, 25))
 
+AGE = GoProgram("age", "filippo.io/age/cmd/age", "v1.2.1", oldest_go=(1, 24))
+
 
 def built(program: GoProgram) -> Path | None:
     """Return the cached `program` if it has the required version, or None."""

@@ -11,11 +11,11 @@ from pathlib import Path
 from devstack import cache, debian, go_build
 from devstack.debian import DebianPackage
 from devstack.errors import DevstackError, MissingTool
-from devstack.go_build import MINIO, VERSITYGW, GoProgram
+from devstack.go_build import AGE, MINIO, VERSITYGW, GoProgram
 from devstack.tables import table
 
 Tool = GoProgram | DebianPackage
-TOOLS: tuple[Tool, ...] = (MINIO, VERSITYGW)
+TOOLS: tuple[Tool, ...] = (MINIO, VERSITYGW, AGE)
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def test_memory_does_not_grow_with_the_database_and_nothing_is_on_disk(place: Pl
     env = bare() | environment(settings) | {"TMPDIR": str(tmp_path / "temporary")}
     (tmp_path / "temporary").mkdir()
     growth = []
-    for blocks in (7, 75):
+    for blocks in (5, 50):
         fill(settings.database_url, "blocks", blocks, BLOCK)
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120,

@@ -8,13 +8,15 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pyrage
 import pytest
 from sqlalchemy.engine import make_url
 
-from devstack.errors import ProgramMissing
-from devstack.minio_build import cache_folder, find_go
+from devstack import tools
+from devstack.errors import DevstackError
+from devstack.go_build import AGE
 from devstack.postgres import Postgres
 from storage.backup import manifest as manifests
 from storage.backup.context import BackupContext
@@ -26,7 +28,6 @@ from storage.backup.prove import differences
 from tests.conftest import Place, missing
 from tests.support.backup_databases import Bucket, database, execute, opened
 
-AGE = "filippo.io/age/cmd/...@v1.2.1"
 IN_ONE = (
     "set -o pipefail; age -d -i KEY dump.zst.age | zstd -dc | "
     "pg_restore --exit-on-error --single-transaction -d NEW"
@@ -42,41 +43,23 @@ ROLES = "set -o pipefail; age -d -i KEY globals.zst.age | zstd -dc"
 pytestmark = pytest.mark.parametrize("place", ["ministack"], indirect=True)
 
 
-def lacking(name: str, why: str) -> None:
+def lacking(name: str, why: str) -> NoReturn:
     """Skip the test and have the summary say why; in CI that fails the run."""
     missing[name] = f"no {name}: {why}"
     pytest.skip(missing[name])
 
 
 @pytest.fixture(scope="module")
-def tools() -> str:
-    """Return the PATH for the commands, with age and zstd; build age if it is missing."""
+def search_path() -> str:
+    """Return the PATH for the commands, with age and zstd."""
     if shutil.which("zstd") is None:
         lacking("zstd", "install it (Debian: zstd)")
-    targets = [str(cache_folder()), *os.environ["PATH"].split(os.pathsep)]
-    path = os.pathsep.join(targets)
-    if shutil.which("age", path=path) is None:
-        build_age()
-    return path
-
-
-def build_age() -> None:
     try:
-        go = find_go()
-    except ProgramMissing as error:
+        age = tools.bring(AGE).path
+    except DevstackError as error:
         lacking("age", str(error))
-    env = {
-        **os.environ,
-        "GOTOOLCHAIN": "local",
-        "CGO_ENABLED": "0",
-        "GOBIN": str(cache_folder()),
-        "GOFLAGS": "",
-    }
-    done = subprocess.run(
-        [str(go), "install", AGE], env=env, capture_output=True, text=True, timeout=300, check=False
-    )
-    if done.returncode:
-        lacking("age", f"`go install {AGE}` failed: {done.stderr.strip()[-300:]}")
+    assert age
+    return os.pathsep.join([str(age.parent), os.environ["PATH"]])
 
 
 class AdminConnection:
@@ -111,7 +94,7 @@ def context(place: Place, tmp_path: Path) -> Iterator[BackupContext]:
 
 
 @pytest.fixture
-def admin(context: BackupContext, place: Place, tmp_path: Path, tools: str) -> AdminConnection:
+def admin(context: BackupContext, place: Place, tmp_path: Path, search_path: str) -> AdminConnection:
     """Write the parts of a backup to files, with the dump's hash as its manifest states it."""
     taken = backup_database(context)
     manifest, _ = manifests.read(taken.id, context.stores.backup_bucket)
@@ -124,7 +107,7 @@ def admin(context: BackupContext, place: Place, tmp_path: Path, tools: str) -> A
     )
     login = {"PGHOST": url.host, "PGPORT": str(url.port), "PGUSER": url.username, "PGPASSWORD": url.password}
     return AdminConnection(
-        tmp_path, {"PATH": f"{programs.parent}{os.pathsep}{tools}", "LANG": "C.UTF-8", **login}
+        tmp_path, {"PATH": f"{programs.parent}{os.pathsep}{search_path}", "LANG": "C.UTF-8", **login}
     )  # type: ignore[dict-item]
 
 
