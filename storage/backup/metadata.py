@@ -24,7 +24,7 @@ from storage.backup.encryption import recipients, seal
 from storage.backup.errors import BackupDamaged, ListingDeviates, NoSuchBackup
 from storage.backup.model import Backup, BackupId, Manifest, MetadataFacts, Part
 from storage.core.attributes import Document
-from storage.core.errors import ObjectMissing, TransientFault
+from storage.core.errors import ListingBroken, ObjectMissing
 from storage.core.model import ObjectInfo, Prefix, owner_of
 from storage.core.ports import ObjectStore
 
@@ -104,7 +104,7 @@ def _contents(
 ) -> Iterator[Part]:
     """Yield the parts of the inventory, each followed by the part of the documents found in it."""
     store = context.stores.objects
-    listing = _in_order(store.inventory())
+    listing = _in_order(context.settings.bucket, store.inventory())
     for number, first in enumerate(listing, 1):
         met: list[ObjectInfo] = []
         chunk = _chunk(chain([first], listing), met, tally, progress)
@@ -115,11 +115,11 @@ def _contents(
             tally.completed += _completed(context, met)
 
 
-def _in_order(listing: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
+def _in_order(bucket: str, listing: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
     last = ""
     for info in listing:
         if info.key <= last:
-            raise TransientFault("The listing", f"{info.key!r} comes after {last!r}")
+            raise ListingBroken(bucket, f"{info.key!r} was listed after {last!r}")
         last = info.key
         yield info
 

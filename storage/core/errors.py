@@ -150,6 +150,12 @@ class StoreRefused(StorageError):
     """The object store refused {0!r}: {1}"""
 
 
+class ListingBroken(StorageError):
+    """The listing of bucket {0} cannot be relied on: {1}."""
+
+    next_step = "Nothing was planned from it. Update the store, or remove the proxy in front of it."
+
+
 class TempFolderUnsafe(Refused):
     """Refused by temp-folder: {0}"""
 

@@ -35,8 +35,9 @@ from storage.core.model import (
 from storage.core.records import UploadJournal
 from storage.stores.s3 import config
 from storage.stores.s3.client import Endpoint, Raw, dotted, translated
+from storage.stores.s3.listing import Listing
 from storage.stores.s3.writer import MOST_PARTS, PART, StreamWriter, writing
-from storage.stores.s3.xml import Version, current, delete_body, failures, fits_xml, page, to_second, versions
+from storage.stores.s3.xml import delete_body, failures, fits_xml, to_second
 
 MOST = 1000  # entries of one DeleteObjects request
 IDENTITY = ObjectKey(".maintenance/bucket-id")
@@ -89,29 +90,14 @@ class S3Bucket:
         while True:
             found = self.page(prefix, cursor)
             yield from found.objects
-            if not found.more or not found.objects:
+            if not found.more:
                 return
             cursor = found.objects[-1].key
 
     def page(self, prefix: Prefix, start_after: str = "", limit: int = 1000) -> Page:
-        query = {"prefix": prefix, "encoding-type": "url", "max-keys": str(limit)}
-        if self.versioned:
-            return self._version_page(query | ({"key-marker": start_after} if start_after else {}))
-        query |= {"list-type": "2"} | ({"start-after": start_after} if start_after else {})
-        return page(self._call("GET", query=query))
-
-    def _version_page(self, query: dict[str, str]) -> Page:
-        """Read versions until one object is complete: a key's versions may fill more than a page."""
-        entries: list[Version] = []
-        while True:
-            answer = versions(self._call("GET", query=query | {"versions": ""}))
-            entries += answer.entries
-            last = answer.entries[-1].info.key if answer.entries and answer.markers else None
-            found = current(entry for entry in entries if entry.info.key != last)
-            if found or not answer.markers:
-                return Page(tuple(found), bool(answer.markers))
-            entries = [entry for entry in entries if entry.info.key == last]
-            query = query | answer.markers
+        listing = Listing(self.bucket, lambda query: self._call("GET", query=query))
+        read = listing.version_page if self.versioned else listing.page
+        return read(prefix, start_after, limit)
 
     def head(self, key: ObjectKey) -> ObjectInfo | None:
         if self.versioned:

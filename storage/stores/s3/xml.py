@@ -10,22 +10,34 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
+from typing import Generic, TypeVar
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from storage.core.model import DeleteTarget, Failure, ObjectInfo, ObjectKey, Page
+from storage.core.model import DeleteTarget, Failure, ObjectInfo, ObjectKey
 
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+Entry = TypeVar("Entry")
 _LINE_ENDS = {"\r": "&#13;", "\n": "&#10;", "\t": "&#9;"}
 
 
-def page(document: bytes) -> Page:
-    """Parse a ListObjectsV2 response."""
-    root = ElementTree.fromstring(document)
+@dataclass(frozen=True, slots=True)
+class Response(Generic[Entry]):
+    """A listing response. ``cursor``: the query parameters of the next one, empty if the store sent none."""
+
+    entries: tuple[Entry, ...]
+    more: bool
+    cursor: dict[str, str]
+
+
+def page(document: bytes) -> Response[ObjectInfo]:
+    """Parse a ListObjectsV2 response. Raises ParseError, KeyError or ValueError for any other document."""
+    root = _listing(document)
     space, coded = _space(root), _text(root, "EncodingType") == "url"
     objects = tuple(_object(entry, space, coded) for entry in root.iter(f"{space}Contents"))
-    return Page(objects, _text(root, "IsTruncated") == "true")
+    token = _text(root, "NextContinuationToken")
+    return Response(objects, _truncated(root), {"continuation-token": token} if token else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +50,20 @@ class Version:
     marker: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Versions:
-    """A ListObjectVersions response; ``markers`` are the query parameters of the next page."""
-
-    entries: tuple[Version, ...]
-    markers: dict[str, str]
-
-
-def versions(document: bytes) -> Versions:
-    root = ElementTree.fromstring(document)
+def versions(document: bytes) -> Response[Version]:
+    """Parse a ListObjectVersions response. Raises ParseError, KeyError or ValueError for any other."""
+    root = _listing(document)
     space, coded = _space(root), _text(root, "EncodingType") == "url"
     entries = tuple(
         _version(entry, space, coded)
         for entry in root
         if entry.tag in (f"{space}Version", f"{space}DeleteMarker")
     )
-    if _text(root, "IsTruncated") != "true":
-        return Versions(entries, {})
     key, version = _text(root, "NextKeyMarker"), _text(root, "NextVersionIdMarker")
-    markers = {"key-marker": unquote_plus(key) if coded else key}
-    return Versions(entries, markers | ({"version-id-marker": version} if version else {}))
+    cursor = {"key-marker": unquote_plus(key) if coded else key} if key else {}
+    return Response(
+        entries, _truncated(root), cursor | ({"version-id-marker": version} if key and version else {})
+    )
 
 
 def current(entries: Iterable[Version]) -> list[ObjectInfo]:
@@ -71,7 +76,8 @@ def current(entries: Iterable[Version]) -> list[ObjectInfo]:
         members = list(group)
         newest = next((entry for entry in members if entry.newest), None)
         if newest and not newest.marker:
-            found.append(replace(newest.info, versions=tuple(entry.id for entry in members)))
+            ids = dict.fromkeys(entry.id for entry in members)  # a page may repeat the version it starts at
+            found.append(replace(newest.info, versions=tuple(ids)))
     return found
 
 
@@ -137,6 +143,18 @@ def to_second(moment: datetime) -> datetime:
 def _key(entry: ElementTree.Element, space: str, coded: bool) -> str:
     text = entry.findtext(f"{space}Key") or ""
     return unquote_plus(text) if coded else text
+
+
+def _listing(document: bytes) -> ElementTree.Element:
+    """Return the root of a listing. An error page of a proxy is XML too, and must not pass as empty."""
+    root = ElementTree.fromstring(document)
+    if root.find(f"{_space(root)}IsTruncated") is None:
+        raise ValueError(f"{root.tag} is no listing")
+    return root
+
+
+def _truncated(root: ElementTree.Element) -> bool:
+    return _text(root, "IsTruncated") == "true"
 
 
 def _space(root: ElementTree.Element) -> str:

@@ -16,8 +16,8 @@ from storage.cold import tiering
 from storage.core.clock import utcnow
 from storage.installation import open_installation
 from tests.conftest import Place, needed, new_place, replace, without_backups
-from tests.support.class_ignoring_proxy import class_ignoring_proxy
 from tests.support.command_line import Person
+from tests.support.proxy import proxy
 from tests.support.remote_tier import install, rule
 from tests.support.tiered_job import FILM, JOB, REMOTE, classes, fill, intact, refused, sit, tags
 
@@ -31,7 +31,7 @@ def ignoring(
 ) -> Iterator[Place]:
     """Yield an environment on an endpoint that ignores storage classes silently."""
     server = needed("ministack", store_server)
-    with class_ignoring_proxy(server.endpoint_url) as address:
+    with proxy(server.endpoint_url, drop=frozenset({"x-amz-storage-class"})) as address:
         made = new_place(replace(server, endpoint_url=address), database_url, tmp_path)
         connect.set_up(made.settings)
         without_backups(made.settings)

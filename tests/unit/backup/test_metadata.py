@@ -13,7 +13,7 @@ from storage.backup.errors import ListingDeviates
 from storage.backup.metadata import MOST, backup_minio_metadata
 from storage.backup.prove import prove
 from storage.core.attributes import Attributes, Document
-from storage.core.errors import TransientFault
+from storage.core.errors import ListingBroken
 from storage.core.model import ObjectInfo, ObjectKey, Prefix
 from storage.testing import MemoryObjects, memory_stores
 from tests.support.in_memory import DAY, NOW, World
@@ -140,7 +140,7 @@ def test_a_listing_out_of_order_is_no_backup(world: World) -> None:
     objects = Unordered(world.now)
     objects.put("a", b"")
     context = BackupContext(stores=memory_stores(None, world.now, objects=objects), settings=SETTINGS)
-    with pytest.raises(TransientFault, match="comes after"):
+    with pytest.raises(ListingBroken, match="was listed after"):
         backup_minio_metadata(context)
 
 

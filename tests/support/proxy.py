@@ -1,36 +1,48 @@
-"""S3 endpoint that silently ignores storage classes: a proxy that removes the header from each request.
+"""Proxies in front of an S3 endpoint that change requests or responses, as proxies of other people do.
 
-Behind it is ministack, which does not notice that a signed header is missing.
+Behind them is ministack, which does not notice that a signed header is missing.
 """
 
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import urlsplit
 
 HOP = {"connection", "transfer-encoding", "content-length"}
-IGNORED = "x-amz-storage-class"
+Change = Callable[[str, bytes], bytes]
+
+
+def _unchanged(path: str, body: bytes) -> bytes:
+    return body
 
 
 @contextmanager
-def class_ignoring_proxy(endpoint_url: str) -> Iterator[str]:
-    """Start such a proxy in front of an endpoint; yield its URL."""
+def proxy(
+    endpoint_url: str, drop: frozenset[str] = frozenset(), change: Change = _unchanged
+) -> Iterator[str]:
+    """Start a proxy that drops request headers and changes responses; yield its URL.
+
+    ``change(path and query, body)`` returns the body to send on instead of that of a successful GET.
+    """
     where = urlsplit(endpoint_url)
 
     class Proxy(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def forward(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            headers = {name: value for name, value in self.headers.items() if name.lower() != IGNORED}
+            sent = self.rfile.read(int(self.headers.get("content-length") or 0))
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in drop}
             onward = http.client.HTTPConnection(where.hostname or "", where.port, timeout=30)
-            onward.request(self.command, self.path, body, headers)
+            onward.request(self.command, self.path, sent, headers)
             answer = onward.getresponse()
             reply = answer.read()
+            onward.close()
+            if self.command == "GET" and answer.status == 200:
+                reply = change(self.path, reply)
             self.send_response_only(answer.status, answer.reason)
             for name, value in answer.getheaders():
                 if name.lower() not in HOP:
@@ -39,7 +51,6 @@ def class_ignoring_proxy(endpoint_url: str) -> Iterator[str]:
             self.send_header("Content-Length", length or "0")
             self.end_headers()
             self.wfile.write(reply)
-            onward.close()
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = forward
 
