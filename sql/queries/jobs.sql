@@ -6,23 +6,39 @@ SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || oid::
 FROM pg_database WHERE datname = current_database();
 
 -- name: get
-SELECT id, status, updated_at, completed_at FROM maintenance.jobs WHERE id = ANY(CAST(:ids AS text[]));
+SELECT wanted.id AS wanted, job.id, job.status,
+    CASE WHEN job.updated_at BETWEEN '0001-01-02' AND '9999-12-30' THEN job.updated_at END AS updated_at,
+    CASE WHEN job.completed_at BETWEEN '0001-01-02' AND '9999-12-30' THEN job.completed_at END AS completed_at
+FROM maintenance.jobs AS job JOIN unnest(CAST(:ids AS text[])) AS wanted (id) ON job.id = wanted.id;
+
+-- name: get_folded
+-- For ids of type citext; the ids asked for are in lower case.
+SELECT wanted.id AS wanted, job.id, job.status,
+    CASE WHEN job.updated_at BETWEEN '0001-01-02' AND '9999-12-30' THEN job.updated_at END AS updated_at,
+    CASE WHEN job.completed_at BETWEEN '0001-01-02' AND '9999-12-30' THEN job.completed_at END AS completed_at
+FROM maintenance.jobs AS job JOIN unnest(CAST(:ids AS text[])) AS wanted (id) ON lower(job.id) = wanted.id;
 
 -- name: failed_before
-SELECT id, status, updated_at, completed_at FROM maintenance.jobs
+SELECT id, status, updated_at,
+    CASE WHEN completed_at BETWEEN '0001-01-02' AND '9999-12-30' THEN completed_at END AS completed_at
+FROM maintenance.jobs
 WHERE status = 'failed' AND updated_at <= :instant
   AND (updated_at, id) > (CAST(:last_updated_at AS timestamptz), CAST(:last_id AS text))
 ORDER BY updated_at, id LIMIT :page;
 
 -- name: unended_before
-SELECT id, status, updated_at, completed_at FROM maintenance.jobs
+SELECT id, status, updated_at,
+    CASE WHEN completed_at BETWEEN '0001-01-02' AND '9999-12-30' THEN completed_at END AS completed_at
+FROM maintenance.jobs
 WHERE status IN ('queued', 'processing', 'transcoding', 'uploading') AND updated_at <= :instant
   AND (updated_at, id) > (CAST(:last_updated_at AS timestamptz), CAST(:last_id AS text))
 ORDER BY updated_at, id LIMIT :page;
 
 -- name: ended_since
-SELECT id, status, updated_at, completed_at FROM maintenance.jobs
-WHERE status IN ('completed', 'failed') AND updated_at >= :instant
+SELECT id, status, updated_at,
+    CASE WHEN completed_at BETWEEN '0001-01-02' AND '9999-12-30' THEN completed_at END AS completed_at
+FROM maintenance.jobs
+WHERE status IN ('completed', 'failed') AND updated_at >= :instant AND updated_at <= '9999-12-30'
   AND (updated_at, id) > (CAST(:last_updated_at AS timestamptz), CAST(:last_id AS text))
 ORDER BY updated_at, id LIMIT :page;
 

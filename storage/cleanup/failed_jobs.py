@@ -50,6 +50,7 @@ class FailedJobs:
             if item.condemned:
                 yield Keep(job.id, 0, "already condemned")
                 continue
+            assert job.updated_at, "the store selects by it"
             due = max(job.updated_at + self.older_than, as_of + NOTICE)
             reason = f"job {job.id} failed {span(as_of - job.updated_at)} ago and was not retried"
             notice = NOTICE.total_seconds()
@@ -87,6 +88,7 @@ class StuckJobs:
 
     def plan(self, items: Iterable[Job], as_of: datetime) -> Iterator[Action[Stores] | Keep]:
         for job in items:
+            assert job.updated_at, "the store selects by it"
             yield FailJob(
                 key=job.id,
                 status=job.status,

@@ -131,14 +131,14 @@ class EndedTempFiles(TempFiles):
 
     def select(self, stores: Stores, as_of: datetime) -> Iterator[Owned]:
         for item in super().select(stores, as_of):
-            if item.job and item.job.ended and item.job.updated_at >= as_of - self.window:
+            if item.job and item.job.ended_since(as_of - self.window):
                 yield item
 
 
 def stays(item: Owned, changed: datetime, as_of: datetime, older_than: timedelta) -> str | None:
     """Return why a temp file or object is kept; None if not. Only job state and its own age decide."""
     if item.job and not item.job.ended:
-        return f"job {item.job.id} has not ended ({item.job.status})"
+        return item.job.unended
     if changed > as_of - older_than:
         return f"changed {span(as_of - changed)} ago; deleted once unchanged for {span(older_than)}"
     return None

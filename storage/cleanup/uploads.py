@@ -98,7 +98,7 @@ class StaleUploads:
         if item.condemned:
             return Keep(info.key, info.size, "already condemned")
         if item.job and not item.job.ended:
-            return Keep(info.key, info.size, f"job {item.job.id} has not ended")
+            return Keep(info.key, info.size, item.job.unended)
         if quiet < self.older_than:
             return Keep(info.key, info.size, f"a part of {_whole(item)} arrived {span(quiet)} ago")
         why = f"part of an upload that stopped {span(quiet)} ago; {whose(item)}"

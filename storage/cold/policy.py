@@ -129,6 +129,8 @@ class ColdObjects:
             return f"job {owner} has no row"
         if job.status != "completed":
             return f"job {owner} is {job.status}"
+        if not job.ended:
+            return job.unended
         if item.pinned:
             return f"job {owner} is pinned: {item.pinned}"
         return "" if item.object_class in self.classes else f"class {item.object_class} is not selected"
@@ -193,6 +195,7 @@ def _last_use(item: Candidate) -> datetime:
     job = item.thing.job
     assert job
     ended = job.completed_at or job.updated_at
+    assert ended, "an object of a job without times is left alone"
     return max(ended, item.read_at) if item.read_at else ended
 
 

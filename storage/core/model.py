@@ -101,16 +101,30 @@ PROTECTED_PREFIXES = (Prefix("backups/"), Prefix("models/"), Prefix("audit/"), P
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The columns of a pipeline job row that maintenance needs."""
+    """The columns of a pipeline job row that maintenance needs.
+
+    ``updated_at`` is None if the row has no time, or one that no clock shows (infinity, year 0). Such a job
+    counts as not ended, for nothing tells how long ago it ended.
+    """
 
     id: JobId
     status: str
-    updated_at: datetime
+    updated_at: datetime | None
     completed_at: datetime | None = None
 
     @property
     def ended(self) -> bool:
-        return self.status in ENDED
+        return self.status in ENDED and self.updated_at is not None
+
+    def ended_since(self, instant: datetime) -> bool:
+        return self.ended and self.updated_at is not None and self.updated_at >= instant
+
+    @property
+    def unended(self) -> str:
+        """Return why the job counts as not ended."""
+        if self.status in ENDED:
+            return f"no time is known of job {self.id}: its updated_at is empty or infinite"
+        return f"job {self.id} has not ended ({self.status})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,9 @@ class JobStore(Protocol):
 
     def identity(self) -> str: ...
 
-    def get(self, ids: Iterable[JobId]) -> dict[JobId, Job]: ...
+    def get(self, ids: Iterable[JobId]) -> dict[JobId, Job]:
+        """Return the jobs by the id asked for, which may be another spelling of the row's id."""
+        ...
 
     def failed_before(self, instant: datetime) -> Iterator[Job]:
         """Stream failed jobs unchanged since ``instant``, oldest first."""

@@ -71,6 +71,11 @@ class ProvenBackups(Protocol):
         ...
 
 
+def pause_of(value: str | None) -> str | None:
+    """Return the reason that the control row "paused" gives; None without a row. An empty row is a pause."""
+    return None if value is None else value.strip() or "no reason was given"
+
+
 class Control(Protocol):
     """Switches and values that persist across runs."""
 
@@ -79,7 +84,7 @@ class Control(Protocol):
     def write(self, name: str, value: str | None) -> None: ...
 
     def paused(self) -> str | None:
-        """Return why maintenance is paused; None if it is not."""
+        """Return why maintenance is paused; None if it is not. The row counts, whatever is in it."""
         ...
 
     def capabilities(self) -> Capabilities: ...

@@ -72,7 +72,8 @@ def check_environment(stores: EngineStores, as_of: datetime) -> None:
     running(stores)
     _clocks(stores, as_of)
     _identity(stores)
-    if epoch := stores.control.read("restore_epoch"):
+    epoch = stores.control.read("restore_epoch")
+    if epoch is not None:  # the row counts, whatever is in it
         raise Refused("restore-epoch", f"the database was restored ({epoch}): run `storage reconcile`.")
 
 

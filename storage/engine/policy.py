@@ -38,7 +38,8 @@ def with_jobs(
 ) -> Iterator[Owned]:
     """Yield each item with the row of the job its path names, read a thousand at a time.
 
-    With ``tombstones``, ``condemned`` tells whether the object already has an open tombstone.
+    The owner is the row's id, which the path may spell in another way. With ``tombstones``, ``condemned``
+    tells whether the object already has an open tombstone.
     """
     stream = iter(things)
     while chunk := list(islice(stream, LOOK_UP)):
@@ -47,7 +48,8 @@ def with_jobs(
         keys = [thing.path if isinstance(thing, LocalFile) else thing.key for thing in chunk]
         condemned = tombstones.open_keys(stores.objects.bucket, keys) if tombstones else set()
         for thing, job_id, key in zip(chunk, owners, keys, strict=True):
-            yield Owned(thing, job_id, jobs.get(job_id) if job_id else None, key in condemned)
+            job = jobs.get(job_id) if job_id else None
+            yield Owned(thing, job.id if job else job_id, job, key in condemned)
 
 
 def condemn(

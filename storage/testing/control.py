@@ -7,7 +7,7 @@ from datetime import datetime
 
 from storage.core.capabilities import Capabilities
 from storage.core.model import JobId
-from storage.core.records import PAUSED_BY_RESTORE, Ruling, Verdict
+from storage.core.records import PAUSED_BY_RESTORE, Ruling, Verdict, pause_of
 from storage.testing.database import Database, Judged
 
 
@@ -28,7 +28,7 @@ class MemoryControl:
             self._db.control[name] = value
 
     def paused(self) -> str | None:
-        return self.read("paused")
+        return pause_of(self.read("paused"))
 
     def capabilities(self) -> Capabilities:
         return self._db.capabilities

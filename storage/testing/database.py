@@ -116,13 +116,13 @@ class MemoryJobs:
             return {id: self._db.jobs[id] for id in wanted if id in self._db.jobs}
 
     def failed_before(self, instant: datetime) -> Iterator[Job]:
-        yield from self._rows(lambda job: job.status == "failed" and job.updated_at <= instant)
+        yield from self._rows(lambda job: job.status == "failed" and _moved_before(job, instant))
 
     def unended_before(self, instant: datetime) -> Iterator[Job]:
-        yield from self._rows(lambda job: job.status in UNENDED and job.updated_at <= instant)
+        yield from self._rows(lambda job: job.status in UNENDED and _moved_before(job, instant))
 
     def ended_since(self, instant: datetime) -> Iterator[Job]:
-        yield from self._rows(lambda job: job.status in ("completed", "failed") and job.updated_at >= instant)
+        yield from self._rows(lambda job: job.status in ("completed", "failed") and job.ended_since(instant))
 
     def counts(self) -> dict[str, int]:
         with self._db.lock:
@@ -143,7 +143,11 @@ class MemoryJobs:
         self._db.traffic("jobs.list")
         with self._db.lock:
             found = [job for job in self._db.jobs.values() if wanted(job)]
-        return sorted(found, key=lambda job: (job.updated_at, job.id))
+        return sorted(found, key=lambda job: (job.updated_at or self.now(), job.id))
+
+
+def _moved_before(job: Job, instant: datetime) -> bool:
+    return job.updated_at is not None and job.updated_at <= instant
 
 
 class MemoryRuns:

@@ -153,7 +153,9 @@ def _in_doubt(found: _Found, row: Job | None, old: Job | None, taken_at: datetim
 def _row(row: Job | None, old: Job | None) -> Literal["missing", "older", "same"]:
     if row is None:
         return "missing"
-    return "older" if old and row.updated_at < old.updated_at else "same"
+    if old is None or old.updated_at is None:
+        return "same"
+    return "older" if row.updated_at is None or row.updated_at < old.updated_at else "same"
 
 
 def decide(context: BackupContext, owners: Iterable[str], verdict: Ruling, by: str) -> int:

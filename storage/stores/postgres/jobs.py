@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Engine
 
 from storage.core.model import Job, JobId
+from storage.stores.postgres import job_ids
 from storage.stores.postgres.connection import Statements
 
 PAGE = 1000
@@ -32,7 +34,17 @@ class PostgresJobs:
         wanted = [job_id for job_id in ids if "\0" not in job_id]
         if not wanted:
             return {}
-        return {job.id: job for job in map(_job, self._sql.rows("get", ids=wanted))}
+        written = job_ids.WRITTEN.get(self._type_of_ids, str)
+        spelled = {job_id: written(job_id) for job_id in wanted}
+        name = "get_folded" if self._type_of_ids == "citext" else "get"
+        rows = self._sql.rows(name, ids=sorted(set(spelled.values())))
+        found = {row["wanted"]: _job(row) for row in rows}
+        return {job_id: found[text] for job_id, text in spelled.items() if text in found}
+
+    @cached_property
+    def _type_of_ids(self) -> str:
+        with self._sql.transaction() as connection:
+            return job_ids.type_of_ids(connection)
 
     def failed_before(self, instant: datetime) -> Iterator[Job]:
         return self._stream("failed_before", instant)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from storage.core.capabilities import Capabilities
 from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanChanged
 from storage.core.model import Outcome, Run, Totals
+from storage.core.records import pause_of
 from storage.stores.postgres.connection import Statements, translated
 
 _TOTALS = ("considered", "planned", "done", "skipped", "failed")
@@ -121,7 +122,7 @@ class PostgresControl:
             self._sql.rows("write", name=name, value=value)
 
     def paused(self) -> str | None:
-        return self.read("paused")
+        return pause_of(self.read("paused"))
 
     def capabilities(self) -> Capabilities:
         rows = self._sql.rows("capabilities", endpoint=self._endpoint)

@@ -242,4 +242,68 @@ BUGS = (
         "...",
         "tests/unit/engine/test_old_plans.py::test_an_absent_temp_folder_is_no_reaped_file",
     ),
+    Bug(
+        "rows that a policy hides count as absent",
+        "storage/stores/postgres/connection.py",
+        " -c row_security=off",
+        "",
+        "tests/integration/cleanup/test_hidden_rows.py::test_hidden_rows_refuse[owner-ministack]",
+    ),
+    Bug(
+        "another spelling of an id is another job",
+        "storage/stores/postgres/jobs.py",
+        "written = job_ids.WRITTEN.get(self._type_of_ids, str)",
+        "written = str",
+        "tests/integration/cleanup/test_hidden_rows.py::test_every_spelling_of_a_live_job_is_that_job_s"
+        "[uuid-ministack]",
+    ),
+    Bug(
+        "another case of a citext id is another job",
+        "storage/stores/postgres/jobs.py",
+        'name = "get_folded" if self._type_of_ids == "citext" else "get"',
+        'name = "get"',
+        "tests/integration/cleanup/test_hidden_rows.py::test_every_spelling_of_a_live_job_is_that_job_s"
+        "[citext-ministack]",
+    ),
+    Bug(
+        "a job without a time has ended",
+        "storage/core/model.py",
+        "return self.status in ENDED and self.updated_at is not None",
+        "return self.status in ENDED",
+        "tests/integration/cleanup/test_hidden_rows.py::test_a_row_without_a_usable_time_keeps_its_files"
+        "[NULL-ministack]",
+    ),
+    Bug(
+        "an empty pause is none",
+        "storage/core/records.py",
+        'return None if value is None else value.strip() or "no reason was given"',
+        "return value or None",
+        "tests/integration/cleanup/test_hidden_rows.py::test_an_empty_pause_is_a_pause[ministack]",
+    ),
+    Bug(
+        "an empty page ends the listing",
+        "storage/stores/s3/listing.py",
+        """            if found or not response.more:
+                self._check(prefix, [info.key for info in found])
+                return Page(tuple(found), response.more)
+        raise""",
+        """            self._check(prefix, [info.key for info in found])
+            return Page(tuple(found), response.more and bool(found))
+        raise""",
+        "tests/unit/stores/test_listing.py::test_truncated_pages_without_entries_are_followed",
+    ),
+    Bug(
+        "keys outside the prefix are judged",
+        "storage/stores/s3/listing.py",
+        "if stray := next((key for key in ordered if not key.startswith(prefix)), None):",
+        "if stray := None:",
+        "tests/unit/stores/test_listing.py::test_keys_outside_the_prefix_are_refused",
+    ),
+    Bug(
+        "the key that a page starts after is listed again",
+        "storage/stores/s3/listing.py",
+        "found = [entry for entry in response.entries if entry.key > start_after]",
+        "found = list(response.entries)",
+        "tests/unit/stores/test_listing.py::test_the_key_that_a_page_starts_after_is_not_listed_again",
+    ),
 )
