@@ -166,7 +166,7 @@ def test_a_row_without_a_usable_time_keeps_its_files(
     )
     before = keys(place)
     run = run_ahead(place, "cleanup_temp_objects")
-    assert (run.considered.count, run.done.count) == (3, 0)
+    assert (run.considered.count, run.planned.count) == (3, 0)
     for job in ("cleanup_orphan_uploads", "cleanup_failed_jobs", "cleanup_stuck_jobs"):
         run_ahead(place, job)
     run_ahead_of_ended(place)
