@@ -99,13 +99,13 @@ class ProgressReader:
     """Byte stream that reports how many MiB were read from it."""
 
     def __init__(self, source: BinaryIO, progress: Progress | None) -> None:
-        self._source, self._progress, self._read, self._reported = source, progress, 0, 0
+        self._source, self._progress, self.bytes_read, self._reported = source, progress, 0, 0
 
     def read(self, size: int = -1) -> bytes:
         data = self._source.read(size)
-        self._read += len(data)
-        if self._progress and self._read // MIB > self._reported:
-            self._reported = self._read // MIB
+        self.bytes_read += len(data)
+        if self._progress and self.bytes_read // MIB > self._reported:
+            self._reported = self.bytes_read // MIB
             self._progress("MiB dumped", self._reported)
         return data
 

@@ -12,12 +12,13 @@ from dataclasses import replace
 
 from storage.backup.context import BackupContext, Progress, ProgressReader, entered, finish, part
 from storage.backup.encryption import recipients, seal
-from storage.backup.errors import DumpFailed, EmptyDatabase
+from storage.backup.errors import DumpFailed, EmptyDatabase, NothingDumped
 from storage.backup.model import Backup, BackupId, DatabaseFacts, Manifest, Part
 from storage.backup.postgres import dump as pg_dump
 from storage.backup.postgres import fingerprint
 
 TOOLS = ("pg_dump", "pg_dumpall", "pg_restore")
+TRIES = 3  # a TRUNCATE or ALTER that is queued when pg_dump begins makes it give way
 
 
 def backup_database(context: BackupContext, progress: Progress | None = None) -> Backup:
@@ -26,9 +27,20 @@ def backup_database(context: BackupContext, progress: Progress | None = None) ->
     Raises NoPostgresProgram, DumpFailed, EmptyDatabase, or errors of database and store; the row then turns
     to failed, and no manifest exists.
     """
-    id, url = context.new_id(), context.settings.database_url
+    id = context.new_id()
+    with entered(context, "database", id):
+        for left in reversed(range(TRIES)):
+            try:
+                return _taken(context, id, progress)
+            except NothingDumped:
+                if not left:
+                    raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _taken(context: BackupContext, id: BackupId, progress: Progress | None) -> Backup:
     to = recipients(context.settings.backup_recipients)
-    with entered(context, "database", id), fingerprint.snapshot(url) as (snapshot, first, read):
+    with fingerprint.snapshot(context.settings.database_url) as (snapshot, first, read):
         tools = {name: pg_dump.tool(name, first.major) for name in TOOLS}
         with _beside(read) as reading:
             dumped = _dump(context, id, first, snapshot, progress)
@@ -67,10 +79,17 @@ def _dump(
     context: BackupContext, id: BackupId, first: DatabaseFacts, snapshot: str, progress: Progress | None
 ) -> Part:
     to = recipients(context.settings.backup_recipients)
-    # The part is the outer block: the upload is completed only after pg_dump succeeded, else aborted.
-    with part(context, "database", id, "dump", first.bytes) as writer:  # noqa: SIM117
-        with pg_dump.dump(context.settings.database_url, first.major, snapshot) as stream:
-            seal(ProgressReader(stream, progress), writer.sink, to)
+    reader: ProgressReader | None = None
+    try:
+        # The part is the outer block: the upload is completed only after pg_dump succeeded, else aborted.
+        with part(context, "database", id, "dump", first.bytes) as writer:  # noqa: SIM117
+            with pg_dump.dump(context.settings.database_url, first.major, snapshot) as stream:
+                reader = ProgressReader(stream, progress)
+                seal(reader, writer.sink, to)
+    except DumpFailed as error:
+        if reader and not reader.bytes_read:
+            raise NothingDumped(*error.args) from error
+        raise
     return writer.part
 
 

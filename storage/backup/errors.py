@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from storage.core.errors import EXIT_REFUSED, EXIT_USAGE, AccessDenied, ConfigError, StorageError, UsageError
+from storage.core.errors import (
+    EXIT_REFUSED,
+    EXIT_USAGE,
+    AccessDenied,
+    ConfigError,
+    StorageError,
+    TransientFault,
+    UsageError,
+)
 
 
 class NoSuchBackup(UsageError):
@@ -22,6 +30,22 @@ class DumpFailed(StorageError):
 
     transient = True
     next_step = "This run left nothing that counts as a backup. Fix the cause and run it again."
+
+
+class NothingDumped(DumpFailed):
+    """{0} could not begin, and no backup was made: {1}"""
+
+
+class TableBusy(TransientFault):
+    """Table {0} stays locked by another session, and the backup needs a moment with it."""
+
+    next_step = "No backup was made. See pg_stat_activity for who holds it, then run it again."
+
+
+class TablesChanging(TransientFault):
+    """Tables are created, dropped or renamed all the time, so no snapshot has every one of them locked."""
+
+    next_step = "No backup was made. Run it again when the schema is at rest."
 
 
 class EmptyDatabase(StorageError):

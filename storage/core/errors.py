@@ -140,6 +140,15 @@ class NoRoom(StorageError):
     next_step = "Make room where it keeps its data, then run it again."
 
 
+class LocksExhausted(StorageError):
+    """The database cannot hold another lock: {0}"""
+
+    next_step = (
+        "Raise max_locks_per_transaction in its postgresql.conf and restart it: this step needs a lock for "
+        "every table."
+    )
+
+
 class BucketMissing(StorageError):
     """There is no bucket {0!r}."""
 

@@ -28,7 +28,9 @@ def dump(url: str, major: int, snapshot: str, extra: Sequence[str] = ()) -> Iter
     Raises DumpFailed at the end unless pg_dump succeeded: the data read must not count then.
     """
     program = programs.client("pg_dump", major)
-    options = ["-Fc", "-Z0", f"--snapshot={snapshot}", "--lock-wait-timeout=600000", *extra]
+    # Its locks are those that the session of the snapshot holds. If it has to wait, a TRUNCATE or ALTER is
+    # queued between the two, and all readers behind that: give way.
+    options = ["-Fc", "-Z0", f"--snapshot={snapshot}", "--lock-wait-timeout=5000", *extra]
     with _output(program, url, options) as stream:
         yield stream
 

@@ -12,6 +12,7 @@ import psycopg2
 from sqlalchemy import Connection
 
 from storage.backup.model import DatabaseFacts, SequenceFact, TableFact
+from storage.backup.postgres.table_locks import locked_snapshot
 from storage.stores.postgres.connection import Statements, connect, translated
 
 
@@ -35,13 +36,18 @@ class Reader:
 
 @contextmanager
 def snapshot(url: str) -> Iterator[tuple[str, DatabaseFacts, Reader]]:
-    """Hold a snapshot open; yield its name for pg_dump, the facts known at once, and a reader of the rest."""
+    """Hold a snapshot open, with every table of it locked against TRUNCATE and rewriting.
+
+    Yields its name for pg_dump, the facts known at once, and a reader of the rest.
+    """
     engine = connect(url)
     try:
         with translated(), engine.connect() as plain:
-            session = plain.execution_options(isolation_level="REPEATABLE READ")
             sql = Statements(engine, "content")
+            session = plain.execution_options(isolation_level="REPEATABLE READ")
             sql.rows_in(session, "calm")
+            session.commit()
+            locked_snapshot(sql, session)
             first = _first(sql, session)
             name = str(session.exec_driver_sql("SELECT pg_export_snapshot()").scalar())
             yield name, first, Reader(sql, session, first, session.connection.driver_connection)
@@ -87,11 +93,14 @@ def _read(sql: Statements, session: Connection, first: DatabaseFacts) -> Databas
 def _table(session: Connection, name: str) -> TableFact:
     """Count and hash a table. The hash is a sum, so the order of the rows does not matter.
 
-    ``name`` comes quoted by the server.
+    ``name`` comes quoted by the server. The locks that planning takes on the indexes end with the savepoint:
+    a database of many tables has more indexes than its server has room for locks.
     """
+    session.exec_driver_sql("SAVEPOINT of_table")
     rows, total = _row(
         session, f"SELECT count(*), coalesce(sum(hashtextextended((x.*)::text, 0)), 0) FROM ONLY {name} AS x"
     )
+    session.exec_driver_sql("ROLLBACK TO SAVEPOINT of_table; RELEASE SAVEPOINT of_table")
     return TableFact(name, int(rows), str(total))
 
 

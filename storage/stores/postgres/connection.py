@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from storage.core.errors import (
     AccessDenied,
     ConfigError,
+    LocksExhausted,
     NoRoom,
     RowsHidden,
     SchemaMissing,
@@ -27,7 +28,7 @@ from storage.stores.postgres.sqlfiles import queries
 DATABASE = "The database"  # subject of the error messages
 CONNECT_TIMEOUT = 10  # seconds
 STATEMENT_TIMEOUT = "10min"
-_LOCK_NOT_AVAILABLE = "55P03"
+LOCK_NOT_AVAILABLE = "55P03"
 _TRANSIENT = {
     "40001",
     "40P01",
@@ -129,15 +130,23 @@ def _ours(error: BaseException | None) -> StorageError:
         return AccessDenied(DATABASE, message)
     if code in _MISSING:
         return SchemaMissing(message)
-    if code == _LOCK_NOT_AVAILABLE:
+    if code == LOCK_NOT_AVAILABLE:
         return TransientFault(DATABASE, f"{message}: run it again when the table is free")
     if code in _TRANSIENT:
         return TransientFault(DATABASE, message)
+    if code == "53200" and "shared memory" in message:
+        return LocksExhausted(message)
     if code in _FULL:
         return NoRoom(DATABASE, message)
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return Unreachable(DATABASE, message)
     return StorageError(f"The database refused a statement: {message}")
+
+
+def code_of(error: StorageError) -> str:
+    """Return the SQLSTATE that a translated error came from; "" if there is none."""
+    cause = error.__cause__
+    return getattr(cause.orig if isinstance(cause, DBAPIError) else cause, "pgcode", None) or ""
 
 
 def _role(error: BaseException | None) -> str:

@@ -173,4 +173,29 @@ BUGS = (
         'sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")',
         "tests/integration/backup/test_drop.py::test_autovacuum_is_sent_away",
     ),
+    Bug(
+        "the snapshot is taken before the tables are locked",
+        "storage/backup/postgres/fingerprint.py",
+        """            session.commit()
+            locked_snapshot(sql, session)
+""",
+        "            session.commit()\n            locked_snapshot = None\n",
+        "tests/integration/backup/test_table_locks.py::test_a_change_at_the_beginning"
+        "[truncate-before pg_dump-ministack]",
+    ),
+    Bug(
+        "the locks on indexes are kept",
+        "storage/backup/postgres/fingerprint.py",
+        "ROLLBACK TO SAVEPOINT of_table; RELEASE",
+        "RELEASE",
+        "tests/integration/backup/test_table_locks.py::test_indexes_take_no_room_for_locks[ministack]",
+    ),
+    Bug(
+        "a table created after the list was read stays unlocked",
+        "storage/backup/postgres/table_locks.py",
+        'if not sql.rows_in(session, "unlocked"):',
+        'if not sql.rows_in(session, "unlocked") or True:',
+        "tests/integration/backup/test_table_locks.py::test_a_table_created_between_list_and_lock_is_locked"
+        "[ministack]",
+    ),
 )
