@@ -142,6 +142,8 @@ OPTIONS: Mapping[str, str] = {
     "storage restore --job": "Compare the rows of one job; with a metadata backup: its `metadata.json`.",
     "storage restore --apply": "Put back what is missing, with `--job` or `--api-key`.",
     "storage restore --roles": "Print the server's roles as SQL.",
+    "storage restore --from-bucket": "Take the backup as the bucket holds it, also if the catalogue does not "
+    "know it: only where nobody else may write to the bucket.",
     "storage reconcile --adopt": "Keep the objects of these jobs (`all`: every job without a verdict).",
     "storage reconcile --condemn": "Let the objects of these jobs be deleted (or `all`).",
     "storage reconcile --close": "End the restore epoch: maintenance continues.",

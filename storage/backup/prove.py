@@ -51,12 +51,17 @@ def prove(context: BackupContext, id: BackupId) -> Backup:
 
 
 def _read(context: BackupContext, id: BackupId) -> tuple[Manifest, str]:
-    """Return the manifest and its hash. A backup that the catalogue counts is damaged without a manifest."""
+    """Return the manifest and its hash. A backup that the catalogue counts is damaged without a manifest.
+
+    One that it does not know does not exist: anyone who may write to the bucket could have put it there.
+    """
+    known = context.stores.catalogue.get(id)
+    if known is None:
+        raise NoSuchBackup(id)
     try:
         return manifests.read(id, context.stores.backup_bucket)
     except NoSuchBackup:
-        known = context.stores.catalogue.get(id)
-        if known and known.state in ("complete", "proven"):
+        if known.state in ("complete", "proven"):
             raise BackupDamaged("its manifest is missing") from None
         raise
 
@@ -83,7 +88,10 @@ def _certificate(context: BackupContext, manifest: Manifest, sha256: str) -> Cer
 
 def _enter(context: BackupContext, manifest: Manifest, sha256: str, certificate: Certificate) -> Backup:
     stores = context.stores
-    known = stores.catalogue.get(manifest.id) or entry(manifest, sha256)
+    # The row may be gone since it was read: a catalogue that was replaced meanwhile.
+    known = stores.catalogue.get(manifest.id)
+    if known is None:
+        raise NoSuchBackup(manifest.id)
     proven = replace(known, state="proven", proven_at=stores.clock(), certificate=certificate, message="")
     stores.catalogue.save(proven)
     stores.audit.record("proven", "", {"id": manifest.id, "sha256": sha256})

@@ -18,6 +18,7 @@ from storage.backup.model import BackupId
 from storage.backup.restore import database as restore
 from storage.backup.restore import reconcile, selective, swap
 from storage.cli import output, output_backup
+from storage.cli.backup import of_catalogue
 from storage.cli.common import add_verb, of_bucket, say, settings, store_only, who
 from storage.core.errors import SchemaMissing, Unreachable, UsageError
 from storage.core.model import JobId
@@ -58,6 +59,11 @@ def add_parser(verbs: Any) -> None:
     )
     command.add_argument("--apply", action="store_true", help="restore what is missing of --api-key or --job")
     command.add_argument("--roles", action="store_true", help="print the server's roles as SQL")
+    command.add_argument(
+        "--from-bucket",
+        action="store_true",
+        help="restore what the bucket holds under this id, also if the catalogue does not know it",
+    )
     _add_reconcile(verbs)
 
 
@@ -91,6 +97,8 @@ def run(args: Namespace) -> int:
     chosen = [name for name, (given, _) in ways.items() if given]
     if len(chosen) > 1:
         raise UsageError(f"{' and '.join(chosen)} exclude each other; give only one.")
+    if args.from_bucket and chosen not in ([], ["--roles"]):
+        raise UsageError(f"{chosen[0]} takes backups from the catalogue only; leave out --from-bucket.")
     if not args.backup and not (args.undo or args.drop_kept):
         raise UsageError("Name a backup (`storage backup list`), or latest.")
     does = ways[chosen[0]][1] if chosen else _beside
@@ -101,8 +109,7 @@ def _beside(args: Namespace) -> int:
     """Restore into a new or an empty database; needs only the store and a server to restore on."""
     chosen = settings()
     backup_bucket = open_backup_bucket(chosen)
-    id = _id(backup_bucket, args.backup)
-    _check_recorded(chosen, id)
+    id = _chosen(chosen, backup_bucket, args)
     with output.progress(args.json) as progress:
         made = restore.restore(
             chosen, backup_bucket, id, into=args.into, typed=args.confirm, progress=progress
@@ -119,16 +126,25 @@ def _beside(args: Namespace) -> int:
     return 0
 
 
-def _check_recorded(settings: Settings, id: BackupId) -> None:
-    """Check the manifest against the catalogue, if a catalogue can still be read."""
-    with suppress(Unreachable, SchemaMissing), open_context(settings) as context:
-        _, sha256 = manifests.read(id, context.stores.backup_bucket)
-        as_recorded(context, id, sha256)
+def _chosen(chosen: Settings, backup_bucket: ObjectStore, args: Namespace) -> BackupId:
+    """Return the id of the backup to restore. Where the catalogue can be asked, it alone says what exists.
+
+    Whoever may write to the bucket can put a newer backup there, whose SQL a restore would run. Raises
+    NoSuchBackup.
+    """
+    if not args.from_bucket and chosen.database_url:
+        with suppress(Unreachable, SchemaMissing), open_context(chosen) as context:
+            id = of_catalogue(context, args.backup).id
+            _, sha256 = manifests.read(id, backup_bucket)
+            as_recorded(context, id, sha256)
+            return id
+        output.err.print("The catalogue cannot be asked: the backup is taken as the bucket holds it.")
+    return of_bucket(backup_bucket, args.backup).id
 
 
 def _live(args: Namespace) -> int:
     with open_context(settings()) as context:
-        id = _id(context.stores.backup_bucket, args.backup)
+        id = of_catalogue(context, args.backup).id
         done = swap.swap(context, id, typed=args.confirm, by=who())
     words = (
         f"{done.database} now holds the backup; the old database is kept as {done.kept} for 7 days. "
@@ -156,7 +172,7 @@ def _drop_kept(args: Namespace) -> int:
 
 def _tables(args: Namespace) -> int:
     with open_context(settings()) as context:
-        id = _id(context.stores.backup_bucket, args.backup)
+        id = of_catalogue(context, args.backup).id
         made = selective.restore_tables(context, id, args.tables.split(","), into=args.into)
     say(args, {"database": made.database}, f"Restored the tables into the database {made.database}.")
     return 0
@@ -167,7 +183,7 @@ def _rows(args: Namespace) -> int:
     if args.api_key == "-":
         args.api_key = sys.stdin.readline().strip()
     with open_context(settings()) as context:
-        id = _id(context.stores.backup_bucket, args.backup)
+        id = of_catalogue(context, args.backup).id
         manifest, _ = manifests.read(id, context.stores.backup_bucket)
         if manifest.kind == "metadata":
             return _documents(args, context, id)
@@ -193,13 +209,9 @@ def _documents(args: Namespace, context: BackupContext, id: BackupId) -> int:
 def _roles(args: Namespace) -> int:
     chosen = store_only()
     backup_bucket = open_backup_bucket(chosen)
-    manifest, _ = manifests.read(_id(backup_bucket, args.backup), backup_bucket)
+    manifest, _ = manifests.read(_chosen(chosen, backup_bucket, args), backup_bucket)
     sys.stdout.write(restore.globals_sql(backup_bucket, manifest, identities(chosen.backup_identity_file)))
     return 0
-
-
-def _id(backup_bucket: ObjectStore, word: str) -> BackupId:
-    return of_bucket(backup_bucket, word).id if word == "latest" else BackupId(word)
 
 
 def reconciled(args: Namespace) -> int:

@@ -28,9 +28,22 @@ def proxy(
 
     ``change(path and query, body)`` returns the body to send on instead of that of a successful GET.
     """
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(endpoint_url, drop, change))
+    server.daemon_threads = True
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _handler(endpoint_url: str, drop: frozenset[str], change: Change) -> type[BaseHTTPRequestHandler]:
     where = urlsplit(endpoint_url)
 
-    class Proxy(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def forward(self) -> None:
@@ -57,13 +70,4 @@ def proxy(
         def log_message(self, format: str, *args: object) -> None:
             """Log nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return Handler

@@ -9,6 +9,8 @@ import pytest
 
 from devstack.postgres import Postgres
 from storage.backup.context import BackupContext
+from storage.backup.database import backup_database
+from storage.backup.prove import prove
 from tests.conftest import Place
 from tests.support.command_line import Person, environment
 from tests.support.plain_owner import (
@@ -194,3 +196,29 @@ def test_an_exchanged_manifest_is_not_restored(context: BackupContext, person: P
     answer = person("restore", mine[0])
     assert answer.code == 1
     assert "not the one that was written" in answer.err
+
+
+def test_what_another_client_put_into_the_bucket_does_not_exist(
+    context: BackupContext, person: Person, place: Place, postgres_server: Postgres
+) -> None:
+    """A newer, consistent backup that the catalogue does not know: its SQL ran on the live server."""
+    assert person("backup", "run", "database").code == 0
+    ((known, _, _),) = ids(person)
+    with kept_database(postgres_server) as url, context_of(place, url) as other:
+        add_jobs(url, "forged", 2)
+        foreign = prove(other, backup_database(other).id).id
+    person.sits_at(environment(context.settings))
+    assert [id for id, _, _ in ids(person, "--from-bucket")] == [foreign, known]
+    made = person("restore", "latest", "--json")
+    assert (made.code, made.document["rows"]) == (0, context.stores.catalogue.get(known).items)  # type: ignore[union-attr]
+    drop(postgres_server, made.document["database"])
+    for argv in (("restore", foreign), ("restore", foreign, "--roles"), ("backup", "prove", foreign)):
+        answer = person(*argv)
+        assert answer.code == 2, argv
+        assert f"There is no backup '{foreign}'" in " ".join(answer.err.split())
+    assert [id for id, _, _ in ids(person)] == [known]
+    answer = person("restore", foreign, "--live", "--confirm", live(context), "--from-bucket")
+    assert (answer.code, "leave out --from-bucket" in answer.err) == (2, True)
+    made = person("restore", foreign, "--from-bucket", "--json")
+    assert made.code == 0, made.err
+    drop(postgres_server, made.document["database"])

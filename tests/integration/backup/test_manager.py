@@ -70,7 +70,7 @@ def test_a_restore_of_what_is_not_there_is_no_success(manager: BackupManager) ->
         manager.restore_database("/data/backups/postgres_20250101_000000.sql.gz")
 
 
-def test_young_backups_stay(manager: BackupManager, place: Place) -> None:
+def test_young_backups_are_kept(manager: BackupManager, place: Place) -> None:
     for _ in range(2):
         manager.backup_database()
     answer = manager.cleanup_old_backups(days=30)
