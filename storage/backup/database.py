@@ -28,6 +28,7 @@ def backup_database(context: BackupContext, progress: Progress | None = None) ->
     to failed, and no manifest exists.
     """
     id = context.new_id()
+    recipients(context.settings.backup_recipients)  # a wrong one is refused before anything is entered
     with entered(context, "database", id):
         for left in reversed(range(TRIES)):
             try:

@@ -63,15 +63,6 @@ class SchemaChanged(ConfigError):
     next_step = "Restore the file; put changes into a new migration."
 
 
-class RowsHidden(ConfigError):
-    """Row-level security of {0} hides rows from role {1}, or from the owner of the view it reads them by."""
-
-    next_step = (
-        "Nothing was decided without them. Give that role BYPASSRLS, or let it own the table and use "
-        "ALTER TABLE ... NO FORCE ROW LEVEL SECURITY."
-    )
-
-
 class PipelineTableWrong(ConfigError):
     """The pipeline's table cannot be mapped: {0}."""
 
@@ -126,6 +117,15 @@ class AccessDenied(StorageError):
 
     exit_code = EXIT_UNREACHABLE
     next_step = "Check the access key or password and what its policy allows."
+
+
+class RowsHidden(AccessDenied):
+    """Row-level security of {0} hides rows from role {1}, or from the owner of the view it reads them by."""
+
+    next_step = (
+        "Nothing was decided without them. Give that role BYPASSRLS, or let it own the table and use "
+        "ALTER TABLE ... NO FORCE ROW LEVEL SECURITY."
+    )
 
 
 class TransientFault(StorageError):
