@@ -23,11 +23,14 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't'
 ORDER BY 1;
 
 -- name: lockable
--- Every table that TRUNCATE or ALTER may rewrite, those of extensions included: pg_dump may dump their rows.
+-- Every table that TRUNCATE or ALTER may rewrite, and whose rows pg_dump dumps: of an extension's tables only its configuration.
 SELECT format('%I.%I', n.nspname, c.relname) AS name
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
     AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+    AND (c.oid IN (SELECT unnest(extconfig) FROM pg_extension)
+        OR NOT EXISTS (SELECT FROM pg_depend AS d
+            WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))
 ORDER BY c.oid;
 
 -- name: unlocked
@@ -35,6 +38,9 @@ SELECT format('%I.%I', n.nspname, c.relname) AS name
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
     AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+    AND (c.oid IN (SELECT unnest(extconfig) FROM pg_extension)
+        OR NOT EXISTS (SELECT FROM pg_depend AS d
+            WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))
     AND c.oid NOT IN (SELECT relation FROM pg_locks
         WHERE pid = pg_backend_pid() AND locktype = 'relation' AND mode = 'AccessShareLock' AND granted)
 LIMIT 1;
