@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from storage_airflow.connections import opened
+
+if TYPE_CHECKING:
+    from storage.core.model import Run
 
 ANSWER_WITHIN = timedelta(hours=20)  # an unanswered approval is a rejection
 
@@ -18,33 +21,56 @@ def approval(name: str) -> ApprovePlan:
     return ApprovePlan(
         task_id="approve",
         plan_task=f"{name}.plan",
+        job=name,
         subject=f"{name}: apply a plan beyond its limits?",
-        body="{{ ti.xcom_pull(task_ids='" + name + ".plan')['explained'] }}",
         defaults="Reject",
         fail_on_reject=True,
         response_timeout=ANSWER_WITHIN,
     )
 
 
-class ApprovePlan(ApprovalOperator):
-    """Ask only if a limit was exceeded and record the approval in the run. Apply trusts no other."""
+def explained(run: Run) -> str:
+    """Describe a plan for the operator who is asked to approve it."""
+    return (
+        f"**{run.message or 'No limit was exceeded.'}**\n\n{run.planned.count:,} actions on "
+        f"{run.planned.bytes:,} bytes, of {run.considered.count:,} considered.\n\n"
+        f"Plan `{run.plan_uri}`, SHA-256 `{run.plan_sha256}`. "
+        f"Read it with `storage runs {run.id}`. Rejected if unanswered for 20 hours."
+    )
 
-    def __init__(self, *, plan_task: str, **kwargs: Any) -> None:
+
+class ApprovePlan(ApprovalOperator):
+    """Ask only if a limit was exceeded, and record the answer in the run.
+
+    What is shown and approved is the plan as the database has it: whoever may write XComs cannot have one
+    plan shown and another approved. A rejection is final, by an operator or by nobody's answer.
+    """
+
+    def __init__(self, *, plan_task: str, job: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.plan_task = plan_task
+        self.plan_task, self.job = plan_task, job
 
     def execute(self, context: Any) -> Any:
         planned = context["ti"].xcom_pull(task_ids=self.plan_task)
-        if planned["state"] != "waiting" or planned["dry_run"]:
-            raise AirflowSkipException("Nothing to approve: no limit was exceeded, or this is a dry run.")
-        context["ti"].xcom_push(key="asked", value={name: planned[name] for name in ("run", "sha256")})
+        with opened() as stores:
+            run = stores.runs.get(planned["run"])
+            if run is None or not run.id.startswith(f"{self.job}-{context['dag_run'].run_id}"):
+                raise AirflowFailException(f"{planned['run']} is not a run of {self.job} in this DAG run.")
+            if run.state != "waiting" or planned["dry_run"]:
+                raise AirflowSkipException("Nothing to approve: no limit was exceeded, or this is a dry run.")
+            stores.runs.ask(run.id, str(context["ti"].id))
+        self.body = explained(run)
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
-        answer = super().execute_complete(context, event)
-        # Approve the plan that was shown, not one made since.
-        asked = context["ti"].xcom_pull(task_ids=self.task_id, key="asked")
         user = event.get("responded_by_user") or {}
+        by = f"{user.get('name', 'unknown')} (Airflow)" if user else "nobody's answer within 20 hours"
         with opened() as stores:
-            stores.runs.approve(asked["run"], asked["sha256"], f"{user.get('name', 'unknown')} (Airflow)")
-        return answer
+            asked = stores.runs.asked(str(context["ti"].id))
+            if asked is None:
+                raise AirflowFailException("This task asked about no plan. Run the task plan again.")
+            if event.get("chosen_options") == [self.APPROVE]:
+                stores.runs.approve(*asked, by)
+            else:
+                stores.runs.reject(*asked, by)
+        return super().execute_complete(context, event)

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import TriggerRule, get_current_context, task, task_group
 
 from storage import catalog
-from storage_airflow.approval import approval
+from storage_airflow.approval import approval, explained
 from storage_airflow.connections import opened
 from storage_airflow.runtime import as_of, cancellable, only_plans
 
 if TYPE_CHECKING:
     from storage.core.model import Run
     from storage.installation import Installation
+
+
+OVER = ("verified", "rejected", "failed")
 
 
 def maintain(name: str, **fields: str) -> Any:
@@ -65,20 +68,12 @@ def plan_of(name: str, fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _run_id(first: str, stores: Installation) -> str:
-    """Return the run's id; a new id if the task was cleared after its first plan had been applied."""
+    """Return the run's id; a new id if the task was cleared after its first plan was applied or rejected."""
     names = (first, *(f"{first}-{number}" for number in range(2, 100)))
-    return next(
-        n for n in names if not (run := stores.runs.get(n)) or run.state not in ("verified", "failed")
-    )
+    return next(n for n in names if not (run := stores.runs.get(n)) or run.state not in OVER)
 
 
 def _head(run: Run, dry: bool) -> dict[str, Any]:
-    explained = (
-        f"**{run.message or 'No limit was exceeded.'}**\n\n{run.planned.count:,} actions on "
-        f"{run.planned.bytes:,} bytes, of {run.considered.count:,} considered.\n\n"
-        f"Plan `{run.plan_uri}`, SHA-256 `{run.plan_sha256}`. "
-        f"Read it with `storage runs {run.id}`. Rejected if unanswered for 20 hours."
-    )
     return {
         "run": run.id,
         "state": run.state,
@@ -88,7 +83,7 @@ def _head(run: Run, dry: bool) -> dict[str, Any]:
         "considered": run.considered.count,
         "planned": run.planned.count,
         "planned_bytes": run.planned.bytes,
-        "explained": explained,
+        "explained": explained(run),
     }
 
 

@@ -23,7 +23,8 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't'
 ORDER BY 1;
 
 -- name: lockable
--- Every table that TRUNCATE or ALTER may rewrite, and whose rows pg_dump dumps: of an extension's tables only its configuration.
+-- Every table that TRUNCATE or ALTER may rewrite and whose rows pg_dump dumps: of an extension's tables only
+-- its configuration.
 SELECT format('%I.%I', n.nspname, c.relname) AS name
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'

@@ -15,7 +15,9 @@ ON CONFLICT (id) DO UPDATE SET bucket = excluded.bucket, as_of = excluded.as_of,
     done_count = excluded.done_count, done_bytes = excluded.done_bytes,
     skipped_count = excluded.skipped_count, skipped_bytes = excluded.skipped_bytes,
     failed_count = excluded.failed_count, failed_bytes = excluded.failed_bytes,
-    message = excluded.message, finished_at = excluded.finished_at;
+    message = excluded.message, finished_at = excluded.finished_at
+WHERE runs.state <> 'rejected'
+RETURNING id;
 
 -- name: get
 SELECT * FROM maintenance.runs WHERE id = :id;
@@ -27,8 +29,20 @@ ORDER BY started_at DESC NULLS LAST, id DESC LIMIT :limit;
 
 -- name: approve
 UPDATE maintenance.runs SET approved_sha256 = :sha256, approved_by = :by
-WHERE id = :id AND plan_sha256 = :sha256 AND state <> 'refused'
+WHERE id = :id AND plan_sha256 = :sha256 AND state NOT IN ('refused', 'rejected')
 RETURNING id;
+
+-- name: reject
+UPDATE maintenance.runs SET state = 'rejected', finished_at = now(),
+    message = 'rejected by ' || :by || ', ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'
+WHERE id = :id AND plan_sha256 = :sha256 AND state IN ('planned', 'waiting')
+RETURNING id;
+
+-- name: ask
+UPDATE maintenance.runs SET asked_in = :task, asked_sha256 = plan_sha256 WHERE id = :id;
+
+-- name: asked
+SELECT id, asked_sha256 FROM maintenance.runs WHERE asked_in = :task;
 
 -- name: finished
 SELECT number, not_done FROM maintenance.batches AS batch

@@ -96,6 +96,12 @@ class NotApproved(StorageError):
     next_step = "Read it (`storage runs RUN`), then `storage apply PLAN --approve SHA` or approve in Airflow."
 
 
+class PlanRejected(Refused):
+    """The plan of run {0} was {1}."""
+
+    next_step = "It is never applied. Plan again, and approve that plan if it is right."
+
+
 class Paused(StorageError):
     """Maintenance is paused: {0}"""
 

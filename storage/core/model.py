@@ -269,7 +269,7 @@ class Tombstone:
     state: TombstoneState = "condemned"
 
 
-RunState = Literal["planned", "refused", "waiting", "applying", "verified", "failed"]
+RunState = Literal["planned", "refused", "waiting", "rejected", "applying", "verified", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,13 +15,29 @@ from storage.core.model import JobId, ObjectKey, Outcome, Run, Tombstone, Totals
 class RunLog(Protocol):
     """Records of runs and their finished batches, and the lock under which a job is applied."""
 
-    def save(self, run: Run) -> None: ...
+    def save(self, run: Run) -> None:
+        """Insert a run, or update its variable fields. Raises PlanRejected if it was rejected meanwhile."""
+        ...
 
     def get(self, run_id: str) -> Run | None: ...
 
     def latest(self, job: str | None = None, limit: int = 20, state: str | None = None) -> list[Run]: ...
 
-    def approve(self, run_id: str, sha256: str, by: str) -> None: ...
+    def approve(self, run_id: str, sha256: str, by: str) -> None:
+        """Approve the plan with this SHA-256. Raises NoSuchRun, PlanChanged or PlanRejected."""
+        ...
+
+    def reject(self, run_id: str, sha256: str, by: str) -> None:
+        """Reject the plan with this SHA-256, for good. Raises NoSuchRun, or PlanChanged if it was begun."""
+        ...
+
+    def ask(self, run_id: str, task: str) -> None:
+        """Record that ``task`` asks for approval of the plan that the run has now."""
+        ...
+
+    def asked(self, task: str) -> tuple[str, str] | None:
+        """Return the run, and the SHA-256 of the plan, that ``task`` asked about."""
+        ...
 
     def lock(self, job: str, *, shared: bool = False) -> AbstractContextManager[Callable[[], None]]:
         """Hold the job's lock; yield a function that raises LockLost if it is no longer held.

@@ -16,6 +16,7 @@ from storage.core.errors import (
     ActionsFailed,
     NoSuchRun,
     NotApproved,
+    PlanRejected,
     Refused,
     StorageError,
     TooManyFailures,
@@ -124,6 +125,8 @@ def _may(run: Run, stores: EngineStores) -> None:
         raise Refused("bucket", f"{why}. Set STORAGE_BUCKET to {run.bucket}, or plan again.")
     if run.state == "refused":
         raise Refused("guard", run.message)
+    if run.state == "rejected":
+        raise PlanRejected(run.id, run.message)
     if run.state == "waiting" and run.approved_sha256 != run.plan_sha256:
         raise NotApproved(run.id, run.message)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from storage.backup.model import Backup, BackupId
 from storage.core.capabilities import Capabilities
-from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanChanged
+from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanChanged, PlanRejected
 from storage.core.model import UNENDED, Job, JobId, ObjectKey, Outcome, Run, Tombstone, Totals, UploadInfo
 from storage.core.records import Verdict
 from storage.testing.traffic import Traffic
@@ -64,6 +64,7 @@ class Database:
     jobs: dict[JobId, Job] = field(default_factory=dict)
     columns: dict[JobId, dict[str, Any]] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
+    asked: dict[str, tuple[str, str]] = field(default_factory=dict)  # task -> run and SHA-256 of its plan
     batches: dict[tuple[str, str], dict[int, Batch]] = field(default_factory=dict)
     audit: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     locks: set[str] = field(default_factory=set)
@@ -160,6 +161,8 @@ class MemoryRuns:
         """Insert a run, or update its variable fields: never the requester, never an approval."""
         with self._db.lock:
             known = self._db.runs.get(run.id, replace(run, approved_by="", approved_sha256=""))
+            if known.state == "rejected" != run.state:
+                raise PlanRejected(run.id, known.message)
             fixed = {name: getattr(known, name) for name in FIXED}
             self._db.runs[run.id] = replace(run, **fixed)
 
@@ -180,10 +183,33 @@ class MemoryRuns:
             run = self._db.runs.get(run_id)
             if run is None:
                 raise NoSuchRun(run_id)
+            if run.state == "rejected":
+                raise PlanRejected(run_id, run.message)
             if run.plan_sha256 != sha256 or run.state == "refused":
                 raise PlanChanged(run.plan_uri or run_id, run.plan_sha256, sha256)
             self._db.runs[run_id] = replace(run, approved_sha256=sha256, approved_by=by)
             self._db.audit.append(("approve", run_id, {"sha256": sha256, "by": by}))
+
+    def reject(self, run_id: str, sha256: str, by: str) -> None:
+        with self._db.lock:
+            run = self._db.runs.get(run_id)
+            if run is None:
+                raise NoSuchRun(run_id)
+            if run.state == "rejected" and run.plan_sha256 == sha256:
+                return
+            if run.plan_sha256 != sha256 or run.state not in ("planned", "waiting"):
+                raise PlanChanged(run.plan_uri or run_id, run.plan_sha256, sha256)
+            now = self._db.now()
+            message = f"rejected by {by}, {now:%Y-%m-%d %H:%M} UTC"
+            self._db.runs[run_id] = replace(run, state="rejected", message=message, finished_at=now)
+            self._db.audit.append(("reject", run_id, {"sha256": sha256, "by": by}))
+
+    def ask(self, run_id: str, task: str) -> None:
+        with self._db.lock:
+            self._db.asked[task] = (run_id, self._db.runs[run_id].plan_sha256)
+
+    def asked(self, task: str) -> tuple[str, str] | None:
+        return self._db.asked.get(task)
 
     @contextmanager
     def lock(self, job: str, *, shared: bool = False) -> Iterator[Callable[[], None]]:

@@ -87,7 +87,7 @@ def test_an_unfit_form_is_refused(conf: dict[str, Any], world: World) -> None:
 
 
 def test_beyond_a_limit_it_asks_and_obeys_the_answer(world: World, aged: None) -> None:
-    """Approved: applied, with the approver's name on record. Rejected: red, and nothing is done.
+    """Approved: applied, with the approver's name on record. Rejected: red, and never applied.
 
     Meanwhile the command line does not apply an unapproved plan either.
     """
@@ -144,7 +144,10 @@ def assert_answers_were_obeyed(
             assert outcome == ("success", "success", "verified", "admin (Airflow)")
             assert run.xcom(f"{job}.apply")["done"] == heads[job]["planned"]
         else:
-            assert outcome == ("failed", "upstream_failed", "waiting", "")
+            assert outcome == ("failed", "upstream_failed", "rejected", "")
+            late = world.cli("apply", heads[job]["run"], "--approve", heads[job]["sha256"])
+            assert late.returncode == 3, late.stderr
+            assert "was rejected by admin (Airflow)" in " ".join(late.stderr.split())
 
 
 def test_asked_to_act_it_acts_and_reports_the_truth(world: World, aged: None) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from storage.core.capabilities import Capabilities
-from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanChanged
+from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanChanged, PlanRejected
 from storage.core.model import Outcome, Run, Totals
 from storage.core.records import pause_of
 from storage.stores.postgres.connection import Statements, translated
@@ -32,7 +32,8 @@ class PostgresRuns:
         for name in _TOTALS:
             total = getattr(run, name)
             values |= {f"{name}_count": total.count, f"{name}_bytes": total.bytes}
-        self._sql.rows("save", **values | {"params": json.dumps(dict(run.params))})
+        if not self._sql.rows("save", **values | {"params": json.dumps(dict(run.params))}):
+            raise PlanRejected(run.id, "rejected meanwhile")
 
     def get(self, run_id: str) -> Run | None:
         rows = self._sql.rows("get", id=run_id)
@@ -47,9 +48,30 @@ class PostgresRuns:
                 run = self.get(run_id)
                 if run is None:
                     raise NoSuchRun(run_id)
+                if run.state == "rejected":
+                    raise PlanRejected(run_id, run.message)
                 raise PlanChanged(run.plan_uri or run_id, run.plan_sha256, sha256)
             detail = json.dumps({"sha256": sha256, "by": by})
             self._sql.rows_in(connection, "audit", event="approve", run_id=run_id, detail=detail)
+
+    def reject(self, run_id: str, sha256: str, by: str) -> None:
+        with self._sql.transaction() as connection:
+            if not self._sql.rows_in(connection, "reject", id=run_id, sha256=sha256, by=by):
+                run = self.get(run_id)
+                if run is None:
+                    raise NoSuchRun(run_id)
+                if run.state == "rejected" and run.plan_sha256 == sha256:
+                    return
+                raise PlanChanged(run.plan_uri or run_id, run.plan_sha256, sha256)
+            detail = json.dumps({"sha256": sha256, "by": by})
+            self._sql.rows_in(connection, "audit", event="reject", run_id=run_id, detail=detail)
+
+    def ask(self, run_id: str, task: str) -> None:
+        self._sql.rows("ask", id=run_id, task=task)
+
+    def asked(self, task: str) -> tuple[str, str] | None:
+        rows = self._sql.rows("asked", task=task)
+        return (rows[0]["id"], rows[0]["asked_sha256"]) if rows else None
 
     @contextmanager
     def lock(self, job: str, *, shared: bool = False) -> Iterator[Callable[[], None]]:

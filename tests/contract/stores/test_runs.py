@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from storage.core.errors import JobBusy, NoSuchRun, PlanChanged
+from storage.core.errors import JobBusy, NoSuchRun, PlanChanged, PlanRejected
 from storage.core.model import Outcome, Run, Totals
 
 T = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -140,3 +140,41 @@ def test_shared_locks_stand_beside_each_other_only(database: Any) -> None:
         pass
     with database.runs.lock("j"):
         pass
+
+
+@pytest.mark.parametrize("state", ["planned", "waiting"])
+def test_a_rejection_is_final(database: Any, state: Any) -> None:
+    """Neither an approval nor a plan or a begin under the same id takes it back."""
+    run = replace(planned("r1", plan_sha256=SHA), state=state)
+    database.runs.save(run)
+    with pytest.raises(PlanChanged):
+        database.runs.reject("r1", "cd" * 32, "eve")
+    with pytest.raises(NoSuchRun):
+        database.runs.reject("r2", SHA, "eve")
+    database.runs.reject("r1", SHA, "ann")
+    database.runs.reject("r1", SHA, "bob")  # repeated by a retry: the first one counts
+    with pytest.raises(PlanRejected, match="The plan of run r1 was rejected by ann, 20.* UTC"):
+        database.runs.approve("r1", SHA, "eve")
+    for later in ("planned", "waiting", "applying"):
+        with pytest.raises(PlanRejected):
+            database.runs.save(replace(run, state=later))
+    assert database.runs.get("r1").state == "rejected"
+    assert "rejected by ann" in database.runs.get("r1").message
+
+
+@pytest.mark.parametrize("state", ["applying", "verified", "failed", "refused"])
+def test_what_was_begun_cannot_be_rejected(database: Any, state: Any) -> None:
+    database.runs.save(replace(planned("r1", plan_sha256=SHA), state=state))
+    with pytest.raises(PlanChanged):
+        database.runs.reject("r1", SHA, "ann")
+    assert database.runs.get("r1").state == state
+
+
+def test_a_task_asks_about_the_plan_of_that_moment(database: Any) -> None:
+    database.runs.save(planned("r1", plan_sha256=SHA))
+    assert database.runs.asked("task-1") is None
+    database.runs.ask("r1", "task-1")
+    database.runs.save(planned("r1", plan_sha256="cd" * 32))
+    assert database.runs.asked("task-1") == ("r1", SHA)
+    with pytest.raises(PlanChanged):
+        database.runs.approve(*database.runs.asked("task-1"), "ann")
