@@ -198,4 +198,25 @@ BUGS = (
         "tests/integration/backup/test_table_locks.py::test_a_table_created_between_list_and_lock_is_locked"
         "[ministack]",
     ),
+    Bug(
+        "the bucket says which backup is the latest",
+        "storage/cli/restore.py",
+        "            id = of_catalogue(context, args.backup).id\n            _, sha256",
+        "            id = of_bucket(backup_bucket, args.backup).id\n            _, sha256",
+        "tests/integration/backup/test_command_line.py::"
+        "test_what_another_client_put_into_the_bucket_does_not_exist[ministack]",
+    ),
+    Bug(
+        "a backup that the catalogue does not know is proven",
+        "storage/backup/prove.py",
+        """    if known is None:
+        raise NoSuchBackup(id)
+    try:""",
+        """    if known is None:
+        known = entry(*manifests.read(id, context.stores.backup_bucket))
+        context.stores.catalogue.save(known)
+    try:""",
+        "tests/integration/backup/test_command_line.py::"
+        "test_what_another_client_put_into_the_bucket_does_not_exist[ministack]",
+    ),
 )

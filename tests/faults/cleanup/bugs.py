@@ -306,4 +306,18 @@ BUGS = (
         "found = list(response.entries)",
         "tests/unit/stores/test_listing.py::test_the_key_that_a_page_starts_after_is_not_listed_again",
     ),
+    Bug(
+        "a rejected plan can be approved",
+        "sql/queries/runs.sql",
+        "AND state NOT IN ('refused', 'rejected')",
+        "AND state <> 'refused'",
+        "tests/contract/stores/test_runs.py::test_a_rejection_is_final[postgres-waiting]",
+    ),
+    Bug(
+        "a rejected run is planned again under its id",
+        "sql/queries/runs.sql",
+        "WHERE runs.state <> 'rejected'\nRETURNING id;",
+        "RETURNING id;",
+        "tests/contract/stores/test_runs.py::test_a_rejection_is_final[postgres-waiting]",
+    ),
 )

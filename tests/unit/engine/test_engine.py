@@ -7,7 +7,7 @@ import gzip
 import pytest
 
 from storage import catalog
-from storage.core.errors import NoSuchRun, NotApproved, PlanChanged, UsageError
+from storage.core.errors import NoSuchRun, NotApproved, PlanChanged, PlanRejected, UsageError
 from storage.core.model import ObjectKey, Prefix, Totals
 from storage.engine.sweep import explain, plan, run
 from tests.support.in_memory import DAY, HOUR, NOW, World
@@ -103,6 +103,19 @@ def test_limit_waits_for_the_approval_of_this_plan(world: World) -> None:
     assert len(world.keys()) == 3
     done = apply(waiting.id, world.stores, approve=waiting.plan_sha256, by="ann")
     assert (done.state, done.approved_by, world.keys()) == ("verified", "ann", [])
+
+
+@pytest.mark.parametrize("approved", [False, True])
+def test_a_rejected_plan_is_never_applied(world: World, approved: bool) -> None:
+    fill(world, 3)
+    waiting = world.plan(TEMP, max_objects=2)
+    if approved:
+        world.stores.runs.approve(waiting.id, waiting.plan_sha256, "bob")
+    world.stores.runs.reject(waiting.id, waiting.plan_sha256, "ann")
+    for approve in ("", waiting.plan_sha256):
+        with pytest.raises(PlanRejected, match="rejected by ann.*never applied"):
+            apply(waiting.id, world.stores, approve=approve, by="eve")
+    assert len(world.keys()) == 3
 
 
 def test_approving_a_verified_run_again_returns_it(world: World) -> None:
