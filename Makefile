@@ -54,7 +54,7 @@ faults: setup tools ## every crash point, fault, race and seeded bug, on the rea
 	$(BIN)/python -m tests.faults
 
 tools: setup ## find, build or fetch the programs that tests need beyond Python (once, some minutes)
-	$(BIN)/python -m devstack tools
+	$(BIN)/python -m devstack tools $(TOOLS)
 
 object-store: setup ## build the real MinIO from source (two to four minutes, once)
 	$(BIN)/python -m devstack object-store

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,15 +74,17 @@ def version(name: str, path: Path) -> str:
 
 
 def bring_all(wanted: Iterable[Tool], say: cache.Say = cache.say_now) -> list[Found]:
-    """Bring tools one after another; continue with the others when one cannot be brought."""
-    results = []
-    for tool in wanted:
+    """Bring tools, two at a time: one downloads while the other compiles. A failure leaves the others be."""
+
+    def result(tool: Tool) -> Found:
         try:
-            results.append(bring(tool, say))
+            return bring(tool, say)
         except DevstackError as problem:
             say(f"{tool.name}: {problem}")
-            results.append(Found(tool.name, "missing", why=str(problem).partition("\n")[0].rstrip(":")))
-    return results
+            return Found(tool.name, "missing", why=str(problem).partition("\n")[0].rstrip(":"))
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(result, wanted))
 
 
 def lines(results: Iterable[Found]) -> list[str]:

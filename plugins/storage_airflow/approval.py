@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -54,15 +55,18 @@ class ApprovePlan(ApprovalOperator):
         planned = context["ti"].xcom_pull(task_ids=self.plan_task)
         with opened() as stores:
             run = stores.runs.get(planned["run"])
-            if run is None or not run.id.startswith(f"{self.job}-{context['dag_run'].run_id}"):
+            own = re.escape(f"{self.job}-{context['dag_run'].run_id}")
+            if run is None or not re.fullmatch(rf"{own}(-\d+)?", run.id):
                 raise AirflowFailException(f"{planned['run']} is not a run of {self.job} in this DAG run.")
             if run.state != "waiting" or planned["dry_run"]:
                 raise AirflowSkipException("Nothing to approve: no limit was exceeded, or this is a dry run.")
-            stores.runs.ask(run.id, str(context["ti"].id))
+            stores.runs.ask(run.id, run.plan_sha256, str(context["ti"].id))
         self.body = explained(run)
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        if "error" in event:  # Airflow could not ask: that is no answer
+            return super().execute_complete(context, event)
         user = event.get("responded_by_user") or {}
         by = f"{user.get('name', 'unknown')} (Airflow)" if user else "nobody's answer within 20 hours"
         with opened() as stores:

@@ -12,11 +12,11 @@ SELECT wanted.id AS wanted, job.id, job.status,
 FROM maintenance.jobs AS job JOIN unnest(CAST(:ids AS text[])) AS wanted (id) ON job.id = wanted.id;
 
 -- name: get_folded
--- For ids of type citext; the ids asked for are in lower case.
+-- For ids of type citext: folded by the server, as it compares them.
 SELECT wanted.id AS wanted, job.id, job.status,
     CASE WHEN job.updated_at BETWEEN '0001-01-02' AND '9999-12-30' THEN job.updated_at END AS updated_at,
     CASE WHEN job.completed_at BETWEEN '0001-01-02' AND '9999-12-30' THEN job.completed_at END AS completed_at
-FROM maintenance.jobs AS job JOIN unnest(CAST(:ids AS text[])) AS wanted (id) ON lower(job.id) = wanted.id;
+FROM maintenance.jobs AS job JOIN unnest(CAST(:ids AS text[])) AS wanted (id) ON lower(job.id) = lower(wanted.id);
 
 -- name: failed_before
 SELECT id, status, updated_at,

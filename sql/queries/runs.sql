@@ -39,7 +39,9 @@ WHERE id = :id AND plan_sha256 = :sha256 AND state IN ('planned', 'waiting')
 RETURNING id;
 
 -- name: ask
-UPDATE maintenance.runs SET asked_in = :task, asked_sha256 = plan_sha256 WHERE id = :id;
+UPDATE maintenance.runs SET asked_in = :task, asked_sha256 = plan_sha256
+WHERE id = :id AND plan_sha256 = :sha256
+RETURNING id;
 
 -- name: asked
 SELECT id, asked_sha256 FROM maintenance.runs WHERE asked_in = :task;

@@ -6,15 +6,15 @@ WITH wanted AS (
         run_id text, job text, kind text, place text, key text, size bigint, seen text, reason text,
         delete_after timestamptz, owner text, owner_updated_at timestamptz, goes_with_job boolean, held_at text, notice_seconds float8)
 ), row_now AS (
-    SELECT wanted.*, job.status AS owner_status, job.updated_at AS owner_now
+    SELECT wanted.*, job.id AS owner_row, job.status AS owner_status, job.updated_at AS owner_now
     FROM wanted LEFT JOIN maintenance.jobs AS job ON job.id = wanted.owner
 ), verdict AS (
     SELECT row_now.*, CASE
         WHEN owner IS NULL THEN ''
-        WHEN owner_updated_at IS NULL AND owner_now IS NULL THEN ''
+        WHEN owner_updated_at IS NULL AND owner_row IS NULL THEN ''
         WHEN owner_updated_at IS NULL THEN 'job ' || owner || ' has appeared since the plan'
-        WHEN owner_now IS NULL THEN 'the row of job ' || owner || ' is gone'
-        WHEN owner_now <> owner_updated_at
+        WHEN owner_row IS NULL THEN 'the row of job ' || owner || ' is gone'
+        WHEN owner_now IS DISTINCT FROM owner_updated_at
             OR owner_status NOT IN ('completed', 'failed', 'cleaned_up')
             OR ((goes_with_job OR kind = 'job') AND owner_status <> 'failed')
             THEN 'job ' || owner || ' has moved on since the plan (now ' || owner_status || ')'

@@ -16,7 +16,10 @@ from storage.core.errors import (
 class NoSuchBackup(UsageError):
     """There is no backup {0!r}."""
 
-    next_step = "`storage backup list` shows the catalogue's backups; `--from-bucket` also those it has lost."
+    next_step = (
+        "`storage backup list` shows the catalogue's backups, with --from-bucket those of the bucket; "
+        "`storage backup rebuild` enters what the catalogue has lost."
+    )
 
 
 class NoPostgresProgram(ConfigError):

@@ -20,7 +20,7 @@ from storage.backup.load import load
 from storage.backup.model import Backup, BackupId, DatabaseFacts, Manifest, folder
 from storage.backup.postgres import amcheck as pg_proof
 from storage.backup.postgres import fingerprint, programs, temporary_server
-from storage.core.errors import NoRoom, TransientFault, Unreachable
+from storage.core.errors import LocksExhausted, NoRoom, TransientFault, Unreachable
 from storage.core.model import ObjectKey
 from storage.stores.postgres.connection import DATABASE
 
@@ -196,6 +196,8 @@ def _apart(major: int) -> Iterator[str]:
     with temporary_server.server(major) as url:
         try:
             yield url
+        except LocksExhausted as error:
+            raise ScratchFault(str(error.args[0])) from error
         except (NoRoom, TransientFault, Unreachable) as error:
             if error.args[0] == DATABASE:  # not an error of the object store
                 raise ScratchFault(str(error.args[1])) from error

@@ -77,7 +77,9 @@ def _status(stores: Installation) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "paused": stores.control.paused() or "no",
         "guard_fresh_backup": stores.control.read(guard.BACKUP_GUARD) or "on",
-        "restore_epoch": stores.control.read("restore_epoch") or "none",
+        "restore_epoch": "none"
+        if (epoch := stores.control.read("restore_epoch")) is None
+        else epoch or "open",
         "server": stores.control.capabilities().server or "not probed: run `storage probe`",
     }
     for of, backup in proven.items():

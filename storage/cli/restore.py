@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from storage import connect
 from storage.backup import documents, rebuild
 from storage.backup import manifest as manifests
 from storage.backup.connect import open_backup_bucket, open_context
-from storage.backup.context import BackupContext, as_recorded
+from storage.backup.context import BackupContext
 from storage.backup.encryption import identities
+from storage.backup.errors import BackupDamaged
 from storage.backup.model import BackupId
 from storage.backup.restore import database as restore
 from storage.backup.restore import reconcile, selective, swap
@@ -132,19 +132,31 @@ def _chosen(chosen: Settings, backup_bucket: ObjectStore, args: Namespace) -> Ba
     Whoever may write to the bucket can put a newer backup there, whose SQL a restore would run. Raises
     NoSuchBackup.
     """
-    if not args.from_bucket and chosen.database_url:
-        with suppress(Unreachable, SchemaMissing), open_context(chosen) as context:
-            id = of_catalogue(context, args.backup).id
-            _, sha256 = manifests.read(id, backup_bucket)
-            as_recorded(context, id, sha256)
-            return id
-        output.err.print("The catalogue cannot be asked: the backup is taken as the bucket holds it.")
-    return of_bucket(backup_bucket, args.backup).id
+    if args.from_bucket or not chosen.database_url:
+        return of_bucket(backup_bucket, args.backup).id
+    try:
+        with open_context(chosen) as context:
+            known = of_catalogue(context, args.backup)
+    except (Unreachable, SchemaMissing) as error:
+        output.err.print(f"The catalogue cannot be asked, so the bucket says what there is. {error}")
+        return of_bucket(backup_bucket, args.backup).id
+    _, sha256 = manifests.read(known.id, backup_bucket)
+    if known.manifest_sha256 not in ("", sha256):
+        raise BackupDamaged("its manifest is not the one that was written: the SHA-256 differs")
+    return known.id
+
+
+def _known(context: BackupContext, word: str) -> BackupId:
+    """Return the id of a backup in the catalogue; in the bucket if the database has lost the catalogue."""
+    try:
+        return of_catalogue(context, word).id
+    except SchemaMissing:
+        return of_bucket(context.stores.backup_bucket, word).id
 
 
 def _live(args: Namespace) -> int:
     with open_context(settings()) as context:
-        id = of_catalogue(context, args.backup).id
+        id = _known(context, args.backup)
         done = swap.swap(context, id, typed=args.confirm, by=who())
     words = (
         f"{done.database} now holds the backup; the old database is kept as {done.kept} for 7 days. "
@@ -172,7 +184,7 @@ def _drop_kept(args: Namespace) -> int:
 
 def _tables(args: Namespace) -> int:
     with open_context(settings()) as context:
-        id = of_catalogue(context, args.backup).id
+        id = _known(context, args.backup)
         made = selective.restore_tables(context, id, args.tables.split(","), into=args.into)
     say(args, {"database": made.database}, f"Restored the tables into the database {made.database}.")
     return 0
@@ -183,7 +195,7 @@ def _rows(args: Namespace) -> int:
     if args.api_key == "-":
         args.api_key = sys.stdin.readline().strip()
     with open_context(settings()) as context:
-        id = of_catalogue(context, args.backup).id
+        id = _known(context, args.backup)
         manifest, _ = manifests.read(id, context.stores.backup_bucket)
         if manifest.kind == "metadata":
             return _documents(args, context, id)

@@ -134,7 +134,7 @@ def _actions(
                 tier=place.tier,
                 how=place.how,
                 target=place.target,
-                owner=owner,
+                owner=jobs[owner].id,
                 owner_updated_at=jobs[owner].updated_at,
                 reason=f"asked for by {who()}; was in {info.storage_class}",
             )
@@ -145,8 +145,8 @@ def _settled(owner: JobId, stores: Installation) -> Any:
     if job is None or job.status != "completed":
         state = f"is {job.status}" if job else "has no row"
         raise TierMissing(f"job {owner} {state}; only objects of completed jobs are moved")
-    if why := stores.cold.pins([owner]).get(owner):
-        raise TierMissing(f"job {owner} is pinned: {why}. Run `storage tier unpin {owner}` to unpin it")
+    if why := stores.cold.pins([job.id]).get(job.id):
+        raise TierMissing(f"job {job.id} is pinned: {why}. Run `storage tier unpin {job.id}` to unpin it")
     return job
 
 
@@ -244,8 +244,10 @@ def _tell(args: Namespace, summary: dict[str, Any], done: Sequence[tuple[str, Ou
 def pin(args: Namespace) -> int:
     job = JobId(args.job)
     with open_installation(settings()) as stores:
-        if args.reason and job not in stores.jobs.get([job]):
+        row = stores.jobs.get([job]).get(job)
+        if args.reason and row is None:
             raise UsageError(f"There is no job {job}.")
+        job = row.id if row else job  # as the row spells it
         stores.cold.pin(job, args.reason, who())
         stores.audit.record("pin" if args.reason else "unpin", "", {"job": job, "reason": args.reason})
     text = f"job {job} is pinned: {args.reason}" if args.reason else f"job {job} is no longer pinned"

@@ -96,6 +96,12 @@ class NotApproved(StorageError):
     next_step = "Read it (`storage runs RUN`), then `storage apply PLAN --approve SHA` or approve in Airflow."
 
 
+class PlanBegun(Refused):
+    """The plan of run {0} can no longer be rejected: it is {1}."""
+
+    next_step = "`storage runs RUN` shows what was done; `storage undo RUN` takes back what was only marked."
+
+
 class PlanRejected(Refused):
     """The plan of run {0} was {1}."""
 

@@ -28,11 +28,11 @@ class RunLog(Protocol):
         ...
 
     def reject(self, run_id: str, sha256: str, by: str) -> None:
-        """Reject the plan with this SHA-256, for good. Raises NoSuchRun, or PlanChanged if it was begun."""
+        """Reject the plan with this SHA-256, for good. Raises NoSuchRun, PlanChanged or PlanBegun."""
         ...
 
-    def ask(self, run_id: str, task: str) -> None:
-        """Record that ``task`` asks for approval of the plan that the run has now."""
+    def ask(self, run_id: str, sha256: str, task: str) -> None:
+        """Record that ``task`` asks for approval of the run's plan with this SHA-256. Raises PlanChanged."""
         ...
 
     def asked(self, task: str) -> tuple[str, str] | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from storage.backup.model import Backup, BackupId
 from storage.core.capabilities import Capabilities
-from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanChanged, PlanRejected
+from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanBegun, PlanChanged, PlanRejected
 from storage.core.model import UNENDED, Job, JobId, ObjectKey, Outcome, Run, Tombstone, Totals, UploadInfo
 from storage.core.records import Verdict
 from storage.testing.traffic import Traffic
@@ -197,16 +197,20 @@ class MemoryRuns:
                 raise NoSuchRun(run_id)
             if run.state == "rejected" and run.plan_sha256 == sha256:
                 return
-            if run.plan_sha256 != sha256 or run.state not in ("planned", "waiting"):
+            if run.plan_sha256 != sha256:
                 raise PlanChanged(run.plan_uri or run_id, run.plan_sha256, sha256)
+            if run.state not in ("planned", "waiting"):
+                raise PlanBegun(run_id, run.state)
             now = self._db.now()
             message = f"rejected by {by}, {now:%Y-%m-%d %H:%M} UTC"
             self._db.runs[run_id] = replace(run, state="rejected", message=message, finished_at=now)
             self._db.audit.append(("reject", run_id, {"sha256": sha256, "by": by}))
 
-    def ask(self, run_id: str, task: str) -> None:
+    def ask(self, run_id: str, sha256: str, task: str) -> None:
         with self._db.lock:
-            self._db.asked[task] = (run_id, self._db.runs[run_id].plan_sha256)
+            if self._db.runs[run_id].plan_sha256 != sha256:
+                raise PlanChanged(run_id, "another one", sha256)
+            self._db.asked[task] = (run_id, sha256)
 
     def asked(self, task: str) -> tuple[str, str] | None:
         return self._db.asked.get(task)

@@ -107,6 +107,7 @@ def test_beyond_a_limit_it_asks_and_obeys_the_answer(world: World, aged: None) -
         run.answer(f"{job}.approve", "Approve" if job == "cleanup_temp_objects" else "Reject")
     assert run.end() == "failed", "a rejection is red"
     assert_answers_were_obeyed(world, run, waiting, heads)
+    assert_rejection_is_final(world, heads["cleanup_failed_jobs"])
     changes = compare(before, world.snapshot())
     small = [job for job in JOBS if job not in waiting]  # at most one action each, within every limit
     removed = (
@@ -133,6 +134,12 @@ def all_that_wait(world: World, run: Run) -> set[str]:
     return found
 
 
+def assert_rejection_is_final(world: World, head: Mapping[str, Any]) -> None:
+    late = world.cli("apply", head["run"], "--approve", head["sha256"])
+    assert late.returncode == 3, late.stderr
+    assert "was rejected by admin (Airflow)" in " ".join(late.stderr.split())
+
+
 def assert_answers_were_obeyed(
     world: World, run: Run, waiting: set[str], heads: Mapping[str, Mapping[str, Any]]
 ) -> None:
@@ -145,9 +152,6 @@ def assert_answers_were_obeyed(
             assert run.xcom(f"{job}.apply")["done"] == heads[job]["planned"]
         else:
             assert outcome == ("failed", "upstream_failed", "rejected", "")
-            late = world.cli("apply", heads[job]["run"], "--approve", heads[job]["sha256"])
-            assert late.returncode == 3, late.stderr
-            assert "was rejected by admin (Airflow)" in " ".join(late.stderr.split())
 
 
 def test_asked_to_act_it_acts_and_reports_the_truth(world: World, aged: None) -> None:

@@ -179,4 +179,4 @@ def until(ask: Callable[[], T], seconds: float, what: str) -> T:
         if answer := ask():
             return answer
         assert time.monotonic() < deadline, f"no {what} after {seconds:.0f} s"
-        time.sleep(0.3)
+        time.sleep(0.5)

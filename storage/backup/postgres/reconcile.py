@@ -73,7 +73,7 @@ class Kept:
         types = {name: type for name, type in ours.types.items() if name in theirs.types}
         if ours.id not in types:
             raise PipelineTableWrong(f"the kept table {theirs.name} has no column {ours.id}")
-        rows = self._rows(theirs, types, owners)
+        rows = self._rows(theirs, types, sorted({job.id for job in self._jobs.get(owners).values()}))
         with self._live.transaction() as session:
             found = self._live.rows_in(session, "locked", ids=[row["id"] for row in rows])
             live_times = {row["id"]: row["updated_at"] for row in found}

@@ -16,7 +16,8 @@ from storage.backup.errors import TableBusy, TablesChanging
 from storage.core.errors import SchemaMissing, TransientFault
 from storage.stores.postgres.connection import LOCK_NOT_AVAILABLE, Statements, code_of, translated
 
-WAIT = "5s"  # for one table: no statement has to queue behind this one longer
+WAIT = "5s"  # for one table
+DEADLOCK = "40P01"
 TRIES, PAUSE = 12, 5.0  # pause in seconds
 
 
@@ -55,7 +56,7 @@ def _lock(session: Connection, names: Iterable[str]) -> None:
             with translated():
                 session.exec_driver_sql(f"LOCK TABLE ONLY {name.replace('%', '%%')} IN ACCESS SHARE MODE")
         except TransientFault as error:
-            if code_of(error) == LOCK_NOT_AVAILABLE:
+            if code_of(error) in (LOCK_NOT_AVAILABLE, DEADLOCK):
                 raise TableBusy(name) from error
             raise
     session.exec_driver_sql("SET LOCAL lock_timeout = '10min'")

@@ -184,7 +184,7 @@ def _no_restore_open(url: str) -> None:
     A second swap would put the original database of the first out of reach.
     """
     with copy_rows.opened(url) as session:
-        if copy_rows.read_control(session, "restore_epoch"):
+        if copy_rows.read_control(session, "restore_epoch") is not None:
             raise Refused(
                 "restore-epoch", "a restore is not reconciled. Run `storage reconcile`, or undo it (--undo)."
             )
@@ -219,6 +219,7 @@ def _recorded(context: BackupContext, admin: pg_swap.AdminConnection, live: str)
 def _revive(url: str, back: str, since: datetime, kept: str, now: datetime, by: str) -> None:
     """Prepare the kept database to go live again, in one transaction."""
     target_url = temporary_server.beside(url, back)
+    migrated(target_url)  # it may be of an older version than the rows that are copied into it
     with copy_rows.opened(url, snapshot=True) as source, copy_rows.opened(target_url) as session:
         copy_rows.copy_newer(source, session, over=True)
         copy_rows.unpause(session)

@@ -39,8 +39,10 @@ class CondemnUnreconciled:
         while chunk := list(islice(verdicts, LOOK_UP)):
             epochs = {verdict.owner: verdict.epoch for verdict in chunk}
             for item in with_jobs(_objects(epochs, stores), _owner, stores, stores.tombstones):
-                assert item.owner
-                yield DeletionCandidate(item, epochs[item.owner])
+                assert isinstance(item.thing, ObjectInfo)
+                judged = _owner(item.thing)  # as the verdict spells it, which a row may do otherwise
+                assert judged
+                yield DeletionCandidate(item, epochs[judged])
 
     def plan(
         self, items: Iterable[DeletionCandidate], as_of: datetime

@@ -60,7 +60,6 @@ WRITTEN: dict[str, Callable[[str], str]] = {
     "int4": number_text,
     "int8": number_text,
     "bpchar": unpadded_text,
-    "citext": str.lower,
 }
 
 
@@ -82,6 +81,6 @@ def id_column(definition: str) -> str:
             continue
         column = _COLUMN.fullmatch(expression["expression"].removeprefix("SELECT "))
         name = column[1].strip('"').replace('""', '"') if column else ""
-        if " AS id" in line or name == "id":
+        if re.search(r" AS id,?$", line) or name == "id" and " AS " not in line:
             return name
     return ""

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from storage.core.capabilities import Capabilities
-from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanChanged, PlanRejected
+from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanBegun, PlanChanged, PlanRejected
 from storage.core.model import Outcome, Run, Totals
 from storage.core.records import pause_of
 from storage.stores.postgres.connection import Statements, translated
@@ -62,12 +62,15 @@ class PostgresRuns:
                     raise NoSuchRun(run_id)
                 if run.state == "rejected" and run.plan_sha256 == sha256:
                     return
+                if run.plan_sha256 == sha256:
+                    raise PlanBegun(run_id, run.state)
                 raise PlanChanged(run.plan_uri or run_id, run.plan_sha256, sha256)
             detail = json.dumps({"sha256": sha256, "by": by})
             self._sql.rows_in(connection, "audit", event="reject", run_id=run_id, detail=detail)
 
-    def ask(self, run_id: str, task: str) -> None:
-        self._sql.rows("ask", id=run_id, task=task)
+    def ask(self, run_id: str, sha256: str, task: str) -> None:
+        if not self._sql.rows("ask", id=run_id, sha256=sha256, task=task):
+            raise PlanChanged(run_id, "another one", sha256)
 
     def asked(self, task: str) -> tuple[str, str] | None:
         rows = self._sql.rows("asked", task=task)

@@ -6,7 +6,7 @@ or end a page between two versions of a key. A plan needs every object exactly o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import TypeVar
 from xml.etree.ElementTree import ParseError
@@ -37,9 +37,9 @@ class Listing:
         query = _query(prefix, limit) | {"list-type": "2"}
         cursor = {"start-after": start_after} if start_after else {}
         for response in self._responses(xml.page, query, cursor):
-            found = [entry for entry in response.entries if entry.key > start_after]
+            self._check(prefix, start_after, [info.key for info in response.entries])
+            found = [info for info in response.entries if info.key != start_after]
             if found or not response.more:
-                self._check(prefix, [info.key for info in found])
                 return Page(tuple(found), response.more)
         raise AssertionError("a listing ends with a page or an error")
 
@@ -49,12 +49,12 @@ class Listing:
         cursor = {"key-marker": start_after} if start_after else {}
         entries: list[Version] = []
         for response in self._responses(xml.versions, query, cursor):
-            entries += [entry for entry in response.entries if entry.info.key > start_after]
+            # Sorted, because a store may list delete markers after the versions of a page.
+            self._check(prefix, start_after, sorted({entry.info.key for entry in response.entries}))
+            entries += [entry for entry in response.entries if entry.info.key != start_after]
             last = max((entry.info.key for entry in entries), default=None) if response.more else None
-            complete = [entry for entry in entries if entry.info.key != last]
-            found = xml.current(complete)
+            found = xml.current(entry for entry in entries if entry.info.key != last)
             if found or not response.more:
-                self._check(prefix, [info.key for info in found])
                 return Page(tuple(found), response.more)
             entries = [entry for entry in entries if entry.info.key == last]
         raise AssertionError("a listing ends with a page or an error")
@@ -82,12 +82,16 @@ class Listing:
         except (ParseError, KeyError, ValueError) as error:
             raise TransientFault("The object store", "its listing was cut short or is no listing") from error
 
-    def _check(self, prefix: str, keys: Iterable[str]) -> None:
-        """Refuse keys outside the prefix, which no rule for the prefix may judge, and any other order."""
-        ordered = list(keys)
-        if stray := next((key for key in ordered if not key.startswith(prefix)), None):
+    def _check(self, prefix: str, start_after: str, keys: Sequence[str]) -> None:
+        """Refuse keys outside the prefix, which no rule for the prefix may judge, and any other order.
+
+        The key that the page should start after may be listed again, for some stores include it.
+        """
+        if keys and keys[0] < start_after:
+            raise ListingBroken(self._bucket, f"{keys[0]!r} was listed after {start_after!r}")
+        if stray := next((key for key in keys if not key.startswith(prefix)), None):
             raise ListingBroken(self._bucket, f"{stray!r} was listed under {prefix!r}")
-        if pair := next((pair for pair in pairwise(ordered) if pair[0] >= pair[1]), None):
+        if pair := next((pair for pair in pairwise(keys) if pair[0] >= pair[1]), None):
             raise ListingBroken(self._bucket, f"{pair[1]!r} was listed after {pair[0]!r}")
 
 

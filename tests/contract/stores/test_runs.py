@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from storage.core.errors import JobBusy, NoSuchRun, PlanChanged, PlanRejected
+from storage.core.errors import JobBusy, NoSuchRun, PlanBegun, PlanChanged, PlanRejected
 from storage.core.model import Outcome, Run, Totals
 
 T = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -165,7 +165,7 @@ def test_a_rejection_is_final(database: Any, state: Any) -> None:
 @pytest.mark.parametrize("state", ["applying", "verified", "failed", "refused"])
 def test_what_was_begun_cannot_be_rejected(database: Any, state: Any) -> None:
     database.runs.save(replace(planned("r1", plan_sha256=SHA), state=state))
-    with pytest.raises(PlanChanged):
+    with pytest.raises(PlanBegun, match=f"it is {state}"):
         database.runs.reject("r1", SHA, "ann")
     assert database.runs.get("r1").state == state
 
@@ -173,7 +173,9 @@ def test_what_was_begun_cannot_be_rejected(database: Any, state: Any) -> None:
 def test_a_task_asks_about_the_plan_of_that_moment(database: Any) -> None:
     database.runs.save(planned("r1", plan_sha256=SHA))
     assert database.runs.asked("task-1") is None
-    database.runs.ask("r1", "task-1")
+    with pytest.raises(PlanChanged):
+        database.runs.ask("r1", "cd" * 32, "task-1")
+    database.runs.ask("r1", SHA, "task-1")
     database.runs.save(planned("r1", plan_sha256="cd" * 32))
     assert database.runs.asked("task-1") == ("r1", SHA)
     with pytest.raises(PlanChanged):

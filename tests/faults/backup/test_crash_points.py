@@ -21,7 +21,7 @@ from tests.faults.effects import Effect, Fault, Mode
 from tests.faults.workers import Opener
 
 pytestmark = [pytest.mark.server, pytest.mark.faults]
-TRIALS = 16
+TRIALS = 12
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.faults.servers import Place, make_place
 
 pytestmark = [pytest.mark.server, pytest.mark.faults]
 SEED = draw.seed()
-TRIALS = 80
+TRIALS = 60
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from storage.backup.context import BackupContext
 from storage.backup.database import backup_database
 from storage.backup.restore.swap import swap, undo_swap
 from tests.conftest import Place
+from tests.faults import draw
 from tests.support.killed_swap import killed_swap
 from tests.support.plain_owner import ONE_STORE, add_jobs, context_of, count, databases, kept_database, live
 
@@ -23,7 +24,7 @@ def context(place: Place, postgres_server: Postgres) -> Iterator[BackupContext]:
 
 @ONE_STORE
 def test_the_live_database_is_wholly_old_or_new(context: BackupContext, postgres_server: Postgres) -> None:
-    """Killed before and after each statement of the exchange, and some of those around it: the live database
+    """Killed before and after statements of the exchange, and some of those around it: the live database
     answers at once and is whole, and the next swap clears away what the killed one left."""
     url, before = context.settings.database_url, databases(postgres_server)
     id = backup_database(context).id
@@ -47,11 +48,13 @@ def test_the_live_database_is_wholly_old_or_new(context: BackupContext, postgres
 
 
 def _chosen(stages: list[str]) -> list[int]:
-    """Return every point of the exchange, and the first, middle and last of each other stage."""
+    """Return the ends and a drawn third of the exchange, and first, middle and last of each other stage."""
     numbers = {stage: [n for n, one in enumerate(stages, 1) if one == stage] for stage in stages}
     assert numbers.keys() == {"_prepare", "copy_database_settings", "exchange", "_bring_stragglers"}
     assert len(numbers["exchange"]) >= 14
     others = [
         (some[0], some[len(some) // 2], some[-1]) for name, some in numbers.items() if name != "exchange"
     ]
-    return sorted({*numbers["exchange"], *(n for some in others for n in some)})
+    exchange = numbers["exchange"]
+    drawn = {exchange[0], exchange[-1], *draw.share(exchange, 3)}
+    return sorted({*drawn, *(n for some in others for n in some)})

@@ -187,3 +187,7 @@ def test_an_empty_pause_is_a_pause(place: Place, storage: Person) -> None:
     answer = storage("run", "cleanup_temp_objects")
     assert (answer.code, "no reason was given" in answer.err) == (5, True)
     assert "no reason was given" in storage("status").out
+    execute(place, "UPDATE maintenance.control SET name = 'restore_epoch' WHERE name = 'paused'")
+    answer = storage("run", "cleanup_temp_objects")
+    assert (answer.code, "Refused by restore-epoch" in answer.err) == (3, True)
+    assert storage("status", "--json").document["restore_epoch"] == "open"

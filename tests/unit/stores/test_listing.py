@@ -111,6 +111,12 @@ def test_another_order_is_refused(listed: list[str]) -> None:
         page_of(Store(body(listed)))
 
 
+def test_a_page_that_begins_before_its_start_is_refused() -> None:
+    """A gateway that walks folders lists a/x before a-b: what sorts lower would never be seen."""
+    with pytest.raises(ListingBroken, match="'temp/a-b' was listed after 'temp/a/x'"):
+        page_of(Store(body(["temp/a-b", "temp/b"])), start_after="temp/a/x")
+
+
 @pytest.mark.parametrize(
     "answer",
     [
