@@ -52,6 +52,7 @@ bench: setup ## list, delete, backups and cold data, side by side with s5cmd and
 
 faults: setup tools ## every crash point, fault, race and seeded bug, on the real MinIO (an hour and a half)
 	$(BIN)/python -m tests.faults
+	FAULT_WHOLE=1 $(BIN)/pytest tests/integration/backup/test_swap_killed.py
 
 tools: setup ## find, build or fetch the programs that tests need beyond Python (once, some minutes)
 	$(BIN)/python -m devstack tools $(TOOLS)

@@ -74,12 +74,11 @@ def status(args: Namespace) -> int:
 def _status(stores: Installation) -> dict[str, Any]:
     last = {run.job: run for run in reversed(stores.runs.latest(limit=200))}
     proven = {kind: stores.catalogue.newest_proven(kind) for kind in KINDS}
+    epoch = stores.control.read("restore_epoch")
     facts: dict[str, Any] = {
         "paused": stores.control.paused() or "no",
         "guard_fresh_backup": stores.control.read(guard.BACKUP_GUARD) or "on",
-        "restore_epoch": "none"
-        if (epoch := stores.control.read("restore_epoch")) is None
-        else epoch or "open",
+        "restore_epoch": "none" if epoch is None else epoch or "open",
         "server": stores.control.capabilities().server or "not probed: run `storage probe`",
     }
     for of, backup in proven.items():
