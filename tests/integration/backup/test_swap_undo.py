@@ -15,6 +15,7 @@ from storage.backup.errors import DatabaseBusy
 from storage.backup.postgres import swap as pg_swap
 from storage.backup.restore.swap import drop_kept, swap, undo_swap
 from storage.core.errors import Paused, Refused
+from storage.core.model import Run
 from storage.engine import guard
 from tests.conftest import Place
 from tests.support.plain_owner import (
@@ -55,6 +56,24 @@ def test_back_again(context: BackupContext) -> None:
     assert redone.kept.startswith(f"{live(context)}_undone_")
     with pytest.raises(Paused, match="restored from backup"):
         guard.check_environment(context.stores, context.stores.clock())
+
+
+@ONE_STORE
+def test_a_kept_database_of_an_older_version_is_brought_up_to_date(context: BackupContext) -> None:
+    """It lacks migration 7, and a plan was rejected since: its row would violate the older constraint."""
+    done, stores = swapped(context), context.stores
+    execute(
+        beside(context, done.kept),
+        "DELETE FROM maintenance.migrations WHERE number = 7",
+        "ALTER TABLE maintenance.runs DROP COLUMN asked_in, DROP COLUMN asked_sha256, "
+        "DROP CONSTRAINT runs_state_check, ADD CONSTRAINT runs_state_check CHECK (state <> 'rejected')",
+    )
+    now, sha256 = stores.clock(), "ab" * 32
+    waiting = Run(id="r", job="reap", as_of=now, state="waiting", started_at=now, plan_sha256=sha256)
+    stores.runs.save(waiting)
+    stores.runs.reject("r", sha256, "ann")
+    undo_swap(context, typed=live(context), by="a person")
+    assert execute(context.settings.database_url, "SELECT state FROM maintenance.runs") == [("rejected",)]
 
 
 @ONE_STORE

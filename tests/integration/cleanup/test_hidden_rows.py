@@ -146,6 +146,25 @@ def test_every_spelling_of_a_live_job_is_that_job_s(
     assert run.done.count == len(others)
 
 
+@ONE_STORE
+def test_a_pin_and_a_verdict_hold_in_another_spelling(
+    place: Place, add_job: Callable[..., None], storage: Person
+) -> None:
+    execute(place, "DROP VIEW maintenance.jobs", "ALTER TABLE jobs ALTER COLUMN id TYPE uuid USING id::uuid")
+    connect.set_up(place.settings)
+    add_job(UUID, "completed", "2026-01-01T00:00:00Z")
+    assert storage("tier", "pin", UUID.upper(), "--reason", "a court asked").code == 0
+    assert rows(place, "SELECT owner FROM maintenance.cold_pins") == [(UUID,)]
+    place.put(f"uploads/{UUID.upper()}/in.mp4")
+    verdict = (
+        "INSERT INTO maintenance.verdicts (owner, verdict, epoch, by, closed_at) "
+        f"VALUES ('{UUID.upper()}', 'condemn', now() + interval '1 hour', 'eva', now())"
+    )
+    execute(place, verdict)
+    run = run_ahead(place, "condemn_unreconciled")
+    assert (run.considered.count, run.planned.count) == (1, 0)
+
+
 # --- times that tell nothing ------------------------------------------------------------------------------
 
 
