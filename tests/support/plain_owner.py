@@ -61,15 +61,27 @@ def kept_database(server: Postgres) -> Iterator[str]:
         cursor.execute(f"ALTER ROLE {ROLE} CREATEDB")
     before = set(databases(server)) - {name}
     yield server.dsn(name, ROLE, PASSWORD)
-    for left in set(databases(server)) - before:
+    for left in (set(databases(server)) & owned(server)) - before:
         drop(server, left)
 
 
 def databases(server: Postgres) -> list[str]:
     """Return the names of all databases but those that tests on other workers create and drop meanwhile."""
     with server.connect() as session, session.cursor() as cursor:
-        cursor.execute("SELECT datname FROM pg_database WHERE datname !~ '^(test|faults)_' ORDER BY 1")
+        cursor.execute(
+            "SELECT datname FROM pg_database WHERE datname !~ '^(test|faults|upgrade)_' ORDER BY 1"
+        )
         return [row[0] for row in cursor.fetchall()]
+
+
+def owned(server: Postgres) -> set[str]:
+    """Return the databases of the role: others belong to a test on another worker."""
+    with server.connect() as session, session.cursor() as cursor:
+        cursor.execute(
+            "SELECT datname FROM pg_database WHERE datdba = (SELECT oid FROM pg_roles WHERE rolname = %s)",
+            (ROLE,),
+        )
+        return {row[0] for row in cursor.fetchall()}
 
 
 def drop(server: Postgres, name: str) -> None:
