@@ -24,7 +24,7 @@ ORDER BY 1;
 
 -- name: lockable
 -- Every table that TRUNCATE or ALTER may rewrite and whose rows pg_dump dumps: of an extension's tables only
--- its configuration.
+-- its configuration. With :unlocked only those that this session has not locked.
 SELECT format('%I.%I', n.nspname, c.relname) AS name
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
@@ -32,19 +32,9 @@ WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
     AND (c.oid IN (SELECT unnest(extconfig) FROM pg_extension)
         OR NOT EXISTS (SELECT FROM pg_depend AS d
             WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))
+    AND (NOT :unlocked OR c.oid NOT IN (SELECT relation FROM pg_locks
+        WHERE pid = pg_backend_pid() AND locktype = 'relation' AND mode = 'AccessShareLock' AND granted))
 ORDER BY c.oid;
-
--- name: unlocked
-SELECT format('%I.%I', n.nspname, c.relname) AS name
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
-    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-    AND (c.oid IN (SELECT unnest(extconfig) FROM pg_extension)
-        OR NOT EXISTS (SELECT FROM pg_depend AS d
-            WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))
-    AND c.oid NOT IN (SELECT relation FROM pg_locks
-        WHERE pid = pg_backend_pid() AND locktype = 'relation' AND mode = 'AccessShareLock' AND granted)
-LIMIT 1;
 
 -- name: sequences
 SELECT format('%I.%I', n.nspname, c.relname) AS name, s.seqincrement AS step

@@ -35,9 +35,9 @@ def locked_snapshot(
             pause(PAUSE)
         try:
             with translated():
-                _lock(session, (str(row["name"]) for row in sql.rows("lockable")))
+                _lock(session, (str(row["name"]) for row in sql.rows("lockable", unlocked=False)))
                 # The first query takes the snapshot. A table created since the list was read has no lock.
-                if not sql.rows_in(session, "unlocked"):
+                if not sql.rows_in(session, "lockable", unlocked=True):
                     return
             fault = TablesChanging()
         except SchemaMissing:  # dropped or renamed since the list was read
