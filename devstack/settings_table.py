@@ -34,6 +34,8 @@ MEANINGS: Mapping[str, str] = {
     "backup_secret_key": "Secret key for backups. Empty: the secret key above.",
     "backup_recipients": "age public keys that backups are encrypted for, separated by blanks or commas. "
     "Empty: not encrypted.",
+    "backup_auth_key_file": "File with the key that signs manifests and certificates; "
+    "`storage backup rotate-key` creates it. Without it the bucket alone does not show who made a backup.",
     "backup_identity_file": "File with an age private key; needed where backups are tested or restored.",
     "proof_server": "Where restore tests run: `throwaway` (a temporary server), `same` (a scratch database "
     "beside the live one), `auto` (the first where possible).",
@@ -75,6 +77,8 @@ COMMANDS: Mapping[str, str] = {
     "storage backup check": "Fails when there is no fresh proven backup, or when the newest one deviates "
     "from its history.",
     "storage backup rebuild": "Enters backups into the catalogue that only the bucket knows.",
+    "storage backup rotate-key": "Creates the key that signs manifests and certificates, or a new one; older "
+    "keys still verify.",
     "storage backup drill": "Disaster-recovery test: restores the newest backup on an empty server, timed.",
     "storage backup guard": "Turns the guard on or off that deletes valuable files only with a fresh proven "
     "backup.",
@@ -129,6 +133,8 @@ OPTIONS: Mapping[str, str] = {
     "storage backup prune --act": "Delete them.",
     "storage backup prune --param": "Set a parameter, such as `days_old=60`. May be repeated.",
     "storage backup pin --reason": "Why.",
+    "storage backup rebuild --unauthenticated": "Also add backups that this installation's key did not "
+    "sign; they have to be proven again.",
     "storage backup rebuild --accept": "Accept that the bucket has lost more than half of the backups.",
     "storage backup guard state": "Whether the guard is on.",
     "storage restore BACKUP": "Id of a backup, or `latest`: the newest proven one.",

@@ -27,7 +27,8 @@ def settings() -> Settings:
     names = (
         "bucket", "backup_bucket", "maintenance_bucket", "temp_dir", "public_endpoint_url",
         "backup_endpoint_url", "backup_access_key", "backup_secret_key",
-        "backup_recipients", "backup_identity_file", "proof_server", "cold_rules", "tiers", "prices",
+        "backup_recipients", "backup_identity_file", "backup_auth_key_file", "proof_server",
+        "cold_rules", "tiers", "prices",
     )  # fmt: skip
     return Settings(
         endpoint_url=s3.endpoint_url or "https://s3.amazonaws.com",

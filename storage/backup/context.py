@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from storage.backup import authentication
 from storage.backup import manifest as manifests
 from storage.backup.encryption import Sink, recipients
 from storage.backup.errors import BackupDamaged
@@ -28,6 +29,10 @@ class BackupContext:
     stores: BackupStores
     settings: Settings
 
+    @property
+    def auth_keys(self) -> authentication.AuthKeys:
+        return authentication.read(self.settings.backup_auth_key_file)
+
     def new_id(self) -> BackupId:
         return BackupId(f"{self.stores.clock():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}")
 
@@ -40,6 +45,7 @@ def entered(context: BackupContext, kind: BackupKind, id: BackupId) -> Iterator[
     failed. Unfinished uploads of that process are aborted by the next ``cleanup_old_backups``.
     """
     stores = context.stores
+    _ = context.auth_keys  # a file that cannot be read ends the backup here, not after an hour
     with stores.runs.lock(f"backup_{kind}"):
         for left in stores.catalogue.all(kind):
             stores.catalogue.move(left.id, ["running"], "failed", "interrupted")
@@ -85,7 +91,7 @@ def finish(context: BackupContext, manifest: Manifest, items: int) -> Backup:
         taken_at=manifest.facts.taken_at,
         size=manifest.size,
         items=items,
-        manifest_sha256=manifests.write(chained, stores.backup_bucket),
+        manifest_sha256=manifests.write(chained, stores.backup_bucket, context.auth_keys),
         finished_at=stores.clock(),
     )
     stores.catalogue.save(backup)

@@ -6,12 +6,15 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from storage.backup import authentication
 from storage.backup import manifest as manifests
+from storage.backup.authentication import AuthKeys
 from storage.backup.download import verify
 from storage.backup.encryption import identities
 from storage.backup.errors import BackupDamaged, NoSuchBackup, NotProven
 from storage.backup.load import load
-from storage.backup.model import Backup, Manifest
+from storage.backup.manifest import UNSIGNED
+from storage.backup.model import BucketBackup, Manifest
 from storage.backup.postgres import fingerprint, temporary_server
 from storage.backup.prove import differences
 from storage.backup.rebuild import of_bucket
@@ -19,17 +22,17 @@ from storage.core.ports import ObjectStore
 from storage.core.settings import Settings
 
 
-def newest(backup_bucket: ObjectStore) -> Backup:
+def newest(backup_bucket: ObjectStore, keys: AuthKeys = UNSIGNED) -> BucketBackup:
     """Return the newest proven database backup, by the bucket alone. Raises NoSuchBackup."""
-    for backup in _proven(backup_bucket):
+    for backup in _proven(backup_bucket, keys):
         return backup
     raise NoSuchBackup("latest")
 
 
-def _proven(backup_bucket: ObjectStore) -> Iterator[Backup]:
+def _proven(backup_bucket: ObjectStore, keys: AuthKeys) -> Iterator[BucketBackup]:
     return (
         backup
-        for backup in of_bucket(backup_bucket)
+        for backup in of_bucket(backup_bucket, keys)
         if backup.kind == "database" and backup.state == "proven"
     )
 
@@ -40,16 +43,17 @@ def drill(settings: Settings, backup_bucket: ObjectStore) -> dict[str, Any]:
     The server is removed afterwards. ``damaged`` names newer backups that could not be used.
     """
     began, damaged = time.monotonic(), list[str]()
-    for backup in _proven(backup_bucket):
+    for backup in _proven(backup_bucket, authentication.read(settings.backup_auth_key_file)):
         try:
-            return _brought_back(settings, backup_bucket, backup, began) | {"damaged": damaged}
+            done = _brought_back(settings, backup_bucket, backup, began)
+            return done | {"authenticated": backup.authenticated, "damaged": damaged}
         except BackupDamaged:
             damaged.append(str(backup.id))
     raise NoSuchBackup("latest")
 
 
 def _brought_back(
-    settings: Settings, backup_bucket: ObjectStore, backup: Backup, began: float
+    settings: Settings, backup_bucket: ObjectStore, backup: BucketBackup, began: float
 ) -> dict[str, Any]:
     manifest, _ = manifests.read(backup.id, backup_bucket)
     verify(manifest, backup_bucket)  # before a server is started for it

@@ -22,6 +22,16 @@ class NoSuchBackup(UsageError):
     )
 
 
+class NotAuthenticated(StorageError):
+    """Backup {0} was not written with this installation's key, and there is no catalogue to vouch for it."""
+
+    exit_code = EXIT_REFUSED
+    next_step = (
+        "Nothing was restored. `storage backup list --from-bucket` lists others. If you know who made it, "
+        "`storage restore BACKUP --from-bucket` restores it into a new database."
+    )
+
+
 class NoPostgresProgram(ConfigError):
     """No PostgreSQL {0} for version {1} on this machine (found: {2})."""
 

@@ -143,6 +143,7 @@ class Manifest:
     recipients: tuple[str, ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
     previous: str = ""
+    authenticated: bool = field(default=False, compare=False)  # written with this installation's key
 
     @property
     def key(self) -> ObjectKey:
@@ -190,3 +191,10 @@ class Backup:
     finished_at: datetime | None = None
     proven_at: datetime | None = None
     certificate: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BucketBackup(Backup):
+    """A backup as the bucket alone shows it. ``authenticated``: written with this installation's key."""
+
+    authenticated: bool = False

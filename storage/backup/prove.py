@@ -12,6 +12,7 @@ from typing import Any
 
 from storage.backup import manifest as manifests
 from storage.backup import metadata_check
+from storage.backup.authentication import AuthKeys
 from storage.backup.context import BackupContext, as_recorded
 from storage.backup.download import NullWriter, write_decrypted
 from storage.backup.encryption import identities
@@ -38,7 +39,7 @@ def prove(context: BackupContext, id: BackupId) -> Backup:
         try:
             manifest, sha256 = _read(context, id)
             as_recorded(context, id, sha256)
-            certificate = _certificate(context, manifest, sha256)
+            certificate = _signed(_certificate(context, manifest, sha256), context.auth_keys)
         except (BackupDamaged, NotProven) as error:
             stores.catalogue.move(id, ["complete", "proven", "failed"], "failed", str(error))
             stores.audit.record("not-proven", "", {"id": id, "why": str(error)})
@@ -59,7 +60,7 @@ def _read(context: BackupContext, id: BackupId) -> tuple[Manifest, str]:
     if known is None:
         raise NoSuchBackup(id)
     try:
-        return manifests.read(id, context.stores.backup_bucket)
+        return manifests.read(id, context.stores.backup_bucket, context.auth_keys)
     except NoSuchBackup:
         if known.state in ("complete", "proven"):
             raise BackupDamaged("its manifest is missing") from None
@@ -84,6 +85,12 @@ def _certificate(context: BackupContext, manifest: Manifest, sha256: str) -> Cer
         "age_seconds": round((now - manifest.facts.taken_at).total_seconds()),
         **found,
     }
+
+
+def _signed(certificate: Certificate, keys: AuthKeys) -> Certificate:
+    if not keys:
+        return certificate
+    return certificate | {"authentication": keys.sign("certificate", manifests.canonical(certificate))}
 
 
 def _enter(context: BackupContext, manifest: Manifest, sha256: str, certificate: Certificate) -> Backup:
@@ -127,9 +134,8 @@ def _restored(context: BackupContext, manifest: Manifest) -> Certificate:
         if not sound:
             raise NotProven(f"pg_amcheck: {findings}")
         answers = pg_proof.questions(url)
-        if bad := {name: rows for name, rows in answers.items() if rows}:
-            name = next(iter(bad))
-            raise NotProven(f"sql/proof/{name}.sql found {bad[name][0]}")
+        if bad := [name for name, rows in answers.items() if rows]:
+            raise NotProven(f"sql/proof/{bad[0]}.sql finds rows in the restored database")
     return {
         "restored_on": where,
         "seconds_to_restore": round(restored - began, 2),

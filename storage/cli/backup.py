@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from storage import catalog
-from storage.backup import alarms, download, drill, rebuild
+from storage.backup import alarms, authentication, download, drill, rebuild
 from storage.backup import manifest as manifests
 from storage.backup.connect import open_backup_bucket, open_context
 from storage.backup.context import BackupContext, Progress, as_recorded
@@ -86,6 +86,10 @@ def _add_keeping(verbs: Any) -> None:
     command = add_verb(verbs, "rebuild", about, rebuild_catalogue)
     about = "proceed although the bucket has lost more than half of the backups"
     command.add_argument("--accept", action="store_true", help=about)
+    about = "also add backups that were not written with this installation's key"
+    command.add_argument("--unauthenticated", action="store_true", help=about)
+    about = "make the key that signs manifests and certificates, or a new one beside the old"
+    add_verb(verbs, "rotate-key", about, rotate_key)
 
 
 def run(args: Namespace) -> int:
@@ -116,7 +120,9 @@ def take(
 def listing(args: Namespace) -> int:
     """List the catalogue; or, with --from-bucket, the bucket's backups, which needs no database."""
     if args.from_bucket:
-        _show(rebuild.of_bucket(open_backup_bucket(store_only())), args.json)
+        chosen = store_only()
+        keys = authentication.read(chosen.backup_auth_key_file)
+        _show(rebuild.of_bucket(open_backup_bucket(chosen), keys), args.json)
         return 0
     with open_context(settings()) as context:
         _show([b for b in context.stores.catalogue.all() if args.all or b.state != "expired"], args.json)
@@ -124,8 +130,9 @@ def listing(args: Namespace) -> int:
 
 
 def show(args: Namespace) -> int:
-    backup_bucket = open_backup_bucket(store_only())
-    backup = of_bucket(backup_bucket, args.backup)
+    chosen = store_only()
+    backup_bucket = open_backup_bucket(chosen)
+    backup = of_bucket(chosen, backup_bucket, args.backup)
     manifest, sha256 = manifests.read(backup.id, backup_bucket)
     if args.json:
         output.emit_json({"backup": backup, "manifest": manifest, "manifest_sha256": sha256})
@@ -194,9 +201,29 @@ def check(args: Namespace) -> int:
 
 def rebuild_catalogue(args: Namespace) -> int:
     with open_installation(settings()) as stores:
-        entered, lost = rebuild.rebuild(stores, accept=args.accept)
-    summary = {"entered": [backup.id for backup in entered], "lost": [backup.id for backup in lost]}
-    say(args, summary, f"{len(entered)} added from the bucket, {len(lost)} missing in it (now failed).")
+        keys = authentication.read(settings().backup_auth_key_file)
+        done = rebuild.rebuild(stores, accept=args.accept, keys=keys, unauthenticated=args.unauthenticated)
+    summary = {name: [backup.id for backup in backups] for name, backups in vars(done).items()}
+    words = f"{len(done.entered)} added from the bucket, {len(done.lost)} missing in it (now failed)."
+    if done.unauthenticated:
+        words += (
+            f" {len(done.unauthenticated)} not added, as they were not written with this installation's key: "
+            f"{', '.join(backup.id for backup in done.unauthenticated)}. If you know who made them, add them "
+            "with --unauthenticated and prove them."
+        )
+    say(args, summary, words)
+    return 0
+
+
+def rotate_key(args: Namespace) -> int:
+    """Make a new authentication key; the older ones still verify what they signed."""
+    path = store_only().backup_auth_key_file
+    key = authentication.rotate(path)
+    words = (
+        f"Key {key} signs from now on; older keys in {path} still verify. Copy the file to each machine "
+        "that takes, proves or restores backups, and keep a copy with the age identity: never in the bucket."
+    )
+    say(args, {"key": key, "file": path}, words)
     return 0
 
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from storage import catalog
-from storage.backup import drill, rebuild
+from storage.backup import authentication, drill, rebuild
 from storage.backup.errors import NoSuchBackup
-from storage.backup.model import Backup
+from storage.backup.model import BucketBackup
 from storage.cli import output
 from storage.core.clock import utcnow
 from storage.core.errors import UsageError
@@ -102,10 +102,12 @@ def store_only() -> Settings:
     return Settings.from_env(os.environ, without=("database_url",))
 
 
-def of_bucket(backup_bucket: ObjectStore, word: str) -> Backup:
+def of_bucket(chosen: Settings, backup_bucket: ObjectStore, word: str) -> BucketBackup:
+    """Return a backup by the bucket alone; ``latest`` is its newest proven one. Raises NoSuchBackup."""
+    keys = authentication.read(chosen.backup_auth_key_file)
     if word == "latest":
-        return drill.newest(backup_bucket)
-    for backup in rebuild.of_bucket(backup_bucket):
+        return drill.newest(backup_bucket, keys)
+    for backup in rebuild.of_bucket(backup_bucket, keys):
         if backup.id == word:
             return backup
     raise NoSuchBackup(word)

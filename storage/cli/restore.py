@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from storage import connect
-from storage.backup import documents, rebuild
+from storage.backup import authentication, documents, rebuild
 from storage.backup import manifest as manifests
 from storage.backup.connect import open_backup_bucket, open_context
 from storage.backup.context import BackupContext
 from storage.backup.encryption import identities
-from storage.backup.errors import BackupDamaged
+from storage.backup.errors import BackupDamaged, NotAuthenticated
 from storage.backup.model import BackupId
 from storage.backup.restore import database as restore
 from storage.backup.restore import reconcile, selective, swap
@@ -109,41 +109,56 @@ def _beside(args: Namespace) -> int:
     """Restore into a new or an empty database; needs only the store and a server to restore on."""
     chosen = settings()
     backup_bucket = open_backup_bucket(chosen)
-    id = _chosen(chosen, backup_bucket, args)
+    id, authenticated = _chosen(chosen, backup_bucket, args)
+    if not authenticated:
+        output.err.print("Not authenticated: whoever may write to the bucket could have made this backup.")
     with output.progress(args.json) as progress:
         made = restore.restore(
             chosen, backup_bucket, id, into=args.into, typed=args.confirm, progress=progress
         )
     summary = {"database": made.database, "rows": made.rows, "seconds": made.seconds, "lacking": made.lacking}
+    summary |= {"authenticated": authenticated}
     words = f"Restored into {made.database} in {made.seconds:.1f} s: {made.rows:,} rows, equal to the dump."
     if made.database == connect.database_name(chosen):
         connect.set_up(chosen)
         with open_installation(chosen) as stores:
             # The restored catalogue is as old as the backup; the bucket is current.
-            rebuild.rebuild(stores, accept=True)
+            keys = authentication.read(chosen.backup_auth_key_file)
+            rebuild.rebuild(stores, accept=True, keys=keys)
         words += " Maintenance is paused. Next: `storage reconcile`."
     say(args, summary, words)
     return 0
 
 
-def _chosen(chosen: Settings, backup_bucket: ObjectStore, args: Namespace) -> BackupId:
-    """Return the id of the backup to restore. Where the catalogue can be asked, it alone says what exists.
+def _chosen(chosen: Settings, backup_bucket: ObjectStore, args: Namespace) -> tuple[BackupId, bool]:
+    """Return the id of the backup to restore, and whether catalogue or key vouch for it.
 
-    Whoever may write to the bucket can put a newer backup there, whose SQL a restore would run. Raises
-    NoSuchBackup.
+    Where the catalogue can be asked, it alone says what exists: whoever may write to the bucket can put a
+    newer backup there, whose SQL a restore would run. Raises NoSuchBackup, NotAuthenticated.
     """
-    if args.from_bucket or not chosen.database_url:
-        return of_bucket(backup_bucket, args.backup).id
+    if args.from_bucket:
+        found = of_bucket(chosen, backup_bucket, args.backup)
+        return found.id, found.authenticated
+    if not chosen.database_url:
+        return _vouched(chosen, backup_bucket, args.backup)
     try:
         with open_context(chosen) as context:
             known = of_catalogue(context, args.backup)
     except (Unreachable, SchemaMissing) as error:
         output.err.print(f"The catalogue cannot be asked, so the bucket says what there is. {error}")
-        return of_bucket(backup_bucket, args.backup).id
+        return _vouched(chosen, backup_bucket, args.backup)
     _, sha256 = manifests.read(known.id, backup_bucket)
     if known.manifest_sha256 not in ("", sha256):
         raise BackupDamaged("its manifest is not the one that was written: the SHA-256 differs")
-    return known.id
+    return known.id, True
+
+
+def _vouched(chosen: Settings, backup_bucket: ObjectStore, word: str) -> tuple[BackupId, bool]:
+    """Return a backup that no catalogue knows; where the installation has a key, only if that signed it."""
+    found = of_bucket(chosen, backup_bucket, word)
+    if chosen.backup_auth_key_file and not found.authenticated:
+        raise NotAuthenticated(found.id)
+    return found.id, found.authenticated
 
 
 def _known(context: BackupContext, word: str) -> BackupId:
@@ -151,7 +166,7 @@ def _known(context: BackupContext, word: str) -> BackupId:
     try:
         return of_catalogue(context, word).id
     except SchemaMissing:
-        return of_bucket(context.stores.backup_bucket, word).id
+        return of_bucket(context.settings, context.stores.backup_bucket, word).id
 
 
 def _live(args: Namespace) -> int:
@@ -221,7 +236,7 @@ def _documents(args: Namespace, context: BackupContext, id: BackupId) -> int:
 def _roles(args: Namespace) -> int:
     chosen = store_only()
     backup_bucket = open_backup_bucket(chosen)
-    manifest, _ = manifests.read(_chosen(chosen, backup_bucket, args), backup_bucket)
+    manifest, _ = manifests.read(_chosen(chosen, backup_bucket, args)[0], backup_bucket)
     sys.stdout.write(restore.globals_sql(backup_bucket, manifest, identities(chosen.backup_identity_file)))
     return 0
 

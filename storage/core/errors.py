@@ -15,6 +15,7 @@ class StorageError(Exception):
     exit_code = EXIT_FAILED
     transient = False
     next_step = ""
+    vendor_code = ""  # of the error that this one translates, such as an SQLSTATE
 
     def __str__(self) -> str:
         template = type(self).__doc__ or "{0}"

@@ -63,6 +63,7 @@ class Settings:
     backup_secret_key: str = field(default="", repr=False)
     backup_recipients: str = ""
     backup_identity_file: str = ""
+    backup_auth_key_file: str = ""
     proof_server: str = "auto"
     cold_rules: str = ""
     tiers: str = ""

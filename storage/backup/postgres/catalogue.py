@@ -20,7 +20,7 @@ class PostgresCatalogue:
         self._sql = Statements(engine, "backups")
 
     def save(self, backup: Backup) -> None:
-        values = {field.name: getattr(backup, field.name) for field in fields(backup)}
+        values = {field.name: getattr(backup, field.name) for field in fields(Backup)}
         self._sql.rows("save", **values | {"certificate": json.dumps(dict(backup.certificate))})
 
     def get(self, id: BackupId) -> Backup | None:

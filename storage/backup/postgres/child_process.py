@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
-import re
 import signal
 import subprocess
 import sys
@@ -29,7 +28,6 @@ ctypes.CDLL(None).prctl(1, death)
 if os.getppid() != parent: sys.exit(1)
 os.execv(sys.argv[5], sys.argv[5:])
 """
-_QUOTES = re.compile(r"(CONTEXT|DETAIL|STATEMENT):|pg_restore: (detail|context):", re.IGNORECASE)
 PIPE = 1 << 20  # bytes, the most that Linux grants an unprivileged process
 KEPT = ("PATH", "LANG", "TZ", "HOME", "LD_LIBRARY_PATH")
 
@@ -63,11 +61,10 @@ class Stderr:
     def __init__(self) -> None:
         self.file: IO[bytes] = os.fdopen(os.memfd_create("stderr"), "w+b")
 
-    def text(self, most: int = 4000) -> str:
-        """Return the end of the output, without the lines in which a server quotes the data it failed on."""
+    def text(self, most: int = 1 << 16) -> str:
+        """Return the end of the output. It may quote data: show what ``messages.shown_output`` leaves."""
         self.file.seek(0)
-        lines = self.file.read()[-most:].decode(errors="replace").splitlines()
-        return "\n".join(line for line in lines if not _QUOTES.match(line)).strip()
+        return self.file.read()[-most:].decode(errors="replace").strip()
 
 
 @contextmanager

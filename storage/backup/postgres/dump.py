@@ -12,6 +12,7 @@ from typing import IO, BinaryIO, cast
 from storage.backup.errors import DumpFailed, RestoreFailed, ScratchFault
 from storage.backup.postgres import programs
 from storage.backup.postgres.child_process import Stderr, login, spawn, widen
+from storage.stores.postgres.messages import shown_output
 
 #: Error output when the machine failed and not the backup.
 MACHINE = re.compile(
@@ -60,7 +61,7 @@ def _output(program: Path, url: str, options: Sequence[str]) -> Iterator[BinaryI
             child.wait()
         message = stderr.text()
         if code or _complaints(message):
-            raise DumpFailed(program.name, message or f"it ended with {code} and no message")
+            raise DumpFailed(program.name, shown_output(message) or f"it ended with {code} and no message")
 
 
 def _complaints(message: str) -> bool:
@@ -91,9 +92,9 @@ def restore(url: str, major: int, options: Sequence[str] = ()) -> Iterator[IO[by
             message = stderr.text()
             killed = f"pg_restore was ended by signal {-code}" if code < 0 else ""
             raise (
-                ScratchFault(killed or message)
+                ScratchFault(killed or shown_output(message))
                 if killed or MACHINE.search(message)
-                else RestoreFailed(message)
+                else RestoreFailed(shown_output(message))
             )
 
 
@@ -111,7 +112,7 @@ def contents(major: int) -> Iterator[tuple[IO[bytes], list[str]]]:
         yield child.stdin, lines
         child.stdin.close()
     if child.wait():
-        raise RestoreFailed(stderr.text())
+        raise RestoreFailed(shown_output(stderr.text()))
     lines += answer.text(most=1 << 24).splitlines()
 
 

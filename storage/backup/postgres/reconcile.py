@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
+import psycopg2
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
@@ -18,6 +19,7 @@ from storage.core.errors import PipelineTableWrong
 from storage.core.model import Job, JobId
 from storage.stores.postgres.connection import Statements, connect
 from storage.stores.postgres.jobs import PostgresJobs
+from storage.stores.postgres.messages import shown_error
 
 PAGE = 1000
 Row = Mapping[str, Any]
@@ -155,4 +157,4 @@ def _run(session: Connection, statement: str, rows: Sequence[Any]) -> int:
     try:
         return session.exec_driver_sql(statement, {"rows": json.dumps(rows)}).rowcount
     except IntegrityError as error:
-        raise NotAdopted(" ".join(str(error.orig).split())) from error
+        raise NotAdopted(shown_error(cast(psycopg2.Error, error.orig))) from None

@@ -23,6 +23,7 @@ from storage.backup.errors import DatabaseBusy, RightsMissing, ServerTooOld
 from storage.backup.postgres import temporary_server
 from storage.core.errors import InvalidName, JobBusy, StorageError, UsageError
 from storage.stores.postgres.connection import Statements, connect, translated
+from storage.stores.postgres.messages import shown_error
 
 MAINTENANCE_DATABASES = ("postgres", "template1")
 LONGEST = 63  # bytes of a name; PostgreSQL silently truncates longer ones
@@ -258,8 +259,8 @@ def _do(session: Connection, statement: str, *words: sql.Composable) -> None:
     try:
         cursor.execute(sql.SQL(statement).format(*words))
     except psycopg2.errors.InsufficientPrivilege as error:
-        raise RightsMissing(temporary_server.said(error)) from error
+        raise RightsMissing(shown_error(error)) from None
     except psycopg2.errors.ObjectInUse as error:
-        raise _InUse(temporary_server.said(error)) from error
+        raise _InUse(shown_error(error)) from None
     finally:
         cursor.close()

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from storage.backup.errors import TableBusy, TablesChanging
 from storage.core.errors import SchemaMissing, TransientFault
-from storage.stores.postgres.connection import LOCK_NOT_AVAILABLE, Statements, code_of, translated
+from storage.stores.postgres.connection import LOCK_NOT_AVAILABLE, Statements, translated
 
 WAIT = "5s"  # for one table
 DEADLOCK = "40P01"
@@ -56,7 +56,7 @@ def _lock(session: Connection, names: Iterable[str]) -> None:
             with translated():
                 session.exec_driver_sql(f"LOCK TABLE ONLY {name.replace('%', '%%')} IN ACCESS SHARE MODE")
         except TransientFault as error:
-            if code_of(error) in (LOCK_NOT_AVAILABLE, DEADLOCK):
+            if error.vendor_code in (LOCK_NOT_AVAILABLE, DEADLOCK):
                 raise TableBusy(name) from error
             raise
     session.exec_driver_sql("SET LOCAL lock_timeout = '10min'")

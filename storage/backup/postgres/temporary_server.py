@@ -25,6 +25,7 @@ from storage.backup.postgres import programs
 from storage.backup.postgres.child_process import spawn
 from storage.core.errors import StorageError
 from storage.stores.postgres.connection import translated
+from storage.stores.postgres.messages import shown_error
 
 FOLDER = "storage-scratch-"
 READY = 60.0  # seconds until a server must answer
@@ -177,7 +178,7 @@ def create(url: str, name: str, locale: Sequence[str]) -> None:
         except psycopg2.errors.DuplicateDatabase as error:
             raise TargetInUse(name, "a database of that name exists") from error
         except psycopg2.errors.InsufficientPrivilege as error:
-            raise RightsMissing(error.diag.message_primary) from error
+            raise RightsMissing(shown_error(error)) from None
         except (psycopg2.errors.WrongObjectType, psycopg2.errors.InvalidParameterValue):
             cursor.execute(made.format(*_words(name, encoding, "C", "C")))
 
@@ -199,12 +200,12 @@ def drop(url: str, name: str) -> None:
                 cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
                 return
             except psycopg2.errors.InsufficientPrivilege as error:
-                raise RightsMissing(said(error)) from error
+                raise RightsMissing(shown_error(error)) from None
             except psycopg2.errors.ObjectInUse as error:
                 if denied:
                     raise RightsMissing(denied) from error
                 if not left:
-                    raise DatabaseBusy(name, said(error)) from error
+                    raise DatabaseBusy(name, shown_error(error)) from None
 
 
 def _end_sessions(cursor: psycopg2.extensions.cursor, name: str) -> str:
@@ -212,13 +213,8 @@ def _end_sessions(cursor: psycopg2.extensions.cursor, name: str) -> str:
     try:
         cursor.execute(_END_SESSIONS, (name,))
     except psycopg2.errors.InsufficientPrivilege as error:
-        return said(error)
+        return shown_error(error)
     return ""
-
-
-def said(error: psycopg2.Error) -> str:
-    """Return the message and detail of a PostgreSQL error."""
-    return ": ".join(text for text in (error.diag.message_primary, error.diag.message_detail) if text)
 
 
 def scratch_name(url: str, word: str) -> str:

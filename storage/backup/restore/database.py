@@ -10,11 +10,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from storage.backup import authentication
 from storage.backup import manifest as manifests
 from storage.backup.context import BackupContext, Progress, as_recorded
 from storage.backup.download import write_decrypted
 from storage.backup.encryption import identities
-from storage.backup.errors import NoKey, NoSuchBackup, NotProven, TargetInUse, TargetLeft
+from storage.backup.errors import NoKey, NoSuchBackup, NotAuthenticated, NotProven, TargetInUse, TargetLeft
 from storage.backup.load import Keys, load
 from storage.backup.model import BackupId, Manifest
 from storage.backup.postgres import copy_rows, fingerprint, swap, temporary_server
@@ -95,7 +96,8 @@ def readable(settings: Settings, backup_bucket: ObjectStore, id: BackupId) -> tu
 
     Raises UsageError, NoSuchBackup, BackupDamaged or NoKey, before anything is created.
     """
-    manifest, sha256 = manifests.read(id, backup_bucket)
+    auth_keys = authentication.read(settings.backup_auth_key_file)
+    manifest, sha256 = manifests.read(id, backup_bucket, auth_keys)
     if manifest.kind != "database":
         raise UsageError(f"{id} is a backup of {manifest.kind}; name a backup of the database.")
     keys = identities(settings.backup_identity_file)
@@ -108,13 +110,17 @@ def known(context: BackupContext, id: BackupId) -> tuple[Manifest, Keys]:
     """Read as :func:`readable`; require the manifest that the catalogue recorded, if there still is one.
 
     Raises NoSuchBackup for a backup unknown to the catalogue: anyone who may write to the bucket could have
-    put it there. `storage backup rebuild` enters those that are to be trusted.
+    put it there. `storage backup rebuild` enters those that are to be trusted. Raises
+    NotAuthenticated where the catalogue is lost and the backup was not signed with this installation's key.
     """
     manifest, keys, sha256 = readable(context.settings, context.stores.backup_bucket, id)
-    with suppress(SchemaMissing):
+    try:
         if context.stores.catalogue.get(id) is None:
             raise NoSuchBackup(id)
         as_recorded(context, id, sha256)
+    except SchemaMissing:
+        if context.auth_keys and not manifest.authenticated:
+            raise NotAuthenticated(id) from None
     return manifest, keys
 
 

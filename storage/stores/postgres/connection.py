@@ -23,6 +23,7 @@ from storage.core.errors import (
     TransientFault,
     Unreachable,
 )
+from storage.stores.postgres.messages import shown_error
 from storage.stores.postgres.sqlfiles import queries
 
 DATABASE = "The database"  # subject of the error messages
@@ -43,7 +44,12 @@ _TRANSIENT = {
     "08001",
 }
 _FULL = {"53100", "53200", "53400"}
-_MISSING = {"42P01", "3F000", "42703", "42883"}
+_MISSING = {
+    "42P01",
+    "3F000",
+    "42883",
+}  # of ours, if it names our schema; otherwise of the pipeline's functions
+_NO_COLUMN = "42703"
 _HIDES_ROWS = re.compile(r"row-level security policy for (.+)")
 _DENIED = {"28P01", "28000", "42501"}
 
@@ -68,6 +74,7 @@ def connect(url: str) -> Engine:
         pool_size=6,
         max_overflow=6,
         pool_pre_ping=True,
+        hide_parameters=True,  # an unexpected error shows its statement, not the values
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT,
             "application_name": "storage-maintenance",
@@ -111,24 +118,33 @@ class Statements:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Translate vendor errors into the platform's: unreachable, denied, transient or missing schema."""
+    """Translate vendor errors into the platform's: unreachable, denied, transient or missing schema.
+
+    The vendor's error is not their cause: a traceback would show the data that its text may quote.
+    """
     try:
         yield
     except DBAPIError as error:
-        raise _ours(error.orig) from error
+        raise ours(error.orig) from None
     except psycopg2.Error as error:  # raised by a script that uses the driver directly
-        raise _ours(error) from error
+        raise ours(error) from None
 
 
-def _ours(error: BaseException | None) -> StorageError:
-    code = getattr(error, "pgcode", None)
-    lines = str(error).strip().splitlines()
-    message = lines[0] if lines else type(error).__name__
+def ours(error: BaseException | None) -> StorageError:
+    """Return the platform's error for one of the driver's, with its SQLSTATE as ``vendor_code``."""
+    if not isinstance(error, psycopg2.Error):
+        return StorageError(f"The database refused a statement: {type(error).__name__}")
+    translated = _translated(error, error.pgcode or "", shown_error(error))
+    translated.vendor_code = error.pgcode or ""
+    return translated
+
+
+def _translated(error: psycopg2.Error, code: str, message: str) -> StorageError:
     if code == "42501" and (table := _HIDES_ROWS.search(message)):
         return RowsHidden(table[1], _role(error))
     if code in _DENIED or "authentication failed" in message:
         return AccessDenied(DATABASE, message)
-    if code in _MISSING:
+    if code == _NO_COLUMN or (code in _MISSING and "maintenance" in message):
         return SchemaMissing(message)
     if code == LOCK_NOT_AVAILABLE:
         return TransientFault(DATABASE, f"{message}: run it again when the table is free")
@@ -143,13 +159,7 @@ def _ours(error: BaseException | None) -> StorageError:
     return StorageError(f"The database refused a statement: {message}")
 
 
-def code_of(error: StorageError) -> str:
-    """Return the SQLSTATE that a translated error came from; "" if there is none."""
-    cause = error.__cause__
-    return getattr(cause.orig if isinstance(cause, DBAPIError) else cause, "pgcode", None) or ""
-
-
-def _role(error: BaseException | None) -> str:
+def _role(error: psycopg2.Error) -> str:
     """Return the role of the session in which a statement failed."""
-    cursor = getattr(error, "cursor", None)
+    cursor = error.cursor
     return str(cursor.connection.info.user) if cursor is not None else "of this connection"

@@ -127,7 +127,7 @@ def rehashed(change: Callable[[dict[str, Any]], object]) -> bytes:
     values = json.loads(manifests.encode(of_database()))
     del values["sha256"]
     change(values)
-    return manifests._canonical(values | {"sha256": manifests._digest(values)})
+    return manifests.canonical(values | {"sha256": manifests._digest(values)})
 
 
 @pytest.mark.parametrize(
