@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO, Literal, TypeVar, cast
 
 import pyrage
@@ -22,6 +23,7 @@ from storage.core.errors import InvalidName, PreconditionFailed, StoreRefused
 from storage.core.model import JobId, ObjectKey, Prefix, printable
 from storage.core.ports import ObjectStore
 
+LINE = 32 << 20  # bytes of the longest line: a document of 16 MiB in base64 and its attributes
 Keys = Sequence[pyrage.x25519.Identity]
 Noun = TypeVar("Noun")
 
@@ -63,7 +65,9 @@ def lines(
         with tempfile.TemporaryFile(prefix="storage-lines-") as file:
             write_decrypted(part, backup_bucket, cast(BinaryIO, file), keys)
             file.seek(0)
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(iter(partial(file.readline, LINE + 1), b""), 1):
+                if len(line) > LINE:
+                    raise BackupDamaged(f"line {number} of its part {part.name} has more than {LINE:,} bytes")
                 yield made(f"line {number} of its part {part.name}", line, make)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from storage.backup.errors import BackupDamaged
 from storage.backup.model import Manifest, Part
 from storage.core.errors import ObjectMissing
 from storage.core.ports import ObjectStore
+
+SMALL = 64 << 20  # bytes: the most that roles or a bucket's configuration unpack to
+FACTOR = 1000  # times its stored size: the most that any other part unpacks to
 
 
 @contextmanager
@@ -50,9 +54,37 @@ def check(part: Part, backup_bucket: ObjectStore, into: Sink | None = None) -> N
 def write_decrypted(
     part: Part, backup_bucket: ObjectStore, sink: Sink, keys: Sequence[pyrage.x25519.Identity]
 ) -> None:
-    """Write the part's plain bytes to ``sink``, after all of it was fetched and checked."""
+    """Write the part's plain bytes to ``sink``, after all of it was fetched and checked.
+
+    Raises BackupDamaged where it unpacks to more than a backup of ours does: a few bytes may hold gigabytes.
+    """
     with fetched(part, backup_bucket) as file:
-        unseal(file, sink, keys)
+        unseal(file, _Limited(sink, max(SMALL, part.size * FACTOR)), keys)
+
+
+def read_decrypted(part: Part, backup_bucket: ObjectStore, keys: Sequence[pyrage.x25519.Identity]) -> bytes:
+    """Return the plain bytes of a part that is always small. Raises BackupDamaged above SMALL bytes."""
+    sink = io.BytesIO()
+    with fetched(part, backup_bucket) as file:
+        unseal(file, _Limited(sink, SMALL), keys)
+    return sink.getvalue()
+
+
+class _Limited:
+    """Sink that raises BackupDamaged for more than so many bytes."""
+
+    def __init__(self, sink: Sink, most: int) -> None:
+        self._sink, self._most, self._written = sink, most, 0
+
+    def write(self, data: bytes, /) -> int:
+        self._written += len(data)
+        if self._written > self._most:
+            raise BackupDamaged(f"it unpacks to more than {self._most:,} bytes")
+        self._sink.write(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: no data is buffered."""
 
 
 def verify(manifest: Manifest, backup_bucket: ObjectStore) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 
 from storage.backup.context import BackupContext
 from storage.backup.documents import Keys, documents, lines, made
-from storage.backup.download import write_decrypted
+from storage.backup.download import read_decrypted
 from storage.backup.encryption import identities
 from storage.backup.errors import BackupDamaged, NotProven
 from storage.backup.metadata import TEMP, Tally, ahead
@@ -92,9 +91,8 @@ def _same(tally: Tally, facts: MetadataFacts) -> None:
 
 def _configuration(manifest: Manifest, backup_bucket: ObjectStore, keys: Keys) -> dict[str, str]:
     """Return for each setting whether it is set, none, or unsupported by the store."""
-    sink = io.BytesIO()
-    write_decrypted(manifest.part("configuration"), backup_bucket, sink, keys)
-    answer = made("its configuration", sink.getvalue(), lambda values: dict(values.items()))
+    text = read_decrypted(manifest.part("configuration"), backup_bucket, keys)
+    answer = made("its configuration", text, lambda values: dict(values.items()))
     return {name: _state(value) for name, value in answer.items()}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from storage.backup.model import Backup, BackupId, BackupKind, BackupState
-from storage.stores.postgres.connection import Statements
+from storage.stores.postgres.connection import Statements, as_json
 
 
 class PostgresCatalogue:
@@ -21,7 +20,7 @@ class PostgresCatalogue:
 
     def save(self, backup: Backup) -> None:
         values = {field.name: getattr(backup, field.name) for field in fields(Backup)}
-        self._sql.rows("save", **values | {"certificate": json.dumps(dict(backup.certificate))})
+        self._sql.rows("save", **values | {"certificate": as_json(dict(backup.certificate))})
 
     def get(self, id: BackupId) -> Backup | None:
         rows = self._sql.rows("get", id=id)

@@ -249,7 +249,7 @@ def _session(url: str) -> psycopg2.extensions.connection:
     parts = make_url(url)
     words = parts.translate_connect_args(username="user", database="dbname") | dict(parts.query)
     session: psycopg2.extensions.connection = psycopg2.connect(
-        **words, connect_timeout=10, application_name="storage-maintenance"
+        **words, connect_timeout=10, application_name="storage-maintenance", client_encoding="UTF8"
     )
     session.autocommit = True
     return session

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from datetime import datetime
 from storage.backup import authentication
 from storage.backup import manifest as manifests
 from storage.backup.context import BackupContext, Progress, as_recorded
-from storage.backup.download import write_decrypted
+from storage.backup.download import read_decrypted
 from storage.backup.encryption import identities
 from storage.backup.errors import NoKey, NoSuchBackup, NotAuthenticated, NotProven, TargetInUse, TargetLeft
 from storage.backup.load import Keys, load
@@ -86,9 +85,7 @@ def restore(
 
 def globals_sql(backup_bucket: ObjectStore, manifest: Manifest, keys: Keys) -> str:
     """Return the server's roles, memberships and tablespaces as SQL, without passwords, for an operator."""
-    text = io.BytesIO()
-    write_decrypted(manifest.part("globals"), backup_bucket, text, keys)
-    return text.getvalue().decode()
+    return read_decrypted(manifest.part("globals"), backup_bucket, keys).decode()
 
 
 def readable(settings: Settings, backup_bucket: ObjectStore, id: BackupId) -> tuple[Manifest, Keys, str]:

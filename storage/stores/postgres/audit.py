@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Engine
 
-from storage.stores.postgres.connection import Statements
+from storage.stores.postgres.connection import Statements, as_json
 
 
 class PostgresAudit:
@@ -18,4 +17,4 @@ class PostgresAudit:
         self._sql = Statements(engine, "runs")
 
     def record(self, event: str, run_id: str, detail: Mapping[str, Any]) -> None:
-        self._sql.rows("audit", event=event, run_id=run_id, detail=json.dumps(dict(detail)))
+        self._sql.rows("audit", event=event, run_id=run_id, detail=as_json(dict(detail)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -80,8 +81,14 @@ def connect(url: str) -> Engine:
             "application_name": "storage-maintenance",
             "options": options,
             "keepalives_idle": 30,
+            "client_encoding": "UTF8",  # a database of SQL_ASCII names none, and the driver would take ASCII
         },
     )
+
+
+def as_json(value: Any) -> str:
+    """Return a JSON parameter. Letters are not escaped: a database of SQL_ASCII refuses ``\\u`` escapes."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 class Statements:

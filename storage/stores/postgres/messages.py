@@ -66,7 +66,7 @@ def shown_error(error: psycopg2.Error) -> str:
     lines = str(error.diag.message_primary or error).strip().splitlines()
     said = shown(lines[0]) if lines else type(error).__name__
     if WITHHELD in said:
-        return f"{said}, SQLSTATE {code}" if code else said
+        return f"{said}, SQLSTATE {code} ({type(error).__name__})" if code else said
     detail = shown(error.diag.message_detail or "")
     return said if WITHHELD in detail else f"{said}: {detail}"
 

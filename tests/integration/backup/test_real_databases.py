@@ -22,6 +22,7 @@ from storage.backup.model import Backup, DatabaseFacts
 from storage.backup.postgres import programs as pg_programs
 from storage.backup.postgres import temporary_server
 from storage.backup.prove import prove
+from storage.core.errors import StorageError
 from tests.conftest import PASSWORD, Place
 from tests.support.backup_databases import Bucket, context_on, database, execute, role
 
@@ -166,7 +167,7 @@ def test_a_thousand_tables(place: Place, postgres_server: Postgres) -> None:
     ("encoding", "codec", "name", "word"),
     [
         ("LATIN1", "latin-1", "zoé", b"\xdf\xfc"),
-        ("SQL_ASCII", "ascii", "zoo", b"\xff\xfe"),
+        ("SQL_ASCII", "utf-8", "zoé", b"\xff\xfe"),
     ],
     ids=["LATIN1", "SQL_ASCII"],
 )
@@ -180,6 +181,14 @@ def test_other_encodings(
         facts, _ = taken_and_proven(context)
     assert facts.locale[0] == encoding
     assert {one.name.replace('"', ""): one.rows for one in facts.tables}[f"public.{name}"] == 1
+
+
+def test_a_name_in_no_known_encoding(place: Place, postgres_server: Postgres) -> None:
+    """A database without an encoding may hold any bytes as a name: the error says so, and nothing crashes."""
+    with database(postgres_server, "nowhere", encoding="SQL_ASCII") as url, context_on(place, url) as context:
+        execute(url, b"CREATE TABLE zo\xe9 (w text)")
+        with pytest.raises(StorageError, match='invalid byte sequence for encoding "UTF8"'):
+            backup_database(context)
 
 
 def test_proof_beside_the_database_leaves_nothing(place: Place, postgres_server: Postgres) -> None:
