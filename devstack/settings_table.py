@@ -73,6 +73,8 @@ COMMANDS: Mapping[str, str] = {
     "storage backup prove": "Restores the backup into a scratch database and compares it with its source.",
     "storage backup prune": "Shows which backups the retention rule no longer keeps; `--act` deletes them.",
     "storage backup pin": "Keeps a backup forever.",
+    "storage backup quarantine": "Stops counting a backup, such as one dated in the future, and keeps its "
+    "files. A new proof takes it back.",
     "storage backup unpin": "Returns a pinned backup to the retention rule.",
     "storage backup check": "Fails when there is no fresh proven backup, or when the newest one deviates "
     "from its history.",
@@ -132,6 +134,7 @@ OPTIONS: Mapping[str, str] = {
     "storage backup list --all": "Include expired backups.",
     "storage backup prune --act": "Delete them.",
     "storage backup prune --param": "Set a parameter, such as `days_old=60`. May be repeated.",
+    "storage backup quarantine --reason": "Why.",
     "storage backup pin --reason": "Why.",
     "storage backup rebuild --unauthenticated": "Also add backups that this installation's key did not "
     "sign; they have to be proven again.",

@@ -21,4 +21,6 @@ UPDATE maintenance.backups SET state = :to, message = :message WHERE id = :id AN
 UPDATE maintenance.backups SET pinned = :reason WHERE id = :id RETURNING id;
 
 -- name: newest_proven
-SELECT * FROM maintenance.backups WHERE kind = :kind AND state = 'proven' AND proven_at IS NOT NULL ORDER BY taken_at DESC, id DESC LIMIT 1;
+SELECT * FROM maintenance.backups
+WHERE kind = :kind AND state = 'proven' AND proven_at IS NOT NULL AND taken_at <= :until
+ORDER BY taken_at DESC, id DESC LIMIT 1;

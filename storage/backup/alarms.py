@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from statistics import median
 
 from storage.backup.errors import BackupAlarm
 from storage.backup.model import KINDS, Backup, BackupKind
+from storage.backup.policy import COUNTED, SKEW
 from storage.backup.ports import BackupStores
 
-AGE, SKEW = timedelta(hours=26), timedelta(seconds=60)
+AGE = timedelta(hours=26)
 HISTORY = 7  # proven backups that the newest is compared with
-COUNTS = ("complete", "proven")
 
 
 def alarms(backups: Sequence[Backup], now: datetime) -> list[str]:
@@ -20,17 +20,28 @@ def alarms(backups: Sequence[Backup], now: datetime) -> list[str]:
     found = []
     for kind in KINDS:
         mine = [backup for backup in backups if backup.kind == kind]
-        found += _stale(kind, mine, now) + _strange(
-            kind, [backup for backup in mine if backup.state in COUNTS]
-        )
+        past = [backup for backup in mine if backup.taken_at <= now + SKEW]
+        counted = [backup for backup in past if backup.state in COUNTED]
+        found += _ahead(backup for backup in mine if backup not in past)
+        found += _stale(kind, past, now) + _strange(kind, counted)
     return found
+
+
+def _ahead(backups: Iterable[Backup]) -> list[str]:
+    """Name the backups dated in the future: as the newest they would hide that there is no later one."""
+    return [
+        f"{one.kind} backup {one.id} is dated in the future and does not count: set the clocks (NTP), then "
+        f"`storage backup quarantine {one.id}`."
+        for one in backups
+        if one.state in COUNTED
+    ]
 
 
 def _stale(kind: BackupKind, backups: Sequence[Backup], now: datetime) -> list[str]:
     proven = next((backup for backup in backups if backup.state == "proven"), None)
     if backups and backups[0].state == "failed":
         return [f"The newest {kind} backup, {backups[0].id}, has failed: {backups[0].message}"]
-    if proven and -SKEW <= now - proven.taken_at <= AGE:
+    if proven and now - proven.taken_at <= AGE:
         return []
     last = next((backup for backup in backups if backup.state in ("failed", "complete")), None)
     why = f" The last one is {last.state}{': ' + last.message if last.message else ''}." if last else ""

@@ -15,9 +15,11 @@ from storage.backup.errors import BackupDamaged, NoSuchBackup, NotProven
 from storage.backup.load import load
 from storage.backup.manifest import UNSIGNED
 from storage.backup.model import BucketBackup, Manifest
+from storage.backup.policy import SKEW
 from storage.backup.postgres import fingerprint, temporary_server
 from storage.backup.prove import differences
 from storage.backup.rebuild import of_bucket
+from storage.core.clock import utcnow
 from storage.core.ports import ObjectStore
 from storage.core.settings import Settings
 
@@ -33,7 +35,7 @@ def _proven(backup_bucket: ObjectStore, keys: AuthKeys) -> Iterator[BucketBackup
     return (
         backup
         for backup in of_bucket(backup_bucket, keys)
-        if backup.kind == "database" and backup.state == "proven"
+        if backup.kind == "database" and backup.state == "proven" and backup.taken_at <= utcnow() + SKEW
     )
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 
 from storage.backup.actions import PruneBackup
-from storage.backup.model import KINDS, MANIFEST, Backup, BackupId, BackupKind, folder
+from storage.backup.model import KINDS, MANIFEST, Backup, BackupId, BackupKind, BackupState, folder
 from storage.backup.ports import BackupStores
 from storage.core.errors import InvalidName, Refused
 from storage.core.model import ObjectKey, Prefix
@@ -18,7 +18,7 @@ from storage.engine.policy import span
 FRESH = timedelta(hours=26)  # backups are pruned only if a proven one is this young
 SETTLED = timedelta(hours=48)  # younger backups may still be in use, whatever their row says
 SKEW = timedelta(seconds=60)
-COUNTED = ("complete", "proven")
+COUNTED: tuple[BackupState, ...] = ("complete", "proven")
 LOST = "its manifest is not in the bucket: see `storage backup list --from-bucket`"
 
 
@@ -66,13 +66,13 @@ def _order(backup: Backup) -> tuple[datetime, str]:
 
 
 def _refuse(kind: BackupKind, backups: Sequence[Backup], now: datetime) -> None:
-    """Raise Refused unless the newest backup is of the past and the newest proven one is fresh."""
-    newest = backups[0]
-    if newest.taken_at > now + SKEW:
+    """Raise Refused unless every backup that may count is of the past and the newest proven one is fresh."""
+    counting = (one for one in backups if one.state in ("running", *COUNTED))
+    if ahead := next((one for one in counting if one.taken_at > now + SKEW), None):
         raise Refused(
             "retention",
-            f"the {kind} backup {newest.id} is dated in the future ({newest.taken_at.isoformat()}): a clock "
-            "or the catalogue is wrong. Set the clocks (NTP), and check `storage backup list`.",
+            f"the {kind} backup {ahead.id} is dated in the future ({ahead.taken_at.isoformat()}): a clock "
+            f"was wrong. Set the clocks (NTP); then `storage backup quarantine {ahead.id}`.",
         )
     proven = next((backup for backup in backups if backup.state == "proven"), None)
     if proven is None or now - proven.taken_at > FRESH:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from storage.backup.model import Backup, BackupId, BackupKind, BackupState
@@ -32,8 +33,11 @@ class Catalogue(Protocol):
         """Pin the backup for ever ('' unpins it); return False if there is no such backup."""
         ...
 
-    def newest_proven(self, kind: BackupKind) -> Backup | None:
-        """Return the newest backup proven by this installation; a certificate in the bucket is not enough."""
+    def newest_proven(self, kind: BackupKind, until: datetime) -> Backup | None:
+        """Return the newest backup proven by this installation; a certificate in the bucket is not enough.
+
+        One dated after ``until`` does not count: a clock was wrong when it was taken.
+        """
         ...
 
 

@@ -15,6 +15,7 @@ from storage.backup.database import backup_database
 from storage.backup.errors import NoSuchBackup
 from storage.backup.metadata import backup_minio_metadata
 from storage.backup.model import KINDS, Backup, BackupId, BackupKind
+from storage.backup.policy import COUNTED, SKEW
 from storage.backup.prove import prove
 from storage.cli import output, output_backup
 from storage.cli.common import (
@@ -78,6 +79,8 @@ def _add_keeping(verbs: Any) -> None:
     command = _on_one(verbs, "pin", "keep a backup for ever: exempt it from retention", pin)
     command.add_argument("--reason", default="")
     command.set_defaults(pinned=True)
+    command = _on_one(verbs, "quarantine", "stop counting a backup, and keep its files", quarantine)
+    command.add_argument("--reason", default="")
     command = _on_one(verbs, "unpin", "apply the retention rule to a backup again", pin)
     command.set_defaults(pinned=False)
     about = "exit 1 when there is no fresh proven backup, or the newest deviates far from its history"
@@ -192,6 +195,21 @@ def pin(args: Namespace) -> int:
     return 0
 
 
+def quarantine(args: Namespace) -> int:
+    """Take a backup out of what counts, without deleting anything; a new proof puts it back."""
+    with open_context(settings()) as context:
+        id, stores = _id(context, args.backup), context.stores
+        if (row := stores.catalogue.get(id)) is None:
+            raise NoSuchBackup(id)
+        why = f"quarantined by {who()}{f': {args.reason}' if args.reason else ''}"
+        if not stores.catalogue.move(id, COUNTED, "failed", why):
+            raise UsageError(f"{id} is {row.state} and does not count as a backup anyway.")
+        stores.audit.record("quarantine", "", {"id": id, "by": who(), "reason": args.reason})
+    words = f"{id} no longer counts; its files stay. `storage backup prove {id}` takes it back."
+    say(args, {"backup": id, "message": why}, words)
+    return 0
+
+
 def check(args: Namespace) -> int:
     with open_installation(settings()) as stores:
         alarms.check(stores)
@@ -252,15 +270,15 @@ def _id(context: BackupContext, word: str) -> BackupId:
     if word != "latest":
         return BackupId(word)
     for backup in context.stores.catalogue.all("database"):
-        if backup.state in ("complete", "proven"):
+        if backup.state in ("complete", "proven") and backup.taken_at <= context.stores.clock() + SKEW:
             return backup.id
     raise NoSuchBackup("latest")
 
 
 def of_catalogue(context: BackupContext, word: str) -> Backup:
     """Return a backup; ``latest`` is the newest proven backup of the database. Raises NoSuchBackup."""
-    stores = context.stores.catalogue
-    found = stores.newest_proven("database") if word == "latest" else stores.get(BackupId(word))
+    catalogue, now = context.stores.catalogue, context.stores.clock()
+    found = catalogue.newest_proven("database", now) if word == "latest" else catalogue.get(BackupId(word))
     if found is None:
         raise NoSuchBackup(word)
     return found

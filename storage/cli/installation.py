@@ -73,7 +73,7 @@ def status(args: Namespace) -> int:
 
 def _status(stores: Installation) -> dict[str, Any]:
     last = {run.job: run for run in reversed(stores.runs.latest(limit=200))}
-    proven = {kind: stores.catalogue.newest_proven(kind) for kind in KINDS}
+    proven = {kind: stores.catalogue.newest_proven(kind, stores.clock()) for kind in KINDS}
     epoch = stores.control.read("restore_epoch")
     facts: dict[str, Any] = {
         "paused": stores.control.paused() or "no",

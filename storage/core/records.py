@@ -82,8 +82,11 @@ class References(Protocol):
 class ProvenBackups(Protocol):
     """Time of the newest proven backup, the only fact of backups that other capabilities need."""
 
-    def newest(self) -> datetime | None:
-        """Return the instant of the data in the newest proven database backup; None if there is none."""
+    def newest(self, until: datetime) -> datetime | None:
+        """Return the instant of the data in the newest proven database backup; None if there is none.
+
+        One dated after ``until`` does not count: a clock was wrong when it was taken.
+        """
         ...
 
 

@@ -157,8 +157,9 @@ def fresh_backup(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:
     """Refuse to delete files without a proven backup of the database younger than 26 h."""
     if stores.control.read(BACKUP_GUARD) == "off":
         return
-    proven = stores.proven.newest()
-    if proven is None or not -MAX_SKEW <= stores.clock() - proven <= BACKUP_AGE:
+    now = stores.clock()
+    proven = stores.proven.newest(now + MAX_SKEW)
+    if proven is None or now - proven > BACKUP_AGE:
         newest = f"of {proven.isoformat()}" if proven else "missing"
         raise Refused(
             "fresh-backup",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from storage.backup.model import Backup, BackupId, BackupKind, BackupState
 from storage.testing.database import Database
@@ -44,6 +45,6 @@ class MemoryCatalogue:
                 self._rows[id] = replace(known, pinned=reason)
             return known is not None
 
-    def newest_proven(self, kind: BackupKind) -> Backup | None:
+    def newest_proven(self, kind: BackupKind, until: datetime) -> Backup | None:
         proven = (backup for backup in self.all(kind) if backup.state == "proven" and backup.proven_at)
-        return next(proven, None)
+        return next((backup for backup in proven if backup.taken_at <= until), None)

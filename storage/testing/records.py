@@ -47,10 +47,13 @@ class MemoryProvenBackups:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def newest(self) -> datetime | None:
+    def newest(self, until: datetime) -> datetime | None:
         proven = [
             backup
             for backup in self._db.backups.values()
-            if backup.kind == "database" and backup.state == "proven" and backup.proven_at
+            if backup.kind == "database"
+            and backup.state == "proven"
+            and backup.proven_at
+            and backup.taken_at <= until
         ]
         return max((backup.taken_at for backup in proven), default=None)

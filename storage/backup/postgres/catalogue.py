@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine
@@ -35,8 +36,8 @@ class PostgresCatalogue:
     def pin(self, id: BackupId, reason: str) -> bool:
         return bool(self._sql.rows("pin", id=id, reason=reason))
 
-    def newest_proven(self, kind: BackupKind) -> Backup | None:
-        rows = self._sql.rows("newest_proven", kind=kind)
+    def newest_proven(self, kind: BackupKind, until: datetime) -> Backup | None:
+        rows = self._sql.rows("newest_proven", kind=kind, until=until)
         return _backup(rows[0]) if rows else None
 
 

@@ -15,7 +15,7 @@ class PostgresProvenBackups:
     def __init__(self, engine: Engine) -> None:
         self._sql = Statements(engine, "backups")
 
-    def newest(self) -> datetime | None:
-        rows = self._sql.rows("newest_proven", kind="database")
+    def newest(self, until: datetime) -> datetime | None:
+        rows = self._sql.rows("newest_proven", kind="database", until=until)
         taken_at: datetime | None = rows[0]["taken_at"] if rows else None
         return taken_at

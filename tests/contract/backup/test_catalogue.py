@@ -73,7 +73,7 @@ def test_newest_first(catalogue: Catalogue) -> None:
 
 def test_an_empty_one(catalogue: Catalogue) -> None:
     assert catalogue.all() == catalogue.all("database") == []
-    assert catalogue.newest_proven("database") is None
+    assert catalogue.newest_proven("database", NOON + timedelta(days=9)) is None
 
 
 @pytest.mark.parametrize("was", STATES)
@@ -119,8 +119,10 @@ def test_the_newest_proven_of_a_kind(catalogue: Catalogue) -> None:
     older = backup(8, hours=-1, state="proven", proven_at=NOON)
     catalogue.save(older)
     catalogue.save(backup(9, hours=99, state="proven", kind="metadata", proven_at=NOON))
-    newest, number = catalogue.newest_proven("database"), STATES.index("proven")
+    newest, number = catalogue.newest_proven("database", NOON + timedelta(days=9)), STATES.index("proven")
     assert newest == backup(number, hours=number, state="proven", proven_at=NOON)
     assert newest
+    assert catalogue.newest_proven("database", newest.taken_at) == newest, "to the instant"
+    assert catalogue.newest_proven("database", newest.taken_at - timedelta(microseconds=1)) == older
     catalogue.move(newest.id, ["proven"], "expired")
-    assert catalogue.newest_proven("database") == older
+    assert catalogue.newest_proven("database", NOON + timedelta(days=9)) == older

@@ -101,9 +101,9 @@ def test_a_catalogue_is_rebuilt_from_the_bucket(context: BackupContext, person: 
     execute(context.settings.database_url, "DELETE FROM maintenance.backups")
     assert len(person("backup", "rebuild", "--json").document["entered"]) == 3
     assert ids(person) == before
-    assert context.stores.catalogue.newest_proven("database") is None
+    assert context.stores.catalogue.newest_proven("database", context.stores.clock()) is None
     assert person("backup", "prove", before[0][0]).code == 0
-    assert context.stores.catalogue.newest_proven("database")
+    assert context.stores.catalogue.newest_proven("database", context.stores.clock())
 
 
 def test_a_wrong_bucket_loses_nothing(context: BackupContext, person: Person) -> None:
@@ -222,3 +222,32 @@ def test_what_another_client_put_into_the_bucket_does_not_exist(
     made = person("restore", foreign, "--from-bucket", "--json")
     assert made.code == 0, made.err
     drop(postgres_server, made.document["database"])
+
+
+def test_quarantine(context: BackupContext, person: Person) -> None:
+    """A backup dated ahead does not hide the fresh one; in quarantine it does not count and keeps its files."""
+    assert person("backup", "run", "--json").code == 0
+    ((fresh, _, _),) = (one for one in ids(person) if one[1] == "database")
+    taken = backup_database(context)
+    execute(context.settings.database_url, AHEAD % taken.id)
+    assert context.stores.proven.newest(context.stores.clock()) is not None
+    answer = person("backup", "check")
+    assert (answer.code, f"`storage backup quarantine {taken.id}`" in " ".join(answer.err.split())) == (
+        1,
+        True,
+    )
+    assert person("backup", "prune").code == 3
+    assert person("backup", "show", "latest").code == 0
+    assert person("backup", "quarantine", taken.id, "--reason", "clock of 2031").code == 0
+    assert person("backup", "check").code == 0
+    assert person("backup", "prune").code == 0
+    row = context.stores.catalogue.get(taken.id)
+    assert row and (row.state, "clock of 2031" in row.message) == ("failed", True)
+    assert person("backup", "verify", taken.id).code == 0, "its files are there"
+    for wrong in (taken.id, "20200101T000000Z-00000000"):
+        assert person("backup", "quarantine", wrong).code == 2
+    assert person("backup", "verify", fresh).code == 0
+
+
+AHEAD = """UPDATE maintenance.backups SET taken_at = now() + interval '5 years', state = 'proven',
+proven_at = now() WHERE id = '%s'"""

@@ -67,7 +67,7 @@ def test_a_backup_is_taken_and_proven(context: BackupContext, add_job: Callable[
     assert proven.state == "proven"
     assert ["public.jobs", 50] in [row[:2] for row in proven.certificate["tables"]]
     assert all(row[2] == row[3] for row in proven.certificate["tables"])
-    assert context.stores.catalogue.newest_proven("database") == proven
+    assert context.stores.catalogue.newest_proven("database", context.stores.clock()) == proven
 
 
 def test_a_flipped_bit_is_found(context: BackupContext, place: Place, add_job: Callable[..., None]) -> None:
@@ -166,4 +166,4 @@ def test_a_lost_manifest_is_found(context: BackupContext, place: Place, add_job:
     with pytest.raises(BackupDamaged, match="manifest is missing"):
         prove(context, proven.id)
     assert context.stores.catalogue.get(proven.id).state == "failed"  # type: ignore[union-attr]
-    assert context.stores.catalogue.newest_proven("database") is None
+    assert context.stores.catalogue.newest_proven("database", context.stores.clock()) is None

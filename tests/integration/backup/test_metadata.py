@@ -93,7 +93,7 @@ def test_taken_and_proven(context: BackupContext, place: Place, add_job: Callabl
     assert (facts.documents, facts.missing_documents, facts.last_key) == (1, 1, "uploads/0029")
     proven = prove(context, taken.id)
     assert proven.certificate["sample"] == {"objects": 32, "equal": 32, "written_since": 0, "gone": 0}
-    assert context.stores.catalogue.newest_proven("metadata") == proven
+    assert context.stores.catalogue.newest_proven("metadata", context.stores.clock()) == proven
 
 
 def test_hostile_keys(context: BackupContext, place: Place) -> None:

@@ -37,7 +37,19 @@ def test_each_kind_needs_a_fresh_proven_one() -> None:
 
 
 def test_a_backup_of_the_future_is_not_fresh() -> None:
-    assert len(alarms(both(-2 * HOUR), NOW)) == 2
+    found = alarms(both(-2 * HOUR), NOW)
+    assert sum("dated in the future and does not count" in one for one in found) == 2
+    assert sum("was proven within 26 h: there is none" in one for one in found) == 2
+
+
+def test_a_backup_of_the_future_hides_no_other() -> None:
+    """The fresh one counts; the one ahead is named until it is in quarantine."""
+    ahead = backup(-9 * DAY, number=99)
+    assert alarms([ahead, *both(HOUR)], NOW) == [
+        f"database backup {ahead.id} is dated in the future and does not count: set the clocks (NTP), then "
+        f"`storage backup quarantine {ahead.id}`."
+    ]
+    assert alarms([replace(ahead, state="failed"), *both(HOUR)], NOW) == []
 
 
 def test_a_night_that_failed_is_an_alarm_though_yesterday_s_is_fresh_enough() -> None:

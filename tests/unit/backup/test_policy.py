@@ -130,11 +130,17 @@ def test_the_earlier_the_as_of_the_less_goes_by_age(backups: list[Backup], days:
 
 
 @thousands
-@given(catalogues(), st.sampled_from(STATES[:-1]), st.integers(61, 10**7))
+@given(catalogues(), st.sampled_from(["running", "complete", "proven"]), st.integers(61, 10**7))
 def test_a_backup_of_the_future_refuses(backups: list[Backup], state: BackupState, seconds: int) -> None:
     strange = backup(-seconds * SECOND, state, number=999)
     with pytest.raises(Refused, match="dated in the future"):
         decide([*backups, strange], NOW, RULE)
+
+
+def test_what_is_in_quarantine_refuses_nothing() -> None:
+    """A failed backup dated ahead does not count, and is kept."""
+    strange = backup(-9 * DAY, "failed", number=9)
+    assert strange.id in decide([strange, backup(DAY / 2)], NOW, RULE)
 
 
 def test_a_minute_ahead_is_no_future() -> None:

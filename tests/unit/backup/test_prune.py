@@ -107,7 +107,7 @@ def test_killed_at_any_request_and_run_again(inventory: BackupInventory, point: 
     assert (inventory.state(old), inventory.keys(old)) == ("expired", [])
     assert list(inventory.backup_bucket.uploads()) == []
     assert inventory.world.plan(JOB).planned.count == 0
-    assert inventory.stores.catalogue.newest_proven("database")
+    assert inventory.stores.catalogue.newest_proven("database", inventory.stores.clock())
 
 
 def test_pinned_meanwhile_it_stays(inventory: BackupInventory) -> None:
@@ -147,7 +147,7 @@ def test_with_every_newer_one_failed_meanwhile_it_stays(inventory: BackupInvento
     ]  # more than the minimum, but all older
     planned = inventory.world.plan(JOB)
     fail_newest(inventory, 5)
-    assert inventory.stores.catalogue.newest_proven("database") == old
+    assert inventory.stores.catalogue.newest_proven("database", inventory.stores.clock()) == old
     done = apply(planned.id, inventory.stores)
     assert "no newer backup is proven" in why(inventory, done)
     assert inventory.whole(old)
@@ -166,7 +166,7 @@ def test_with_too_few_proven_ones_left_it_stays(inventory: BackupInventory) -> N
 def test_with_the_manifest_of_the_newest_gone_it_stays(inventory: BackupInventory) -> None:
     old = to_delete(inventory)
     planned = inventory.world.plan(JOB)
-    newest = inventory.stores.catalogue.newest_proven("database")
+    newest = inventory.stores.catalogue.newest_proven("database", inventory.stores.clock())
     assert newest
     del inventory.backup_bucket._versions[folder("database", newest.id) + MANIFEST]
     inventory.backup_bucket._sorted = None
