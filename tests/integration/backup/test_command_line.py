@@ -225,7 +225,7 @@ def test_what_another_client_put_into_the_bucket_does_not_exist(
 
 
 def test_quarantine(context: BackupContext, person: Person) -> None:
-    """A backup dated ahead does not hide the fresh one; in quarantine it does not count and keeps its files."""
+    """A backup dated ahead does not hide the fresh one; in quarantine its files stay."""
     assert person("backup", "run", "--json").code == 0
     ((fresh, _, _),) = (one for one in ids(person) if one[1] == "database")
     taken = backup_database(context)
