@@ -67,13 +67,6 @@ SELECT 5, CASE WHEN list THEN format('SELECT set_config(%L, %L, true); %s SET %I
     ELSE format('%s SET %s TO %L', alter, name, value) END FROM whose
 ORDER BY turn;
 
--- name: relations
--- Counts the relations that would conflict with a restore: all but the server's own and those of extensions.
-SELECT count(*) AS count FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-    AND c.relpersistence <> 't' AND NOT EXISTS (SELECT FROM pg_depend AS d
-        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e');
-
 -- name: columns
 -- Writable columns of a table; no rows if the table does not exist.
 SELECT attname AS name FROM pg_attribute

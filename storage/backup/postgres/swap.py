@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from storage.backup.errors import DatabaseBusy, RightsMissing, ServerTooOld
 from storage.backup.postgres import temporary_server
+from storage.backup.postgres.contents import Contents, contents
 from storage.core.errors import InvalidName, JobBusy, StorageError, UsageError
 from storage.stores.postgres.connection import Statements, connect, translated
 
@@ -44,14 +45,14 @@ class AdminConnection:
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """Database of the server. ``sessions``: a description of each; ``relations``: their number in it."""
+    """Database of the server. ``sessions``: a description of each; ``contents``: what was made in it."""
 
     name: str
     mark: str
     template: bool
     ours: bool
     sessions: tuple[str, ...]
-    relations: int = 0
+    contents: Contents = Contents()
 
 
 def name_of(url: str) -> str:
@@ -119,16 +120,7 @@ def look(admin: AdminConnection, url: str, name: str) -> Database | None:
     found = Database(**rows[0], sessions=sessions)
     # Not connected to in these cases: an interrupted DROP leaves an unfinished database invalid.
     closed = sessions or found.template or found.mark == UNFINISHED
-    return found if closed else _opened(found, temporary_server.beside(url, name))
-
-
-def _opened(found: Database, url: str) -> Database:
-    engine = connect(url)
-    try:
-        count = Statements(engine, "swap").rows("relations")[0]["count"]
-        return Database(**vars(found) | {"relations": count})
-    finally:
-        engine.dispose()
+    return found if closed else replace(found, contents=contents(temporary_server.beside(url, name)))
 
 
 @dataclass(frozen=True)

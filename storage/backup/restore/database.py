@@ -165,12 +165,14 @@ def _check_empty(existing: swap.Database, live: str) -> None:
         raise TargetInUse(existing.name, "it is the template of new databases")
     if existing.sessions:
         raise TargetInUse(existing.name, f"{existing.sessions[0]} is connected to it")
-    if existing.relations and existing.name == live:
-        raise TargetInUse(live, "it is the live database; to put a backup in its place, use a swap (--live)")
-    if existing.relations:
+    if existing.contents.count and existing.name == live:
         raise TargetInUse(
-            existing.name, f"it is not empty: it has {existing.relations:,} tables, views or sequences"
+            live,
+            f"it is the live database, and holds {existing.contents}; to put a backup in its place, use a "
+            "swap (--live); if nothing in it is needed, drop it, and the restore creates it",
         )
+    if existing.contents.count:
+        raise TargetInUse(existing.name, f"it is not empty: it holds {existing.contents}")
 
 
 def check(manifest: Manifest, url: str) -> None:
