@@ -19,8 +19,8 @@ WITH made AS (
 ), described AS (
     SELECT CASE classid WHEN 'pg_enum'::regclass THEN 'enum value ' || objid
         ELSE pg_describe_object(classid, objid, 0) END AS name,
-        classid = 'pg_enum'::regclass OR EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = made.classid AND d.objid = made.objid
-            AND d.deptype IN ('i', 'a')) AS minor
+        classid = 'pg_enum'::regclass OR EXISTS (SELECT FROM pg_depend AS d
+            WHERE d.classid = made.classid AND d.objid = made.objid AND d.deptype IN ('i', 'a')) AS minor
     FROM made LEFT JOIN pg_namespace AS n ON made.classid = 'pg_namespace'::regclass AND n.oid = objid
     WHERE n.nspname IS NULL OR n.nspname !~ '^pg_(toast_)?temp_'
     UNION ALL SELECT format('subscription %I', subname), false

@@ -137,7 +137,7 @@ def _await(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
         if child.poll() is not None:
             break
         with suppress(psycopg2.OperationalError):
-            _session(url).close()
+            session(url).close()
             return
         time.sleep(0.05)
     raise ScratchFault(f"the throw-away server does not start: {log.read_text(errors='replace')[-1000:]}")
@@ -241,22 +241,24 @@ def leftovers(url: str) -> list[str]:
 def administering(url: str) -> Iterator[psycopg2.extensions.cursor]:
     """Open an autocommit session for statements on databases."""
     with translated():
-        session = _session(url)
+        opened = session(url)
     try:
-        with translated(), session.cursor() as cursor:
+        with translated(), opened.cursor() as cursor:
             yield cursor
     finally:
-        session.close()
+        opened.close()
 
 
-def _session(url: str) -> psycopg2.extensions.connection:
+def session(url: str, options: str = "") -> psycopg2.extensions.connection:
+    """Open an autocommit session, with command-line ``options`` for the server process."""
     parts = make_url(url)
     words = parts.translate_connect_args(username="user", database="dbname") | dict(parts.query)
-    session: psycopg2.extensions.connection = psycopg2.connect(
+    words |= {"options": f"{words.get('options', '')} {options}".strip()}
+    opened: psycopg2.extensions.connection = psycopg2.connect(
         **words, connect_timeout=10, application_name="storage-maintenance"
     )
-    session.autocommit = True
-    return session
+    opened.autocommit = True
+    return opened
 
 
 def extensions(url: str) -> set[str]:

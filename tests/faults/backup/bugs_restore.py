@@ -20,4 +20,41 @@ BUGS = (
         "tests/integration/backup/test_not_empty.py::test_a_database_without_tables_is_not_replaced"
         "[large-ministack]",
     ),
+    Bug(
+        "a list of libraries to preload is carried as one name",
+        "sql/queries/properties.sql",
+        ", 'session_preload_libraries', 'local_preload_libraries')",
+        ")",
+        "tests/integration/backup/test_swap_properties.py::test_settings_that_are_lists[ministack]",
+    ),
+    Bug(
+        "settings are not tried before the restore",
+        "storage/backup/postgres/properties.py",
+        "        if why := _refusal(url, chosen):\n",
+        "        if why := _refusal(url, []):\n",
+        "tests/integration/backup/test_swap_properties.py::test_what_would_shut_everybody_out[ministack]",
+    ),
+    Bug(
+        "settings are first tried after the restore",
+        "storage/backup/restore/swap.py",
+        "        properties.rehearse(admin, live, beside, manifest.database.locale)\n",
+        "",
+        "tests/integration/backup/test_swap_properties.py::test_what_would_shut_everybody_out[ministack]",
+    ),
+    Bug(
+        "what belongs to the database itself is found after the restore",
+        "storage/backup/postgres/swap.py",
+        "    check_bound(admin, live)\n    _check_sessions(admin, live)\n\n\n",
+        "    _check_sessions(admin, live)\n\n\n",
+        "tests/integration/backup/test_swap_properties.py"
+        "::test_what_would_stay_with_the_replaced_database[ministack]",
+    ),
+    Bug(
+        "what came to belong to the database during the restore is left behind",
+        "storage/backup/postgres/swap.py",
+        "    check_bound(admin, live)\n    _check_sessions(admin, live)\n    words",
+        "    _check_sessions(admin, live)\n    words",
+        "tests/integration/backup/test_swap_properties.py"
+        "::test_what_would_stay_with_the_replaced_database[ministack]",
+    ),
 )
