@@ -64,4 +64,25 @@ BUGS = (
         "",
         "tests/integration/backup/test_identical_rows.py::test_identical_rows_are_counted[ministack]",
     ),
+    Bug(
+        "whatever -o names is replaced",
+        "storage/cli/output_file.py",
+        "    return not stat.S_ISREG(mode)\n",
+        "    return False\n",
+        "tests/unit/cold/test_output_file.py::test_a_fifo_is_written_into[itself]",
+    ),
+    Bug(
+        "a file that has other names is replaced under one of them",
+        "storage/cli/output_file.py",
+        "old.st_nlink > 1",
+        "old.st_nlink > 2",
+        "tests/unit/cold/test_output_file.py::test_a_file_keeps_its_mode_its_owner_and_its_other_names",
+    ),
+    Bug(
+        "the file behind an open descriptor is replaced",
+        "storage/cli/output_file.py",
+        "descriptor is not None or _writes_into(target, name)",
+        "_writes_into(target, name)",
+        "tests/unit/cold/test_output_file.py::test_a_descriptor_goes_on_where_it_stands[a link]",
+    ),
 )
