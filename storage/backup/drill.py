@@ -10,7 +10,7 @@ from storage.backup import manifest as manifests
 from storage.backup.download import verify
 from storage.backup.encryption import identities
 from storage.backup.errors import BackupDamaged, NoSuchBackup, NotProven
-from storage.backup.load import load
+from storage.backup.load import COPY, load
 from storage.backup.model import Backup, Manifest
 from storage.backup.postgres import fingerprint, temporary_server
 from storage.backup.prove import differences
@@ -57,7 +57,7 @@ def _brought_back(
     with temporary_server.server(manifest.database.major) as server:
         started = time.monotonic()
         with temporary_server.database(server, "drill", manifest.database.locale) as url:
-            load(manifest, backup_bucket, url, keys)
+            load(manifest, backup_bucket, url, keys, COPY)
             loaded = time.monotonic()
             found = fingerprint.facts(url)
     if wrong := differences(manifest.database, found):

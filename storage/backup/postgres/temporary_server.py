@@ -32,6 +32,9 @@ TRIES = 5  # to drop a database in use: each waits 5 s
 _END_SESSIONS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usesysid IS NOT NULL"
 )
+_SUBSCRIPTIONS = (
+    "SELECT subname FROM pg_subscription JOIN pg_database AS d ON d.oid = subdbid WHERE datname = %s"
+)
 #: Settings of a throw-away server: no durability, and room for the locks of a restore of many tables in
 #: one transaction.
 SETTINGS = (
@@ -193,6 +196,7 @@ def drop(url: str, name: str) -> None:
     autovacuum, and waits 5 s for terminated sessions to end.
     """
     with administering(url) as cursor:
+        _drop_subscriptions(cursor, beside(url, name), name)
         for left in reversed(range(TRIES)):
             denied = _end_sessions(cursor, name)
             try:
@@ -205,6 +209,17 @@ def drop(url: str, name: str) -> None:
                     raise RightsMissing(denied) from error
                 if not left:
                     raise DatabaseBusy(name, said(error)) from error
+
+
+def _drop_subscriptions(cursor: psycopg2.extensions.cursor, url: str, name: str) -> None:
+    """Drop a copy's subscriptions, with which it could not be dropped. Their slots at the publisher stay."""
+    cursor.execute(_SUBSCRIPTIONS, (name,))
+    if names := [sql.Identifier(row[0]) for row in cursor.fetchall()]:
+        with administering(url) as there:
+            for one in names:
+                there.execute(sql.SQL("ALTER SUBSCRIPTION {} DISABLE").format(one))
+                there.execute(sql.SQL("ALTER SUBSCRIPTION {} SET (slot_name = NONE)").format(one))
+                there.execute(sql.SQL("DROP SUBSCRIPTION {}").format(one))
 
 
 def _end_sessions(cursor: psycopg2.extensions.cursor, name: str) -> str:

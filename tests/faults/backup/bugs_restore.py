@@ -85,4 +85,18 @@ BUGS = (
         "_writes_into(target, name)",
         "tests/unit/cold/test_output_file.py::test_a_descriptor_goes_on_where_it_stands[a link]",
     ),
+    Bug(
+        "a scratch database with a subscription cannot be dropped",
+        "storage/backup/postgres/temporary_server.py",
+        "        _drop_subscriptions(cursor, beside(url, name), name)\n",
+        "",
+        "tests/integration/backup/test_subscriptions.py::test_copies_have_no_subscription[ministack]",
+    ),
+    Bug(
+        "a restore beside the live database shares its replication slot",
+        "storage/backup/restore/database.py",
+        "*(() if live else COPY)",
+        "*()",
+        "tests/integration/backup/test_subscriptions.py::test_copies_have_no_subscription[ministack]",
+    ),
 )
