@@ -37,42 +37,18 @@ SELECT rolname AS role FROM pg_roles WHERE NOT pg_has_role(oid, 'USAGE') AND oid
     WHERE refclassid = 'pg_authid'::regclass AND deptype = 'o' AND (dbid = d.oid OR dbid = 0 AND objid = d.oid))
 ORDER BY 1;
 
--- name: copy_database_settings
--- Statements that copy owner, grants, connection limit and settings from one database to another.
--- A list-valued setting is set in this connection first and copied FROM CURRENT, because its text is no literal.
-WITH live AS (SELECT * FROM pg_database WHERE datname = :live),
-grants AS (
-    SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS role,
-        privilege_type AS right, CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END AS further
-    FROM live, aclexplode(datacl)
-), settings AS (
-    SELECT setrole, split_part(one, '=', 1) AS name, substr(one, strpos(one, '=') + 1) AS value
-    FROM pg_db_role_setting JOIN live ON setdatabase = live.oid, unnest(setconfig) AS one
-), whose AS (
-    SELECT *, name IN ('search_path', 'temp_tablespaces') AS list, CASE setrole
-        WHEN 0 THEN format('ALTER DATABASE %I', CAST(:new AS text))
-        ELSE format('ALTER ROLE %I IN DATABASE %I', pg_get_userbyid(setrole), CAST(:new AS text)) END AS alter
-    FROM settings
-)
-SELECT 1 AS turn, format('ALTER DATABASE %I OWNER TO %I', CAST(:new AS text), pg_get_userbyid(live.datdba)) AS statement
-FROM live JOIN pg_database AS new ON new.datname = :new AND new.datdba <> live.datdba
+-- name: bound
+-- What belongs to a database by its oid and is in no dump: after a swap it would still belong to the replaced
+-- one. And the statement that removes it.
+SELECT format('the subscription %I', subname) AS name, format('DROP SUBSCRIPTION %I', subname) AS remedy
+FROM pg_subscription JOIN pg_database AS d ON d.oid = subdbid WHERE datname = :name
 UNION ALL
-SELECT 2, format('ALTER DATABASE %I CONNECTION LIMIT %s', CAST(:new AS text), datconnlimit) FROM live WHERE datconnlimit <> -1
+SELECT format('the replication slot %I', slot_name), format('SELECT pg_drop_replication_slot(%L)', slot_name)
+FROM pg_replication_slots WHERE database = :name AND NOT temporary
 UNION ALL
-SELECT 3, format('REVOKE ALL ON DATABASE %I FROM PUBLIC', CAST(:new AS text)) FROM live WHERE datacl IS NOT NULL
-UNION ALL
-SELECT 4, format('GRANT %s ON DATABASE %I TO %s%s', "right", CAST(:new AS text), role, further) FROM grants
-UNION ALL
-SELECT 5, CASE WHEN list THEN format('SELECT set_config(%L, %L, true); %s SET %I FROM CURRENT', name, value, alter, name)
-    ELSE format('%s SET %s TO %L', alter, name, value) END FROM whose
-ORDER BY turn;
-
--- name: relations
--- Counts the relations that would conflict with a restore: all but the server's own and those of extensions.
-SELECT count(*) AS count FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-    AND c.relpersistence <> 't' AND NOT EXISTS (SELECT FROM pg_depend AS d
-        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e');
+SELECT format('the prepared transaction %L', gid), format('COMMIT PREPARED %L or ROLLBACK PREPARED %1$L', gid)
+FROM pg_prepared_xacts WHERE database = :name
+ORDER BY name;
 
 -- name: columns
 -- Writable columns of a table; no rows if the table does not exist.

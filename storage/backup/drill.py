@@ -12,7 +12,7 @@ from storage.backup.authentication import AuthKeys
 from storage.backup.download import verify
 from storage.backup.encryption import identities
 from storage.backup.errors import BackupDamaged, NoSuchBackup, NotProven
-from storage.backup.load import load
+from storage.backup.load import COPY, load
 from storage.backup.manifest import UNSIGNED
 from storage.backup.model import BucketBackup, Manifest
 from storage.backup.policy import SKEW
@@ -63,7 +63,7 @@ def _brought_back(
     with temporary_server.server(manifest.database.major) as server:
         started = time.monotonic()
         with temporary_server.database(server, "drill", manifest.database.locale) as url:
-            load(manifest, backup_bucket, url, keys)
+            load(manifest, backup_bucket, url, keys, COPY)
             loaded = time.monotonic()
             found = fingerprint.facts(url)
     if wrong := differences(manifest.database, found):

@@ -143,6 +143,20 @@ class DatabaseBusy(StorageError):
     next_step = "Nothing was changed. End those sessions or prepared transactions, then run it again."
 
 
+class LeftBehind(StorageError):
+    """Replacing {0!r} would leave behind {1}. Remove first, connected to {0}: {2}."""
+
+    exit_code = EXIT_REFUSED
+    next_step = "Nothing was changed. Set up again afterwards what is still needed."
+
+
+class NotLikeLive(StorageError):
+    """The restored database cannot take the place of {0!r}: {1}. {2}"""
+
+    exit_code = EXIT_REFUSED
+    next_step = "Nothing was exchanged. Then run it again."
+
+
 class TargetLeft(StorageError):
     """The restore failed. {0!r} existed before and was not dropped; empty it to try again: {1}"""
 

@@ -22,7 +22,9 @@ from storage.core.ports import ObjectStore
 Keys = Sequence[pyrage.x25519.Identity]
 Wanted = Callable[[str], bool]
 
-
+#: Options for a copy beside the live database. A subscription in it would name the live one's slot at the
+#: publisher: the copy could not be dropped without the subscription, and that not without the slot.
+COPY = ("--no-subscriptions",)
 #: Error output when the role lacks rights that the dump requires.
 _RIGHTS = re.compile(
     r"permission denied|must be (?:owner|member|superuser|able)|role \"[^\"]*\" does not exist"

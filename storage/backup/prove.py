@@ -17,7 +17,7 @@ from storage.backup.context import BackupContext, as_recorded
 from storage.backup.download import NullWriter, write_decrypted
 from storage.backup.encryption import identities
 from storage.backup.errors import BackupDamaged, NoPostgresProgram, NoSuchBackup, NotProven, ScratchFault
-from storage.backup.load import load
+from storage.backup.load import COPY, load
 from storage.backup.model import Backup, BackupId, DatabaseFacts, Manifest, folder
 from storage.backup.postgres import amcheck as pg_proof
 from storage.backup.postgres import fingerprint, programs, temporary_server
@@ -125,7 +125,7 @@ def _restored(context: BackupContext, manifest: Manifest) -> Certificate:
     with scratch(context, manifest) as (where, url):
         began = time.monotonic()
         write_decrypted(manifest.part("globals"), context.stores.backup_bucket, NullWriter(), keys)
-        lacking = load(manifest, context.stores.backup_bucket, url, keys)
+        lacking = load(manifest, context.stores.backup_bucket, url, keys, COPY)
         restored = time.monotonic()
         found = fingerprint.facts(url)
         if wrong := differences(expected, found):

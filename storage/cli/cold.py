@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-import sys
 import uuid
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from rich.table import Column, Table
 
-from storage.cli import output
+from storage.cli import output, output_file
 from storage.cli.common import add_verb, settings, who
 from storage.cold import decompressing_reader
 from storage.cold.decompress import uncompress, unfinished
@@ -60,7 +56,7 @@ def get(args: Namespace) -> int:
         raise UsageError("With --json, name a file for the bytes: -o FILE.")
     key = ObjectKey(args.key)
     with open_installation(settings()) as stores:
-        with _sink(args.output) as sink:
+        with output_file.sink(args.output) as sink:
             size = _copy(decompressing_reader.read(stores.replacer, key, start, length), sink)
         stores.cold.touch([key], stores.clock())
     if args.json:
@@ -86,22 +82,6 @@ def _copy(pieces: Iterable[bytes], sink: BinaryIO) -> int:
         size += len(piece)
     sink.flush()
     return size
-
-
-@contextmanager
-def _sink(path: str) -> Iterator[BinaryIO]:
-    """Yield stdout, or a temporary file that gets its final name only after a complete write."""
-    if path in ("", "-"):
-        yield sys.stdout.buffer
-        return
-    target = Path(path)
-    if target.is_dir():
-        raise UsageError(f"-o {path} is a folder; name a file.")
-    with TemporaryDirectory(dir=target.parent, prefix=".storage-get-") as folder:
-        part = Path(folder) / "part"
-        with part.open("xb") as file:
-            yield file
-        part.replace(target)
 
 
 def decompress(args: Namespace) -> int:

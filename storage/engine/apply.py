@@ -25,7 +25,7 @@ from storage.core.errors import (
 )
 from storage.core.model import Outcome, Run
 from storage.core.ports import EngineStores
-from storage.engine import guard
+from storage.engine import guard, last_run
 from storage.engine.actions import Action, BatchSize, Work
 from storage.engine.actions.base import S, S_contra
 from storage.engine.job import MaintenanceJob
@@ -94,6 +94,7 @@ def begin(run_id: str, stores: EngineStores) -> Run:
     run = replace(run, state="applying", message="")
     stores.runs.save(run)
     stores.audit.record("apply", run.id, {"planned": run.planned.count, "sha256": run.plan_sha256})
+    last_run.record(run, stores)  # before the first action: what it does is known to be done
     return run
 
 

@@ -13,6 +13,7 @@ from statistics import median
 from storage.core.errors import Paused, Refused
 from storage.core.model import Run, Totals, printable
 from storage.core.ports import EngineStores, Stores
+from storage.engine import last_run
 from storage.engine.plan import Draft
 
 MAX_SKEW = timedelta(seconds=60)
@@ -68,10 +69,14 @@ def tripped(
 
 
 def check_environment(stores: EngineStores, as_of: datetime) -> None:
-    """Raise Refused or Paused unless bucket and database are the known ones and the clocks agree."""
+    """Raise Refused or Paused unless bucket and database are the known ones and the clocks agree.
+
+    Opens a restore epoch for a database that went back, and raises Refused while one is open.
+    """
     running(stores)
     _clocks(stores, as_of)
     _identity(stores)
+    last_run.check(stores)
     epoch = stores.control.read("restore_epoch")
     if epoch is not None:  # the row counts, whatever is in it
         raise Refused("restore-epoch", f"the database was restored ({epoch}): run `storage reconcile`.")

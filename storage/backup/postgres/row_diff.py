@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
@@ -23,7 +23,8 @@ class Compared:
     """The backup's rows of a table compared with the live ones, by primary key as text.
 
     ``missing``: the live table lacks these; ``changed``: it has other values, and keeps them; ``inserted``:
-    how many of the missing rows were inserted. In a table without a primary key the whole row is the key.
+    how many of the missing rows were inserted. In a table without a primary key the whole row is the key, and
+    a row that the backup holds three times is wanted three times.
     """
 
     table: str
@@ -103,13 +104,16 @@ def _compared(
     words: dict[str, sql.Composable] = {
         "table": sql.SQL(table),
         "temp": copy_via_tempfile(restored, live, table, names, where),
+        "where": where,
         "names": listed(names),
         "key": listed(key or names, "one"),
+        "their_key": listed(key or names, "other"),
         "theirs": listed(names, "other"),
         "ours": listed(names, "one"),
+        "copy": sql.Identifier(_unused("copy", names)),
     }
-    by_key = sql.SQL("({}) = ({})").format(listed(key, "other"), listed(key, "one"))
-    words["joined"] = by_key if key else sql.SQL("ROW ({theirs})::text = ROW ({ours})::text").format(**words)
+    form = _BY_KEY if key else _BY_ROW
+    words |= {name: sql.SQL(text).format(**words) for name, text in form.items()}
     answer = run(live, _COMPARE, **words)
     inserted = run(live, _INSERT, **words) if apply else []
     return Compared(
@@ -121,10 +125,24 @@ def _compared(
     )
 
 
+def _unused(word: str, names: Collection[str]) -> str:
+    """Return the word, with underscores appended until it is none of the names."""
+    return word if word not in names else _unused(f"{word}_", names)
+
+
+#: The rows of the backup ("restored") and the live ones ("live"). Without a primary key the whole row is the
+#: key, and identical rows are numbered: three in the backup need three live ones.
+_NUMBERED = "(SELECT ctid, {names}, row_number() OVER (PARTITION BY ROW ({names})::text) AS {copy} FROM "
+_BY_KEY = {"restored": "{temp}", "live": "{table}", "joined": "({their_key}) = ({key})"}
+_BY_ROW = {
+    "restored": _NUMBERED + "{temp})",
+    "live": _NUMBERED + "{table} WHERE {where})",
+    "joined": "ROW ({theirs})::text = ROW ({ours})::text AND other.{copy} = one.{copy}",
+}
 _COMPARE = """
 SELECT concat_ws(', ', {key}), CASE WHEN other.ctid IS NULL THEN 'missing'
     WHEN ROW ({theirs})::text = ROW ({ours})::text THEN 'same' ELSE 'changed' END
-FROM {temp} AS one LEFT JOIN {table} AS other ON {joined} ORDER BY 1"""
+FROM {restored} AS one LEFT JOIN {live} AS other ON {joined} ORDER BY 1"""
 _INSERT = """
-INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM {temp} AS one
-WHERE NOT EXISTS (SELECT FROM {table} AS other WHERE {joined}) ON CONFLICT DO NOTHING RETURNING 1"""
+INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM {restored} AS one
+WHERE NOT EXISTS (SELECT FROM {live} AS other WHERE {joined}) ON CONFLICT DO NOTHING RETURNING 1"""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import psycopg2
@@ -19,8 +20,9 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from storage.backup.errors import DatabaseBusy, RightsMissing, ServerTooOld
+from storage.backup.errors import DatabaseBusy, LeftBehind, RightsMissing, ServerTooOld
 from storage.backup.postgres import temporary_server
+from storage.backup.postgres.contents import Contents, contents
 from storage.core.errors import InvalidName, JobBusy, StorageError, UsageError
 from storage.stores.postgres.connection import Statements, connect, translated
 from storage.stores.postgres.messages import shown_error
@@ -45,14 +47,14 @@ class AdminConnection:
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """Database of the server. ``sessions``: a description of each; ``relations``: their number in it."""
+    """Database of the server. ``sessions``: a description of each; ``contents``: what was made in it."""
 
     name: str
     mark: str
     template: bool
     ours: bool
     sessions: tuple[str, ...]
-    relations: int = 0
+    contents: Contents = Contents()
 
 
 def name_of(url: str) -> str:
@@ -120,16 +122,7 @@ def look(admin: AdminConnection, url: str, name: str) -> Database | None:
     found = Database(**rows[0], sessions=sessions)
     # Not connected to in these cases: an interrupted DROP leaves an unfinished database invalid.
     closed = sessions or found.template or found.mark == UNFINISHED
-    return found if closed else _opened(found, temporary_server.beside(url, name))
-
-
-def _opened(found: Database, url: str) -> Database:
-    engine = connect(url)
-    try:
-        count = Statements(engine, "swap").rows("relations")[0]["count"]
-        return Database(**vars(found) | {"relations": count})
-    finally:
-        engine.dispose()
+    return found if closed else replace(found, contents=contents(temporary_server.beside(url, name)))
 
 
 @dataclass(frozen=True)
@@ -152,7 +145,7 @@ def make(admin: AdminConnection, name: str, locale: Sequence[str]) -> None:
 
 def mark(admin: AdminConnection, name: str, words: str) -> None:
     with translated():
-        _do(admin.session, _COMMENT, sql.Identifier(name), sql.Literal(words))
+        do(admin.session, _COMMENT, sql.Identifier(name), sql.Literal(words))
 
 
 def remove(admin: AdminConnection, name: str, *, force: bool = False) -> None:
@@ -161,13 +154,13 @@ def remove(admin: AdminConnection, name: str, *, force: bool = False) -> None:
         return temporary_server.drop(admin.engine.url.render_as_string(hide_password=False), name)
     with translated():
         try:
-            _do(admin.session, "DROP DATABASE IF EXISTS {}", sql.Identifier(name))
+            do(admin.session, "DROP DATABASE IF EXISTS {}", sql.Identifier(name))
         except _InUse as error:
             raise DatabaseBusy(name, error) from error
 
 
 def check_swap(admin: AdminConnection, live: str) -> None:
-    """Raise RightsMissing if the role could not replace ``live`` with another database."""
+    """Raise RightsMissing or LeftBehind if ``live`` could not be replaced with another database."""
     rows = _rows(admin, "database", name=live)
     if not rows:
         raise UsageError(f"There is no database {live!r} to replace; restore into it (--into).")
@@ -180,6 +173,7 @@ def check_swap(admin: AdminConnection, live: str) -> None:
         raise RightsMissing(
             f"objects in {live!r} could not be given back to their owners {', '.join(strange)}"
         )
+    check_bound(admin, live)
     _check_sessions(admin, live)
 
 
@@ -189,11 +183,11 @@ def _check_sessions(admin: AdminConnection, live: str) -> None:
             raise RightsMissing(f"the session of {session.program} as {session.role} cannot be ended")
 
 
-def copy_database_settings(admin: AdminConnection, new: str, live: str) -> None:
-    """Copy what no dump holds to ``new``: owner, grants, limit and settings of the database itself."""
-    with translated(), admin.engine.begin() as session:
-        for row in admin.sql.rows_in(session, "copy_database_settings", new=new, live=live):
-            _do(session, "{}", sql.SQL(row["statement"]))
+def check_bound(admin: AdminConnection, live: str) -> None:
+    """Raise LeftBehind if anything belongs to the database itself, which a swap cannot take along."""
+    if found := _rows(admin, "bound", name=live):
+        names, remedies = (list(map(itemgetter(word), found)) for word in ("name", "remedy"))
+        raise LeftBehind(live, ", ".join(names), "; ".join(remedies))
 
 
 def exchange(admin: AdminConnection, live: str, new: str, kept: str, until: datetime) -> None:
@@ -218,14 +212,15 @@ class _InUse(Exception):
 
 
 def _exchange(admin: AdminConnection, live: str, new: str, kept: str, until: datetime) -> None:
+    check_bound(admin, live)
     _check_sessions(admin, live)
     words = _rows(admin, "database", name=live)[0]["mark"]
     with admin.engine.begin() as session:
         admin.sql.rows_in(session, "end_sessions", names=[live, new])
-        _do(session, _RENAME, sql.Identifier(live), sql.Identifier(kept))
-        _do(session, _RENAME, sql.Identifier(new), sql.Identifier(live))
-        _do(session, _COMMENT, sql.Identifier(kept), sql.Literal(f"{KEPT}{until.isoformat()}"))
-        _do(session, _COMMENT, sql.Identifier(live), sql.Literal("" if words.startswith(MARK) else words))
+        do(session, _RENAME, sql.Identifier(live), sql.Identifier(kept))
+        do(session, _RENAME, sql.Identifier(new), sql.Identifier(live))
+        do(session, _COMMENT, sql.Identifier(kept), sql.Literal(f"{KEPT}{until.isoformat()}"))
+        do(session, _COMMENT, sql.Identifier(live), sql.Literal("" if words.startswith(MARK) else words))
 
 
 def kept(admin: AdminConnection, live: str) -> dict[str, datetime]:
@@ -253,7 +248,7 @@ def _rows(admin: AdminConnection, statement: str, **values: object) -> list[Mapp
         return admin.sql.rows_in(admin.session, statement, **values)
 
 
-def _do(session: Connection, statement: str, *words: sql.Composable) -> None:
+def do(session: Connection, statement: str, *words: sql.Composable) -> None:
     """Run a statement directly on the driver, where '%' in a name is not a placeholder."""
     cursor = session.connection.cursor()
     try:

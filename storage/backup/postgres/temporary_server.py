@@ -33,6 +33,9 @@ TRIES = 5  # to drop a database in use: each waits 5 s
 _END_SESSIONS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usesysid IS NOT NULL"
 )
+_SUBSCRIPTIONS = (
+    "SELECT subname FROM pg_subscription JOIN pg_database AS d ON d.oid = subdbid WHERE datname = %s"
+)
 #: Settings of a throw-away server: no durability, and room for the locks of a restore of many tables in
 #: one transaction.
 SETTINGS = (
@@ -138,7 +141,7 @@ def _await(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
         if child.poll() is not None:
             break
         with suppress(psycopg2.OperationalError):
-            _session(url).close()
+            session(url).close()
             return
         time.sleep(0.05)
     raise ScratchFault(f"the throw-away server does not start: {log.read_text(errors='replace')[-1000:]}")
@@ -194,6 +197,7 @@ def drop(url: str, name: str) -> None:
     autovacuum, and waits 5 s for terminated sessions to end.
     """
     with administering(url) as cursor:
+        _drop_subscriptions(cursor, beside(url, name), name)
         for left in reversed(range(TRIES)):
             denied = _end_sessions(cursor, name)
             try:
@@ -206,6 +210,17 @@ def drop(url: str, name: str) -> None:
                     raise RightsMissing(denied) from error
                 if not left:
                     raise DatabaseBusy(name, shown_error(error)) from None
+
+
+def _drop_subscriptions(cursor: psycopg2.extensions.cursor, url: str, name: str) -> None:
+    """Drop a copy's subscriptions, with which it could not be dropped. Their slots at the publisher stay."""
+    cursor.execute(_SUBSCRIPTIONS, (name,))
+    if names := [sql.Identifier(row[0]) for row in cursor.fetchall()]:
+        with administering(url) as there:
+            for one in names:
+                there.execute(sql.SQL("ALTER SUBSCRIPTION {} DISABLE").format(one))
+                there.execute(sql.SQL("ALTER SUBSCRIPTION {} SET (slot_name = NONE)").format(one))
+                there.execute(sql.SQL("DROP SUBSCRIPTION {}").format(one))
 
 
 def _end_sessions(cursor: psycopg2.extensions.cursor, name: str) -> str:
@@ -237,22 +252,24 @@ def leftovers(url: str) -> list[str]:
 def administering(url: str) -> Iterator[psycopg2.extensions.cursor]:
     """Open an autocommit session for statements on databases."""
     with translated():
-        session = _session(url)
+        opened = session(url)
     try:
-        with translated(), session.cursor() as cursor:
+        with translated(), opened.cursor() as cursor:
             yield cursor
     finally:
-        session.close()
+        opened.close()
 
 
-def _session(url: str) -> psycopg2.extensions.connection:
+def session(url: str, options: str = "") -> psycopg2.extensions.connection:
+    """Open an autocommit session, with command-line ``options`` for the server process."""
     parts = make_url(url)
     words = parts.translate_connect_args(username="user", database="dbname") | dict(parts.query)
-    session: psycopg2.extensions.connection = psycopg2.connect(
+    words |= {"options": f"{words.get('options', '')} {options}".strip()}
+    opened: psycopg2.extensions.connection = psycopg2.connect(
         **words, connect_timeout=10, application_name="storage-maintenance", client_encoding="UTF8"
     )
-    session.autocommit = True
-    return session
+    opened.autocommit = True
+    return opened
 
 
 def extensions(url: str) -> set[str]:

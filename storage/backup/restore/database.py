@@ -15,7 +15,7 @@ from storage.backup.context import BackupContext, Progress, as_recorded
 from storage.backup.download import read_decrypted
 from storage.backup.encryption import identities
 from storage.backup.errors import NoKey, NoSuchBackup, NotAuthenticated, NotProven, TargetInUse, TargetLeft
-from storage.backup.load import Keys, load
+from storage.backup.load import COPY, Keys, load
 from storage.backup.model import BackupId, Manifest
 from storage.backup.postgres import copy_rows, fingerprint, swap, temporary_server
 from storage.backup.prove import differences
@@ -54,7 +54,7 @@ def restore(
     """Restore a backup on the configured server: into a new database, or ``into`` an empty one.
 
     The new database is named ``restored_ID``; the name ``into`` must be repeated as ``typed``. With
-    ``access``, owners and grants are restored too.
+    ``access``, owners and grants are restored too. Subscriptions are restored only under the live name.
 
     The configured database itself may be named when it is missing or empty, as after a disaster. It is then
     paused, with a restore epoch open. Raises UsageError, TargetInUse, ServerTooOld, RightsMissing, NoKey,
@@ -67,10 +67,11 @@ def restore(
     began = time.monotonic()
     with swap.open_admin(settings.database_url, name) as admin:
         with target(settings, admin, manifest, name) as to:
-            whole = [] if to.made else ["--single-transaction"]
-            lacking = load(manifest, backup_bucket, to.url, keys, whole, access=access, progress=progress)
+            live = name == swap.name_of(settings.database_url)
+            options = [*(() if to.made else ("--single-transaction",)), *(() if live else COPY)]
+            lacking = load(manifest, backup_bucket, to.url, keys, options, access=access, progress=progress)
             check(manifest, to.url)
-            if name == swap.name_of(settings.database_url):
+            if live:
                 _reconcile_first(to.url, manifest)
         if to.made:
             swap.mark(admin, name, f"{swap.MARK}restored from {id}")
@@ -168,12 +169,14 @@ def _check_empty(existing: swap.Database, live: str) -> None:
         raise TargetInUse(existing.name, "it is the template of new databases")
     if existing.sessions:
         raise TargetInUse(existing.name, f"{existing.sessions[0]} is connected to it")
-    if existing.relations and existing.name == live:
-        raise TargetInUse(live, "it is the live database; to put a backup in its place, use a swap (--live)")
-    if existing.relations:
+    if existing.contents.count and existing.name == live:
         raise TargetInUse(
-            existing.name, f"it is not empty: it has {existing.relations:,} tables, views or sequences"
+            live,
+            f"it is the live database, and holds {existing.contents}; to put a backup in its place, use a "
+            "swap (--live); if nothing in it is needed, drop it, and the restore creates it",
         )
+    if existing.contents.count:
+        raise TargetInUse(existing.name, f"it is not empty: it holds {existing.contents}")
 
 
 def check(manifest: Manifest, url: str) -> None:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from storage.backup.context import BackupContext
 from storage.backup.ports import BackupStores
-from storage.backup.postgres import reconcile
+from storage.backup.postgres import copy_rows, reconcile
 from storage.backup.restore.unreconciled import SKEW
 from storage.core.errors import ConfigError, Refused, UsageError
 from storage.core.model import JOB_PREFIXES, Job, JobId, ObjectInfo, Prefix, owner_of
@@ -201,4 +201,7 @@ def close(context: BackupContext, by: str) -> None:
                 f"{count:,} jobs are not judged yet, such as {first!r}. `storage reconcile` lists them; "
                 "adopt or condemn each, then close again.",
             )
+        if not (epoch.backup or epoch.kept):  # not restored by this platform, which voids marks by itself
+            with copy_rows.opened(context.settings.database_url) as session:
+                copy_rows.void(session)
         stores.verdicts.close(epoch.restored_at, by, stores.clock())

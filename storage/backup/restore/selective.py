@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from storage.backup.context import BackupContext
 from storage.backup.errors import NotProven, TargetInUse
-from storage.backup.load import Wanted, load
+from storage.backup.load import COPY, Wanted, load
 from storage.backup.model import BackupId, DatabaseFacts, TableFact
 from storage.backup.postgres import copy_rows, fingerprint, row_diff, swap, temporary_server
 from storage.backup.postgres.row_diff import Compared
@@ -19,7 +19,7 @@ from storage.backup.restore.database import Restored, known, target
 from storage.core.errors import UsageError
 
 #: The whole schema without keys, indexes and triggers; then the rows of the chosen tables.
-SECTIONS = ("--section=pre-data", "--section=data")
+SECTIONS = ("--section=pre-data", "--section=data", *COPY)
 _DATA = re.compile(r"^\d+; \d+ \d+ (TABLE DATA|BLOBS?|BLOB METADATA|SEQUENCE SET|MATERIALIZED VIEW DATA) ")
 
 

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from storage.backup.context import BackupContext, Progress
 from storage.backup.load import load
 from storage.backup.model import BackupId, Manifest
-from storage.backup.postgres import copy_rows, temporary_server
+from storage.backup.postgres import copy_rows, properties, temporary_server
 from storage.backup.postgres import swap as pg_swap
 from storage.backup.restore.database import check, epoch, known, migrated, shut, target
 from storage.core.errors import Refused, StorageError, UsageError
@@ -46,8 +46,8 @@ def swap(
     """Replace the live database, whose name was ``typed``, with the backup ``id``.
 
     The new database is paused, and closed to destructive jobs until it is reconciled; it has the old one's
-    newer runs, backups and audit, and none of its tombstones. Raises UsageError, RightsMissing, DatabaseBusy,
-    or the errors of a restore: the old database stays live then.
+    newer runs, backups and audit, and none of its tombstones. Raises UsageError, RightsMissing, LeftBehind,
+    NotLikeLive, DatabaseBusy, or the errors of a restore: the old database stays live then.
     """
     live, began = _live(context, typed), time.monotonic()
     manifest, keys = known(context, id)
@@ -58,7 +58,9 @@ def swap(
         _no_restore_open(url)
         for left in pg_swap.leftovers(admin, live):
             pg_swap.remove(admin, left, force=True)
+        properties.rehearse(admin, live, beside, manifest.database.locale)
         with target(context.settings, admin, manifest, beside) as to:
+            properties.place(admin, beside, live)
             lacking = load(
                 manifest, context.stores.backup_bucket, to.url, keys, access=True, progress=progress
             )
@@ -69,7 +71,7 @@ def swap(
                 )
             with _paused(url, f"backup {id}, by {by}"):
                 until = _prepare(context, manifest, to.url, kept, by)
-                pg_swap.copy_database_settings(admin, beside, live)
+                properties.copy_database_settings(admin, beside, live)
                 pg_swap.exchange(admin, live, beside, kept, until)
         _bring_stragglers(url, kept)
     took = time.monotonic() - began
@@ -86,6 +88,7 @@ def undo_swap(context: BackupContext, *, typed: str, by: str) -> Swapped:
     live, began = _live(context, typed), time.monotonic()
     url, now = context.settings.database_url, context.stores.clock()
     with pg_swap.open_admin(url, live) as admin:
+        pg_swap.check_bound(admin, live)
         back, since = _recorded(context, admin, live)
         kept = _free(live, "undone")
         with _paused(url, f"the previous database again, by {by}"):

@@ -53,7 +53,7 @@ def test_what_is_typed_wrong(place: Place, stores: Installation, storage: Person
         ("get", KEY, "--range", "all"): (2, "0-499"),
         ("get", KEY, "--json"): (2, "-o FILE"),
         ("get", KEY, "-o", str(tmp_path)): (2, "folder"),
-        ("get", KEY, "-o", str(tmp_path / "no" / "such")): (1, "No such file"),
+        ("get", KEY, "-o", str(tmp_path / "no" / "such")): (2, "mkdir -p"),
         ("get", "", "-o", "x"): (2, "empty"),
         ("get", "processed/none", "-o", str(tmp_path / "x")): (1, "no object"),
         ("decompress",): (2, "--job"),
