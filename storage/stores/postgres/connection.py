@@ -8,26 +8,27 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
 
 from storage.core.errors import (
     AccessDenied,
     ConfigError,
+    GrantMissing,
     LocksExhausted,
     NoRoom,
+    NotTrusted,
+    PoolerInBetween,
     RowsHidden,
     SchemaMissing,
     StorageError,
     TransientFault,
     Unreachable,
 )
+from storage.stores.postgres import conninfo, pooler
 from storage.stores.postgres.sqlfiles import queries
 
 DATABASE = "The database"  # subject of the error messages
-CONNECT_TIMEOUT = 10  # seconds
-STATEMENT_TIMEOUT = "10min"
 LOCK_NOT_AVAILABLE = "55P03"
 _TRANSIENT = {
     "40001",
@@ -45,36 +46,25 @@ _TRANSIENT = {
 _FULL = {"53100", "53200", "53400"}
 _MISSING = {"42P01", "3F000", "42703", "42883"}
 _HIDES_ROWS = re.compile(r"row-level security policy for (.+)")
-_DENIED = {"28P01", "28000", "42501"}
+_DENIED = {"28P01", "28000"}
+_WRONG_WORD = re.compile(r"invalid \S+ value|invalid (integer value|port number)")
+_INSECURE = re.compile(
+    r"certificate|SSL error|does not support SSL|no encryption|channel binding|could not .* SSL context"
+)
 
 
 def connect(url: str) -> Engine:
     """Create an engine with a small pool. Opens no connection yet. Raises ConfigError for an invalid URL."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:
-        raise ConfigError(
-            "STORAGE_DATABASE_URL is not a database URL (postgresql://user:password@host/name)."
-        ) from error
-    if parsed.get_backend_name() != "postgresql":
-        raise ConfigError(
-            f"STORAGE_DATABASE_URL is for {parsed.get_backend_name()}; the platform needs PostgreSQL."
-        )
-    # With row_security off the server raises an error where a policy would hide rows: a job that is not seen
-    # must not count as absent.
-    options = f"-c statement_timeout={STATEMENT_TIMEOUT} -c timezone=UTC -c row_security=off"
-    return create_engine(
-        parsed.set(drivername="postgresql+psycopg2"),
+    parsed = conninfo.parsed(url)
+    engine = create_engine(
+        parsed,
         pool_size=6,
         max_overflow=6,
         pool_pre_ping=True,
-        connect_args={
-            "connect_timeout": CONNECT_TIMEOUT,
-            "application_name": "storage-maintenance",
-            "options": options,
-            "keepalives_idle": 30,
-        },
+        connect_args=conninfo.for_session(parsed),
     )
+    event.listen(engine, "connect", lambda session, _: pooler.refuse(session))
+    return engine
 
 
 class Statements:
@@ -126,6 +116,10 @@ def _ours(error: BaseException | None) -> StorageError:
     message = lines[0] if lines else type(error).__name__
     if code == "42501" and (table := _HIDES_ROWS.search(message)):
         return RowsHidden(table[1], _role(error))
+    if code == "42501":
+        return GrantMissing(_role(error), message)
+    if code is None and isinstance(error, psycopg2.OperationalError) and (found := _at_connect(message)):
+        return found
     if code in _DENIED or "authentication failed" in message:
         return AccessDenied(DATABASE, message)
     if code in _MISSING:
@@ -141,6 +135,22 @@ def _ours(error: BaseException | None) -> StorageError:
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return Unreachable(DATABASE, message)
     return StorageError(f"The database refused a statement: {message}")
+
+
+def _at_connect(message: str) -> StorageError | None:
+    """Return the error for a connection that a parameter, a certificate or a pooler prevented."""
+    if "unsupported startup parameter" in message:
+        return PoolerInBetween(message)
+    if "permission denied" in message:
+        return GrantMissing("of this connection", message)
+    if "no pg_hba.conf entry" in message:
+        return AccessDenied(DATABASE, message)
+    if _WRONG_WORD.search(message):
+        return ConfigError(f"A parameter of STORAGE_DATABASE_URL is wrong: {message}.")
+    if _INSECURE.search(message):
+        step = "See sslmode and sslrootcert in docs/configuration.md, Database."
+        return NotTrusted(DATABASE, message, step)
+    return None
 
 
 def code_of(error: StorageError) -> str:
