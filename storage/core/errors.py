@@ -152,7 +152,7 @@ class NoCredentials(ConfigError):
 
 
 class NotTrusted(StorageError):
-    """The connection to {0} is not secure enough: {1}. {2}"""
+    """{0} cannot be trusted: {1}. {2}"""
 
     exit_code = EXIT_UNREACHABLE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -214,7 +215,7 @@ def _short(error: Exception) -> str:
     """Return the root cause as text, without pool reprs and wrapped errors."""
     cause = getattr(error, "reason", None) or error
     proxy = "the proxy of HTTP_PROXY or HTTPS_PROXY: " if "Proxy" in type(cause).__name__ else ""
-    text = str(cause).split("0x")[0].rsplit(":", 1)[-1].strip(" ()'")
+    text = re.sub(r" \(_ssl.c:\d+\)", "", str(cause)).split("0x")[0].rsplit(":", 1)[-1].strip(" ()'")
     return proxy + (text or type(cause).__name__)
 
 
