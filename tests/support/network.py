@@ -38,7 +38,7 @@ class Certificates:
 def certificates(folder: Path) -> Certificates:
     """Make a private CA and a certificate signed by it."""
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority, name = _name("Private CA"), _name("server")
+    authority, name = _name(f"CA of {folder.name}"), _name("server")
     is_ca = x509.BasicConstraints(ca=True, path_length=0)
     ca = _builder(authority, authority, ca_key).add_extension(is_ca, critical=True).sign(ca_key, SHA256())
     names = [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName(ELSEWHERE), x509.DNSName("localhost")]
