@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 
 from devstack.objectstore import ministack_program
+from tests.faults import bugs_connections
 from tests.faults.backup import bugs as bugs_backup
 from tests.faults.cleanup import bugs, bugs_worlds
 from tests.faults.cleanup.bugs import Bug
@@ -26,7 +27,8 @@ from tests.support import servers
 REPOSITORY = Path(__file__).resolve().parents[2]
 COPIED = ("storage", "sql", "tests", "devstack", "dags", "plugins", "pyproject.toml")
 _OF_COLD_DATA = (*bugs_tiers.BUGS, *bugs_lifecycle.BUGS, *bugs_compress.BUGS, *bugs_cold.BUGS)
-BUGS = (*bugs.BUGS, *bugs_worlds.BUGS, *bugs_backup.BUGS, *_OF_COLD_DATA)
+_OF_CLEANUP = (*bugs.BUGS, *bugs_worlds.BUGS, *bugs_connections.BUGS)
+BUGS = (*_OF_CLEANUP, *bugs_backup.BUGS, *_OF_COLD_DATA)
 SECONDS, ALL_OF_THEM = 180, 900
 _instants = count(1_000_000_000)
 

@@ -101,7 +101,7 @@ class Endpoint:
             secure=parts.scheme == "https",
             region=self.region,
             credentials=self._provider,
-            http_client=http or pool(self.url, self.ca_file, self.verify),
+            http_client=http or pool(self.url, self._ca_file, self.verify),
         )
 
     def boto(self, attempts: int = 3) -> S3Client:
@@ -113,7 +113,7 @@ class Endpoint:
         return boto3.session.Session(botocore_session=session_of(self._keys, self.region)).client(
             "s3",
             endpoint_url=self.url,
-            verify=(checked(self.ca_file) or None) if self.verify else False,
+            verify=(self._ca_file or None) if self.verify else False,
             config=Config(
                 signature_version="s3v4",
                 connect_timeout=CONNECT_TIMEOUT,
@@ -125,6 +125,11 @@ class Endpoint:
                 response_checksum_validation="when_required",
             ),
         )
+
+    @property
+    def _ca_file(self) -> str:
+        """Return the file of CA certificates; "" for an address without TLS, which needs none."""
+        return checked(self.ca_file) if self.url.startswith("https:") else ""
 
     @property
     def _provider(self) -> Provider:

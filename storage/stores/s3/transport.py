@@ -37,7 +37,7 @@ def pool(url: str = "", ca_file: str = "", verify: bool = True) -> urllib3.PoolM
             allowed_methods=("GET", "HEAD", "PUT"),
         ),
         "cert_reqs": "CERT_REQUIRED" if verify else "CERT_NONE",
-        "ca_certs": checked(ca_file) or certifi.where(),
+        "ca_certs": ca_file or certifi.where(),
     }
     proxy = proxy_for(url)
     if not proxy:

@@ -104,6 +104,8 @@ def test_an_unknown_ca_is_said_with_the_way_out(monkeypatch: pytest.MonkeyPatch,
 def test_a_ca_file_that_is_absent(monkeypatch: pytest.MonkeyPatch, network: Network) -> None:
     with pytest.raises(ConfigError, match="'/absent' does not exist.*AWS_CA_BUNDLE"):
         opened(monkeypatch, network, f"https://127.0.0.1:{network.tls}", AWS_CA_BUNDLE="/absent")
+    for request in requests(opened(monkeypatch, network, f"http://127.0.0.1:{network.plain}")):
+        request()  # without TLS nobody asks for the file
 
 
 def test_certificates_are_left_unchecked_only_when_asked(
