@@ -6,6 +6,7 @@ not arrive. pgbouncer in transaction mode is the usual one.
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import psycopg2
@@ -29,16 +30,19 @@ def refuse(session: Any) -> None:
 
 
 def _shares(dsn: str, password: str) -> bool:
-    """Return True if a process served both of two open sessions, or two processes served one of them."""
-    one, other = (psycopg2.connect(dsn, password=password) for _ in range(2))
-    try:
+    with (
+        closing(psycopg2.connect(dsn, password=password)) as one,
+        closing(psycopg2.connect(dsn, password=password)) as other,
+    ):
         seen: dict[Any, set[int]] = {one: set(), other: set()}
         for session in (one, one, other) * ROUNDS:
             seen[session].add(_asked(session, "SELECT pg_backend_pid()")[0])
-        return len(seen[one] | seen[other]) != 2
-    finally:
-        one.close()
-        other.close()
+        return shared(seen[one], seen[other])
+
+
+def shared(one: set[int], other: set[int]) -> bool:
+    """Return True if two open sessions had not each a process of their own all the time."""
+    return len(one) > 1 or len(other) > 1 or one == other
 
 
 def _asked(session: Any, question: str) -> Any:

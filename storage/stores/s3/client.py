@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from botocore.exceptions import SSLError as BotoSSLError
 from minio import Minio
 from minio.credentials.providers import Provider, StaticProvider
 from minio.error import InvalidResponseError, S3Error, ServerError
+from urllib3.util.ssl_ import resolve_cert_reqs
 
 from storage.core.errors import (
     AccessDenied,
@@ -160,7 +162,7 @@ def endpoint_of(client: Minio) -> Endpoint:
         region=base.region or "us-east-1",
         provider=client._provider,
         ca_file=words.get("ca_certs") or "",
-        verify=words.get("cert_reqs") != "CERT_NONE",
+        verify=resolve_cert_reqs(words.get("cert_reqs")) != ssl.CERT_NONE,
     )
 
 

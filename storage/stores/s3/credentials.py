@@ -7,16 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import botocore.session
 from botocore import credentials as known
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    MetadataRetrievalError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.loaders import Loader, create_loader
 from minio.credentials.credentials import Credentials
 from minio.credentials.providers import Provider
 
-from storage.core.errors import NoCredentials, Unreachable
+from storage.core.errors import NoCredentials, TransientFault, Unreachable
 from storage.core.login import Login
 
 _WHO = "The service that issues the credentials"
@@ -30,7 +38,7 @@ class Keys(known.Credentials):
         self._find = find
 
     def get_frozen_credentials(self) -> known.ReadOnlyCredentials:
-        """Return the current keys. Raises NoCredentials, or Unreachable if their issuer does not answer."""
+        """Return the current keys. Raises NoCredentials; Unreachable or TransientFault if renewal fails."""
         with _explained():
             if (found := self._find()) is None:
                 raise NoCredentials("neither the settings nor botocore's usual places have any")
@@ -70,7 +78,14 @@ def session_of(keys: Keys, region: str) -> botocore.session.Session:
     session = botocore.session.Session({"profile": (None, None, None, None)})
     session.set_config_variable("region", region)
     session.register_component("credential_provider", _Only(keys))
+    session.register_component("data_loader", _models())
     return session
+
+
+@cache
+def _models() -> Loader:
+    """Return a loader of service models that all sessions share: parsing one costs 0.1 s."""
+    return create_loader()
 
 
 class _Only:
@@ -121,7 +136,9 @@ def _explained() -> Iterator[None]:
         raise NoCredentials(
             f"{error.operation_name}: {answer.get('Code')}: {answer.get('Message')}"
         ) from error
-    except HTTPClientError as error:
+    except (BotoConnectionError, HTTPClientError) as error:
         raise Unreachable(_WHO, str(error)) from error
+    except (CredentialRetrievalError, MetadataRetrievalError) as error:
+        raise TransientFault(_WHO, str(error)) from error
     except (BotoCoreError, OSError, RuntimeError) as error:
         raise NoCredentials(str(error).rstrip(".")) from error

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 
 import pytest
+from botocore.exceptions import (
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    UnauthorizedSSOTokenError,
+)
 from psycopg2.extensions import parse_dsn
 
 from storage.backup.postgres.child_process import login
-from storage.core.errors import ConfigError
-from storage.stores.postgres import conninfo
+from storage.core.errors import ConfigError, NoCredentials, StorageError, TransientFault, Unreachable
+from storage.stores.postgres import conninfo, pooler
 from storage.stores.postgres.connection import connect
 from storage.stores.s3 import rights
+from storage.stores.s3.credentials import Keys
 from storage.stores.s3.transport import proxy_for
 
 URL = "postgresql://me:canary@db/pipeline"
@@ -112,3 +118,32 @@ def test_a_url_without_a_password_leaves_it_to_libpq(monkeypatch: pytest.MonkeyP
         assert parse_dsn(dsn)["passfile"] == "/x"
         assert options["env"]["PGPASSFILE"] == "/home/me/.pgpass"
         assert "pass_fds" not in options
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "answer"),
+    [({1}, {2}, False), ({1}, {1}, True), ({1, 2}, {1}, True), ({1, 2}, {3}, True), ({1}, {2, 3}, True)],
+)
+def test_two_sessions_that_share_a_process(one: set[int], other: set[int], answer: bool) -> None:
+    """The third pair is of a pooler with two sessions that it hands out in turn."""
+    assert pooler.shared(one, other) is answer
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        (CredentialRetrievalError(provider="container", error_msg="500"), TransientFault),
+        (EndpointConnectionError(endpoint_url="http://sts"), Unreachable),
+        (UnauthorizedSSOTokenError(), NoCredentials),
+        (RuntimeError("the refreshed credentials are still expired"), NoCredentials),
+    ],
+)
+def test_a_failed_renewal_is_tried_again_where_that_helps(
+    error: Exception, found: type[StorageError]
+) -> None:
+    def find() -> None:
+        raise error
+
+    with pytest.raises(found) as raised:
+        Keys(find).get_frozen_credentials()
+    assert type(raised.value) is found
