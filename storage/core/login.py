@@ -1,4 +1,4 @@
-"""How requests to the object store are signed: keys of the settings, or where to look for keys."""
+"""Login at the object store: keys of the settings, or where to look for keys."""
 
 from __future__ import annotations
 

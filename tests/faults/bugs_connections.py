@@ -93,7 +93,7 @@ BUGS = (
         "storage/stores/postgres/conninfo.py",
         '{options} -c timezone=UTC -c row_security=off"',
         '-c timezone=UTC -c row_security=off {options}"',
-        f"{RULES}test_the_url_s_parameters_reach_the_session_and_ours_stay",
+        f"{RULES}test_the_url_s_parameters_reach_the_session_and_ours_win",
     ),
     Bug(
         "a pooler that drops the start-up options passes",

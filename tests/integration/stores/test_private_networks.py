@@ -24,7 +24,7 @@ from tests.conftest import needed
 from tests.support.network import ELSEWHERE, Certificates, certificates, forward_proxy, tls_in_front_of
 
 BUCKET = BucketName("private-network")
-NOWHERE = "http://127.0.0.1:9"  # no server listens there
+CLOSED_PORT = "http://127.0.0.1:9"  # no server listens there
 
 
 @dataclass(frozen=True)
@@ -142,13 +142,13 @@ def test_both_clients_use_the_proxy(
 
 
 def test_no_proxy_leads_straight_to_the_store(monkeypatch: pytest.MonkeyPatch, network: Network) -> None:
-    env = {"HTTP_PROXY": NOWHERE, "NO_PROXY": "elsewhere,127.0.0.1"}
+    env = {"HTTP_PROXY": CLOSED_PORT, "NO_PROXY": "elsewhere,127.0.0.1"}
     for request in requests(opened(monkeypatch, network, f"http://127.0.0.1:{network.plain}", **env)):
         request()
 
 
 def test_a_dead_proxy_is_named(monkeypatch: pytest.MonkeyPatch, network: Network) -> None:
-    for request in requests(opened(monkeypatch, network, f"http://{ELSEWHERE}:9000", HTTP_PROXY=NOWHERE)):
+    for request in requests(opened(monkeypatch, network, f"http://{ELSEWHERE}:9000", HTTP_PROXY=CLOSED_PORT)):
         with pytest.raises(Unreachable, match="the proxy of HTTP_PROXY"):
             request()
 

@@ -79,7 +79,7 @@ def test_the_proxy_of_a_store(
     assert proxy_for("https://store:9000") == found
 
 
-def test_the_url_s_parameters_reach_the_session_and_ours_stay() -> None:
+def test_the_url_s_parameters_reach_the_session_and_ours_win() -> None:
     url = conninfo.parsed(f"{URL}?sslmode=verify-full&application_name=eve&options=-c%20row_security%3Don")
     words = conninfo.words(url) | conninfo.for_session(url)
     assert (words["sslmode"], words["application_name"], words["connect_timeout"]) == (
