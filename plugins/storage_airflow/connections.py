@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from storage.installation import Installation
 
 S3_CONNECTION, DB_CONNECTION = "storage_s3", "storage_db"
-#: Extras of ``storage_s3`` by the Amazon provider's names, and the settings they are. See also _login_of.
+#: Extras of ``storage_s3`` by the Amazon provider's names, and the settings they are.
 AMAZON = {
     "endpoint_url": "endpoint_url",
     "region_name": "region",
