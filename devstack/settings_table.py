@@ -20,8 +20,15 @@ PROJECT = Path(__file__).resolve().parents[1]
 #: One line for every setting, by the name of its field.
 MEANINGS: Mapping[str, str] = {
     "endpoint_url": "Address of the object store, such as `http://object-store:9000`.",
-    "access_key": "Access key of the object store.",
+    "access_key": "Access key of the object store. Empty: see [credentials](#credentials).",
     "secret_key": "Secret key of the object store.",
+    "session_token": "Session token that belongs to temporary keys. It is not renewed.",
+    "profile": "Profile of `~/.aws/config`. Empty: `AWS_PROFILE`, else the default one.",
+    "role_arn": "Role to assume with the keys, profile or instance role. It is renewed.",
+    "role_options": 'Further arguments of AssumeRole: `{"ExternalId": "..."}`.',
+    "role_token_file": "File with a web identity token that assumes the role.",
+    "ca_file": "File of CA certificates for object stores. Empty: the usual public CAs.",
+    "tls_verify": "`false`: certificates of object stores are not checked, with a warning.",
     "database_url": "The pipeline's database: `postgresql://user:password@host/name`.",
     "public_endpoint_url": "Address that presigned links are signed for; empty: the endpoint itself.",
     "region": "Region that requests are signed for.",
@@ -48,6 +55,12 @@ CONNECTIONS: Mapping[str, str] = {
     "access_key": "login",
     "secret_key": "password",
     "region": "extra `region_name`",
+    "session_token": "extra `aws_session_token`",
+    "profile": "extra `profile_name`",
+    "role_options": "extra `assume_role_kwargs`",
+    "role_token_file": "extra `assume_role_with_web_identity_token_file`",
+    "ca_file": "extra `verify`: the file",
+    "tls_verify": "extra `verify`: `false`",
     "database_url": "connection `storage_db`",
 }
 #: A sentence for each command that says more than its help.

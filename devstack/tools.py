@@ -16,7 +16,8 @@ from devstack.go_build import AGE, MINIO, VERSITYGW, GoProgram
 from devstack.tables import table
 
 Tool = GoProgram | DebianPackage
-TOOLS: tuple[Tool, ...] = (MINIO, VERSITYGW, AGE)
+PGBOUNCER = DebianPackage("pgbouncer", "usr/sbin/pgbouncer")
+TOOLS: tuple[Tool, ...] = (MINIO, VERSITYGW, AGE, PGBOUNCER)
 
 
 @dataclass(frozen=True)

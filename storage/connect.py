@@ -39,8 +39,9 @@ def endpoint(settings: Settings) -> Endpoint:
     return Endpoint(
         url=settings.endpoint_url,
         region=settings.region,
-        access_key=settings.access_key,
-        secret_key=settings.secret_key,
+        login=settings.login,
+        ca_file=settings.ca_file,
+        verify=settings.verifies,
     )
 
 
@@ -68,27 +69,34 @@ def stores(
     *,
     engine: Engine | None = None,
     http: Any = None,
+    server: Endpoint | None = None,
 ) -> Iterator[Stores]:
-    """Open the shared stores. ``engine`` and ``http`` replace the connections, for example in tests."""
+    """Open the shared stores. ``engine``, ``http`` and ``server`` replace the connections of the settings."""
     with database(settings, engine) as connected:
-        yield shared(settings, clock, connected, http)
+        yield shared(settings, clock, connected, http, server)
 
 
-def shared(settings: Settings, clock: Callable[[], datetime], engine: Engine, http: Any = None) -> Stores:
+def shared(
+    settings: Settings,
+    clock: Callable[[], datetime],
+    engine: Engine,
+    http: Any = None,
+    server: Endpoint | None = None,
+) -> Stores:
     """Build the shared stores on an open database."""
-    bucket = BucketName(settings.bucket)
+    bucket, server = BucketName(settings.bucket), server or endpoint(settings)
     control = PostgresControl(engine, settings.endpoint_url)
     uploads = PostgresUploads(engine, bucket)
     return Stores(
         objects=S3Bucket(
-            endpoint(settings),
+            server,
             bucket,
             conditional=lambda: control.capabilities().conditional_bulk_delete is True,
             creates=lambda: control.capabilities().conditional_put is True,
             uploads=uploads,
             http=http,
         ),
-        plans=S3Bucket(endpoint(settings), BucketName(settings.maintenance_bucket), http=http),
+        plans=S3Bucket(server, BucketName(settings.maintenance_bucket), http=http),
         jobs=PostgresJobs(engine),
         runs=PostgresRuns(engine),
         audit=PostgresAudit(engine),
@@ -111,13 +119,11 @@ def of_clients(session: Session, client: Minio, names: Mapping[str, str]) -> Ite
     server = endpoint_of(client)
     settings = Settings(
         endpoint_url=server.url,
-        access_key=server.access_key,
-        secret_key=server.secret_key,
         database_url=engine.url.render_as_string(hide_password=False),
         region=server.region,
         **names,
     )
-    with stores(settings, engine=engine) as opened:
+    with stores(settings, engine=engine, server=server) as opened:
         yield opened
 
 

@@ -15,6 +15,7 @@ from storage.backup.context import BackupContext
 from storage.backup.ports import BackupStores, Catalogue
 from storage.backup.postgres.catalogue import PostgresCatalogue
 from storage.core.clock import utcnow
+from storage.core.login import Login
 from storage.core.model import BucketName
 from storage.core.ports import ObjectStore, Stores
 from storage.core.records import UploadJournal
@@ -34,13 +35,9 @@ class Members(TypedDict):
 
 def backup_endpoint(settings: Settings) -> Endpoint:
     """Return the endpoint and keys of backups: those set for backups, else the general ones."""
-    own = connect.endpoint(settings)
-    return replace(
-        own,
-        url=settings.backup_endpoint_url or own.url,
-        access_key=settings.backup_access_key or own.access_key,
-        secret_key=settings.backup_secret_key or own.secret_key,
-    )
+    own, key = connect.endpoint(settings), settings.backup_access_key
+    login = Login(access_key=key, secret_key=settings.backup_secret_key) if key else own.login
+    return replace(own, url=settings.backup_endpoint_url or own.url, login=login)
 
 
 def open_backup_bucket(settings: Settings) -> ObjectStore:

@@ -10,7 +10,8 @@ from storage.backup.model import KINDS
 from storage.cli import output
 from storage.cli.common import add_verb, settings, who
 from storage.core.capabilities import Capabilities
-from storage.core.model import BucketName
+from storage.core.errors import StorageError, Unreachable
+from storage.core.model import BucketName, Prefix
 from storage.core.settings import Settings
 from storage.engine import guard
 from storage.installation import Installation, open_installation
@@ -60,15 +61,30 @@ def probe_now(chosen: Settings) -> tuple[Capabilities, str]:
 
 
 def status(args: Namespace) -> int:
-    with open_installation(settings()) as stores:
-        facts = _status(stores)
+    chosen = settings()
+    with open_installation(chosen) as stores:
+        errors = unreached(stores)
+        facts = {"object_store": "; ".join(map(str, errors)) or "answers"} | _status(stores)
     if args.json:
         output.emit_json(facts)
     else:
         output.show_facts(
             "Storage maintenance", ((name.replace("_", " "), str(v)) for name, v in facts.items())
         )
-    return 0
+    return max((error.exit_code for error in errors), default=0)
+
+
+def unreached(stores: Installation) -> list[StorageError]:
+    """Ask each bucket for one key; return the errors, only the first if the store does not answer."""
+    found: list[StorageError] = []
+    for bucket in (stores.objects, stores.plans, stores.backup_bucket):
+        try:
+            bucket.page(Prefix(".maintenance/"), limit=1)
+        except Unreachable as error:
+            return [error]
+        except StorageError as error:
+            found.append(error)
+    return found
 
 
 def _status(stores: Installation) -> dict[str, Any]:

@@ -132,6 +132,41 @@ class AccessDenied(StorageError):
     next_step = "Check the access key or password and what its policy allows."
 
 
+class ActionDenied(AccessDenied):
+    """The object store denied {1} on {2} ({0}): the key needs the right {3}."""
+
+    next_step = "Add it to the key's policy; the key itself was accepted."
+
+
+class GrantMissing(AccessDenied):
+    """The database denied a statement of the role {0}: {1}."""
+
+    next_step = "GRANT the role what is missing, or let it own the table; its password was accepted."
+
+
+class NoCredentials(ConfigError):
+    """There are no credentials for the object store: {0}."""
+
+    next_step = (
+        "Set STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY, or another way of docs/configuration.md, Credentials."
+    )
+
+
+class NotTrusted(StorageError):
+    """{0} cannot be trusted: {1}. {2}"""
+
+    exit_code = EXIT_UNREACHABLE
+
+
+class PoolerInBetween(ConfigError):
+    """The database URL leads to a connection pooler: {0}."""
+
+    next_step = (
+        "Locks and settings of a session do not hold there. Set STORAGE_DATABASE_URL (in Airflow the "
+        "connection storage_db) to the database server itself, such as port 5432 in the place of 6432."
+    )
+
+
 class RowsHidden(AccessDenied):
     """Row-level security of {0} hides rows from role {1}, or from the owner of the view it reads them by."""
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from storage.core import cold_settings as cold_rules
 from storage.core.errors import ConfigError
+from storage.core.login import Login
 from storage.core.model import BucketName
 from storage.core.tiers import ColdSettings
 
@@ -23,12 +24,12 @@ ALIASES = {
 #: Names that any AWS program reads: used if nothing else is set; a different value is no error.
 FALLBACKS = {
     "endpoint_url": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
-    "access_key": ("AWS_ACCESS_KEY_ID",),
-    "secret_key": ("AWS_SECRET_ACCESS_KEY",),
     "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
     "bucket": ("AWS_S3_BUCKET_NAME",),
+    "ca_file": ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"),
 }
-REQUIRED = ("endpoint_url", "access_key", "secret_key", "database_url")
+REQUIRED = ("endpoint_url", "database_url")
+YES, NO = ("true", "1"), ("false", "0")
 BACKENDS = ("minio", "s3", "aws")
 PROOF_SERVERS = ("auto", "same", "throwaway")
 _OTHERS = {
@@ -49,8 +50,15 @@ class Settings:
     """Addresses, credentials and names of an installation. A repr never shows secrets."""
 
     endpoint_url: str
-    access_key: str
-    secret_key: str = field(repr=False)
+    access_key: str = ""
+    secret_key: str = field(default="", repr=False)
+    session_token: str = field(default="", repr=False)
+    profile: str = ""
+    role_arn: str = ""
+    role_options: str = ""
+    role_token_file: str = ""
+    ca_file: str = ""
+    tls_verify: str = "true"
     database_url: str = field(repr=False)
     public_endpoint_url: str = ""
     region: str = "us-east-1"
@@ -79,6 +87,9 @@ class Settings:
                 f"{', '.join(buckets)}: maintenance must not delete plans and backups."
             )
 
+        _ = self.login
+        if self.tls_verify.lower() not in (*YES, *NO):
+            raise ConfigError(f"STORAGE_TLS_VERIFY is {self.tls_verify!r}; it may be true or false.")
         if bool(self.backup_access_key) != bool(self.backup_secret_key):
             raise ConfigError("Set both STORAGE_BACKUP_ACCESS_KEY and STORAGE_BACKUP_SECRET_KEY, or neither.")
         if self.backup_endpoint_url and not self.backup_access_key:
@@ -89,6 +100,16 @@ class Settings:
             )
 
         _ = self.cold_settings
+
+    @property
+    def login(self) -> Login:
+        """Return how requests to the object store are signed."""
+        return Login(**{one.name: getattr(self, one.name) for one in fields(Login)})
+
+    @property
+    def verifies(self) -> bool:
+        """Return True if the certificates of object stores are checked."""
+        return self.tls_verify.lower() in YES
 
     @property
     def cold_settings(self) -> ColdSettings:
@@ -118,24 +139,25 @@ def _value(name: str, env: Mapping[str, str]) -> str:
         raise ConfigError(f"{' and '.join(given)} are set to different values. Keep one of them.")
     if given:
         return next(iter(given.values()))
+    return fallback(name, env)
+
+
+def fallback(name: str, env: Mapping[str, str]) -> str:
+    """Return the value that another program's variable has for a setting; "" if none is set."""
     return next((env[key] for key in FALLBACKS.get(name, ()) if env.get(key)), "")
 
 
 def _minio_endpoint(env: Mapping[str, str]) -> str:
     """Build a URL from MINIO_ENDPOINT (host:port) and MINIO_SECURE (TLS on or off)."""
     host, secure = env.get("MINIO_ENDPOINT", ""), (env.get("MINIO_SECURE") or "false").lower()
-    if secure not in ("true", "false", "1", "0"):
+    if secure not in (*YES, *NO):
         raise ConfigError(f"MINIO_SECURE is {secure!r}; it may be true or false.")
     scheme = urlsplit(host).scheme
-    if (
-        scheme in ("http", "https")
-        and env.get("MINIO_SECURE")
-        and (scheme == "https") != (secure in ("true", "1"))
-    ):
+    if scheme in ("http", "https") and env.get("MINIO_SECURE") and (scheme == "https") != (secure in YES):
         raise ConfigError(f"MINIO_ENDPOINT uses {scheme}, but MINIO_SECURE is {secure}. Keep one of them.")
     if not host or scheme in ("http", "https"):
         return host
-    return f"{'https' if secure in ('true', '1') else 'http'}://{host}"
+    return f"{'https' if secure in YES else 'http'}://{host}"
 
 
 def _refuse_unknown(env: Mapping[str, str]) -> None:

@@ -23,8 +23,7 @@ class S3Lifecycle:
 
     def get(self) -> bytes | None:
         try:
-            with translated(self.bucket):
-                return self._call("GET")
+            return self._call("GET")
         except StoreRefused as error:
             if isinstance(error.__cause__, S3Error) and error.__cause__.code == _NONE:
                 return None
@@ -33,19 +32,18 @@ class S3Lifecycle:
     def put(self, document: bytes) -> None:
         """Put the document with its MD5: AWS accepts no configuration without a checksum."""
         md5 = base64.b64encode(hashlib.md5(document, usedforsecurity=False).digest()).decode()
-        with translated(self.bucket):
-            self._call("PUT", document, {"Content-MD5": md5})
+        self._call("PUT", document, {"Content-MD5": md5})
 
     def clear(self) -> None:
-        with translated(self.bucket):
-            self._call("DELETE")
+        self._call("DELETE")
 
     def versioned(self) -> bool:
         with translated(self.bucket):
             return self._minio.get_bucket_versioning(self.bucket).status in ("Enabled", "Suspended")
 
     def _call(self, method: str, body: bytes | None = None, headers: Any = None) -> bytes:
-        answer = self._minio._execute(
-            method, bucket_name=self.bucket, query_params={"lifecycle": ""}, body=body, headers=headers
-        )
-        return bytes(answer.data)
+        with translated(self.bucket, method=method):
+            answer = self._minio._execute(
+                method, bucket_name=self.bucket, query_params={"lifecycle": ""}, body=body, headers=headers
+            )
+            return bytes(answer.data)

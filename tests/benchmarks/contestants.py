@@ -40,7 +40,7 @@ def counting_pool() -> Any:
     """Return the platform's own connection pool, with every request counted."""
     import urllib3
 
-    from storage.stores.s3.client import pool
+    from storage.stores.s3.transport import pool
 
     counted: urllib3.PoolManager = pool()
     send = counted.urlopen

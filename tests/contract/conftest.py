@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from storage.core.clock import utcnow
+from storage.core.login import Login
 from storage.core.model import BucketName
 from storage.core.ports import ObjectStore
 from storage.stores.postgres.audit import PostgresAudit
@@ -56,8 +57,7 @@ def object_store(store_kind: str, request: pytest.FixtureRequest) -> ObjectStore
     endpoint = Endpoint(
         url=server.endpoint_url,
         region=server.region,
-        access_key=server.access_key,
-        secret_key=server.secret_key,
+        login=Login(access_key=server.access_key, secret_key=server.secret_key),
     )
     bucket = S3Bucket(endpoint, BucketName(f"contract-{secrets.token_hex(6)}"))
     answer = bucket.boto.create_bucket(Bucket=bucket.bucket)

@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 
 from devstack.objectstore import ministack_program
+from tests.faults import bugs_connections
 from tests.faults.backup import bugs as bugs_backup
 from tests.faults.backup import bugs_restore
 from tests.faults.cleanup import bugs, bugs_worlds
@@ -26,8 +27,11 @@ from tests.support import servers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COPIED = ("storage", "sql", "tests", "devstack", "dags", "plugins", "pyproject.toml")
-_OF_COLD_DATA = (*bugs_tiers.BUGS, *bugs_lifecycle.BUGS, *bugs_compress.BUGS, *bugs_cold.BUGS)
-BUGS = (*bugs.BUGS, *bugs_worlds.BUGS, *bugs_backup.BUGS, *bugs_restore.BUGS, *_OF_COLD_DATA)
+BUGS = (
+    *(*bugs.BUGS, *bugs_worlds.BUGS, *bugs_connections.BUGS),
+    *(*bugs_backup.BUGS, *bugs_restore.BUGS),
+    *(*bugs_tiers.BUGS, *bugs_lifecycle.BUGS, *bugs_compress.BUGS, *bugs_cold.BUGS),
+)
 SECONDS, ALL_OF_THEM = 180, 900
 _instants = count(1_000_000_000)
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import boto3
 import psycopg2
 import urllib3
 from botocore.awsrequest import AWSResponse
@@ -29,10 +28,12 @@ from storage.backup.postgres import child_process as programs
 from storage.backup.postgres import swap as pg_swap
 from storage.backup.restore import database as restoring
 from storage.backup.restore import swap as swapping
+from storage.core.login import Login
 from storage.engine import plan
 from storage.stores import files
 from storage.stores.postgres.connection import connect as connect_engine
 from storage.stores.s3 import client as s3_client
+from storage.stores.s3 import transport
 from tests.faults.effects import Injector, Kind, Mode, Wrapped
 
 SLOW_DOWN = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>injected</Message></Error>'
@@ -40,12 +41,12 @@ _UPLOAD = re.compile(r"(uploadId=)[^&]+")
 _WRITES = {"unlink", "rmdir", "mkdir", "rename"}
 _READS = {"open", "listdir", "scandir", "stat", "fstat"}
 _sleep = time.sleep
-_WARM = boto3.session.Session()  # its service models are parsed once, in the parent of all trials
 
 
 def warm() -> None:
     """Parse the service models that a client needs, so that no forked child has to."""
-    _WARM.client("s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+    keys = Login(access_key="a", secret_key="b")
+    s3_client.Endpoint(url="http://store.invalid", region="us-east-1", login=keys).boto()
 
 
 def hurry() -> None:
@@ -76,13 +77,12 @@ def http_client(injector: Injector) -> urllib3.PoolManager:
             run = lambda: make(conn, method, url, *args, **options)  # noqa: E731
             return injector.through(_verb(method), _request(method, url), run, fail)
 
-    manager = s3_client.pool()
+    manager = transport.pool()
     manager.pool_classes_by_scheme = {"http": Pool, "https": urllib3.HTTPSConnectionPool}
     return manager
 
 
 def watch_boto(injector: Injector) -> None:
-    boto3.session.Session = lambda: _WARM  # type: ignore[assignment,misc]
     send = URLLib3Session.send
 
     def watched(self: Any, request: Any) -> Any:

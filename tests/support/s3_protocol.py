@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import urllib3
 
+from storage.core.login import Login
 from storage.core.model import BucketName, DeleteTarget, ObjectInfo, ObjectKey, Prefix
 from storage.stores.s3.bucket import S3Bucket
 from storage.stores.s3.client import Endpoint
@@ -65,7 +66,9 @@ def _entry(info: ObjectInfo) -> str:
 
 def bucket(wire: Wire) -> S3Bucket:
     """Return the real adapter on that transport, for a bucket known to keep no versions."""
-    server = Endpoint(url="http://store.invalid:9000", region="us-east-1", access_key="a", secret_key="b")
+    server = Endpoint(
+        url="http://store.invalid:9000", region="us-east-1", login=Login(access_key="a", secret_key="b")
+    )
     made = S3Bucket(server, BucketName("videos"), http=wire)
     made.versioned = False  # otherwise it would send a request with the other vendor client
     return made

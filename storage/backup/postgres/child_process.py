@@ -8,14 +8,15 @@ import pwd
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-import psycopg2.extensions
+from psycopg2.extensions import make_dsn
 from sqlalchemy.engine import make_url
 
 from storage.core.errors import ConfigError
+from storage.stores.postgres import conninfo
 
 #: Run in the child before the program: switch to the account, then ask the kernel for a signal when the
 #: parent ends (PR_SET_PDEATHSIG). A separate program, as Python code between fork and exec may hang in a
@@ -71,30 +72,32 @@ class Stderr:
 def login(url: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield a libpq connection string without the password, and the :func:`spawn` options that pass it.
 
-    The password file is in memory only (memfd), readable by the child alone, and ends with this process.
+    It has every parameter of the URL. The password file is in memory only (memfd), readable by the child
+    alone, and ends with this process.
     """
-    parsed = make_url(url)
-    if "sslpassword" in parsed.query:
+    words = conninfo.words(make_url(url))
+    if "sslpassword" in words:
         raise ConfigError(
             "STORAGE_DATABASE_URL has sslpassword, which argv would show; use a key without it."
         )
-    words: dict[str, Any] = parsed.translate_connect_args(username="user", database="dbname")
-    words |= {name: value for name, value in parsed.query.items() if name != "password"}
-    password = words.pop("password", None) or parsed.query.get("password") or ""
+    password = words.pop("password", None)
+    if password is None:  # libpq finds it as it does for this process: PGPASSWORD, ~/.pgpass, a service
+        yield make_dsn(**words), {"env": _environment()}
+        return
+    words.pop("passfile", None)
     escaped = str(password).replace("\\", "\\\\").replace(":", "\\:")
     fd = os.memfd_create("pgpass", 0)
     try:
         os.fchmod(fd, 0o600)
         os.write(fd, f"*:*:*:*:{escaped}\n".encode())
-        dsn = psycopg2.extensions.make_dsn(**words)
-        yield dsn, {"pass_fds": (fd,), "env": _passfile(fd)}
+        env = _environment() | {"PGPASSFILE": f"/proc/self/fd/{fd}"}
+        env.pop("PGPASSWORD", None)
+        yield make_dsn(**words), {"pass_fds": (fd,), "env": env}
     finally:
         os.close(fd)
 
 
-def _passfile(fd: int) -> Mapping[str, str]:
-    return {
-        "PGPASSFILE": f"/proc/self/fd/{fd}",
-        "PGCONNECT_TIMEOUT": "10",
-        "PGAPPNAME": "storage-maintenance",
-    }
+def _environment() -> dict[str, str]:
+    """Return libpq's own variables, such as PGSSLMODE, with the platform's defaults."""
+    own = {"PGCONNECT_TIMEOUT": str(conninfo.CONNECT_TIMEOUT), "PGAPPNAME": conninfo.NAME}
+    return own | {name: value for name, value in os.environ.items() if name.startswith("PG") and value}

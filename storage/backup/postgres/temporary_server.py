@@ -24,6 +24,7 @@ from storage.backup.errors import DatabaseBusy, RightsMissing, ScratchFault, Tar
 from storage.backup.postgres import programs
 from storage.backup.postgres.child_process import spawn
 from storage.core.errors import StorageError
+from storage.stores.postgres import conninfo
 from storage.stores.postgres.connection import translated
 from storage.stores.postgres.messages import shown_error
 
@@ -43,6 +44,8 @@ SETTINGS = (
     "autovacuum=off", "max_locks_per_transaction=1024", "max_wal_size=4GB", "maintenance_work_mem=256MB",
     "unix_socket_directories=", "listen_addresses=127.0.0.1", "timezone=UTC", "log_timezone=UTC",
 )  # fmt: skip
+#: Parameters for a throw-away server, which has no TLS, whatever PGSSLMODE and its kin ask of the live one.
+_LOOPBACK = {"sslmode": "disable", "channel_binding": "prefer", "target_session_attrs": "any"}
 
 
 @contextmanager
@@ -121,7 +124,7 @@ def _running(bindir: Path, made: tuple[Path, str], account: str | None) -> Itera
             stdin=subprocess.DEVNULL, stdout=out, stderr=out,
         )  # fmt: skip
     url = URL.create(
-        "postgresql+psycopg2", "postgres", password, "127.0.0.1", port, "postgres"
+        "postgresql+psycopg2", "postgres", password, "127.0.0.1", port, "postgres", _LOOPBACK
     ).render_as_string(hide_password=False)
     try:
         _await(url, child, log)
@@ -262,12 +265,9 @@ def administering(url: str) -> Iterator[psycopg2.extensions.cursor]:
 
 def session(url: str, options: str = "") -> psycopg2.extensions.connection:
     """Open an autocommit session, with command-line ``options`` for the server process."""
-    parts = make_url(url)
-    words = parts.translate_connect_args(username="user", database="dbname") | dict(parts.query)
+    words = conninfo.words(make_url(url))
     words |= {"options": f"{words.get('options', '')} {options}".strip()}
-    opened: psycopg2.extensions.connection = psycopg2.connect(
-        **words, connect_timeout=10, application_name="storage-maintenance", client_encoding="UTF8"
-    )
+    opened: psycopg2.extensions.connection = psycopg2.connect(**words, **conninfo.defaults(words))
     opened.autocommit = True
     return opened
 

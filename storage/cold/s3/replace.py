@@ -72,7 +72,7 @@ class S3ObjectReplacer:
         return "0" if self._counts_tags() else ""
 
     def details(self, key: ObjectKey) -> Details:
-        with translated(self._bucket.bucket, key):
+        with translated(self._bucket.bucket, key, "HEAD"):
             headers = self._wire.head(key)
         return self._details(key, headers, int(headers.get("content-length", 0)))
 

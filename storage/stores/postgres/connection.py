@@ -9,27 +9,28 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
 
 from storage.core.errors import (
     AccessDenied,
     ConfigError,
+    GrantMissing,
     LocksExhausted,
     NoRoom,
+    NotTrusted,
+    PoolerInBetween,
     RowsHidden,
     SchemaMissing,
     StorageError,
     TransientFault,
     Unreachable,
 )
+from storage.stores.postgres import conninfo, pooler
 from storage.stores.postgres.messages import shown_error
 from storage.stores.postgres.sqlfiles import queries
 
 DATABASE = "The database"  # subject of the error messages
-CONNECT_TIMEOUT = 10  # seconds
-STATEMENT_TIMEOUT = "10min"
 LOCK_NOT_AVAILABLE = "55P03"
 _TRANSIENT = {
     "40001",
@@ -45,45 +46,30 @@ _TRANSIENT = {
     "08001",
 }
 _FULL = {"53100", "53200", "53400"}
-_MISSING = {
-    "42P01",
-    "3F000",
-    "42883",
-}  # of ours, if it names our schema; otherwise of the pipeline's functions
+#: Of ours, if the message names our schema; otherwise of the pipeline's functions.
+_MISSING = {"42P01", "3F000", "42883"}
 _NO_COLUMN = "42703"
 _HIDES_ROWS = re.compile(r"row-level security policy for (.+)")
-_DENIED = {"28P01", "28000", "42501"}
+_DENIED = {"28P01", "28000"}
+_WRONG_WORD = re.compile(r"invalid \S+ value|invalid (integer value|port number)")
+_INSECURE = re.compile(
+    r"certificate|SSL error|does not support SSL|no encryption|channel binding|could not .* SSL context"
+)
 
 
 def connect(url: str) -> Engine:
     """Create an engine with a small pool. Opens no connection yet. Raises ConfigError for an invalid URL."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:
-        raise ConfigError(
-            "STORAGE_DATABASE_URL is not a database URL (postgresql://user:password@host/name)."
-        ) from error
-    if parsed.get_backend_name() != "postgresql":
-        raise ConfigError(
-            f"STORAGE_DATABASE_URL is for {parsed.get_backend_name()}; the platform needs PostgreSQL."
-        )
-    # With row_security off the server raises an error where a policy would hide rows: a job that is not seen
-    # must not count as absent.
-    options = f"-c statement_timeout={STATEMENT_TIMEOUT} -c timezone=UTC -c row_security=off"
-    return create_engine(
-        parsed.set(drivername="postgresql+psycopg2"),
+    parsed = conninfo.parsed(url)
+    engine = create_engine(
+        parsed,
         pool_size=6,
         max_overflow=6,
         pool_pre_ping=True,
         hide_parameters=True,  # an unexpected error shows its statement, not the values
-        connect_args={
-            "connect_timeout": CONNECT_TIMEOUT,
-            "application_name": "storage-maintenance",
-            "options": options,
-            "keepalives_idle": 30,
-            "client_encoding": "UTF8",  # a database of SQL_ASCII names none, and the driver would take ASCII
-        },
+        connect_args=conninfo.for_session(parsed),
     )
+    event.listen(engine, "connect", lambda session, _: pooler.refuse(session))
+    return engine
 
 
 def as_json(value: Any) -> str:
@@ -149,6 +135,14 @@ def ours(error: BaseException | None) -> StorageError:
 def _translated(error: psycopg2.Error, code: str, message: str) -> StorageError:
     if code == "42501" and (table := _HIDES_ROWS.search(message)):
         return RowsHidden(table[1], _role(error))
+    if code == "42501":
+        return GrantMissing(_role(error), message)
+    if (
+        not code
+        and isinstance(error, psycopg2.OperationalError)
+        and (found := _at_connect(str(error), message))
+    ):
+        return found
     if code in _DENIED or "authentication failed" in message:
         return AccessDenied(DATABASE, message)
     if code == _NO_COLUMN or (code in _MISSING and "maintenance" in message):
@@ -164,6 +158,22 @@ def _translated(error: psycopg2.Error, code: str, message: str) -> StorageError:
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return Unreachable(DATABASE, message)
     return StorageError(f"The database refused a statement: {message}")
+
+
+def _at_connect(text: str, message: str) -> StorageError | None:
+    """Return the error for a connection that a parameter, a certificate or a pooler prevented."""
+    if "unsupported startup parameter" in text:
+        return PoolerInBetween(message)
+    if "permission denied" in text:
+        return GrantMissing("of this connection", message)
+    if "no pg_hba.conf entry" in text:
+        return AccessDenied(DATABASE, message)
+    if _WRONG_WORD.search(text):
+        return ConfigError(f"A parameter of STORAGE_DATABASE_URL is wrong: {message}.")
+    if _INSECURE.search(text):
+        step = "See sslmode and sslrootcert in docs/configuration.md, Database."
+        return NotTrusted(DATABASE, message, step)
+    return None
 
 
 def _role(error: psycopg2.Error) -> str:

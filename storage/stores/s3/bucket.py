@@ -104,7 +104,7 @@ class S3Bucket:
             found = self.page(cast(Prefix, key), limit=1000)
             return next((info for info in found.objects if info.key == key), None)
         try:
-            with translated(self.bucket, key):
+            with translated(self.bucket, key, "HEAD"):
                 return self._head(key)
         except ObjectMissing:
             return None
@@ -150,7 +150,7 @@ class S3Bucket:
         return list(failures(answer))
 
     def put_file(self, key: ObjectKey, path: Path) -> None:
-        with translated(self.bucket, key):
+        with translated(self.bucket, key, "PUT"):
             self._minio.fput_object(self.bucket, key, str(path))
 
     def create(
@@ -224,7 +224,7 @@ class S3Bucket:
             self.boto.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
 
     def server_time(self) -> datetime:
-        with translated(self.bucket):
+        with translated(self.bucket, method="HEAD"):
             answer = self._minio._execute("HEAD", bucket_name=self.bucket)
         return parsedate_to_datetime(answer.headers["date"]).astimezone(UTC)
 
@@ -251,7 +251,7 @@ class S3Bucket:
         body: bytes | None = None,
         headers: dict[str, Any] | None = None,
     ) -> bytes:
-        with translated(self.bucket):
+        with translated(self.bucket, method=method):
             answer = self._minio._execute(
                 method, bucket_name=self.bucket, query_params=cast(Any, query), body=body, headers=headers
             )

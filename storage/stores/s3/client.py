@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import certifi
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import SSLError as BotoSSLError
 from minio import Minio
+from minio.credentials.providers import Provider, StaticProvider
 from minio.error import InvalidResponseError, S3Error, ServerError
+from urllib3.util.ssl_ import resolve_cert_reqs
 
 from storage.core.errors import (
     AccessDenied,
+    ActionDenied,
     BucketMissing,
     ConfigError,
+    NotTrusted,
     ObjectMissing,
     PreconditionFailed,
     StorageError,
@@ -25,12 +32,33 @@ from storage.core.errors import (
     TransientFault,
     Unreachable,
 )
+from storage.core.login import Login
+from storage.stores.s3 import rights
+from storage.stores.s3.transport import (
+    CONNECT_TIMEOUT,
+    CONNECTIONS,
+    READ_TIMEOUT,
+    checked,
+    pool,
+    warn_unverified,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-CONNECT_TIMEOUT, READ_TIMEOUT, CONNECTIONS = 5, 60, 32  # seconds, seconds, sockets
-_DENIED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "Forbidden"}
+    from storage.stores.s3.credentials import Keys
+
+STORE = "The object store"
+_WRONG_KEYS = {
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidToken",
+    "InvalidTokenId",
+    "TokenRefreshRequired",
+}
+_DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
 _GONE = {"NoSuchKey", "NoSuchUpload", "NoSuchVersion", "404", "NotFound"}
 _TRANSIENT = {
     "SlowDown",
@@ -46,12 +74,18 @@ _TRANSIENT = {
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Address and credentials of an S3 server; ``setting`` is the variable that sets the address."""
+    """Address of an S3 server, and how to log in there; ``setting`` is the variable that sets the address.
+
+    ``provider`` is that of an application's minio client, in the place of ``login``. Without ``ca_file`` the
+    usual public CAs are trusted.
+    """
 
     url: str
     region: str
-    access_key: str
-    secret_key: str = field(repr=False)
+    login: Login = Login()
+    provider: Provider | None = field(default=None, repr=False)
+    ca_file: str = ""
+    verify: bool = True
     setting: str = "STORAGE_ENDPOINT_URL"
 
     def minio(self, http: Any = None) -> Minio:
@@ -62,25 +96,26 @@ class Endpoint:
             )
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
             raise ConfigError(f"{self.setting} is {self.url!r}; it must look like http://host:9000.")
+        if parts.scheme == "https" and not self.verify:
+            warn_unverified(self.url)
         return Minio(
             parts.netloc,
-            access_key=self.access_key,
-            secret_key=self.secret_key,
             secure=parts.scheme == "https",
             region=self.region,
-            http_client=http or pool(),
+            credentials=self._provider,
+            http_client=http or pool(self.url, self._ca_file, self.verify),
         )
 
     def boto(self, attempts: int = 3) -> S3Client:
         import boto3  # takes as long to import as all other modules together, and most runs do not need it
         from botocore.config import Config
 
-        return boto3.session.Session().client(
+        from storage.stores.s3.credentials import session_of
+
+        return boto3.session.Session(botocore_session=session_of(self._keys, self.region)).client(
             "s3",
             endpoint_url=self.url,
-            region_name=self.region,
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
+            verify=(self._ca_file or None) if self.verify else False,
             config=Config(
                 signature_version="s3v4",
                 connect_timeout=CONNECT_TIMEOUT,
@@ -93,77 +128,102 @@ class Endpoint:
             ),
         )
 
+    @property
+    def _ca_file(self) -> str:
+        """Return the file of CA certificates; "" for an address without TLS, which needs none."""
+        return checked(self.ca_file) if self.url.startswith("https:") else ""
+
+    @property
+    def _provider(self) -> Provider:
+        login = self.login
+        if self.provider or login.fixed:
+            static = (login.access_key, login.secret_key, login.session_token or None)
+            return self.provider or StaticProvider(*static)
+        from storage.stores.s3.credentials import BotocoreProvider
+
+        return BotocoreProvider(self._keys)
+
+    @cached_property
+    def _keys(self) -> Keys:
+        from storage.stores.s3 import credentials
+
+        if self.provider:
+            return credentials.of_provider(self.provider)
+        return credentials.keys(self.login, self.region, self.ca_file)
+
 
 def endpoint_of(client: Minio) -> Endpoint:
-    """Return the endpoint and credentials of a minio client."""
+    """Return the endpoint of a minio client, which logs in and trusts certificates as the client does."""
     if client._provider is None:
         raise ConfigError("The minio client has no credentials; maintenance needs a key that may delete.")
-    keys, base = client._provider.retrieve(), client._base_url
+    base, words = client._base_url, client._http.connection_pool_kw
     return Endpoint(
         url=f"{'https' if base.is_https else 'http'}://{base.host}",
         region=base.region or "us-east-1",
-        access_key=keys.access_key,
-        secret_key=keys.secret_key,
-    )
-
-
-def pool() -> urllib3.PoolManager:
-    """Create a connection pool with timeouts, and up to three retries of idempotent requests.
-
-    A bulk delete (POST) is not retried: resent minutes later it could delete an object written since the
-    recheck. The batch is repeated instead, with a new recheck.
-    """
-    retry = urllib3.Retry(
-        total=3,
-        backoff_factor=0.2,
-        status_forcelist=(500, 502, 503, 504),
-        allowed_methods=("GET", "HEAD", "PUT"),
-    )
-    return urllib3.PoolManager(
-        timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
-        maxsize=CONNECTIONS,
-        retries=retry,
-        cert_reqs="CERT_REQUIRED",
-        ca_certs=certifi.where(),
+        provider=client._provider,
+        ca_file=words.get("ca_certs") or "",
+        verify=resolve_cert_reqs(words.get("cert_reqs")) != ssl.CERT_NONE,
     )
 
 
 @contextmanager
-def translated(bucket: str, key: str = "") -> Iterator[None]:
-    """Translate vendor errors into the platform's."""
+def translated(bucket: str, key: str = "", method: str = "GET") -> Iterator[None]:
+    """Translate vendor errors into the platform's. ``method`` is that of a request sent by minio-py."""
     try:
         yield
     except S3Error as error:
-        raise ours(error.code or "", error.message or "", bucket, key) from error
+        url = getattr(error.response, "url", "") or ""
+        action = rights.action(method, url, of_object=bool(key))
+        where = rights.resource(bucket, key, url)
+        raise ours(error.code or "", error.message or "", bucket, key, action, where) from error
     except ClientError as error:
-        answer = error.response.get("Error", {})
-        raise ours(answer.get("Code", ""), answer.get("Message", ""), bucket, key) from error
+        answer, action = error.response.get("Error", {}), error.operation_name
+        where = rights.resource(bucket, key, "")
+        raise ours(answer.get("Code", ""), answer.get("Message", ""), bucket, key, action, where) from error
     except UnicodeEncodeError as error:
         raise StoreRefused(key or bucket, "its name is not valid UTF-8") from error
     except (ServerError, InvalidResponseError) as error:
-        raise TransientFault("The object store", str(error)[:200]) from error
+        raise TransientFault(STORE, str(error)[:200]) from error
     except (urllib3.exceptions.HTTPError, BotoCoreError) as error:
-        raise Unreachable("The object store", _short(error)) from error
+        raise _unanswered(error) from error
 
 
-def ours(code: str, message: str, bucket: str, key: str) -> StorageError:
+def ours(code: str, message: str, bucket: str, key: str, action: str, where: str) -> StorageError:
     if code in _GONE:
         return ObjectMissing(key)
+    if code in _WRONG_KEYS:
+        return AccessDenied(STORE, f"{code} at {action} on {where}")
+    if code in _DENIED and action.startswith(
+        "Head"
+    ):  # the answer has no body, which would tell the two apart
+        either = f"the key is wrong, or lacks the right {rights.right(action)}"
+        return AccessDenied(STORE, f"{code} at {action} on {where}; {either}")
     if code in _DENIED:
-        return AccessDenied("The object store", f"{code} on bucket {bucket}")
+        return ActionDenied(code, action, where, rights.right(action))
     if code in ("PreconditionFailed", "412"):
         return PreconditionFailed(key)
     if code == "NoSuchBucket":
         return BucketMissing(bucket)
     if code in _TRANSIENT:
-        return TransientFault("The object store", f"{code}: {message}")
+        return TransientFault(STORE, f"{code}: {message}")
     return StoreRefused(key or bucket, f"{code}: {message}")
+
+
+def _unanswered(error: Exception) -> StorageError:
+    """Return the error for a request without an answer: a certificate or the network is at fault."""
+    cause = getattr(error, "reason", None) or error
+    if isinstance(cause, urllib3.exceptions.SSLError | BotoSSLError):
+        step = "Set STORAGE_CA_FILE to a file with the certificate of the CA that signed it."
+        return NotTrusted(STORE, _short(error), step)
+    return Unreachable(STORE, _short(error))
 
 
 def _short(error: Exception) -> str:
     """Return the root cause as text, without pool reprs and wrapped errors."""
     cause = getattr(error, "reason", None) or error
-    return str(cause).split("0x")[0].rsplit(":", 1)[-1].strip() or type(cause).__name__
+    proxy = "the proxy of HTTP_PROXY or HTTPS_PROXY: " if "Proxy" in type(cause).__name__ else ""
+    text = re.sub(r" \(_ssl.c:\d+\)", "", str(cause)).split("0x")[0].rsplit(":", 1)[-1].strip(" ()'")
+    return proxy + (text or type(cause).__name__)
 
 
 class Raw:

@@ -93,7 +93,7 @@ class StreamWriter:
     def complete(self) -> None:
         """Complete the object. A small object is sent in one request."""
         if not self.upload_id:
-            with translated(self._place["Bucket"], self._place["Key"]):
+            with translated(self._place["Bucket"], self._place["Key"], "PUT"):
                 self._put(**self._place, **self._words, **self._conditions, Body=b"".join(self._pieces))
             return
         if self._pieces:

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from storage.core.model import DeleteTarget, Failure, ObjectInfo, ObjectKey
+from storage.stores.s3.rights import right
 
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 Entry = TypeVar("Entry")
@@ -132,7 +133,10 @@ def failures(document: bytes) -> Iterator[Failure]:
     for error in root.iter(f"{space}Error"):
         code = error.findtext(f"{space}Code") or ""
         if code != "NoSuchKey":
-            yield Failure(error.findtext(f"{space}Key") or "", code, error.findtext(f"{space}Message") or "")
+            message = error.findtext(f"{space}Message") or ""
+            lacks = f"{message} The key needs the right {right('DeleteObjects')}."
+            failed = error.findtext(f"{space}Key") or ""
+            yield Failure(failed, code, lacks if code == "AccessDenied" else message)
 
 
 def to_second(moment: datetime) -> datetime:

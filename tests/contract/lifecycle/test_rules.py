@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from storage.core.errors import StoreRefused
+from storage.core.login import Login
 from storage.core.model import BucketName
 from storage.lifecycle.document import read
 from storage.lifecycle.plan import digest
@@ -53,8 +54,7 @@ def rules(kind: str, request: pytest.FixtureRequest) -> BucketRules:
     endpoint = Endpoint(
         url=server.endpoint_url,
         region=server.region,
-        access_key=server.access_key,
-        secret_key=server.secret_key,
+        login=Login(access_key=server.access_key, secret_key=server.secret_key),
     )
     bucket = BucketName(f"lifecycle-{secrets.token_hex(6)}")
     endpoint.boto().create_bucket(Bucket=bucket)

@@ -230,7 +230,7 @@ BUGS = (
     ),
     Bug(
         "a delete whose answer was lost is sent again",
-        "storage/stores/s3/client.py",
+        "storage/stores/s3/transport.py",
         'allowed_methods=("GET", "HEAD", "PUT")',
         "allowed_methods=None",
         "tests/unit/engine/test_old_plans.py::test_a_delete_is_never_sent_again_blindly",

@@ -7,7 +7,7 @@ from tests.faults.cleanup.bugs import Bug
 BUGS = (
     Bug(
         "rows that a policy hides count as absent",
-        "storage/stores/postgres/connection.py",
+        "storage/stores/postgres/conninfo.py",
         " -c row_security=off",
         "",
         "tests/integration/cleanup/test_hidden_rows.py::test_hidden_rows_refuse[owner-ministack]",

@@ -45,11 +45,18 @@ def refused(env: Mapping[str, str]) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("env", [MINIO, AWS], ids=["MINIO", "AWS"])
-def test_aliases(env: Mapping[str, str]) -> None:
-    """The environment of a sibling system, taken over unchanged, gives the same settings as our own names."""
+@pytest.mark.parametrize(
+    ("env", "keys"),
+    [(MINIO, {}), (AWS, {"STORAGE_ACCESS_KEY": "", "STORAGE_SECRET_KEY": ""})],
+    ids=["MINIO", "AWS"],
+)
+def test_aliases(env: Mapping[str, str], keys: Mapping[str, str]) -> None:
+    """The environment of a sibling system, taken over unchanged, gives the same settings as our own names.
+
+    AWS_ACCESS_KEY_ID and its kin are left to botocore, which knows what belongs together.
+    """
     found = Settings.from_env(env)
-    assert found == Settings.from_env(OWN | {"STORAGE_REGION": "eu-1", "STORAGE_BUCKET": "media"})
+    assert found == Settings.from_env(OWN | {"STORAGE_REGION": "eu-1", "STORAGE_BUCKET": "media"} | keys)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +141,12 @@ def test_minio_goes_before_the_aws_fallback() -> None:
         ({"STORAGE_BUCKET": "videos/temp"}, "no '/'"),
         ({"STORAGE_PROOF_SERVER": "other"}, "it may be auto, same, throwaway"),
         ({"STORAGE_BACKUP_ACCESS_KEY": "k"}, "or neither"),
+        ({"STORAGE_ACCESS_KEY": ""}, "Set both STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY, or neither"),
+        ({"STORAGE_PROFILE": "p"}, "not both"),
+        ({"STORAGE_ROLE_OPTIONS": "{}"}, "need STORAGE_ROLE_ARN"),
+        ({"STORAGE_ROLE_ARN": "arn", "STORAGE_ROLE_OPTIONS": "{"}, "not a JSON object"),
+        ({"STORAGE_ROLE_ARN": "arn", "STORAGE_ROLE_OPTIONS": "[1]"}, "not a JSON object"),
+        ({"STORAGE_TLS_VERIFY": "no"}, "it may be true or false"),
         ({"STORAGE_BACKUP_ENDPOINT_URL": "http://other"}, "needs STORAGE_BACKUP_ACCESS_KEY"),
     ],
 )
@@ -145,7 +158,15 @@ def test_unknown_words_for_secure() -> None:
     assert "it may be true or false" in refused(MINIO | {"MINIO_SECURE": "perhaps"})
 
 
-@pytest.mark.parametrize("name", sorted(OWN))
+def test_a_session_token_without_keys() -> None:
+    env = without(without(OWN, "STORAGE_ACCESS_KEY"), "STORAGE_SECRET_KEY")
+    assert "needs STORAGE_ACCESS_KEY" in refused(env | {"STORAGE_SESSION_TOKEN": "canary"})
+
+
+NEEDED = ("STORAGE_DATABASE_URL", "STORAGE_ENDPOINT_URL")
+
+
+@pytest.mark.parametrize("name", NEEDED)
 def test_what_is_missing_is_named(name: str) -> None:
     said = refused(without(OWN, name))
     assert said.startswith(f"Not set: {name}.")
@@ -153,7 +174,7 @@ def test_what_is_missing_is_named(name: str) -> None:
 
 
 def test_everything_missing_is_said_at_once() -> None:
-    assert all(name in refused({}) for name in OWN)
+    assert all(name in refused({}) for name in NEEDED)
 
 
 def test_secrets_do_not_show() -> None:

@@ -34,7 +34,7 @@ def test_every_setting_can_be_set_in_airflow() -> None:
 def test_secrets_are_marked() -> None:
     rows = [line for line in pages.settings_table().splitlines() if "| yes |" in line]
     assert [re.search(r"`(\w+)`", row)[1] for row in rows] == [  # type: ignore[index]
-        "STORAGE_SECRET_KEY", "STORAGE_DATABASE_URL", "STORAGE_BACKUP_SECRET_KEY",
+        "STORAGE_SECRET_KEY", "STORAGE_SESSION_TOKEN", "STORAGE_DATABASE_URL", "STORAGE_BACKUP_SECRET_KEY",
     ]  # fmt: skip
 
 

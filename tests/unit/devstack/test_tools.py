@@ -150,8 +150,8 @@ def test_a_missing_tool_keeps_no_other_away_and_the_table_says_why(machine: Path
 
 
 def test_only_known_tools_can_be_named() -> None:
-    assert [tool.name for tool in tools.named([])] == ["minio", "versitygw", "age"]
-    with pytest.raises(DevstackError, match="no tool abacus; choose from minio, versitygw, age"):
+    assert [tool.name for tool in tools.named([])] == ["minio", "versitygw", "age", "pgbouncer"]
+    with pytest.raises(DevstackError, match="no tool abacus; choose from minio, versitygw, age, pgbouncer"):
         tools.named(["abacus"])
 
 

@@ -10,7 +10,7 @@ from storage.core.model import DeleteTarget, Failure, ObjectKey
 from storage.engine.sweep import plan
 from storage.engine.undo import undo
 from storage.stores.s3.bucket import _chunks
-from storage.stores.s3.client import pool
+from storage.stores.s3.transport import pool
 from tests.support.in_memory import DAY, HOUR, MINUTE, NOW, World
 from tests.support.runs import apply
 
