@@ -89,7 +89,7 @@ SELECT CASE WHEN :shared
 INSERT INTO maintenance.audit (event, run_id, detail) VALUES (:event, :run_id, CAST(:detail AS jsonb));
 
 -- name: read
-SELECT value FROM maintenance.control WHERE name = :name;
+SELECT value, changed_at FROM maintenance.control WHERE name = :name;
 
 -- name: write
 INSERT INTO maintenance.control (name, value) VALUES (:name, :value)

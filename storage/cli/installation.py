@@ -10,7 +10,9 @@ from storage.backup.model import KINDS
 from storage.cli import output
 from storage.cli.common import add_verb, settings, who
 from storage.core.capabilities import Capabilities
+from storage.core.errors import EXIT_FAILED
 from storage.core.model import BucketName
+from storage.core.records import pause_reason
 from storage.core.settings import Settings
 from storage.engine import guard
 from storage.installation import Installation, open_installation
@@ -61,14 +63,19 @@ def probe_now(chosen: Settings) -> tuple[Capabilities, str]:
 
 def status(args: Namespace) -> int:
     with open_installation(settings()) as stores:
-        facts = _status(stores)
+        facts, unsafe = _status(stores), guard.pause_too_long(stores)
+    if unsafe:
+        facts = {"not_safe": unsafe} | facts
     if args.json:
         output.emit_json(facts)
     else:
         output.show_facts(
-            "Storage maintenance", ((name.replace("_", " "), str(v)) for name, v in facts.items())
+            "Storage maintenance",
+            ((name.replace("_", " "), output.shown(str(v))) for name, v in facts.items()),
         )
-    return 0
+        if unsafe:
+            output.err.print(f"[bold red]Not safe:[/] {output.shown(unsafe)}", soft_wrap=True)
+    return EXIT_FAILED if unsafe else 0
 
 
 def _status(stores: Installation) -> dict[str, Any]:
@@ -76,7 +83,7 @@ def _status(stores: Installation) -> dict[str, Any]:
     proven = {kind: stores.catalogue.newest_proven(kind) for kind in KINDS}
     epoch = stores.control.read("restore_epoch")
     facts: dict[str, Any] = {
-        "paused": stores.control.paused() or "no",
+        "paused": str(stores.control.paused() or "no"),
         "guard_fresh_backup": stores.control.read(guard.BACKUP_GUARD) or "on",
         "restore_epoch": "none" if epoch is None else epoch or "open",
         "server": stores.control.capabilities().server or "not probed: run `storage probe`",
@@ -97,7 +104,7 @@ def _status(stores: Installation) -> dict[str, Any]:
 
 def pause(args: Namespace) -> int:
     with open_installation(settings()) as stores:
-        stores.control.write("paused", args.reason or f"by {who()}")
+        stores.control.write("paused", pause_reason(who(), (args.reason or "").strip()))
         stores.audit.record("pause", "", {"by": who(), "reason": args.reason or ""})
         if args.json:
             output.emit_json({"paused": stores.control.paused()})

@@ -87,9 +87,26 @@ class ProvenBackups(Protocol):
         ...
 
 
-def pause_of(value: str | None) -> str | None:
-    """Return the reason that the control row "paused" gives; None without a row. An empty row is a pause."""
-    return None if value is None else value.strip() or "no reason was given"
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause of all maintenance. ``reason`` starts with ``by`` and a name if a person set it."""
+
+    since: datetime
+    reason: str
+
+    def __str__(self) -> str:
+        space = " " if self.reason.startswith("by ") else ": "
+        return f"since {self.since:%Y-%m-%d %H:%M} UTC{space}{self.reason}"
+
+
+def pause_of(value: str | None, since: datetime) -> Pause | None:
+    """Return the pause that the control row "paused" sets; None without a row. An empty row is a pause."""
+    return None if value is None else Pause(since, value.strip() or "no reason was given")
+
+
+def pause_reason(by: str, reason: str) -> str:
+    """Return the text of the control row for a pause by a person."""
+    return f"by {by}: {reason}" if reason else f"by {by}"
 
 
 class Control(Protocol):
@@ -99,8 +116,8 @@ class Control(Protocol):
 
     def write(self, name: str, value: str | None) -> None: ...
 
-    def paused(self) -> str | None:
-        """Return why maintenance is paused; None if it is not. The row counts, whatever is in it."""
+    def paused(self) -> Pause | None:
+        """Return the pause of all maintenance; None if there is none. The row counts, whatever is in it."""
         ...
 
     def capabilities(self) -> Capabilities: ...

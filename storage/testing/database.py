@@ -70,6 +70,7 @@ class Database:
     locks: set[str] = field(default_factory=set)
     sharing: Counter[str] = field(default_factory=Counter)  # number of holders of a shared lock
     control: dict[str, str] = field(default_factory=dict)
+    control_changed: dict[str, datetime] = field(default_factory=dict)
     capabilities: Capabilities = Capabilities()
     tombstones: dict[int, Tombstone] = field(default_factory=dict)
     notes: dict[int, str] = field(default_factory=dict)

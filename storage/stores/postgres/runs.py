@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from storage.core.capabilities import Capabilities
 from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanBegun, PlanChanged, PlanRejected
 from storage.core.model import Outcome, Run, Totals
-from storage.core.records import pause_of
+from storage.core.records import Pause, pause_of
 from storage.stores.postgres.connection import Statements, translated
 
 _TOTALS = ("considered", "planned", "done", "skipped", "failed")
@@ -146,8 +146,9 @@ class PostgresControl:
         else:
             self._sql.rows("write", name=name, value=value)
 
-    def paused(self) -> str | None:
-        return pause_of(self.read("paused"))
+    def paused(self) -> Pause | None:
+        rows = self._sql.rows("read", name="paused")
+        return pause_of(rows[0]["value"], rows[0]["changed_at"]) if rows else None
 
     def capabilities(self) -> Capabilities:
         rows = self._sql.rows("capabilities", endpoint=self._endpoint)

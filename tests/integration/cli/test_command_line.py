@@ -155,10 +155,26 @@ def test_pause_and_resume(storage: Person, failed: Place) -> None:
         assert refused.code == 5
         assert "disk swap" in refused.err
         assert "storage resume" in refused.err
-    assert storage("status", "--json").document["paused"] == "disk swap"
+        assert f"Maintenance is paused since {utcnow():%Y-%m-%d }" in refused.err
+    facts = storage("status", "--json")
+    assert (facts.code, facts.document["paused"][-11:]) == (0, ": disk swap")
+    assert " UTC by " in facts.document["paused"], "who paused it"
     assert rows(failed, "SELECT count(*) FROM maintenance.tombstones") == [(0,)]
     assert storage("resume").code == 0
     assert storage("apply", run).code == 0
+
+
+def test_a_long_pause_is_not_safe(storage: Person, failed: Place) -> None:
+    """A pause that was forgotten for a day is the verdict of status, and its exit code."""
+    assert storage("pause", "--reason", "[/] moved").code == 0
+    assert storage("status").code == 0
+    rows(failed, "UPDATE maintenance.control SET changed_at = now() - interval '25 hours'")
+    answer = storage("status")
+    assert (answer.code, "Not safe: maintenance has been paused since" in answer.err) == (1, True)
+    assert "[/] moved" in answer.err
+    assert "`storage resume`" in answer.err
+    told = storage("status", "--json")
+    assert (told.code, "moved" in told.document["not_safe"]) == (1, True)
 
 
 def test_a_failure_is_one(storage: Person, place: Place, engine: Engine) -> None:
