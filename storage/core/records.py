@@ -24,7 +24,7 @@ class RunLog(Protocol):
     def latest(self, job: str | None = None, limit: int = 20, state: str | None = None) -> list[Run]: ...
 
     def approve(self, run_id: str, sha256: str, by: str) -> None:
-        """Approve the plan with this SHA-256. Raises NoSuchRun, PlanChanged or PlanRejected."""
+        """Approve the plan with this SHA-256. Raises NoSuchRun, PlanChanged, PlanRejected or Refused."""
         ...
 
     def reject(self, run_id: str, sha256: str, by: str) -> None:
@@ -63,8 +63,34 @@ class RunLog(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an operator was asked to approve, and the first answer; without one ``approved`` is None."""
+
+    what: str
+    approved: bool | None = None
+    by: str = ""
+    at: datetime | None = None
+
+
 class AuditLog(Protocol):
-    """Append-only trail of actions and decisions."""
+    """Append-only trail of actions and decisions.
+
+    It also keeps the questions that no run row can hold. ``request`` names what is asked for, such as a DAG
+    run; the first answer to a ``what`` of a request counts for good.
+    """
+
+    def ask(self, request: str, task: str, what: str) -> Question:
+        """Record that ``task`` asks about ``what``; return the question, perhaps answered before."""
+        ...
+
+    def answer(self, request: str, task: str, approved: bool, by: str) -> Question:
+        """Record the answer to what ``task`` asked, unless there is one. Raises Refused if none did."""
+        ...
+
+    def question(self, request: str) -> Question | None:
+        """Return what was asked last for the request, with its answer."""
+        ...
 
     def record(self, event: str, run_id: str, detail: Mapping[str, Any]) -> None:
         """Append an entry; ``run_id`` is '' for an event outside any run."""
