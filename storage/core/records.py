@@ -188,8 +188,8 @@ class Tombstones(Protocol):
 
     def of_run(self, run_id: str) -> Iterator[Tombstone]: ...
 
-    def undo(self, ids: Sequence[int]) -> set[int]:
-        """Set condemned tombstones to undone; return the ids that were changed.
+    def undo(self, ids: Sequence[int], *, dry_run: bool = False) -> set[int]:
+        """Set condemned tombstones to undone; return the ids that were changed, or with ``dry_run`` would be.
 
         A tombstone that goes with a job is not undone once reap has begun on the job: all or nothing.
         """

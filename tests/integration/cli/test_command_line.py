@@ -57,9 +57,14 @@ def test_condemn_undo_condemn_reap(storage: Person, failed: Place) -> None:
     run = storage("run", "cleanup_failed_jobs", "--json").document["run"]
     assert (run["state"], run["done"]["count"]) == ("verified", len(OLD) + 1)
     assert everything(failed) == before
+    foretold = storage("undo", run["id"], "--dry-run", "--job", "old")
+    assert (foretold.code, "5 of 5 marks can be taken back (4 B)" in foretold.out) == (0, True)
+    one = storage("undo", run["id"], "--key", OLD[0], "--json").document
+    assert [(mark["key"], mark["status"]) for mark in one["marks"]] == [(OLD[0], "done")]
     undone = storage("undo", run["id"])
     assert undone.code == 0
-    assert "5 of 5 condemnations taken back" in undone.out
+    assert "4 of 5 marks were taken back (3 B)" in undone.out
+    assert "1 were taken back before (1 B)" in undone.out
     assert storage("run", "reap", "--json").document["run"]["planned"]["count"] == 0
     assert storage("run", "cleanup_failed_jobs").code == 0
     assert storage("run", "reap", "--json").document["run"]["planned"]["count"] == 0, "notice not over"
@@ -69,6 +74,10 @@ def test_condemn_undo_condemn_reap(storage: Person, failed: Place) -> None:
     assert keys(failed) == {*YOUNG, ".maintenance/bucket-id"}
     states = dict(rows(failed, "SELECT id, status FROM jobs"))
     assert states == {"old": "cleaned_up", "old-2": "completed", "young": "failed", "done": "completed"}
+    late = storage("undo", reaped["id"])
+    assert (late.code, f"run {reaped['id']} deleted 4 objects for good (4 B)" in late.out) == (1, True)
+    strange = storage("undo", run["id"], "--job", "young")
+    assert (strange.code, "did nothing to young" in strange.err) == (2, True)
 
 
 @pytest.mark.parametrize("place", ["minio"], indirect=True)  # only MinIO can set an object's date back
