@@ -65,7 +65,7 @@ class RunLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What an operator was asked to approve, and the first answer; without one ``approved`` is None."""
+    """A question to an operator: the thing to approve, and the first answer (``approved`` None: none yet)."""
 
     what: str
     approved: bool | None = None

@@ -58,7 +58,7 @@ def _owner(item: Any) -> JobId | None:
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """What a run did by one verb and no undo takes back; ``keys`` are the first of its targets."""
+    """Effects of a run by one verb that no undo takes back; ``keys`` are the first of its targets."""
 
     verb: str
     total: Totals = Totals()

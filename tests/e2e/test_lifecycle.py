@@ -39,18 +39,7 @@ def test_drift_is_red_and_mended_by_a_person(world: World) -> None:
     assert settled.end() == "success"
 
     wanted = {"apply": True, "with_rules": ["delete-temp-files"]}
-    run = world.trigger(DAG, wanted)
-    world.asks(run, "approve")
-    run.answer("approve", "Reject")
-    assert run.end() == "failed"
-    assert run.states()["apply"] == "upstream_failed"
-    request, answered = (
-        f"{DAG}-{run.id}",
-        "SELECT event, detail ->> 'by' FROM maintenance.audit WHERE run_id = %s",
-    )
-    assert world.sql(f"{answered} ORDER BY id", request) == [("ask", None), ("reject", "admin (Airflow)")]
-    assert TEMP not in rules(world)
-
+    assert_rejection_changes_nothing(world, wanted)
     run = world.trigger(DAG, wanted)
     world.asks(run, "approve")
     assert "delete objects outside the engine" in run.asked("approve")
@@ -76,3 +65,14 @@ def test_drift_is_red_and_mended_by_a_person(world: World) -> None:
     assert f"add {TEMP}" in report.log("check")
     assert report.task("check")["try_number"] == 1, "a person must look: no retry"
     assert list(rules(world)) == ["ops"], "a report changes nothing"
+
+
+def assert_rejection_changes_nothing(world: World, wanted: dict[str, Any]) -> None:
+    run = world.trigger(DAG, wanted)
+    world.asks(run, "approve")
+    run.answer("approve", "Reject")
+    assert run.end() == "failed"
+    assert run.states()["apply"] == "upstream_failed"
+    query = "SELECT event, detail ->> 'by' FROM maintenance.audit WHERE run_id = %s ORDER BY id"
+    assert world.sql(query, f"{DAG}-{run.id}") == [("ask", None), ("reject", "admin (Airflow)")]
+    assert TEMP not in rules(world)

@@ -182,8 +182,8 @@ def test_a_long_pause_is_not_safe(storage: Person, failed: Place) -> None:
     assert (answer.code, "Not safe: maintenance has been paused since" in answer.err) == (1, True)
     assert "[/] moved" in answer.err
     assert "`storage resume`" in answer.err
-    told = storage("status", "--json")
-    assert (told.code, "moved" in told.document["not_safe"]) == (1, True)
+    as_json = storage("status", "--json")
+    assert (as_json.code, "moved" in as_json.document["not_safe"]) == (1, True)
 
 
 def test_a_failure_is_one(storage: Person, place: Place, engine: Engine) -> None:

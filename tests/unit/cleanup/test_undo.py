@@ -72,9 +72,9 @@ def test_one_key_of_a_job_stays_and_the_rest_is_reaped(world: World, condemned: 
     undo(condemned.id, world.stores, Selection(key=OF_J[0]))
     assert world.run("reap").failed.count == 0
     assert world.keys() == [OF_J[0]]
-    told = report(condemned, world)
-    assert told.failed
-    assert list(lines(told)) == [
+    made = report(condemned, world)
+    assert made.failed
+    assert list(lines(made)) == [
         "0 of 5 marks were taken back (0 B).",
         "4 are gone: reap has deleted them for good (8 B).",
         "1 were taken back before (4 B).",
@@ -85,8 +85,8 @@ def test_a_part_that_is_gone_is_said_with_its_size(world: World, condemned: Run)
     undo(condemned.id, world.stores, Selection(job="j"))
     world.run("reap")
     world.run("cleanup_failed_jobs")
-    told = report(condemned, world, Selection(job="k"))
-    assert (told.failed, list(lines(told))) == (
+    made = report(condemned, world, Selection(job="k"))
+    assert (made.failed, list(lines(made))) == (
         True,
         ["0 of 2 marks were taken back (0 B).", "2 are gone: reap has deleted them for good (4 B)."],
     )
@@ -97,36 +97,36 @@ def test_what_reap_has_begun_is_not_foretold_as_undoable(world: World, condemned
     [of_job] = [mark for mark in world.tombstones("condemned") if mark.key == "j"]
     world.stores.tombstones.begin([of_job.id])
     for dry_run in (True, False):
-        told = report(condemned, world, Selection(job="j"), dry_run)
-        assert {outcome.detail for _, outcome in told.marks} == {"reap has begun on it"}
-        assert told.failed
-        assert "3 stay: reap has begun to delete them (8 B)." in list(lines(told))
+        made = report(condemned, world, Selection(job="j"), dry_run)
+        assert {outcome.detail for _, outcome in made.marks} == {"reap has begun on it"}
+        assert made.failed
+        assert "3 stay: reap has begun to delete them (8 B)." in list(lines(made))
 
 
 def test_a_run_that_deleted_says_that_nothing_comes_back(world: World) -> None:
     for number in range(3):
         world.put(f"temp/{number}.ts", 2 * DAY)
     run = world.run("cleanup_temp_objects")
-    told = report(run, world)
-    assert told.failed
-    assert list(lines(told)) == [
+    made = report(run, world)
+    assert made.failed
+    assert list(lines(made)) == [
         f"Nothing to take back: run {run.id} deleted 3 objects for good (12 B). "[:-1]
     ]
     one = report(run, world, Selection(key="temp/1.ts"))
-    assert [stay.total.count for stay in one.stays] == [1]
+    assert [each.total.count for each in one.stays] == [1]
     assert report(run, world, Selection(key="temp/9.ts")).stays == []
 
 
 def test_jobs_that_were_set_to_failed_are_listed(world: World) -> None:
     world.job("stuck", "processing", 3 * DAY)
     run = world.run("cleanup_stuck_jobs")
-    told = report(run, world)
-    assert told.failed
-    said = list(lines(told))
+    made = report(run, world)
+    assert made.failed
+    said = list(lines(made))
     assert said[0].startswith(f"Nothing to take back: run {run.id} set 1 jobs to failed.")
     assert "retry those jobs" in said[0]
     assert said[1] == "  stuck"
-    assert report(run, world, Selection(job="stuck")).stays == told.stays
+    assert report(run, world, Selection(job="stuck")).stays == made.stays
 
 
 def test_a_reap_is_not_undone(world: World, condemned: Run) -> None:
@@ -141,8 +141,8 @@ def test_a_reap_is_not_undone(world: World, condemned: Run) -> None:
 def test_a_run_that_only_planned_changed_nothing(world: World) -> None:
     world.put("temp/a.ts", 2 * DAY)
     planned = world.plan("cleanup_temp_objects")
-    told = report(planned, world)
-    assert (told.failed, list(lines(told))) == (
+    made = report(planned, world)
+    assert (made.failed, list(lines(made))) == (
         False,
         [f"Nothing to take back: run {planned.id} (planned) changed nothing."],
     )
