@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from storage.engine.approvals import approved
+from storage.engine.approvals import ask
 from storage_airflow.connections import opened
 from storage_airflow.runtime import cancellable
 
@@ -73,7 +73,7 @@ class ApproveRequest(Approve):
     """Ask about what ``question`` finds out; what is approved is what the audit trail recorded then.
 
     ``question`` takes the context and returns what is asked, as text that the acting task compares, and its
-    description; no XCom decides it. The first answer counts: a rejection is final for the DAG run.
+    description; no XCom decides it. A rejection is final for the DAG run. A cleared task asks again.
     """
 
     def __init__(self, *, question: Callable[[Any], tuple[str, str]], **kwargs: Any) -> None:
@@ -84,9 +84,7 @@ class ApproveRequest(Approve):
         with cancellable():
             what, self.body = self.question(context)
             with opened() as stores:
-                asked = stores.audit.ask(request_of(context), str(context["ti"].id), what)
-                if asked.approved is not None:  # cleared, or tried again after its answer
-                    return f"approved before by {approved(request_of(context), stores).by}"
+                ask(request_of(context), str(context["ti"].id), what, stores)
         return super().execute(context)
 
     def answered(self, context: Any, stores: Installation, approved: bool, by: str) -> None:

@@ -64,7 +64,7 @@ def _question(context: Any) -> tuple[str, str]:
     from storage.lifecycle.connect import lifecycle
 
     with lifecycle(settings()) as manager:
-        made = _made(manager, context["params"])
+        made = _planned(manager, context["params"])
     shown = context["ti"].xcom_pull(task_ids="plan")["sha256"]
     if shown != made.sha256:
         raise PlanChanged(f"lifecycle of {made.bucket}", made.sha256, shown)
@@ -73,26 +73,25 @@ def _question(context: Any) -> tuple[str, str]:
     return made.sha256, _explained(made)
 
 
-def _made(manager: Lifecycle, params: Mapping[str, Any]) -> Plan:
-    """Plan what the form asks for. Raises RulesRefused."""
+def _planned(manager: Lifecycle, params: Mapping[str, Any]) -> Plan:
+    """Plan what the form asks for."""
     from storage.lifecycle.apply import plan
-    from storage.lifecycle.errors import RulesRefused
 
-    made = plan(manager, params["with_rules"], params["without_rules"])
-    if made.findings:
-        raise RulesRefused("; ".join(map(str, made.findings)))
-    return made
+    return plan(manager, params["with_rules"], params["without_rules"])
 
 
 def _plan() -> dict[str, Any]:
     from storage.cli import lifecycle as commands_lifecycle
     from storage.engine import guard
     from storage.lifecycle.connect import lifecycle
+    from storage.lifecycle.errors import RulesRefused
 
     with cancellable(), lifecycle(settings()) as manager:
         guard.running(manager.stores)  # or an operator would approve what cannot be applied
-        made = _made(manager, get_current_context()["params"])
+        made = _planned(manager, get_current_context()["params"])
         commands_lifecycle.tell(manager, made, as_json=False)
+    if made.findings:
+        raise RulesRefused("; ".join(map(str, made.findings)))
     return {"sha256": made.sha256, "changes": len(made.changes), "deletes": made.deletes}
 
 
@@ -115,7 +114,7 @@ def _apply() -> dict[str, Any]:
     context = get_current_context()
     with cancellable(), lifecycle(settings()) as manager:
         answer = approved(request_of(context), manager.stores)
-        done = apply(manager, _made(manager, context["params"]), answer.by, answer.what)
+        done = apply(manager, _planned(manager, context["params"]), answer.by, answer.what)
         shows.show_applied(done, {rule.id: rule for rule in manager.declared()})
     return {"version": done.number, "changed": list(done.changed), "left_out": sorted(done.left_out)}
 

@@ -92,14 +92,15 @@ INSERT INTO maintenance.audit (event, run_id, detail) VALUES (:event, :run_id, C
 SELECT pg_advisory_xact_lock(hashtextextended('storage-request:' || :request, 0));
 
 -- name: question
--- The last question of a request, or of one task of it, and the first answer to what it asks.
+-- The last question of a request, or of one task of it: the answer that task got, or any rejection of what it asks.
 SELECT ask.detail ->> 'what' AS what, answer.event = 'approve' AS approved,
     coalesce(answer.detail ->> 'by', '') AS by, answer.at
 FROM maintenance.audit AS ask
 LEFT JOIN LATERAL (
     SELECT event, detail, at FROM maintenance.audit
-    WHERE run_id = ask.run_id AND event IN ('approve', 'reject') AND detail ->> 'what' = ask.detail ->> 'what'
-    ORDER BY id LIMIT 1) AS answer ON true
+    WHERE run_id = ask.run_id AND detail ->> 'what' = ask.detail ->> 'what'
+        AND (event = 'reject' OR event = 'approve' AND detail ->> 'task' = ask.detail ->> 'task')
+    ORDER BY event = 'reject' DESC, id LIMIT 1) AS answer ON true
 WHERE ask.run_id = :request AND ask.event = 'ask' AND (CAST(:task AS text) IS NULL OR ask.detail ->> 'task' = :task)
 ORDER BY ask.id DESC LIMIT 1;
 

@@ -76,12 +76,12 @@ class Question:
 class AuditLog(Protocol):
     """Append-only trail of actions and decisions.
 
-    It also keeps the questions that no run row can hold. ``request`` names what is asked for, such as a DAG
-    run; the first answer to a ``what`` of a request counts for good.
+    It also keeps the questions that no run row can hold. ``request`` names who asks, such as a DAG run. An
+    approval answers the task that asked; a rejection of a ``what`` is final for the request.
     """
 
     def ask(self, request: str, task: str, what: str) -> Question:
-        """Record that ``task`` asks about ``what``; return the question, perhaps answered before."""
+        """Record that ``task`` asks about ``what``; return the question, perhaps rejected before."""
         ...
 
     def answer(self, request: str, task: str, approved: bool, by: str) -> Question:

@@ -67,7 +67,8 @@ class Database:
     asked: dict[str, tuple[str, str]] = field(default_factory=dict)  # task -> run and SHA-256 of its plan
     batches: dict[tuple[str, str], dict[int, Batch]] = field(default_factory=dict)
     audit: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
-    answered: dict[tuple[str, str], Question] = field(default_factory=dict)  # by request and what was asked
+    #: Answers by request, what was asked, and the task that asked: "" for a rejection, which all tasks share.
+    answered: dict[tuple[str, str, str], Question] = field(default_factory=dict)
     locks: set[str] = field(default_factory=set)
     sharing: Counter[str] = field(default_factory=Counter)  # number of holders of a shared lock
     control: dict[str, str] = field(default_factory=dict)

@@ -53,7 +53,9 @@ class MemoryAudit:
             if asked.approved is None:
                 event = "approve" if approved else "reject"
                 detail = {"task": task, "what": asked.what, "by": by}
-                self._db.answered[request, asked.what] = Question(asked.what, approved, by, self._db.now())
+                for_whom = task if approved else ""
+                answer = Question(asked.what, approved, by, self._db.now())
+                self._db.answered[request, asked.what, for_whom] = answer
                 self.record(event, request, detail)
             return self._question(request, task)
 
@@ -65,8 +67,9 @@ class MemoryAudit:
         asked = [one for one in self._asked(request) if task in (None, one["task"])]
         if not asked:
             raise Refused("approval", f"{request} has asked nothing. Run it again.")
-        what = str(asked[-1]["what"])
-        return self._db.answered.get((request, what), Question(what))
+        what, asking = str(asked[-1]["what"]), str(asked[-1]["task"])
+        known = self._db.answered
+        return known.get((request, what, "")) or known.get((request, what, asking)) or Question(what)
 
     def _asked(self, request: str) -> list[Mapping[str, Any]]:
         return [detail for event, run_id, detail in self._db.audit if (event, run_id) == ("ask", request)]

@@ -82,7 +82,9 @@ def test_an_approval_is_of_what_was_asked(stores: Installation, place: Place) ->
         "plan 2",
         "bob (Airflow)",
     )
-    assert asking("plan 2").execute(context("try-3")) == "approved before by bob (Airflow)"
+    assert asking("plan 2").execute(context("try-3")) == "asked", "a cleared task asks again"
+    with pytest.raises(Refused, match="nobody has approved it"):
+        approved(request_of(first), stores)
 
 
 def test_rules_are_approved_as_they_are_planned_now(

@@ -172,7 +172,7 @@ def test_what_was_begun_cannot_be_rejected(database: Any, state: Any) -> None:
 
 
 def test_a_question_without_a_run_is_answered_once(database: Any) -> None:
-    """The first answer counts for good, whichever task asks again; another thing is another question."""
+    """A rejection is final, whichever task asks again; an approval is for the task that asked."""
     audit = database.audit
     assert audit.question("drift-1") is None
     with pytest.raises(Refused, match="drift-1 has asked nothing"):
@@ -188,9 +188,15 @@ def test_a_question_without_a_run_is_answered_once(database: Any) -> None:
     assert audit.answer("drift-1", "task-1", True, "eve") == first, "the answer is to what this task asked"
     assert audit.question("drift-1") == Question("another plan")
     assert audit.answer("drift-1", "task-3", True, "bob").approved is True
+    assert audit.answer("drift-1", "task-3", False, "eve").by == "bob", "the first answer counts"
+    assert audit.ask("drift-1", "task-4", "another plan").approved is None, (
+        "asked again, to be answered again"
+    )
+    assert audit.answer("drift-1", "task-4", False, "ann").approved is False
+    assert audit.ask("drift-1", "task-5", "another plan").approved is False
     assert audit.question("drift-2") == Question("it's 100% ' plan")
     decided = [(event, detail["by"]) for event, _, detail in database.audited() if event != "ask"]
-    assert decided == [("reject", "ann"), ("approve", "bob")]
+    assert decided == [("reject", "ann"), ("approve", "bob"), ("reject", "ann")]
 
 
 def test_what_a_guard_refused_cannot_be_approved(database: Any) -> None:

@@ -59,8 +59,8 @@ BUGS = (
     Bug(
         "what was rejected is asked again by another try",
         "sql/queries/runs.sql",
-        "detail ->> 'what' = ask.detail ->> 'what'",
-        "detail ->> 'task' = ask.detail ->> 'task'",
+        "(event = 'reject' OR event = 'approve' AND detail",
+        "event IN ('reject', 'approve') AND (detail",
         f"{_RUNS}::test_a_question_without_a_run_is_answered_once[postgres]",
     ),
     Bug(
@@ -74,7 +74,7 @@ BUGS = (
         "other rules are put than were approved",
         "plugins/storage_airflow/lifecycle.py",
         "answer.by, answer.what)",
-        'answer.by, _made(manager, context["params"]).sha256)',
+        'answer.by, _planned(manager, context["params"]).sha256)',
         f"{_APPROVALS}::test_rules_are_approved_as_they_are_planned_now",
     ),
     Bug(
