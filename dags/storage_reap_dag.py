@@ -5,7 +5,7 @@ longer referenced. A failed job becomes cleaned_up before its first object is de
 keeps its files.
 
 **If it is red:** *plan*: a guard refused; the log's last line says why. *apply*: the log names the first
-failure; the next run completes the deletions that were begun.
+failure; the next run completes the deletions that were begun. *plan* skipped: maintenance is paused.
 """
 
 from airflow.sdk import dag

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from airflow.sdk import TriggerRule, task, task_group
+from airflow.sdk import TriggerRule, get_current_context, task, task_group
+from airflow.sdk.exceptions import AirflowSkipException
 
 from storage import catalog
 from storage.engine.parts import Part
 from storage_airflow.approval import approval
 from storage_airflow.connections import opened
-from storage_airflow.maintenance import only_head, plan_of
+from storage_airflow.maintenance import PLANNED, only_head, plan_of
 from storage_airflow.runtime import cancellable
 
 
@@ -29,13 +30,13 @@ def maintain_in_parts(name: str, **fields: str) -> Any:
         def plan() -> dict[str, Any]:
             return plan_of(name, fields)
 
-        @task(pool=pool, trigger_rule=TriggerRule.NONE_FAILED)
+        @task(pool=pool, trigger_rule=PLANNED)
         def begin(planned: dict[str, Any]) -> list[dict[str, Any]]:
             return _begin(planned)
 
         @task(pool=pool, trigger_rule=TriggerRule.ALL_DONE)
         def record(planned: dict[str, Any] | None) -> dict[str, Any]:
-            return _record(planned)
+            return _record(planned, name)
 
         planned = plan()
         gate, ranges = approval(name), begin(planned)
@@ -53,7 +54,7 @@ def _step(title: str, verb: str, pool: str, ranges: Any) -> Any:
     @task(
         task_id=title,
         pool=pool,
-        trigger_rule=TriggerRule.NONE_FAILED,
+        trigger_rule=PLANNED,
         map_index_template="{{ task.op_kwargs['part']['number'] + 1 }} of {{ task.op_kwargs['part']['of'] }}",
     )
     def step(verb: str, part: dict[str, Any]) -> None:
@@ -81,12 +82,14 @@ def _begin(planned: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"run": run.id, "until": last, "number": number, "of": of} for number in range(of)]
 
 
-def _record(planned: dict[str, Any] | None) -> dict[str, Any]:
+def _record(planned: dict[str, Any] | None, group: str) -> dict[str, Any]:
     from storage.cli import output, output_cold
     from storage.core.errors import Refused
     from storage.engine.parts import end
     from storage.engine.report import result
 
+    if _state(get_current_context(), f"{group}.begin") == "skipped":
+        raise AirflowSkipException("Skipped, as begin was; the log of the first skipped task says why.")
     if planned is None:
         raise Refused("plan", "there is none; read the log of the task plan")
     if planned["dry_run"]:
@@ -99,6 +102,14 @@ def _record(planned: dict[str, Any] | None) -> dict[str, Any]:
         output.show_run(run, stores.runs.details(run.id))
         output_cold.show_savings(stores.cold.savings("class"), stores.cold.tiers(), stores.cold_settings)
         return result(job, run, stores)
+
+
+def _state(context: Any, task_id: str) -> str | None:
+    """Return the state of another task of this DAG run."""
+    run = context["dag_run"]
+    states = context["ti"].get_task_states(run.dag_id, task_ids=[task_id], run_ids=[run.run_id])
+    state: str | None = states.get(run.run_id, {}).get(task_id)
+    return state
 
 
 def _say(what: str, count: int) -> None:

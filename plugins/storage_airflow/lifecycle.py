@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param, TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from storage_airflow.approval import ANSWER_WITHIN
-from storage_airflow.connections import opened, settings
+from storage.engine.approvals import approved
+from storage_airflow.approval import STRICT, ApproveRequest, request_of
+from storage_airflow.connections import settings
 from storage_airflow.runtime import cancellable
 
+if TYPE_CHECKING:
+    from storage.lifecycle.apply import Lifecycle
+    from storage.lifecycle.plan import Plan
+
 POOL = "storage_objects"
-APPROVED = "lifecycle_approved"  # the control value that holds the SHA-256 of the approved plan
 ON_REQUEST = ("delete-temp-files", "delete-failed-jobs", "archive-old-jobs")
 
 
@@ -42,86 +46,75 @@ def mend_on_request() -> Any:
         return _plan()
 
     @task(task_id="apply", pool=POOL)
-    def apply_it(planned: dict[str, Any]) -> dict[str, Any]:
-        return _apply(planned["sha256"])
+    def apply_it() -> dict[str, Any]:
+        return _apply()
 
     planned = plan_it()
-    approve = ApproveRules(
-        task_id="approve",
-        subject="Change the bucket's lifecycle rules?",
-        body="{{ ti.xcom_pull(task_ids='plan')['explained'] }}",
-        defaults="Reject",
-        fail_on_reject=True,
-        response_timeout=ANSWER_WITHIN,
+    approve = ApproveRequest(
+        task_id="approve", subject="Change the bucket's lifecycle rules?", question=_question, **STRICT
     )
-    applied = apply_it(planned)
+    applied = apply_it()
     planned >> approve >> applied
     return applied
 
 
-class ApproveRules(ApprovalOperator):
-    """Operator that asks about every change and records the approved plan; apply accepts no other."""
+def _question(context: Any) -> tuple[str, str]:
+    """Ask about the plan as it is now, if it is the one whose effects the task plan has shown."""
+    from storage.core.errors import PlanChanged
+    from storage.lifecycle.connect import lifecycle
 
-    def execute(self, context: Any) -> Any:
-        planned = context["ti"].xcom_pull(task_ids="plan")
-        if not planned["changes"]:
-            raise AirflowSkipException("Nothing to approve: the bucket's rules are the declared ones.")
-        context["ti"].xcom_push(key="asked", value=planned["sha256"])
-        return super().execute(context)
+    with lifecycle(settings()) as manager:
+        made = _planned(manager, context["params"])
+    shown = context["ti"].xcom_pull(task_ids="plan")["sha256"]
+    if shown != made.sha256:
+        raise PlanChanged(f"lifecycle of {made.bucket}", made.sha256, shown)
+    if not made.changes:
+        raise AirflowSkipException("Nothing to approve: the bucket's rules are the declared ones.")
+    return made.sha256, _explained(made)
 
-    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
-        answer = super().execute_complete(context, event)
-        # Approve the plan that was shown, not one made since.
-        asked = context["ti"].xcom_pull(task_ids=self.task_id, key="asked")
-        user = (event.get("responded_by_user") or {}).get("name", "unknown")
-        with opened() as stores:
-            stores.control.write(APPROVED, f"{asked} {user} (Airflow)")
-            stores.audit.record("lifecycle-approve", "", {"sha256": asked, "by": f"{user} (Airflow)"})
-        return answer
+
+def _planned(manager: Lifecycle, params: Mapping[str, Any]) -> Plan:
+    """Plan what the form asks for."""
+    from storage.lifecycle.apply import plan
+
+    return plan(manager, params["with_rules"], params["without_rules"])
 
 
 def _plan() -> dict[str, Any]:
     from storage.cli import lifecycle as commands_lifecycle
-    from storage.lifecycle.apply import plan
+    from storage.engine import guard
     from storage.lifecycle.connect import lifecycle
     from storage.lifecycle.errors import RulesRefused
 
-    params = get_current_context()["params"]
     with cancellable(), lifecycle(settings()) as manager:
-        made = plan(manager, params["with_rules"], params["without_rules"])
+        guard.running(manager.stores)  # or an operator would approve what cannot be applied
+        made = _planned(manager, get_current_context()["params"])
         commands_lifecycle.tell(manager, made, as_json=False)
     if made.findings:
         raise RulesRefused("; ".join(map(str, made.findings)))
+    return {"sha256": made.sha256, "changes": len(made.changes), "deletes": made.deletes}
+
+
+def _explained(made: Plan) -> str:
     lines = [f"- **{change.verb}** `{change.id}`" for change in made.changes]
     warning = "**Some of these rules delete objects outside the engine.**\n\n" if made.deletes else ""
-    explained = (
+    return (
         f"Bucket `{made.bucket}`:\n\n"
         + "\n".join(lines)
         + f"\n\n{warning}The log of the task *plan* lists the "
         f"objects they would affect. SHA-256 `{made.sha256}`. Rejected if unanswered for 20 hours."
     )
-    return {
-        "sha256": made.sha256,
-        "changes": len(made.changes),
-        "deletes": made.deletes,
-        "explained": explained,
-    }
 
 
-def _apply(sha256: str) -> dict[str, Any]:
+def _apply() -> dict[str, Any]:
     from storage.cli import output_lifecycle as shows
-    from storage.lifecycle.apply import apply, plan
+    from storage.lifecycle.apply import apply
     from storage.lifecycle.connect import lifecycle
-    from storage.lifecycle.errors import LifecycleNotApproved
 
-    params = get_current_context()["params"]
+    context = get_current_context()
     with cancellable(), lifecycle(settings()) as manager:
-        agreed, _, who = (manager.stores.control.read(APPROVED) or "").partition(" ")
-        if agreed != sha256:
-            raise LifecycleNotApproved(f"the plan {sha256} was not approved")
-        made = plan(manager, params["with_rules"], params["without_rules"])
-        done = apply(manager, made, who, agreed)
-        manager.stores.control.write(APPROVED, None)
+        answer = approved(request_of(context), manager.stores)
+        done = apply(manager, _planned(manager, context["params"]), answer.by, answer.what)
         shows.show_applied(done, {rule.id: rule for rule in manager.declared()})
     return {"version": done.number, "changed": list(done.changed), "left_out": sorted(done.left_out)}
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 OVER = ("verified", "rejected", "failed")
+#: When a task on a plan runs: approval is not needed or was given. Skipped where the plan was skipped.
+PLANNED = TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
 
 
 def maintain(name: str, **fields: str) -> Any:
@@ -33,7 +35,7 @@ def maintain(name: str, **fields: str) -> Any:
         def plan() -> dict[str, Any]:
             return plan_of(name, fields)
 
-        @task(pool=pool, trigger_rule=TriggerRule.NONE_FAILED)
+        @task(pool=pool, trigger_rule=PLANNED)
         def apply(planned: dict[str, Any]) -> dict[str, Any]:
             return _apply(planned)
 

@@ -12,9 +12,10 @@ from typing import Any
 from airflow.providers.standard.exceptions import HITLRejectException
 from airflow.sdk import CronTriggerTimetable
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk.exceptions import AirflowSkipException
 
 from storage import catalog  # noqa: F401 - declares the errors of every capability that has a job
-from storage.core.errors import StorageError
+from storage.core.errors import Paused, StorageError
 
 
 def _kinds(of: type[StorageError] = StorageError) -> Iterator[type[StorageError]]:
@@ -81,7 +82,11 @@ def as_of(dag_run: Any, clock: datetime) -> datetime:
 
 @contextmanager
 def cancellable() -> Iterator[None]:
-    """Let a cancelled task unwind: Airflow's SIGTERM by itself runs no ``finally``, and kills 5 s later."""
+    """Let a task be stopped from outside: a cancel unwinds it, a pause of all maintenance skips it.
+
+    Airflow's SIGTERM by itself runs no ``finally``, and kills 5 s later. A pause is an operator's decision
+    and no failure; the skipped task says since when and by whom, and what its run had done stays done.
+    """
 
     def stop(*_: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second SIGTERM would interrupt the unwinding
@@ -90,5 +95,7 @@ def cancellable() -> Iterator[None]:
     previous = signal.signal(signal.SIGTERM, stop)
     try:
         yield
+    except Paused as pause:
+        raise AirflowSkipException(f"Skipped. {pause}") from None
     finally:
         signal.signal(signal.SIGTERM, previous)

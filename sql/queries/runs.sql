@@ -88,8 +88,24 @@ SELECT CASE WHEN :shared
 -- name: audit
 INSERT INTO maintenance.audit (event, run_id, detail) VALUES (:event, :run_id, CAST(:detail AS jsonb));
 
+-- name: lock_request
+SELECT pg_advisory_xact_lock(hashtextextended('storage-request:' || :request, 0));
+
+-- name: question
+-- The last question of a request, or of one task of it: the answer that task got, or any rejection of what it asks.
+SELECT ask.detail ->> 'what' AS what, answer.event = 'approve' AS approved,
+    coalesce(answer.detail ->> 'by', '') AS by, answer.at
+FROM maintenance.audit AS ask
+LEFT JOIN LATERAL (
+    SELECT event, detail, at FROM maintenance.audit
+    WHERE run_id = ask.run_id AND detail ->> 'what' = ask.detail ->> 'what'
+        AND (event = 'reject' OR event = 'approve' AND detail ->> 'task' = ask.detail ->> 'task')
+    ORDER BY event = 'reject' DESC, id LIMIT 1) AS answer ON true
+WHERE ask.run_id = :request AND ask.event = 'ask' AND (CAST(:task AS text) IS NULL OR ask.detail ->> 'task' = :task)
+ORDER BY ask.id DESC LIMIT 1;
+
 -- name: read
-SELECT value FROM maintenance.control WHERE name = :name;
+SELECT value, changed_at FROM maintenance.control WHERE name = :name;
 
 -- name: write
 INSERT INTO maintenance.control (name, value) VALUES (:name, :value)

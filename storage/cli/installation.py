@@ -10,8 +10,9 @@ from storage.backup.model import KINDS
 from storage.cli import output
 from storage.cli.common import add_verb, settings, who
 from storage.core.capabilities import Capabilities
-from storage.core.errors import StorageError, Unreachable
+from storage.core.errors import EXIT_FAILED, StorageError, Unreachable
 from storage.core.model import BucketName, Prefix
+from storage.core.records import pause_reason
 from storage.core.settings import Settings
 from storage.engine import guard
 from storage.installation import Installation, open_installation
@@ -61,17 +62,21 @@ def probe_now(chosen: Settings) -> tuple[Capabilities, str]:
 
 
 def status(args: Namespace) -> int:
-    chosen = settings()
-    with open_installation(chosen) as stores:
-        errors = unreached(stores)
+    with open_installation(settings()) as stores:
+        errors, unsafe = unreached(stores), guard.pause_too_long(stores)
         facts = {"object_store": "; ".join(map(str, errors)) or "answers"} | _status(stores)
+    if unsafe:
+        facts = {"not_safe": unsafe} | facts
     if args.json:
         output.emit_json(facts)
     else:
         output.show_facts(
-            "Storage maintenance", ((name.replace("_", " "), str(v)) for name, v in facts.items())
+            "Storage maintenance",
+            ((name.replace("_", " "), output.shown(str(v))) for name, v in facts.items()),
         )
-    return max((error.exit_code for error in errors), default=0)
+        if unsafe:
+            output.err.print(f"[bold red]Not safe:[/] {output.shown(unsafe)}", soft_wrap=True)
+    return max((error.exit_code for error in errors), default=EXIT_FAILED if unsafe else 0)
 
 
 def unreached(stores: Installation) -> list[StorageError]:
@@ -92,7 +97,7 @@ def _status(stores: Installation) -> dict[str, Any]:
     proven = {kind: stores.catalogue.newest_proven(kind, stores.clock()) for kind in KINDS}
     epoch = stores.control.read("restore_epoch")
     facts: dict[str, Any] = {
-        "paused": stores.control.paused() or "no",
+        "paused": str(stores.control.paused() or "no"),
         "guard_fresh_backup": stores.control.read(guard.BACKUP_GUARD) or "on",
         "restore_epoch": "none" if epoch is None else epoch or "open",
         "server": stores.control.capabilities().server or "not probed: run `storage probe`",
@@ -113,7 +118,7 @@ def _status(stores: Installation) -> dict[str, Any]:
 
 def pause(args: Namespace) -> int:
     with open_installation(settings()) as stores:
-        stores.control.write("paused", args.reason or f"by {who()}")
+        stores.control.write("paused", pause_reason(who(), (args.reason or "").strip()))
         stores.audit.record("pause", "", {"by": who(), "reason": args.reason or ""})
         if args.json:
             output.emit_json({"paused": stores.control.paused()})

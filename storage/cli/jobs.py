@@ -9,11 +9,11 @@ from typing import Any
 from storage import catalog
 from storage.cli import output
 from storage.cli.common import add_verb, as_of, params, settings, show_run, who
+from storage.cli.undo import undo_run
 from storage.core.errors import EXIT_WAITS, NoSuchRun
 from storage.engine import apply as applying
 from storage.engine import sweep
 from storage.engine.actions import Keep
-from storage.engine.undo import undo
 from storage.installation import open_installation
 
 
@@ -38,8 +38,12 @@ def add_parser(verbs: Any) -> None:
     command = add_verb(verbs, "runs", "list the latest runs, or show a run with its plan", runs)
     command.add_argument("run", nargs="?")
     command.add_argument("--limit", type=_positive, default=20, help="how many runs")
-    about = "lift the tombstones (pending deletions) of a run"
-    add_verb(verbs, "undo", about, undo_run).add_argument("run")
+    about = "lift the tombstones (pending deletions) of a run; say what of it cannot be taken back"
+    command = add_verb(verbs, "undo", about, undo_run)
+    command.add_argument("run")
+    command.add_argument("--job", default="", metavar="JOB", help="only what belongs to this pipeline job")
+    command.add_argument("--key", default="", metavar="KEY", help="only this key, temp file or job id")
+    command.add_argument("--dry-run", action="store_true", help="show what it would do, change nothing")
     about = "explain what each job would do with a key, a path or a job, and why"
     command = add_verb(verbs, "explain", about, explain)
     command.add_argument("subject", metavar="KEY|PATH|JOB")
@@ -105,18 +109,6 @@ def runs(args: Namespace) -> int:
         else:
             output.show_runs(stores.runs.latest(limit=args.limit))
     return 0
-
-
-def undo_run(args: Namespace) -> int:
-    with open_installation(settings()) as stores:
-        result = undo(args.run, stores)
-    if args.json:
-        output.emit_json(
-            [{"key": s.key, "kind": s.kind, "status": o.status, "why": o.detail} for s, o in result]
-        )
-    else:
-        output.show_undo(result)
-    return int(any(outcome.status == "failed" for _, outcome in result))
 
 
 def explain(args: Namespace) -> int:

@@ -17,7 +17,7 @@ from rich.table import Column, Table
 
 from storage.core.capabilities import Capabilities
 from storage.core.errors import StorageError
-from storage.core.model import Outcome, Run, Tombstone, Totals, printable
+from storage.core.model import Run, Totals, printable
 from storage.engine.actions import Action
 from storage.engine.apply import Progress as Report
 
@@ -121,14 +121,6 @@ def show_decisions(decisions: Iterable[tuple[str, str, str, str]]) -> None:
         out.print(table)
     else:
         out.print("No maintenance job has anything to do with it.")
-
-
-def show_undo(result: Sequence[tuple[Tombstone, Outcome]]) -> None:
-    done = sum(outcome.status == "done" for _, outcome in result)
-    out.print(f"{done:,} of {len(result):,} condemnations taken back.")
-    for tombstone, outcome in result:
-        if outcome.status != "done":
-            out.print(f"  {outcome.status}: {shown(tombstone.key)}: {shown(outcome.detail)}", soft_wrap=True)
 
 
 def show_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:

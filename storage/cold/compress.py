@@ -6,7 +6,6 @@ never reaches the store. They are buffered, for their metadata contains the hash
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from storage.cold import codecs, compressibility, decompressing_reader
 from storage.cold.errors import CompressorErred, ContentDamaged
 from storage.cold.model import Compression, Details, compression_of, without_compression
 from storage.cold.ports import ObjectReplacer
+from storage.cold.proof import Proof, Sum
 from storage.core.attributes import Attributes
 from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused, TransientFault
 from storage.core.model import ObjectKey
@@ -187,7 +187,7 @@ def _pack(
     """
     key, size = seen.info.key, seen.info.size
     try:
-        packer, proof, read, packed = codecs.packer(codec, level, size), _Proof(codec), _Sum(), 0
+        packer, proof, read, packed = codecs.packer(codec, level, size), Proof(codec), Sum(), 0
         for chunk in source:
             read.add(chunk)
             packed += _write(packer.feed(chunk), spool, proof)
@@ -203,40 +203,10 @@ def _pack(
     return read.sha256, packed
 
 
-def _write(data: bytes, spool: Spool, proof: _Proof) -> int:
+def _write(data: bytes, spool: Spool, proof: Proof) -> int:
     spool.write(data)
     proof.feed(data)
     return len(data)
-
-
-class _Sum:
-    """Length and SHA-256 of the bytes added."""
-
-    def __init__(self) -> None:
-        self.size, self._hash = 0, hashlib.sha256()
-
-    def add(self, data: bytes) -> None:
-        self.size += len(data)
-        self._hash.update(data)
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
-
-
-class _Proof:
-    """Verifier that decompresses the output and computes its length and SHA-256."""
-
-    def __init__(self, codec: CodecName) -> None:
-        self.sum, self._undo = _Sum(), codecs.unpacker(codec)
-
-    @property
-    def ended(self) -> bool:
-        return self._undo.ended
-
-    def feed(self, data: bytes) -> None:
-        for piece in self._undo.feed(data):
-            self.sum.add(piece)
 
 
 def _replace(

@@ -110,7 +110,7 @@ class PlanRejected(Refused):
 
 
 class Paused(StorageError):
-    """Maintenance is paused: {0}"""
+    """Maintenance is paused {0}."""
 
     exit_code = EXIT_PAUSED
     next_step = "`storage resume` lifts it; finished batches stay finished."

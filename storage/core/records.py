@@ -24,7 +24,7 @@ class RunLog(Protocol):
     def latest(self, job: str | None = None, limit: int = 20, state: str | None = None) -> list[Run]: ...
 
     def approve(self, run_id: str, sha256: str, by: str) -> None:
-        """Approve the plan with this SHA-256. Raises NoSuchRun, PlanChanged or PlanRejected."""
+        """Approve the plan with this SHA-256. Raises NoSuchRun, PlanChanged, PlanRejected or Refused."""
         ...
 
     def reject(self, run_id: str, sha256: str, by: str) -> None:
@@ -63,8 +63,34 @@ class RunLog(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question to an operator: the thing to approve, and the first answer (``approved`` None: none yet)."""
+
+    what: str
+    approved: bool | None = None
+    by: str = ""
+    at: datetime | None = None
+
+
 class AuditLog(Protocol):
-    """Append-only trail of actions and decisions."""
+    """Append-only trail of actions and decisions.
+
+    It also keeps the questions that no run row can hold. ``request`` names who asks, such as a DAG run. An
+    approval answers the task that asked; a rejection of a ``what`` is final for the request.
+    """
+
+    def ask(self, request: str, task: str, what: str) -> Question:
+        """Record that ``task`` asks about ``what``; return the question, perhaps rejected before."""
+        ...
+
+    def answer(self, request: str, task: str, approved: bool, by: str) -> Question:
+        """Record the answer to what ``task`` asked, unless there is one. Raises Refused if none did."""
+        ...
+
+    def question(self, request: str) -> Question | None:
+        """Return what was asked last for the request, with its answer."""
+        ...
 
     def record(self, event: str, run_id: str, detail: Mapping[str, Any]) -> None:
         """Append an entry; ``run_id`` is '' for an event outside any run."""
@@ -90,9 +116,26 @@ class ProvenBackups(Protocol):
         ...
 
 
-def pause_of(value: str | None) -> str | None:
-    """Return the reason that the control row "paused" gives; None without a row. An empty row is a pause."""
-    return None if value is None else value.strip() or "no reason was given"
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause of all maintenance. ``reason`` starts with ``by`` and a name if a person set it."""
+
+    since: datetime
+    reason: str
+
+    def __str__(self) -> str:
+        space = " " if self.reason.startswith("by ") else ": "
+        return f"since {self.since:%Y-%m-%d %H:%M} UTC{space}{self.reason}"
+
+
+def pause_of(value: str | None, since: datetime) -> Pause | None:
+    """Return the pause that the control row "paused" sets; None without a row. An empty row is a pause."""
+    return None if value is None else Pause(since, value.strip() or "no reason was given")
+
+
+def pause_reason(by: str, reason: str) -> str:
+    """Return the text of the control row for a pause by a person."""
+    return f"by {by}: {reason}" if reason else f"by {by}"
 
 
 class Control(Protocol):
@@ -102,8 +145,8 @@ class Control(Protocol):
 
     def write(self, name: str, value: str | None) -> None: ...
 
-    def paused(self) -> str | None:
-        """Return why maintenance is paused; None if it is not. The row counts, whatever is in it."""
+    def paused(self) -> Pause | None:
+        """Return the pause of all maintenance; None if there is none. The row counts, whatever is in it."""
         ...
 
     def capabilities(self) -> Capabilities: ...
@@ -148,8 +191,8 @@ class Tombstones(Protocol):
 
     def of_run(self, run_id: str) -> Iterator[Tombstone]: ...
 
-    def undo(self, ids: Sequence[int]) -> set[int]:
-        """Set condemned tombstones to undone; return the ids that were changed.
+    def undo(self, ids: Sequence[int], *, dry_run: bool = False) -> set[int]:
+        """Set condemned tombstones to undone; return the ids that were changed, or with ``dry_run`` would be.
 
         A tombstone that goes with a job is not undone once reap has begun on the job: all or nothing.
         """

@@ -19,7 +19,6 @@ from storage.core.errors import (
     PlanRejected,
     Refused,
     StorageError,
-    TooManyFailures,
     UsageError,
     VerificationFailed,
 )
@@ -28,15 +27,14 @@ from storage.core.ports import EngineStores
 from storage.engine import guard, last_run
 from storage.engine.actions import Action, BatchSize, Work
 from storage.engine.actions.base import S, S_contra
+from storage.engine.breaker import Breaker
 from storage.engine.job import MaintenanceJob
 from storage.engine.plan import read
 
 THREADS = 4  # batches of one verb that run concurrently
 SAMPLE = 100  # actions verified after the run
-MAX_CONSECUTIVE_FAILURES = 10
 MINUTES = "budget_minutes"  # the parameter of jobs with a time budget
 TIME_SPENT = "the time budget of this run is spent; the next run continues from here"
-SHARE = 0.01
 
 Progress = Callable[[str, int], None]
 
@@ -250,26 +248,6 @@ def _chunks(actions: Iterable[Action[S]], most: BatchSize) -> Iterator[list[Acti
 
 def _verb(action: Action[S]) -> type[Action[S]]:
     return type(action)
-
-
-class Breaker:
-    """Circuit breaker: stops a run after 10 consecutive failures, or when more than 1 % fail."""
-
-    def __init__(self) -> None:
-        self.tried = self.failed = self.in_a_row = 0
-        self.first = ""
-
-    def count(self, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
-            self.tried += 1
-            bad = outcome.status == "failed"
-            self.failed += bad
-            self.in_a_row = self.in_a_row + 1 if bad else 0
-            self.first = self.first or (outcome.detail if bad else "")
-            if self.in_a_row >= MAX_CONSECUTIVE_FAILURES:
-                raise TooManyFailures(self.failed, self.tried, self.first)
-        if self.tried >= 1000 and self.failed > SHARE * self.tried:
-            raise TooManyFailures(self.failed, self.tried, self.first)
 
 
 def _verify(job: MaintenanceJob[S], run: Run, stores: S) -> None:

@@ -20,6 +20,7 @@ MAX_SKEW = timedelta(seconds=60)
 GIB, TIB = 1 << 30, 1 << 40
 BACKUP_GUARD = "fresh_backup_guard"  # control row; "off" if the site makes its backups by other means
 BACKUP_AGE = timedelta(hours=26)
+LONGEST_PAUSE = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,8 +155,16 @@ def backlog(draft: Draft, stores: EngineStores, history: Sequence[Run]) -> None:
 
 def running(stores: EngineStores) -> None:
     """Raise Paused if the kill switch is set; checked before every batch."""
-    if reason := stores.control.paused():
-        raise Paused(reason)
+    if pause := stores.control.paused():
+        raise Paused(pause)
+
+
+def pause_too_long(stores: EngineStores) -> str:
+    """Return what is unsafe about a pause older than a day; empty without one."""
+    pause = stores.control.paused()
+    if pause is None or stores.clock() - pause.since <= LONGEST_PAUSE:
+        return ""
+    return f"maintenance has been paused {pause}: nothing is cleaned up or reaped. `storage resume` lifts it."
 
 
 def fresh_backup(draft: Draft, stores: Stores, history: Sequence[Run]) -> None:

@@ -13,6 +13,7 @@ from datetime import datetime
 from storage.core.errors import ActionsFailed, Refused
 from storage.core.model import Run
 from storage.core.ports import EngineStores
+from storage.engine import guard
 from storage.engine.actions.base import S
 from storage.engine.apply import (
     Batch,
@@ -75,7 +76,7 @@ def apply_part(
 
 
 def end(job: MaintenanceJob[S], run_id: str, stores: S) -> Run:
-    """Verify and record the run. Raises ActionsFailed if a part did not finish."""
+    """Verify and record the run. Raises Paused or ActionsFailed if a part did not finish."""
     run = load_for(job, run_id, stores)
     if run.state != "applying":
         return run
@@ -87,6 +88,7 @@ def end(job: MaintenanceJob[S], run_id: str, stores: S) -> Run:
             if batch.number not in finished
         )
         if left:
+            guard.running(stores)  # a pause, not a failure, ended the parts early
             raise ActionsFailed(left, run.planned.count, "a part ended early; see the log of that task")
         return conclude(job, run, stores)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from storage.core.model import Run, Totals
-from storage.engine.actions.base import S
+from storage.engine.actions.base import Action, S
 from storage.engine.apply import cut
 from storage.engine.guard import GIB
 from storage.engine.job import MaintenanceJob
@@ -43,13 +43,19 @@ def _document_keys(done: Mapping[str, Totals]) -> dict[str, Any]:
 
 
 def done_by_verb(job: MaintenanceJob[S], run: Run, stores: S) -> dict[str, Totals]:
-    """Sum the completed actions of a run by verb: finished batches minus the lines not done."""
+    """Sum the completed actions of a run by verb."""
+    done: dict[str, Totals] = {}
+    for actions in done_actions(job, run, stores):
+        for action in actions:
+            done[action.verb] = done.get(action.verb, Totals()) + Totals(1, action.size)
+    return done
+
+
+def done_actions(job: MaintenanceJob[S], run: Run, stores: S) -> Iterator[list[Action[S]]]:
+    """Yield the completed actions of each finished batch of a run: all but the lines not done."""
     finished = stores.runs.finished(run.id)
     not_done = {line for lines in finished.values() for line in lines}
-    done: dict[str, Totals] = {}
-    for batch in cut(read(run, stores.plans, job.by_verb)):
+    for batch in cut(read(run, stores.plans, job.by_verb)) if finished else ():
         if batch.number in finished:
-            for line, action in enumerate(batch.actions, batch.first):
-                if line not in not_done:
-                    done[action.verb] = done.get(action.verb, Totals()) + Totals(1, action.size)
-    return done
+            lines = enumerate(batch.actions, batch.first)
+            yield [action for line, action in lines if line not in not_done]

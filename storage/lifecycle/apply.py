@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from storage.core.errors import Paused, PlanChanged, StorageError, StoreRefused
+from storage.core.errors import PlanChanged, StorageError, StoreRefused
 from storage.core.ports import EngineStores
 from storage.core.tiers import ColdSettings
+from storage.engine import guard
 from storage.lifecycle.document import Configuration, read
 from storage.lifecycle.errors import (
     LifecycleChanged,
@@ -137,8 +138,7 @@ def apply(manager: Lifecycle, wanted: Plan, by: str, approved: str = "") -> Appl
     Raises RulesRefused, LifecycleNotApproved, PlanChanged (another plan was approved), LifecycleChanged
     (another client was faster), LifecycleNotHeld; nothing has changed after any of them but LifecycleChanged.
     """
-    if why := manager.stores.control.paused():
-        raise Paused(why)
+    guard.running(manager.stores)
     if wanted.findings:
         raise RulesRefused("; ".join(map(str, wanted.findings)))
     if approved and approved != wanted.sha256:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from storage.core.capabilities import Capabilities
 from storage.core.model import JobId
-from storage.core.records import PAUSED_BY_RESTORE, Ruling, Verdict, pause_of
+from storage.core.records import PAUSED_BY_RESTORE, Pause, Ruling, Verdict, pause_of
 from storage.testing.database import Database, Judged
 
 
@@ -26,9 +26,10 @@ class MemoryControl:
             self._db.control.pop(name, None)
         else:
             self._db.control[name] = value
+            self._db.control_changed[name] = self._db.now()
 
-    def paused(self) -> str | None:
-        return pause_of(self.read("paused"))
+    def paused(self) -> Pause | None:
+        return pause_of(self.read("paused"), self._db.control_changed.get("paused", self._db.now()))
 
     def capabilities(self) -> Capabilities:
         return self._db.capabilities

@@ -13,9 +13,9 @@ from typing import Any
 
 from storage.backup.model import Backup, BackupId
 from storage.core.capabilities import Capabilities
-from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanBegun, PlanChanged, PlanRejected
-from storage.core.model import UNENDED, Job, JobId, ObjectKey, Outcome, Run, Tombstone, Totals, UploadInfo
-from storage.core.records import Verdict
+from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanBegun, PlanChanged, PlanRejected, Refused
+from storage.core.model import UNENDED, Job, JobId, Outcome, Run, Tombstone, Totals, UploadInfo
+from storage.core.records import Question, Verdict
 from storage.testing.traffic import Traffic
 
 OUTPUTS = (
@@ -67,9 +67,12 @@ class Database:
     asked: dict[str, tuple[str, str]] = field(default_factory=dict)  # task -> run and SHA-256 of its plan
     batches: dict[tuple[str, str], dict[int, Batch]] = field(default_factory=dict)
     audit: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
+    #: Answers by request, what was asked, and the task that asked: "" for a rejection, which all tasks share.
+    answered: dict[tuple[str, str, str], Question] = field(default_factory=dict)
     locks: set[str] = field(default_factory=set)
     sharing: Counter[str] = field(default_factory=Counter)  # number of holders of a shared lock
     control: dict[str, str] = field(default_factory=dict)
+    control_changed: dict[str, datetime] = field(default_factory=dict)
     capabilities: Capabilities = Capabilities()
     tombstones: dict[int, Tombstone] = field(default_factory=dict)
     notes: dict[int, str] = field(default_factory=dict)
@@ -180,31 +183,34 @@ class MemoryRuns:
 
     def approve(self, run_id: str, sha256: str, by: str) -> None:
         with self._db.lock:
-            run = self._db.runs.get(run_id)
-            if run is None:
-                raise NoSuchRun(run_id)
+            run = self._of_plan_asked(run_id, sha256)
             if run.state == "rejected":
                 raise PlanRejected(run_id, run.message)
-            if run.plan_sha256 != sha256 or run.state == "refused":
-                raise PlanChanged(run.plan_uri or run_id, run.plan_sha256, sha256)
+            if run.state == "refused":
+                raise Refused("guard", run.message)
             self._db.runs[run_id] = replace(run, approved_sha256=sha256, approved_by=by)
             self._db.audit.append(("approve", run_id, {"sha256": sha256, "by": by}))
 
     def reject(self, run_id: str, sha256: str, by: str) -> None:
         with self._db.lock:
-            run = self._db.runs.get(run_id)
-            if run is None:
-                raise NoSuchRun(run_id)
-            if run.state == "rejected" and run.plan_sha256 == sha256:
+            run = self._of_plan_asked(run_id, sha256)
+            if run.state == "rejected":
                 return
-            if run.plan_sha256 != sha256:
-                raise PlanChanged(run.plan_uri or run_id, run.plan_sha256, sha256)
             if run.state not in ("planned", "waiting"):
                 raise PlanBegun(run_id, run.state)
             now = self._db.now()
             message = f"rejected by {by}, {now:%Y-%m-%d %H:%M} UTC"
             self._db.runs[run_id] = replace(run, state="rejected", message=message, finished_at=now)
             self._db.audit.append(("reject", run_id, {"sha256": sha256, "by": by}))
+
+    def _of_plan_asked(self, run_id: str, sha256: str) -> Run:
+        """Return the run if its plan is the one with this SHA-256. Raises NoSuchRun or PlanChanged."""
+        run = self._db.runs.get(run_id)
+        if run is None:
+            raise NoSuchRun(run_id)
+        if run.plan_sha256 != sha256:
+            raise PlanChanged(run.plan_uri or run_id, run.plan_sha256, sha256)
+        return run
 
     def ask(self, run_id: str, sha256: str, task: str) -> None:
         with self._db.lock:
@@ -268,32 +274,3 @@ class MemoryRuns:
         with self._db.lock:
             batches = self._db.batches.get(self._of_plan(run_id), {})
             return [outcome for batch in batches.values() for outcome in batch.outcomes]
-
-
-class MemoryUploads:
-    """In-memory UploadJournal. Recording an upload again updates its heartbeat."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    def record(self, key: ObjectKey, upload_id: str) -> None:
-        now, rows = self._db.now(), self._db.uploads
-        if upload_id in rows:
-            rows[upload_id].heartbeat = now
-        else:
-            rows[upload_id] = Journalled(UploadInfo(key, upload_id, now), now)
-
-    def open(self) -> Iterator[UploadInfo]:
-        yield from sorted((row.info for row in self._db.uploads.values() if row.open), key=_place)
-
-    def heartbeats(self, upload_ids: Sequence[str]) -> dict[str, datetime]:
-        rows = self._db.uploads
-        return {upload_id: rows[upload_id].heartbeat for upload_id in upload_ids if upload_id in rows}
-
-    def close(self, upload_id: str) -> None:
-        if upload_id in self._db.uploads:
-            self._db.uploads[upload_id].open = False
-
-
-def _place(upload: UploadInfo) -> tuple[str, str]:
-    return upload.key, upload.upload_id

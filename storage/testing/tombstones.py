@@ -91,7 +91,7 @@ class MemoryTombstones:
             found = [tombstone for tombstone in self._db.tombstones.values() if tombstone.run_id == run_id]
         yield from found
 
-    def undo(self, ids: Sequence[int]) -> set[int]:
+    def undo(self, ids: Sequence[int], *, dry_run: bool = False) -> set[int]:
         self._db.traffic("tombstones.undo")
         with self._db.lock:
             begun = set(self._db.claims) | {
@@ -103,7 +103,8 @@ class MemoryTombstones:
                 for s in tombstones
                 if s.state == "condemned" and not (s.goes_with_job and s.owner in begun)
             }
-            self._set(lifted, "undone")
+            if not dry_run:
+                self._set(lifted, "undone")
         return lifted
 
     def open_keys(self, place: str, keys: Sequence[str]) -> set[str]:

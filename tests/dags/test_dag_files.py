@@ -128,4 +128,4 @@ def test_an_approval_is_a_rejection_unless_somebody_says_otherwise(job: str, dag
     assert approve.fail_on_reject is True
     assert approve.response_timeout == ANSWER_WITHIN
     assert approve.retries >= 1
-    assert apply.trigger_rule == "none_failed"
+    assert apply.trigger_rule == "none_failed_min_one_success", "no plan, nothing to apply"

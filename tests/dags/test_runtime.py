@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from airflow.providers.standard.exceptions import HITLRejectException
 from airflow.sdk.definitions.retry_policy import RetryAction
-from airflow.sdk.exceptions import ParamValidationError
+from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
 from storage_airflow.forms import choices, dry_run, number
 from storage_airflow.runtime import RETRIES, Cancelled, as_of, cancellable, only_plans
 
 from storage import catalog
 from storage.core import errors
+from storage.core.records import Pause
 from storage.core.tiers import CLASSES
 from storage.engine.job import Parameter
 
@@ -123,6 +124,26 @@ def test_a_cancelled_task_unwinds_and_the_signal_is_given_back() -> None:
             steps.append("unwound")
     assert steps == ["unwound"]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("by root: a flood", "since 2026-03-01 02:00 UTC by root: a flood."),
+        ("restored from backup b", "since 2026-03-01 02:00 UTC: restored from backup b."),
+    ],
+)
+def test_a_paused_task_is_skipped_and_says_since_when(reason: str, said: str) -> None:
+    """A pause is an operator's decision: neither a failure nor a reason to try again."""
+    with pytest.raises(AirflowSkipException) as skipped, cancellable():
+        raise errors.Paused(Pause(NOW, reason))
+    assert f"Maintenance is paused {said}" in str(skipped.value)
+    assert "`storage resume` lifts it" in str(skipped.value)
+
+
+def test_a_refusal_is_no_pause() -> None:
+    with pytest.raises(errors.Refused), cancellable():
+        raise errors.Refused("clocks", "they differ")
 
 
 def parameters() -> list[Any]:

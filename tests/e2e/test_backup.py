@@ -52,6 +52,7 @@ def test_a_restore_beside_the_live_database_asks_first(world: World) -> None:
     rows = world.sql("SELECT count(*) FROM jobs")
     run = world.trigger(RESTORE)
     world.asks(run, "approve")
+    assert f"Backup `{newest(world)[0]}`" in run.asked("approve")
     run.answer("approve", "Approve")
     assert run.end() == "success", run.states()
     made = run.xcom("restore")["database"]

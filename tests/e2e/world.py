@@ -62,6 +62,11 @@ class Run:
         """Mark the run as failed, as the button *Mark as failed* does."""
         self.api.call("PATCH", f"{self.path}?update_mask=state", {"state": "failed"})
 
+    def asked(self, task: str) -> str:
+        """Return the text that a pending approval shows."""
+        path = f"{self.path}/taskInstances/{quote(task)}/-1/hitlDetails"
+        return str(self.api.call("GET", path)["body"])
+
     def answer(self, task: str, choice: str) -> None:
         """Answer a pending approval, as the buttons of *Required actions* do."""
         body = {"chosen_options": [choice], "params_input": {}}

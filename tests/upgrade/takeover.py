@@ -153,16 +153,17 @@ def interrupted_runs_are_resumed(storage: Operator) -> None:
 
 def condemnations_are_undone(storage: Operator) -> None:
     """Undo a run's condemnations of objects and files."""
-    reply = storage("undo", storage.on.runs["to_undo"]["id"])
+    reply = storage("undo", storage.on.runs["to_undo"]["id"])["marks"]
     assert Counter((one["kind"], one["status"]) for one in reply) == {
         ("object", "done"): 2,
         ("job", "done"): 1,
     }
-    reply = storage("undo", storage.on.runs["files_to_undo"]["id"])
+    reply = storage("undo", storage.on.runs["files_to_undo"]["id"])["marks"]
     assert [(one["key"], one["status"]) for one in reply] == [("to-undo/a.ts", "done")]
     temp = Path(storage.on.place.settings.temp_dir)
     assert (temp / "to-undo/a.ts").read_bytes() == b"to be put back"
-    assert {one["why"] for one in storage("undo", storage.on.runs["undone"]["id"])} == {"undone before"}
+    before = storage("undo", storage.on.runs["undone"]["id"])["marks"]
+    assert {one["why"] for one in before} == {"undone before"}
 
 
 def what_is_due_is_reaped(storage: Operator) -> None:

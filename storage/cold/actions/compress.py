@@ -12,9 +12,10 @@ from storage.cold import decompressing_reader
 from storage.cold.errors import CompressorErred, ContentDamaged
 from storage.cold.model import ColdRecord, Details, Saving, compression_of
 from storage.cold.ports import ColdStores
-from storage.core.errors import ObjectMissing, Paused, PreconditionFailed, StorageError, Unreachable
+from storage.core.errors import ObjectMissing, PreconditionFailed, StorageError, Unreachable
 from storage.core.model import Job, JobId, ObjectKey, Outcome
 from storage.core.tiers import ARCHIVED, CodecName, ObjectClass
+from storage.engine import guard
 from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner
 
 RECHECK_BYTES = 32 << 20  # bytes processed between two checks of job rows and kill switch
@@ -48,8 +49,7 @@ class _Looks:
     def before(self, action: CompressObject) -> dict[JobId, Job]:
         """Return the job rows, read again after every RECHECK_BYTES of work. Raises Paused."""
         if self._left <= 0:
-            if why := self._work.stores.control.paused():
-                raise Paused(why)
+            guard.running(self._work.stores)
             self._jobs = self._work.stores.jobs.get(self._owners) if self._owners else {}
             self._left = RECHECK_BYTES
         self._left -= action.size

@@ -13,9 +13,9 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from storage.core.capabilities import Capabilities
-from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanBegun, PlanChanged, PlanRejected
+from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanBegun, PlanChanged, PlanRejected, Refused
 from storage.core.model import Outcome, Run, Totals
-from storage.core.records import pause_of
+from storage.core.records import Pause, pause_of
 from storage.stores.postgres.connection import Statements, translated
 
 _TOTALS = ("considered", "planned", "done", "skipped", "failed")
@@ -43,30 +43,32 @@ class PostgresRuns:
         return [_run(row) for row in self._sql.rows("latest", job=job, limit=limit, state=state)]
 
     def approve(self, run_id: str, sha256: str, by: str) -> None:
-        with self._sql.transaction() as connection:
-            if not self._sql.rows_in(connection, "approve", id=run_id, sha256=sha256, by=by):
-                run = self.get(run_id)
-                if run is None:
-                    raise NoSuchRun(run_id)
-                if run.state == "rejected":
-                    raise PlanRejected(run_id, run.message)
-                raise PlanChanged(run.plan_uri or run_id, run.plan_sha256, sha256)
-            detail = json.dumps({"sha256": sha256, "by": by})
-            self._sql.rows_in(connection, "audit", event="approve", run_id=run_id, detail=detail)
+        if run := self._decide("approve", run_id, sha256, by):
+            if run.state == "rejected":
+                raise PlanRejected(run_id, run.message)
+            raise Refused("guard", run.message)
 
     def reject(self, run_id: str, sha256: str, by: str) -> None:
+        run = self._decide("reject", run_id, sha256, by)
+        if run and run.state != "rejected":
+            raise PlanBegun(run_id, run.state)
+
+    def _decide(self, decision: str, run_id: str, sha256: str, by: str) -> Run | None:
+        """Record a decision on the run's plan with its audit entry; return the run if its state forbids it.
+
+        Raises NoSuchRun or PlanChanged.
+        """
         with self._sql.transaction() as connection:
-            if not self._sql.rows_in(connection, "reject", id=run_id, sha256=sha256, by=by):
-                run = self.get(run_id)
-                if run is None:
-                    raise NoSuchRun(run_id)
-                if run.state == "rejected" and run.plan_sha256 == sha256:
-                    return
-                if run.plan_sha256 == sha256:
-                    raise PlanBegun(run_id, run.state)
-                raise PlanChanged(run.plan_uri or run_id, run.plan_sha256, sha256)
-            detail = json.dumps({"sha256": sha256, "by": by})
-            self._sql.rows_in(connection, "audit", event="reject", run_id=run_id, detail=detail)
+            if self._sql.rows_in(connection, decision, id=run_id, sha256=sha256, by=by):
+                detail = json.dumps({"sha256": sha256, "by": by})
+                self._sql.rows_in(connection, "audit", event=decision, run_id=run_id, detail=detail)
+                return None
+        run = self.get(run_id)
+        if run is None:
+            raise NoSuchRun(run_id)
+        if run.plan_sha256 != sha256:
+            raise PlanChanged(run.plan_uri or run_id, run.plan_sha256, sha256)
+        return run
 
     def ask(self, run_id: str, sha256: str, task: str) -> None:
         if not self._sql.rows("ask", id=run_id, sha256=sha256, task=task):
@@ -146,8 +148,9 @@ class PostgresControl:
         else:
             self._sql.rows("write", name=name, value=value)
 
-    def paused(self) -> str | None:
-        return pause_of(self.read("paused"))
+    def paused(self) -> Pause | None:
+        rows = self._sql.rows("read", name="paused")
+        return pause_of(rows[0]["value"], rows[0]["changed_at"]) if rows else None
 
     def capabilities(self) -> Capabilities:
         rows = self._sql.rows("capabilities", endpoint=self._endpoint)

@@ -73,10 +73,12 @@ class PostgresTombstones:
     def of_run(self, run_id: str) -> Iterator[Tombstone]:
         return map(_tombstone, self._sql.pages("of_run", start={"last_id": 0}, page=PAGE, run_id=run_id))
 
-    def undo(self, ids: Sequence[int]) -> set[int]:
+    def undo(self, ids: Sequence[int], *, dry_run: bool = False) -> set[int]:
         with self._sql.transaction() as connection:
             jobs = self._sql.rows_in(connection, "undo_jobs", ids=list(ids))
             others = self._sql.rows_in(connection, "undo_others", ids=list(ids))
+            if dry_run:  # the same statements, so that it foretells what an undo does
+                connection.rollback()
         return {row["id"] for row in (*jobs, *others)}
 
     def open_keys(self, place: str, keys: Sequence[str]) -> set[str]:

@@ -23,10 +23,13 @@ def test_write_none_removes(database: Any) -> None:
     assert database.control.read("fact") is None
 
 
-def test_paused_says_why(database: Any) -> None:
+def test_paused_says_why_and_since_when(database: Any) -> None:
     assert database.control.paused() is None
+    before = database.jobs.now()
     database.control.write("paused", "disk swap")
-    assert database.control.paused() == "disk swap"
+    pause = database.control.paused()
+    assert pause.reason == "disk swap"
+    assert before <= pause.since <= database.jobs.now()
     database.control.write("paused", None)
     assert database.control.paused() is None
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from storage.core.errors import JobBusy, NoSuchRun, PlanBegun, PlanChanged, PlanRejected
+from storage.core.errors import JobBusy, NoSuchRun, PlanBegun, PlanChanged, PlanRejected, Refused
 from storage.core.model import Outcome, Run, Totals
+from storage.core.records import Question
 
 T = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SHA = "ab" * 32
@@ -168,6 +169,41 @@ def test_what_was_begun_cannot_be_rejected(database: Any, state: Any) -> None:
     with pytest.raises(PlanBegun, match=f"it is {state}"):
         database.runs.reject("r1", SHA, "ann")
     assert database.runs.get("r1").state == state
+
+
+def test_a_question_without_a_run_is_answered_once(database: Any) -> None:
+    """A rejection is final, whichever task asks again; an approval is for the task that asked."""
+    audit = database.audit
+    assert audit.question("drift-1") is None
+    with pytest.raises(Refused, match="drift-1 has asked nothing"):
+        audit.answer("drift-1", "task-1", True, "ann")
+    assert audit.ask("drift-1", "task-1", "it's 100% ' plan") == Question("it's 100% ' plan")
+    assert audit.ask("drift-2", "task-1", "it's 100% ' plan").approved is None
+    first = audit.answer("drift-1", "task-1", False, "ann")
+    assert (first.what, first.approved, first.by) == ("it's 100% ' plan", False, "ann")
+    assert first.at is not None
+    assert audit.answer("drift-1", "task-1", True, "eve") == first
+    assert audit.ask("drift-1", "task-2", "it's 100% ' plan") == first == audit.question("drift-1")
+    assert audit.ask("drift-1", "task-3", "another plan") == audit.question("drift-1")
+    assert audit.answer("drift-1", "task-1", True, "eve") == first, "the answer is to what this task asked"
+    assert audit.question("drift-1") == Question("another plan")
+    assert audit.answer("drift-1", "task-3", True, "bob").approved is True
+    assert audit.answer("drift-1", "task-3", False, "eve").by == "bob", "the first answer counts"
+    assert audit.ask("drift-1", "task-4", "another plan").approved is None, (
+        "asked again, to be answered again"
+    )
+    assert audit.answer("drift-1", "task-4", False, "ann").approved is False
+    assert audit.ask("drift-1", "task-5", "another plan").approved is False
+    assert audit.question("drift-2") == Question("it's 100% ' plan")
+    decided = [(event, detail["by"]) for event, _, detail in database.audited() if event != "ask"]
+    assert decided == [("reject", "ann"), ("approve", "bob"), ("reject", "ann")]
+
+
+def test_what_a_guard_refused_cannot_be_approved(database: Any) -> None:
+    database.runs.save(replace(planned("r1", plan_sha256=SHA, message="clocks differ"), state="refused"))
+    with pytest.raises(Refused, match="clocks differ"):
+        database.runs.approve("r1", SHA, "ann")
+    assert database.runs.get("r1").approved_by == ""
 
 
 def test_a_task_asks_about_the_plan_of_that_moment(database: Any) -> None:

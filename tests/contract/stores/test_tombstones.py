@@ -186,6 +186,20 @@ def test_undo_lifts_condemned_ones_only(database: Any) -> None:
     assert states == {first.id: "reaping", second.id: "undone", third.id: "reaped"}
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_dry_run_of_undo_foretells_it_and_changes_nothing(begun: bool, database: Any) -> None:
+    """Also where reap has begun on a job: then none of what goes with it is undone."""
+    database.add_job("j", "failed", T)
+    database.tombstones.condemn([replace(OF_JOB, owner=JobId("j")), WITH_JOB, replace(PLAIN, key="b")])
+    ids = {one.key: one.id for one in opened(database)}
+    if begun:
+        database.tombstones.begin([ids["j"]])
+    foretold = database.tombstones.undo(list(ids.values()), dry_run=True)
+    assert foretold == ({ids["b"]} if begun else set(ids.values()))
+    assert len(opened(database)) == 3
+    assert database.tombstones.undo(list(ids.values())) == foretold
+
+
 def test_open_keys_and_totals(database: Any) -> None:
     keys = ["a", "b", "it's %_", "d"]
     database.tombstones.condemn([replace(PLAIN, key=key) for key in keys])

@@ -69,7 +69,7 @@ BUGS = (
     ),
     Bug(
         "a run that keeps failing goes on",
-        "storage/engine/apply.py",
+        "storage/engine/breaker.py",
         "if self.in_a_row >= MAX_CONSECUTIVE_FAILURES:",
         "if self.in_a_row > 10 * MAX_CONSECUTIVE_FAILURES:",
         "tests/unit/engine/test_apply.py::test_ten_failures_in_a_row_stop_the_run",

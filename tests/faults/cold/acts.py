@@ -28,7 +28,8 @@ from storage.lifecycle.s3 import S3Lifecycle
 from storage.stores.postgres.connection import connect as connect_engine
 from storage.stores.s3.bucket import S3Bucket
 from tests.faults.cleanup.scenarios import job
-from tests.faults.cold.environment import JOB, ColdEnvironment, Thing
+from tests.faults.cold.environment import ColdEnvironment
+from tests.faults.cold.things import JOB, Thing
 from tests.faults.effects import Injector
 from tests.faults.transports import http_client, watch_sql
 from tests.support import remote_tier as remote

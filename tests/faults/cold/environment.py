@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
-import random
 import threading
 import time
 from collections import Counter
@@ -35,13 +32,13 @@ from storage.lifecycle.document import read as rules_of
 from storage.lifecycle.s3 import S3Lifecycle
 from tests.faults.cleanup.environment import Environment, environment
 from tests.faults.cleanup.scenarios import UPLOADS
+from tests.faults.cold.things import JOB, Thing
 from tests.faults.servers import Place, make_place, servers
 from tests.support import remote_tier
 
-RULES, JOB = "all smallest=0", "old"
+RULES = "all smallest=0"
 TARGET = {"minio": remote_tier.TIER, "ministack": "GLACIER_IR"}  # storage class of the tier cold
 ARRIVES = 15.0  # seconds within which tagged objects must have moved to a remote tier
-CHANCE = random.Random(5)
 _CLEAR = " ".join(
     f"DELETE FROM {name};"
     for name in (
@@ -69,31 +66,6 @@ OPERATORS = (
     },
     {"ID": "ops old", "Status": "Disabled", "Filter": {"Prefix": "old/"}, "Expiration": {"Days": 9}},
 )
-
-
-@dataclass(frozen=True)
-class Thing:
-    """One object as its owner writes it; ``carried`` are boto's arguments for headers, metadata and tags."""
-
-    key: ObjectKey
-    data: bytes
-    carried: Mapping[str, Any] = field(default_factory=dict)
-
-
-def _thing(name: str, data: bytes, **carried: Any) -> Thing:
-    return Thing(ObjectKey(f"processed/{JOB}/{name}"), data, carried)
-
-
-TEXT = _thing("transcription/transcript.json", json.dumps([f"word {n}" for n in range(900)]).encode())
-DRESSED = _thing(
-    "transcription/transcript.vtt", b"WEBVTT\n\n" + b"00:01.000 --> 00:02.000\nHello there.\n\n" * 60,
-    ContentType="text/vtt; charset=utf-8", CacheControl="max-age=60", ContentDisposition="inline",
-    ContentLanguage="en", Metadata={"made-by": "transcoder", "job": JOB}, Tagging="team=video&kind=a%20b",
-)  # fmt: skip
-FILM = _thing("360p/output.mp4", CHANCE.randbytes(6_000), ContentType="video/mp4")
-TINY = _thing("tiny.txt", b"x")
-#: Its compressed form is larger than the smallest part that S3 accepts.
-LARGE = _thing("transcription/large.txt", base64.b64encode(CHANCE.randbytes(5_600_000)), Tagging="team=video")
 
 
 @dataclass

@@ -25,8 +25,9 @@ from storage.engine.sweep import plan
 from storage.installation import open_installation
 from tests.faults.cold.acts import job_of as job
 from tests.faults.cold.acts import send
-from tests.faults.cold.environment import DRESSED, FILM, LARGE, TEXT, ColdEnvironment, Thing
+from tests.faults.cold.environment import ColdEnvironment
 from tests.faults.cold.table import ACTS
+from tests.faults.cold.things import DRESSED, FILM, LARGE, TEXT, Thing
 from tests.faults.race import Race, RaceHarness, Report
 from tests.support.runs import apply
 

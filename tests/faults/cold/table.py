@@ -21,7 +21,7 @@ from tests.faults.cold.acts import (
     sent_earlier,
     taken,
 )
-from tests.faults.cold.environment import DRESSED, FILM, LARGE, TEXT, TINY
+from tests.faults.cold.things import DRESSED, FILM, LARGE, TEXT, TINY
 
 _USUAL = (TEXT, DRESSED, FILM, TINY)
 _TEXTS = (TEXT, DRESSED)

@@ -165,7 +165,7 @@ def test_destructive_jobs_refuse_until_it_is_closed(restored: BackupContext, pla
     stores.control.write("paused", "restored")
     with pytest.raises(Refused, match="4 jobs are not judged yet"):
         close(restored, "eva")
-    assert stores.control.paused() == "restored"
+    assert (pause := stores.control.paused()) and pause.reason == "restored"
     decide(restored, ["new", "lost", "went-on"], "adopt", "eva")
     with pytest.raises(Refused, match="1 jobs are not judged yet, such as 'nobody'"):
         close(restored, "eva")

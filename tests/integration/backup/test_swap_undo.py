@@ -95,7 +95,7 @@ def test_a_pause_of_before_holds_after_going_back(context: BackupContext) -> Non
     context.stores.control.write("paused", "we move")
     swapped(context)
     undo_swap(context, typed=live(context), by="a person")
-    assert context.stores.control.paused() == "we move"
+    assert (pause := context.stores.control.paused()) and pause.reason == "we move"
 
 
 @ONE_STORE

@@ -16,7 +16,7 @@ from tests.conftest import Place
 from tests.support.command_line import Person, ahead, keys, rows, run_ahead
 
 ONE_STORE = pytest.mark.parametrize("place", ["ministack"], indirect=True)
-UUID = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
+UUID, OTHER = "6f9619ff-8b86-d011-b42d-00c04fc964ff", "6f9619ff-8b86-d011-b42d-00c04fc964f0"
 JOBS = ("cleanup_temp_objects", "cleanup_temp_files", "cleanup_orphan_uploads", "abort_uploads")
 
 
@@ -163,6 +163,21 @@ def test_a_pin_and_a_verdict_hold_in_another_spelling(
     execute(place, verdict)
     run = run_ahead(place, "condemn_unreconciled")
     assert (run.considered.count, run.planned.count) == (1, 0)
+
+
+@ONE_STORE
+def test_undo_takes_a_job_in_another_spelling(
+    place: Place, add_job: Callable[..., None], storage: Person
+) -> None:
+    execute(place, "DROP VIEW maintenance.jobs", "ALTER TABLE jobs ALTER COLUMN id TYPE uuid USING id::uuid")
+    connect.set_up(place.settings)
+    add_job(UUID, "failed", "2026-01-01T00:00:00Z")
+    add_job(OTHER, "failed", "2026-01-01T00:00:00Z")
+    for id in (UUID, OTHER):
+        place.put(f"processed/{id}/a.mp4")
+    run = storage("run", "cleanup_failed_jobs", "--json").document["run"]["id"]
+    undone = storage("undo", run, "--job", UUID.upper(), "--json").document["marks"]
+    assert {mark["key"] for mark in undone} == {UUID, f"processed/{UUID}/a.mp4"}
 
 
 # --- times that tell nothing ------------------------------------------------------------------------------

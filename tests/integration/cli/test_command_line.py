@@ -57,9 +57,14 @@ def test_condemn_undo_condemn_reap(storage: Person, failed: Place) -> None:
     run = storage("run", "cleanup_failed_jobs", "--json").document["run"]
     assert (run["state"], run["done"]["count"]) == ("verified", len(OLD) + 1)
     assert everything(failed) == before
+    foretold = storage("undo", run["id"], "--dry-run", "--job", "old")
+    assert (foretold.code, "5 of 5 marks can be taken back (4 B)" in foretold.out) == (0, True)
+    one = storage("undo", run["id"], "--key", OLD[0], "--json").document
+    assert [(mark["key"], mark["status"]) for mark in one["marks"]] == [(OLD[0], "done")]
     undone = storage("undo", run["id"])
     assert undone.code == 0
-    assert "5 of 5 condemnations taken back" in undone.out
+    assert "4 of 5 marks were taken back (3 B)" in undone.out
+    assert "1 were taken back before (1 B)" in undone.out
     assert storage("run", "reap", "--json").document["run"]["planned"]["count"] == 0
     assert storage("run", "cleanup_failed_jobs").code == 0
     assert storage("run", "reap", "--json").document["run"]["planned"]["count"] == 0, "notice not over"
@@ -69,6 +74,10 @@ def test_condemn_undo_condemn_reap(storage: Person, failed: Place) -> None:
     assert keys(failed) == {*YOUNG, ".maintenance/bucket-id"}
     states = dict(rows(failed, "SELECT id, status FROM jobs"))
     assert states == {"old": "cleaned_up", "old-2": "completed", "young": "failed", "done": "completed"}
+    late = storage("undo", reaped["id"])
+    assert (late.code, f"run {reaped['id']} deleted 4 objects for good (4 B)" in late.out) == (1, True)
+    strange = storage("undo", run["id"], "--job", "young")
+    assert (strange.code, "did nothing to young" in strange.err) == (2, True)
 
 
 @pytest.mark.parametrize("place", ["minio"], indirect=True)  # only MinIO can set an object's date back
@@ -155,10 +164,26 @@ def test_pause_and_resume(storage: Person, failed: Place) -> None:
         assert refused.code == 5
         assert "disk swap" in refused.err
         assert "storage resume" in refused.err
-    assert storage("status", "--json").document["paused"] == "disk swap"
+        assert f"Maintenance is paused since {utcnow():%Y-%m-%d }" in refused.err
+    facts = storage("status", "--json")
+    assert (facts.code, facts.document["paused"][-11:]) == (0, ": disk swap")
+    assert " UTC by " in facts.document["paused"], "who paused it"
     assert rows(failed, "SELECT count(*) FROM maintenance.tombstones") == [(0,)]
     assert storage("resume").code == 0
     assert storage("apply", run).code == 0
+
+
+def test_a_long_pause_is_not_safe(storage: Person, failed: Place) -> None:
+    """A pause that was forgotten for a day is the verdict of status, and its exit code."""
+    assert storage("pause", "--reason", "[/] moved").code == 0
+    assert storage("status").code == 0
+    rows(failed, "UPDATE maintenance.control SET changed_at = now() - interval '25 hours'")
+    answer = storage("status")
+    assert (answer.code, "Not safe: maintenance has been paused since" in answer.err) == (1, True)
+    assert "[/] moved" in answer.err
+    assert "`storage resume`" in answer.err
+    as_json = storage("status", "--json")
+    assert (as_json.code, "moved" in as_json.document["not_safe"]) == (1, True)
 
 
 def test_a_failure_is_one(storage: Person, place: Place, engine: Engine) -> None:

@@ -179,7 +179,7 @@ def test_undo_too_late(world: World) -> None:
     condemned = condemn_job(world)
     world.run("reap")
     found = {outcome.detail for _, outcome in undo(condemned.id, world.stores)}
-    assert found == {"too late: reaped"}
+    assert found == {"reaped: deleted for good"}
     assert world.keys() == ["processed/j2/a.mp4"]
 
 

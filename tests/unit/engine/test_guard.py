@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,7 +13,9 @@ from storage.backup.model import Backup, BackupId
 from storage.core.errors import Paused, Refused
 from storage.core.model import ObjectInfo, Prefix, Totals
 from storage.core.ports import Stores
+from storage.core.records import pause_of, pause_reason
 from storage.engine import apply as engine
+from storage.engine import guard
 from storage.engine.actions import Action, DeleteObject, Keep
 from storage.engine.sweep import plan
 from tests.support.in_memory import DAY, HOUR, MINUTE, NOW, SECOND, World
@@ -37,6 +39,27 @@ def test_paused(when: str, world: World) -> None:
     assert len(world.keys()) == 2
     world.stores.control.write("paused", None)
     assert apply(planned.id, world.stores).done.count == 2
+
+
+@pytest.mark.parametrize(("hours", "unsafe"), [(23, False), (24, False), (25, True), (24 * 30, True)])
+def test_a_pause_of_more_than_a_day_is_not_safe(hours: int, unsafe: bool, world: World) -> None:
+    assert guard.pause_too_long(world.stores) == ""
+    world.stores.control.write("paused", pause_reason("ann", "disk swap"))
+    world.database.control_changed["paused"] = world.stores.clock() - hours * HOUR
+    assert bool(guard.pause_too_long(world.stores)) is unsafe
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("by ann: disk swap", "since 2026-03-01 14:54 UTC by ann: disk swap"),
+        ("by ann", "since 2026-03-01 14:54 UTC by ann"),
+        ("restored from backup b", "since 2026-03-01 14:54 UTC: restored from backup b"),
+        (" ", "since 2026-03-01 14:54 UTC: no reason was given"),
+    ],
+)
+def test_a_pause_says_since_when_and_why(value: str, text: str) -> None:
+    assert str(pause_of(value, datetime(2026, 3, 1, 14, 54, 59, tzinfo=UTC))) == text
 
 
 def _other_bucket(world: World) -> None:

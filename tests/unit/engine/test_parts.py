@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from storage.core.errors import ActionsFailed, JobBusy, Refused, TransientFault
+from storage.core.errors import ActionsFailed, JobBusy, Paused, Refused, TransientFault
 from storage.core.model import Run, Totals
 from storage.engine.parts import FEWEST, MOST, Part, count, start
 from tests.support.in_memory import DAY, MINUTE, World
-from tests.support.runs import apply_part, end
+from tests.support.runs import apply, apply_part, end
 
 TEMP = "cleanup_temp_objects"
 
@@ -63,6 +63,22 @@ def test_a_part_that_died_is_repeated_from_its_last_batch(world: World, planned:
     apply_part(planned.id, Part("delete", 0, 1), world.stores)
     assert end(planned.id, world.stores).done.count == 6_500
     assert world.objects.requests["delete"] == 7
+
+
+def test_a_pause_in_the_middle_is_no_failure_of_a_part(world: World, planned: Run) -> None:
+    """The run stops at a batch border, its end says why, and it continues from there."""
+    start(planned.id, world.stores)
+    apply_part(planned.id, Part("delete", 0, 2), world.stores)
+    world.stores.control.write("paused", "by ann: disk swap")
+    with pytest.raises(Paused):
+        apply_part(planned.id, Part("delete", 1, 2), world.stores)
+    with pytest.raises(Paused, match="by ann: disk swap"):
+        end(planned.id, world.stores)
+    stopped = world.stores.runs.get(planned.id)
+    assert stopped and (stopped.state, stopped.done.count) == ("failed", 3_000)
+    assert "Maintenance is paused since" in stopped.message
+    world.stores.control.write("paused", None)
+    assert apply(planned.id, world.stores).done.count == 6_500
 
 
 def test_parts_stand_beside_each_other_and_not_beside_a_whole_run(world: World, planned: Run) -> None:
