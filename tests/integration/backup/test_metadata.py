@@ -35,7 +35,7 @@ from tests.support.command_line import put_if_taken
 KEY = "processed/job-1/metadata.json"
 HOSTILE = (
     "a\nb",
-    "tab\t[31m",
+    "tab\t\x1b[31m",
     'it\'s "so"',
     "ünï ☃ 日本 🎬",
     "back\\slash",
