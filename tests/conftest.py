@@ -24,7 +24,6 @@ from storage import connect
 from storage.core.settings import Settings
 from storage.installation import open_installation
 from storage.stores.postgres.connection import connect as connect_engine
-from storage.stores.s3.xml import fits_xml
 from tests.faults import draw
 from tests.support import servers, workers
 
@@ -155,9 +154,6 @@ def empty(boto: Any, bucket: str) -> None:
     for page in boto.get_paginator("list_object_versions").paginate(Bucket=bucket):
         entries = (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
         to_delete = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in entries]
-        for one in [one for one in to_delete if not fits_xml(one["Key"])]:
-            boto.delete_object(Bucket=bucket, **one)
-            to_delete.remove(one)
         if to_delete:
             boto.delete_objects(Bucket=bucket, Delete={"Objects": to_delete, "Quiet": True})
     try:

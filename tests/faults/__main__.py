@@ -9,13 +9,15 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from devstack.objectstore import ObjectStore
+from storage.core.settings import Settings
 from tests.faults import disk, seeded
-from tests.faults.backup import acts
+from tests.faults.backup import acts, ddl_sweep
 from tests.faults.backup.environment import open_backup_environment
 from tests.faults.cleanup import campaign, window
 from tests.faults.cleanup.races import RACES
@@ -24,11 +26,12 @@ from tests.faults.cold import campaign as cold
 from tests.faults.cold import environment
 from tests.faults.cold import races as cold_races
 from tests.faults.race import Race, Report, play
-from tests.faults.servers import Place, environments, servers
+from tests.faults.servers import Place, environments, make_place, servers
 from tests.faults.transports import warm
 from tests.faults.workers import Result, Trial
 
 Score = tuple[int, int]  # survived, total
+INSTANTS = 50  # of backups beside DDL
 
 
 def main() -> int:
@@ -56,8 +59,9 @@ def _campaigns(asked: argparse.Namespace) -> list[Score]:
             if not asked.only:
                 scores += _races(here[0], here[-1], asked)
     if not asked.only and (asked.backups or not asked.cold):
-        with servers(asked.store) as (store, _, home):
+        with servers(asked.store) as (store, database, home):
             scores.append(_backups(store, home, asked))
+            scores.append(_ddl(replace(make_place(store, database, home)[0], proof_server="same"), asked))
     if not asked.only and (asked.cold or not asked.backups):
         scores += _cold(asked)
     return scores
@@ -117,6 +121,18 @@ def _backups(store: ObjectStore, home: Path, asked: argparse.Namespace) -> Score
     for name, count in Counter(trial.of for trial in todo).items():
         print(f"{name}: {count} trials")
     return _survived("crash points of backups", acts.run_trials(yards, todo, asked.seconds), todo, asked)
+
+
+def _ddl(settings: Settings, asked: argparse.Namespace) -> Score:
+    """Take backups beside DDL: at every effect up to pg_dump's first read, and at random instants."""
+    report, todo = ddl_sweep.Report(), ddl_sweep.moments(settings, INSTANTS, asked.seed)[: asked.most]
+    for moment in todo:
+        before = len(report.violations)
+        ddl_sweep.run(settings, moment, report)
+        for violation in report.violations[before:]:
+            print(f"VIOLATION {violation}", flush=True)
+    print(f"backups beside DDL: {len(todo)} moments, {report}", flush=True)
+    return len(todo) - report.lost, len(todo)
 
 
 def _cold(asked: argparse.Namespace) -> Iterator[Score]:
