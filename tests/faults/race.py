@@ -37,9 +37,21 @@ class Report:
     race: str
     rounds: int = 0
     won: int = 0  # rounds, or items, in which the rival was first
+    contested: int = 0  # rounds, or items, in which either could be; 0 where the race decides it
     open: int = 0  # writes lost in the window itself, which an unversioned store leaves open
     violations: list[str] = field(default_factory=list)
     windows: list[float] = field(default_factory=list)
+
+    def count(self, won: int, of: int = 1) -> None:
+        """Count one round, of one or more items, in which the rival was first with ``won`` of them."""
+        self.won, self.contested = self.won + won, self.contested + of
+
+    @property
+    def one_sided(self) -> str:
+        """Return what the rounds leave unshown, if anything; a few rounds may well be one-sided."""
+        if not self.won:
+            return "the rival never won: nothing was at stake"
+        return "the rival always won" if self.won == self.contested else ""
 
     @property
     def measured(self) -> str:
