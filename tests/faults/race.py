@@ -24,6 +24,7 @@ from tests.faults.transports import http_client, watch_boto, watch_files, watch_
 from tests.support.runs import apply
 
 ROUND_SECONDS = 20.0
+SPAN = 3.0  # seconds that a rival waits at most; less than an apply takes, and it would always act first
 RECHECK = "start-after="  # the listing page of the re-check; the policy's own listing begins at the start
 
 
@@ -108,7 +109,7 @@ class RaceHarness:
         try:
             apply(run_id, self.stores)
         finally:
-            self.span = min(0.5, time.monotonic() - begun)
+            self.span = min(SPAN, time.monotonic() - begun)
             for thread in threads:
                 thread.join()
 
