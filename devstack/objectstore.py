@@ -216,7 +216,7 @@ def _launch_versitygw(
 ) -> Process:
     data, kept = folder / "data", folder / "versions"
     data.mkdir(exist_ok=True)
-    kept.mkdir(exist_ok=True)
+    kept.mkdir(exist_ok=True)  # versioning needs this folder
     env = {**base_env(folder), "ROOT_ACCESS_KEY": access_key, "ROOT_SECRET_KEY": secret_key}
     listen = [
         "--port",

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -169,12 +170,10 @@ def _beside(injector: Injector, url: str, moment: Moment | None) -> Iterator[Non
     if moment is None:
         yield
     elif moment.when == "after":
-        other = threading.Thread(target=_later, args=(url, moment))
-        other.start()
-        try:
+        with ThreadPoolExecutor(1) as pool:
+            other = pool.submit(_later, url, moment)
             yield
-        finally:
-            other.join()
+        other.result()
     else:
         injector.observer = _at(url, moment)
         yield
