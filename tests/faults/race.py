@@ -144,7 +144,7 @@ def play(place: Place, name: str, race: Race, rounds: int, seed: int) -> Report:
             report.violations.append(f"the race itself broke: {type(error).__name__}: {error}")
         say(json.dumps(asdict(report)).encode())
 
-    said, _ = forked(work, ROUND_SECONDS + rounds * 3.0)
+    said, _ = forked(work, ROUND_SECONDS + rounds * 2 * SPAN)
     if said.endswith(HUNG) or not said:
         return Report(name, violations=["the race hung or died"])
     values: Mapping[str, Any] = json.loads(said)
