@@ -8,7 +8,7 @@ UV = $(BIN)/uv
 export UV_LINK_MODE ?= copy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-restore demo-stop test lint check bench faults tools object-store lock clean
+.PHONY: help setup demo demo-restore demo-stop test lint check bench faults adversity tools object-store lock clean
 
 help: ## this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench: setup ## list, delete, backups and cold data, side by side with s5cmd and
 faults: setup tools ## every crash point, fault, race and seeded bug, on the real MinIO (an hour and a half)
 	$(BIN)/python -m tests.faults
 	FAULT_WHOLE=1 $(BIN)/pytest tests/integration/backup/test_swap_killed.py
+
+adversity: setup tools ## every test that docs/adversity.md names, row by row (at most 20 minutes)
+	$(BIN)/python -m tests.support.adversity
 
 tools: setup ## find, build or fetch the programs that tests need beyond Python (once, some minutes)
 	$(BIN)/python -m devstack tools $(TOOLS)

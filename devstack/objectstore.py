@@ -1,8 +1,8 @@
 """An S3 object store on loopback: a real MinIO, the embedded ministack, versitygw, or an external store.
 
 Order for ``auto``: STORAGE_ENDPOINT_URL in the environment; `silo` or `minio` on PATH; the MinIO that
-`make tools` built; ministack. versitygw is started by name only. This module starts no containers: with a
-container engine, use docker-compose and point STORAGE_ENDPOINT_URL at it.
+`make tools` built; ministack. versitygw is started by name only (versitygw_plain: without versions). This
+module starts no containers: with a container engine, use docker-compose and point STORAGE_ENDPOINT_URL at it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from devstack import ports, tools
@@ -22,7 +23,7 @@ from devstack.errors import DevstackError, ProgramMissing
 from devstack.minio_build import SOURCE_VERSION, built
 from devstack.process import OUTPUT, Process, base_env, start_process, wait_ready
 
-KINDS = ("ministack", "minio", "versitygw", "external")
+KINDS = ("ministack", "minio", "versitygw", "versitygw_plain", "external")
 REGION = "us-east-1"
 READY_SECONDS = 60.0
 # Bypass any proxy from the environment: requests go to loopback.
@@ -45,10 +46,12 @@ EMULATED = {
     ),
     "external": (),
 }
+EMULATED["versitygw_plain"] = (*EMULATED["versitygw"], "buckets cannot keep versions")
 HEALTH = {
     "ministack": "/_ministack/health",
     "minio": "/minio/health/ready",
     "versitygw": "/_health",  # no bucket may have this name
+    "versitygw_plain": "/_health",
 }
 
 
@@ -129,8 +132,8 @@ def ministack_program() -> Path | None:
 
 
 def _program(kind: str) -> Path:
-    if kind == "versitygw":
-        return tools.program(kind)
+    if kind.startswith("versitygw"):
+        return tools.program("versitygw")
     found = minio_program() if kind == "minio" else ministack_program()
     if found is not None:
         return found
@@ -208,12 +211,14 @@ def _launch_ministack(program: Path, folder: Path, port: int, access_key: str, s
     return start_process([program], env=env, cwd=folder, log=folder / f"server{OUTPUT}")
 
 
-def _launch_versitygw(program: Path, folder: Path, port: int, access_key: str, secret_key: str) -> Process:
-    data, versions = folder / "data", folder / "versions"
+def _launch_versitygw(
+    program: Path, folder: Path, port: int, access_key: str, secret_key: str, versions: bool = True
+) -> Process:
+    data, kept = folder / "data", folder / "versions"
     data.mkdir(exist_ok=True)
-    versions.mkdir(exist_ok=True)  # versioning needs this folder
+    kept.mkdir(exist_ok=True)  # versioning needs this folder
     env = {**base_env(folder), "ROOT_ACCESS_KEY": access_key, "ROOT_SECRET_KEY": secret_key}
-    options = [
+    listen = [
         "--port",
         f"{ports.HOST}:{port}",
         "--region",
@@ -222,15 +227,18 @@ def _launch_versitygw(program: Path, folder: Path, port: int, access_key: str, s
         HEALTH["versitygw"],
         "--quiet",
     ]
+    versioning = ["--versioning-dir", kept] if versions else []
     return start_process(
-        [program, *options, "posix", "--versioning-dir", versions, data],
-        env=env,
-        cwd=folder,
-        log=folder / f"server{OUTPUT}",
+        [program, *listen, "posix", *versioning, data], env=env, cwd=folder, log=folder / f"server{OUTPUT}"
     )
 
 
-_LAUNCH = {"ministack": _launch_ministack, "minio": _launch_minio, "versitygw": _launch_versitygw}
+_LAUNCH = {
+    "ministack": _launch_ministack,
+    "minio": _launch_minio,
+    "versitygw": _launch_versitygw,
+    "versitygw_plain": partial(_launch_versitygw, versions=False),
+}
 
 
 def probe(port: int, path: str) -> bool:
@@ -245,7 +253,7 @@ def probe(port: int, path: str) -> bool:
 def _version(kind: str, program: Path, port: int) -> str:
     if kind == "minio":
         return _minio_version(program)
-    return _ministack_version(port) if kind == "ministack" else tools.version(kind, program)
+    return _ministack_version(port) if kind == "ministack" else tools.version("versitygw", program)
 
 
 def _ministack_version(port: int) -> str:

@@ -179,7 +179,7 @@ def add_job(engine: Engine) -> Callable[..., None]:
     return add
 
 
-STORES = ("fake", "folder", "ministack", "minio", "postgres", "external")
+STORES = ("fake", "folder", "ministack", "minio", "versitygw", "versitygw_plain", "postgres", "external")
 
 
 def _matrix(reports: Iterable[Any]) -> dict[str, Counter[str]]:
@@ -197,9 +197,11 @@ def _matrix(reports: Iterable[Any]) -> dict[str, Counter[str]]:
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     if matrix := _matrix(terminalreporter.stats.get("passed", ())):
         shown = [one for one in STORES if any(row[one] for row in matrix.values())]
-        terminalreporter.write_line("contract tests passed".ljust(26) + "".join(s.rjust(11) for s in shown))
-        for suite, row in sorted(matrix.items()):
-            terminalreporter.write_line(suite.ljust(26) + "".join(str(row[s] or "").rjust(11) for s in shown))
+        wide = {store: max(11, len(store) + 2) for store in shown}
+        lines = {"contract tests passed": {store: store for store in shown}, **dict(sorted(matrix.items()))}
+        for suite, row in lines.items():
+            cells = (str(row.get(store) or "").rjust(wide[store]) for store in shown)
+            terminalreporter.write_line(suite.ljust(26) + "".join(cells))
     if any("tests/faults/" in one.nodeid for one in terminalreporter.stats.get("passed", ())):
         terminalreporter.write_line(
             f"{draw.VARIABLE}={draw.seed()} draws the same faults, races and bugs again"

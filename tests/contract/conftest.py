@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,17 +36,28 @@ from storage.testing import (
     MemoryUploads,
 )
 from tests.conftest import needed
+from tests.contract import deviations
 
 BUCKET = BucketName("transcode-storage")
 
 
 #: An external store joins the suite when its endpoint and keys are in the environment.
-KINDS = ["fake", "ministack", "minio", *(["external"] if os.environ.get("STORAGE_ENDPOINT_URL") else [])]
+REAL = ("ministack", "minio", "versitygw", "versitygw_plain")
+VERSIONED = ("versitygw",)  # its buckets keep versions; versitygw_plain cannot
+KINDS = ["fake", *REAL, *(["external"] if os.environ.get("STORAGE_ENDPOINT_URL") else [])]
 
 
 @pytest.fixture(params=KINDS)
 def store_kind(request: pytest.FixtureRequest) -> str:
+    """Return the kind of store; a known deviation of this store is expected to fail the test."""
+    deviations.expect(request, request.param)
     return str(request.param)
+
+
+@cache
+def client_of(endpoint: Endpoint) -> Any:
+    """Return one client for all tests of a store: making it takes longer than most tests."""
+    return endpoint.boto()
 
 
 @pytest.fixture
@@ -60,7 +72,11 @@ def object_store(store_kind: str, request: pytest.FixtureRequest) -> ObjectStore
         login=Login(access_key=server.access_key, secret_key=server.secret_key),
     )
     bucket = S3Bucket(endpoint, BucketName(f"contract-{secrets.token_hex(6)}"))
+    bucket.boto = client_of(endpoint)
     answer = bucket.boto.create_bucket(Bucket=bucket.bucket)
+    if store_kind in VERSIONED:
+        status = {"Status": "Enabled"}
+        bucket.boto.put_bucket_versioning(Bucket=bucket.bucket, VersioningConfiguration=status)
     answered = answer["ResponseMetadata"]["HTTPHeaders"].get("server", "")
     assert (answered == "MinIO") == (store_kind == "minio") or store_kind == "external", answered
     return bucket

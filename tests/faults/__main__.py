@@ -9,13 +9,15 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from devstack.objectstore import ObjectStore
+from storage.core.settings import Settings
 from tests.faults import disk, seeded
-from tests.faults.backup import acts
+from tests.faults.backup import acts, ddl_sweep
 from tests.faults.backup.environment import open_backup_environment
 from tests.faults.cleanup import campaign, window
 from tests.faults.cleanup.races import RACES
@@ -24,11 +26,13 @@ from tests.faults.cold import campaign as cold
 from tests.faults.cold import environment
 from tests.faults.cold import races as cold_races
 from tests.faults.race import Race, Report, play
-from tests.faults.servers import Place, environments, servers
+from tests.faults.servers import Place, environments, make_place, servers
 from tests.faults.transports import warm
 from tests.faults.workers import Result, Trial
 
 Score = tuple[int, int]  # survived, total
+INSTANTS = 50  # of backups beside DDL
+MANY = 100  # rounds of a race in which its rival wins and loses at least once
 
 
 def main() -> int:
@@ -56,8 +60,9 @@ def _campaigns(asked: argparse.Namespace) -> list[Score]:
             if not asked.only:
                 scores += _races(here[0], here[-1], asked)
     if not asked.only and (asked.backups or not asked.cold):
-        with servers(asked.store) as (store, _, home):
+        with servers(asked.store) as (store, database, home):
             scores.append(_backups(store, home, asked))
+            scores.append(_ddl(replace(make_place(store, database, home)[0], proof_server="same"), asked))
     if not asked.only and (asked.cold or not asked.backups):
         scores += _cold(asked)
     return scores
@@ -119,6 +124,18 @@ def _backups(store: ObjectStore, home: Path, asked: argparse.Namespace) -> Score
     return _survived("crash points of backups", acts.run_trials(yards, todo, asked.seconds), todo, asked)
 
 
+def _ddl(settings: Settings, asked: argparse.Namespace) -> Score:
+    """Take backups beside DDL: at every effect up to pg_dump's first read, and at random instants."""
+    report, todo = ddl_sweep.Report(), ddl_sweep.moments(settings, INSTANTS, asked.seed)[: asked.most]
+    for moment in todo:
+        before = len(report.violations)
+        ddl_sweep.run(settings, moment, report)
+        for violation in report.violations[before:]:
+            print(f"VIOLATION {violation}", flush=True)
+    print(f"backups beside DDL: {len(todo)} moments, {report}", flush=True)
+    return len(todo) - report.lost, len(todo)
+
+
 def _cold(asked: argparse.Namespace) -> Iterator[Score]:
     """Run on MinIO with a second MinIO as its remote tier, and on ministack, which has storage classes."""
     for kind in dict.fromkeys((asked.store, "ministack")):
@@ -129,7 +146,7 @@ def _cold(asked: argparse.Namespace) -> Iterator[Score]:
             results = cold.run_trials(here, todo[: asked.most], asked.seconds)
             yield _survived(f"crash points of cold data on {kind}", results, todo[: asked.most], asked)
             for name, race in cold_races.RACES[kind].items():
-                yield _race(here[0], name, race, asked.rounds, asked.seed)
+                yield _race(here[0], name, race, asked.rounds, asked.seed, fair=True)
 
 
 def _survived(
@@ -151,7 +168,7 @@ def _survived(
 
 def _races(place: Place, fresh: Place, asked: argparse.Namespace) -> list[Score]:
     """Run the races, then measure the open window for a full batch and check what closes it."""
-    found = [_race(place, name, race, asked.rounds, asked.seed) for name, race in RACES.items()]
+    found = [_race(place, name, race, asked.rounds, asked.seed, fair=True) for name, race in RACES.items()]
     found.append(_race(place, "window of a thousand objects", window.of_a_full_batch, 3, asked.seed))
     found.append(_race(place, "written inside the window", window.overwritten_inside, 5, asked.seed))
     if asked.store == "minio":
@@ -161,8 +178,11 @@ def _races(place: Place, fresh: Place, asked: argparse.Namespace) -> list[Score]
     return found
 
 
-def _race(place: Place, name: str, race: Race, rounds: int, seed: int) -> Score:
+def _race(place: Place, name: str, race: Race, rounds: int, seed: int, *, fair: bool = False) -> Score:
+    """Run a race. Over many rounds the rival of a ``fair`` one wins, and where it may lose, it also loses."""
     report: Report = play(place, name, race, rounds, seed)
+    if fair and rounds >= MANY and report.one_sided:
+        report.violations.append(report.one_sided)
     print(report, flush=True)
     for violation in report.violations:
         print(f"    VIOLATION {violation}", flush=True)

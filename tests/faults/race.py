@@ -24,6 +24,7 @@ from tests.faults.transports import http_client, watch_boto, watch_files, watch_
 from tests.support.runs import apply
 
 ROUND_SECONDS = 20.0
+SPAN = 3.0  # seconds that a rival waits at most; less than an apply takes, and it would always act first
 RECHECK = "start-after="  # the listing page of the re-check; the policy's own listing begins at the start
 
 
@@ -37,9 +38,21 @@ class Report:
     race: str
     rounds: int = 0
     won: int = 0  # rounds, or items, in which the rival was first
+    contested: int = 0  # rounds, or items, in which either could be; 0 where the race decides it
     open: int = 0  # writes lost in the window itself, which an unversioned store leaves open
     violations: list[str] = field(default_factory=list)
     windows: list[float] = field(default_factory=list)
+
+    def count(self, won: int, of: int = 1) -> None:
+        """Count one round, of one or more items, in which the rival was first with ``won`` of them."""
+        self.won, self.contested = self.won + won, self.contested + of
+
+    @property
+    def one_sided(self) -> str:
+        """Return what the rounds leave unshown, if anything; a few rounds may well be one-sided."""
+        if not self.won:
+            return "the rival never won: nothing was at stake"
+        return "the rival always won" if self.won == self.contested else ""
 
     @property
     def measured(self) -> str:
@@ -96,7 +109,7 @@ class RaceHarness:
         try:
             apply(run_id, self.stores)
         finally:
-            self.span = min(0.5, time.monotonic() - begun)
+            self.span = min(SPAN, time.monotonic() - begun)
             for thread in threads:
                 thread.join()
 
@@ -131,7 +144,7 @@ def play(place: Place, name: str, race: Race, rounds: int, seed: int) -> Report:
             report.violations.append(f"the race itself broke: {type(error).__name__}: {error}")
         say(json.dumps(asdict(report)).encode())
 
-    said, _ = forked(work, ROUND_SECONDS + rounds * 3.0)
+    said, _ = forked(work, ROUND_SECONDS + rounds * 2 * SPAN)
     if said.endswith(HUNG) or not said:
         return Report(name, violations=["the race hung or died"])
     values: Mapping[str, Any] = json.loads(said)

@@ -18,9 +18,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from devstack import cold_store, minio_build, objectstore, postgres
+from devstack import cold_store, minio_build, objectstore, postgres, tools
 from devstack.credentials import write_private
 from devstack.errors import DevstackError
+from devstack.go_build import VERSITYGW
 from devstack.objectstore import ObjectStore
 from devstack.postgres import Postgres
 from devstack.process import Process, end_strays
@@ -62,7 +63,7 @@ def database_server() -> Postgres:
 
 
 def object_store(kind: str) -> ObjectStore:
-    """Return ministack or MinIO, which is built first if necessary. Raises DevstackError."""
+    """Return a store of that kind. MinIO and versitygw are built first if necessary. Raises DevstackError."""
     return _once(kind, lambda folder: _start_store(kind, folder), _store_of)
 
 
@@ -83,6 +84,8 @@ def _start_postgres(folder: Path) -> Postgres:
 def _start_store(kind: str, folder: Path) -> ObjectStore:
     if kind == "minio":
         minio_build.build()
+    if kind.startswith("versitygw"):
+        tools.bring(VERSITYGW)
     keys = {"access_key": "testaccesskey", "secret_key": secrets.token_hex(16)}
     return objectstore.start(kind, folder / kind, **keys)
 

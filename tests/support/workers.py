@@ -38,6 +38,7 @@ REMOTE_TIER = (
 )
 FILES = {
     **{f"tests/integration/{name}.py": "whole database server" for name in WHOLE_SERVER},
+    "tests/faults/backup/test_ddl_sweep.py": "whole database server",
     **{f"tests/{name}.py": "remote tier" for name in REMOTE_TIER},
 }
 

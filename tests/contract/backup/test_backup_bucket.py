@@ -20,6 +20,7 @@ from storage.stores.s3 import bucket as s3
 from storage.stores.s3.bucket import S3Bucket
 from storage.stores.s3.writer import PARALLEL
 from storage.testing import Database, MemoryUploads
+from tests.contract.conftest import REAL
 
 MIB = 1 << 20
 PART = 5 * MIB  # the smallest part size that S3 accepts
@@ -135,7 +136,7 @@ def journalled(object_store: Any, journal: MemoryUploads) -> ObjectStore:
 
 
 #: The fake sends an object in one piece: it has no upload to record.
-real = pytest.mark.parametrize("store_kind", ["ministack", "minio"], indirect=True)
+real = pytest.mark.parametrize("store_kind", REAL, indirect=True)
 
 
 @real

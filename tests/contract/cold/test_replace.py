@@ -16,6 +16,7 @@ from storage.core.attributes import Attributes
 from storage.core.errors import ObjectMissing, PreconditionFailed
 from storage.core.model import DeleteTarget, ObjectKey
 from storage.testing import MemoryObjectReplacer
+from tests.contract.conftest import REAL, VERSIONED
 
 KEY = ObjectKey("processed/job-1/transcription/a b+é~.json")
 ATTRIBUTES = Attributes(
@@ -206,7 +207,7 @@ def test_nothing_changes_when_the_block_raises(size: int, replacer: ObjectReplac
     assert now.attributes == ATTRIBUTES
 
 
-@pytest.mark.parametrize("store_kind", ["ministack", "minio"], indirect=True)
+@pytest.mark.parametrize("store_kind", REAL, indirect=True)
 def test_a_store_that_may_ignore_conditions_is_looked_at_first(object_store: Any, make: Make) -> None:
     make(b"first")
     careful = S3ObjectReplacer(object_store, conditional=lambda: False)
@@ -226,12 +227,12 @@ def test_a_store_that_may_ignore_conditions_is_looked_at_first(object_store: Any
         assert stream.read(100) == b"second"
 
 
-@pytest.mark.parametrize("store_kind", ["ministack", "minio"], indirect=True)
+@pytest.mark.parametrize("store_kind", REAL, indirect=True)
 def test_tags_are_not_counted_where_the_store_may_not_count_them(object_store: Any, make: Make) -> None:
     make(tags={})
     sure, unsure = S3ObjectReplacer(object_store, counts_tags=lambda: True), S3ObjectReplacer(object_store)
     assert (sure.details(KEY).tag_count, unsure.details(KEY).tag_count) == (0, None)
 
 
-def test_versions_are_seen(replacer: ObjectReplacer) -> None:
-    assert replacer.versioned() is False
+def test_versions_are_seen(replacer: ObjectReplacer, store_kind: str) -> None:
+    assert replacer.versioned() is (store_kind in VERSIONED)

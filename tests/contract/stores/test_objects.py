@@ -15,6 +15,7 @@ from storage.core.clock import utcnow
 from storage.core.errors import ObjectMissing
 from storage.core.model import DeleteTarget, ObjectKey, Prefix
 from storage.core.ports import ObjectStore
+from tests.contract.conftest import VERSIONED
 
 TEMP = Prefix("temp/")
 
@@ -31,16 +32,16 @@ def put_many(put: Callable[..., object]) -> Callable[[int], list[str]]:
 
 
 def test_scan_and_page_over_many_pages(
-    object_store: ObjectStore, put_many: Callable[[int], list[str]]
+    object_store: ObjectStore, put_many: Callable[[int], list[str]], store_kind: str
 ) -> None:
     many = put_many(2_101)
     assert [info.key for info in object_store.scan(TEMP)] == many
-    first = object_store.page(TEMP)
-    assert ([info.key for info in first.objects], first.more) == (many[:1000], True)
-    second = object_store.page(TEMP, start_after=first.objects[-1].key)
-    assert ([info.key for info in second.objects], second.more) == (many[1000:2000], True)
-    third = object_store.page(TEMP, start_after=second.objects[-1].key)
-    assert ([info.key for info in third.objects], third.more) == (many[2000:], False)
+    pages = [object_store.page(TEMP)]
+    while pages[-1].more:
+        pages.append(object_store.page(TEMP, start_after=pages[-1].objects[-1].key))
+    assert [info.key for page in pages for info in page.objects] == many
+    if store_kind not in VERSIONED:
+        assert [len(page.objects) for page in pages] == [1000, 1000, 101]
 
 
 def test_delete_of_a_thousand_with_missing_ones(
@@ -70,6 +71,7 @@ def test_delete_of_a_thousand_with_missing_ones(
         ("a", 1, ["temp/a"], True),
         ("temp/a" + "~" * 1100, 1, ["temp/b"], True),
     ],
+    ids=["2", "4", "b-1", "b-2", "bb-9", "folder-1", "d-9", "zzz-9", "before-1", "long-1"],
 )
 def test_page_from_anywhere(
     start_after: str,
@@ -78,11 +80,17 @@ def test_page_from_anywhere(
     more: bool,
     object_store: ObjectStore,
     put: Callable[..., object],
+    store_kind: str,
 ) -> None:
     for key in ("other/x", "temp/a", "temp/b", "temp/c", "temp/d", "tempo/y"):
         put(key, b"x")
     page = object_store.page(TEMP, start_after, limit)
-    assert ([info.key for info in page.objects], page.more) == (expected, more)
+    found = [info.key for info in page.objects]
+    if store_kind in VERSIONED and found != expected:  # a page leaves out its last key: versions may follow
+        assert (found, page.more) == (expected[: len(found)], True)
+        assert found
+    else:
+        assert (found, page.more) == (expected, more)
 
 
 def test_prefix_is_a_folder(object_store: ObjectStore, put: Callable[..., object]) -> None:

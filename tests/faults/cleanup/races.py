@@ -70,7 +70,7 @@ def retry_while_purging(harness: RaceHarness, report: Report, number: int) -> No
     session.close()
     rows, found = environment.rows(), environment.listing()
     own = [key for key in _FAILED.objects if "/j/" in key]
-    report.won += won["j"]
+    report.count(won["j"])
     if won["j"] and (rows["j"] != "queued" or any(key not in found for key in own)):
         report.violations.append(f"retried, yet {rows['j']} with {[k for k in own if k in found]}")
     if not won["j"] and (rows["j"] != "cleaned_up" or any(key in found for key in own)):
@@ -97,7 +97,7 @@ def finish_while_reaping(harness: RaceHarness, report: Report, number: int) -> N
 
     harness.contest(run_id, [rival(id) for id in ids])
     rows = environment.rows()
-    report.won += sum(won.values())
+    report.count(sum(won.values()), of=len(ids))
     for id in ids:
         if rows[id] != ("completed" if won[id] else "failed"):
             report.violations.append(f"{id}: the worker was told {won[id]}, the row says {rows[id]}")
@@ -164,7 +164,7 @@ def append_while_sweeping(harness: RaceHarness, report: Report, number: int) -> 
 
     harness.contest(run_id, [rival])
     apply(harness.decide(job("reap"), f"round{number}"), harness.stores)
-    report.won += opened[0]
+    report.count(opened[0])
     if opened[0] and environment.content(name) != body(name) + extra:
         report.violations.append(f"{name}: what was appended is gone")
     if not opened[0] and environment.content(name) is not None:
@@ -227,7 +227,7 @@ def _undone_or_gone(environment: Environment, report: Report) -> Iterator[str]:
     found, rows = environment.listing(), environment.rows()
     tombstones = environment.sql("SELECT kind, key, state FROM maintenance.tombstones ORDER BY id")
     for kind, key, state in tombstones:
-        report.won += state == "undone"
+        report.count(state == "undone")
         there = key in found if kind == "object" else environment.content(key) is not None
         if kind != "job" and there != (state in ("undone", "kept")):
             yield f"{kind} {key} is {state} and {'there' if there else 'gone'}"

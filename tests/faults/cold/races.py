@@ -57,7 +57,7 @@ def overwritten_while_compressing(harness: RaceHarness, report: Report, number: 
     key, new = harness.chance.choice((TEXT.key, DRESSED.key)), f"new {number}\n".encode() * 300
     run_id = harness.decide(job("compress"), f"round{number}")
     harness.contest(run_id, [lambda: _write(harness, key, new)])
-    report.won += _skipped(harness, run_id) > 0
+    report.count(_skipped(harness, run_id) > 0)
     report.violations += _only_new(cold_env, key, new)
     again = harness.decide(job("compress"), f"again{number}")
     apply(again, harness.stores)  # now the new object is compressed
@@ -71,7 +71,7 @@ def _overwritten_while_moving(harness: RaceHarness, report: Report, number: int)
     key, new = harness.chance.choice(list(cold_env.things)), f"new {number}\n".encode() * 300
     run_id = harness.decide(job("transition"), f"round{number}")
     harness.contest(run_id, [lambda: _write(harness, key, new)])
-    report.won += _skipped(harness, run_id) > 0
+    report.count(_skipped(harness, run_id) > 0)
     report.violations += _only_new(cold_env, key, new)
     record = cold_env.records().get(key)
     asked = record is not None and record.tier_state == "asked"
@@ -145,7 +145,7 @@ def _deleted_while_moving(harness: RaceHarness, report: Report, number: int) -> 
     harness.contest(
         run_id, [lambda: _client(harness).remove_object(harness.environment.settings.bucket, key)]
     )
-    report.won += _skipped(harness, run_id) > 0
+    report.count(_skipped(harness, run_id) > 0)
     apply(harness.decide(job("transition"), f"again{number}"), harness.stores)
     with suppress(ObjectMissing):
         cold_env.details(key)
@@ -168,7 +168,7 @@ def streamed_while_replaced(harness: RaceHarness, report: Report, number: int) -
 
     def by_a_link() -> None:
         encoding, got["a link"] = _fetched(harness, cold_env)
-        report.won += bool(encoding)
+        report.count(bool(encoding))
 
     harness.contest(run_id, [by_the_read_api, by_a_link])
     for how in ("the read API", "a link"):

@@ -14,7 +14,7 @@ HOSTILE = (
     "temp/gone/new\nline.ts",
     "temp/gone/\"quotes'.ts",
     "temp/gone/ünï ☃ 日本.ts",
-    "temp/gone/tab\t[31m.ts",
+    "temp/gone/tab\t\x1b[31m.ts",
     "temp/gone/[/]markup[bold].ts",
     "temp/gone/back\\[red]slash",
     "temp/gone/%2F%00&<>;$(rm).ts",
@@ -41,7 +41,7 @@ def test_hostile_keys(storage: Person, place: Place, add_job: Callable[..., None
     answer = storage("runs", plan.id, "--json").document["actions"]
     assert {one["key"] for one in answer} == there
     shown = storage("runs", plan.id)
-    assert (shown.code, "new\nline" in shown.out) == (0, False)
+    assert (shown.code, "new\nline" in shown.out, "\x1b" in shown.out) == (0, False, False)
     assert "[/]markup[bold].ts" in shown.out
     assert keys(place) == there | remaining
     done = storage("apply", plan.id, "--json").document["run"]
