@@ -68,7 +68,10 @@ WHERE id = ANY(CAST(:ids AS bigint[])) AND state IN ('condemned', 'reaping');
 -- name: clean_job
 UPDATE maintenance.jobs SET status = 'cleaned_up', updated_at = now()
 WHERE id = :owner AND status = 'failed' AND updated_at = :seen
-RETURNING id;
+RETURNING status;
+
+-- name: still_failed
+SELECT id FROM maintenance.jobs WHERE id = :owner AND status = 'failed' AND updated_at = :seen;
 
 -- name: claim
 INSERT INTO maintenance.claims (owner, run_id) VALUES (:owner, :run_id)

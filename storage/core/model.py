@@ -230,11 +230,15 @@ OutcomeStatus = Literal["done", "skipped", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of an action; ``detail`` is the reason if it was not done."""
+    """The result of an action; ``detail`` is the reason if it was not done.
+
+    ``of_row``: the database refused this one row, which says nothing of other actions.
+    """
 
     status: OutcomeStatus
     detail: str = ""
     bytes: int = 0
+    of_row: bool = field(default=False, kw_only=True)
 
 
 TombstoneState = Literal["condemned", "reaping", "reaped", "undone", "kept"]

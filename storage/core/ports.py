@@ -157,7 +157,10 @@ class JobStore(Protocol):
         ...
 
     def fail(self, seen: Sequence[Job], message: str) -> set[JobId]:
-        """Set jobs to failed if they are still exactly as seen; return the ids that were changed."""
+        """Set jobs to failed if they are still exactly as seen; return the ids that were changed.
+
+        Raises StatementRefused, with none changed, if the database does not accept one of the changes.
+        """
         ...
 
 

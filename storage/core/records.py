@@ -137,7 +137,8 @@ class Tombstones(Protocol):
     def claim_job(self, tombstone: Tombstone, run_id: str) -> bool:
         """Set a failed job to cleaned_up and claim it in one transaction, if the row is as condemned.
 
-        Also True if an earlier run claimed the job and did not finish.
+        Also True if an earlier run claimed the job and did not finish. Raises StatementRefused if the
+        database does not accept the change.
         """
         ...
 

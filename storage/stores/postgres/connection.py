@@ -19,6 +19,7 @@ from storage.core.errors import (
     NoRoom,
     RowsHidden,
     SchemaMissing,
+    StatementRefused,
     StorageError,
     TransientFault,
     Unreachable,
@@ -26,6 +27,7 @@ from storage.core.errors import (
 from storage.stores.postgres.sqlfiles import queries
 
 DATABASE = "The database"  # subject of the error messages
+LEFT = "it left the row as it was, without an error"  # as a trigger or rule can
 CONNECT_TIMEOUT = 10  # seconds
 STATEMENT_TIMEOUT = "10min"
 LOCK_NOT_AVAILABLE = "55P03"
@@ -42,6 +44,9 @@ _TRANSIENT = {
     "08003",
     "08001",
 }
+#: Classes of errors of the server or the session. An error of another class is about the statement's rows.
+_OF_THE_SERVER = {"08", "25", "28", "40", "53", "57", "58", "F0", "XX"}
+_IN_USE = "55006"
 _FULL = {"53100", "53200", "53400"}
 _MISSING = {"42P01", "3F000", "42703", "42883"}
 _HIDES_ROWS = re.compile(r"row-level security policy for (.+)")
@@ -126,6 +131,8 @@ def _ours(error: BaseException | None) -> StorageError:
     message = lines[0] if lines else type(error).__name__
     if code == "42501" and (table := _HIDES_ROWS.search(message)):
         return RowsHidden(table[1], _role(error))
+    if _about_rows(error, code):
+        return StatementRefused(message)
     if code in _DENIED or "authentication failed" in message:
         return AccessDenied(DATABASE, message)
     if code in _MISSING:
@@ -141,6 +148,16 @@ def _ours(error: BaseException | None) -> StorageError:
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return Unreachable(DATABASE, message)
     return StorageError(f"The database refused a statement: {message}")
+
+
+def _about_rows(error: Any, code: str | None) -> bool:
+    """Tell whether a constraint, trigger or rule refused the values, so that other rows may be accepted.
+
+    A missing table or right is about the statement, unless a trigger's code met it.
+    """
+    if not code or code[:2] in _OF_THE_SERVER or code in (LOCK_NOT_AVAILABLE, _IN_USE):
+        return False
+    return code[:2] not in ("42", "3F") or bool(error.diag.context)
 
 
 def code_of(error: StorageError) -> str:
