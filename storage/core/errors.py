@@ -73,7 +73,7 @@ class StatusRefused(PipelineTableWrong):
     """The column {0} cannot hold {1}: {2}."""
 
     next_step = (
-        "Nothing was changed. Let it hold them (enum: ALTER TYPE ... ADD VALUE; constraint: replace it), then "
+        "Nothing was changed. Let it hold them (enum: ALTER TYPE ... ADD VALUE; else replace the rule), then "
         "run `storage migrate`."
     )
 

@@ -217,12 +217,30 @@ class DeleteTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectLock:
+    """What keeps an object from being deleted, and until when; ``until`` is None for no known end."""
+
+    why: str
+    until: datetime | None
+
+    def __str__(self) -> str:
+        return f"kept by {self.why} " + (
+            f"until {self.until:%Y-%m-%d}" if self.until else "without an end date"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
-    """A key that the store failed to delete, with its error."""
+    """A key that the store failed to delete, with its error.
+
+    ``transient``: the store was busy, and another try may succeed. ``lock``: the object is locked.
+    """
 
     key: str
     code: str
     message: str
+    transient: bool = False
+    lock: ObjectLock | None = None
 
 
 OutcomeStatus = Literal["done", "skipped", "failed"]

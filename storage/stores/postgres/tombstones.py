@@ -57,6 +57,9 @@ class PostgresTombstones:
                 self._sql.rows_in(connection, "finish", ids=list(ids), state=state, note=note)
                 self._sql.rows_in(connection, "close_claims")
 
+    def postpone(self, ids: Sequence[int], until: datetime, note: str) -> None:
+        self._sql.rows("postpone", ids=list(ids), until=until, note=note)
+
     def claim_job(self, tombstone: Tombstone, run_id: str) -> bool:
         with self._sql.transaction() as connection:
             run = self._sql.rows_in

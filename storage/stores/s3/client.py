@@ -32,15 +32,16 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT, READ_TIMEOUT, CONNECTIONS = 5, 60, 32  # seconds, seconds, sockets
 _DENIED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "Forbidden"}
 _GONE = {"NoSuchKey", "NoSuchUpload", "NoSuchVersion", "404", "NotFound"}
-_TRANSIENT = {
-    "SlowDown",
-    "ServiceUnavailable",
-    "InternalError",
-    "RequestTimeout",
-    "XMinioServerNotInitialized",
-    "503",
-    "500",
-    "Throttling",
+TRANSIENT = {
+    *("SlowDown", "SlowDownRead", "SlowDownWrite", "Throttling", "TooManyRequests", "ServerBusy"),
+    *(
+        "ServiceUnavailable",
+        "InternalError",
+        "RequestTimeout",
+        "OperationAborted",
+        "XMinioServerNotInitialized",
+    ),
+    *("429", "500", "502", "503", "504"),
 }
 
 
@@ -155,7 +156,7 @@ def ours(code: str, message: str, bucket: str, key: str) -> StorageError:
         return PreconditionFailed(key)
     if code == "NoSuchBucket":
         return BucketMissing(bucket)
-    if code in _TRANSIENT:
+    if code in TRANSIENT:
         return TransientFault("The object store", f"{code}: {message}")
     return StoreRefused(key or bucket, f"{code}: {message}")
 
