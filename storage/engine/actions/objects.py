@@ -36,7 +36,7 @@ class DeleteObject:
 
     @classmethod
     def apply(cls, batch: Sequence[DeleteObject], work: Work[EngineStores]) -> list[Outcome]:
-        removal = remove(batch, partial(_protected, stores=work.stores), work.stores)
+        removal = remove(batch, partial(_protected, stores=work.stores), work.stores.objects)
         return [_removed(action, removal) for action in batch]
 
     def holds(self, stores: EngineStores) -> bool:
@@ -99,7 +99,7 @@ class ReapObject:
         tombstones = work.stores.tombstones
         begun = tombstones.begin([action.tombstone for action in batch])
         open_now = [action for action in batch if action.tombstone in begun]
-        removal = remove(open_now, partial(_retained, stores=work.stores), work.stores)
+        removal = remove(open_now, partial(_retained, stores=work.stores), work.stores.objects)
         for action in open_now:
             if why := removal.blocked.get(action.key):
                 tombstones.finish([action.tombstone], "kept", why)

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 from storage.core.errors import StoreRefused, TransientFault
 from storage.core.model import DeleteTarget, Failure, ObjectInfo, ObjectLock
-from storage.core.ports import EngineStores
+from storage.core.ports import ObjectStore
 from storage.engine.actions.recheck import look_again
 
 PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds before each further try of what failed temporarily
@@ -18,7 +18,7 @@ _ONE_AT_A_TIME = Lock()  # a busy store is asked again for one batch at a time
 
 
 class Deleting(Protocol):
-    """An action that deletes the object at ``key``."""
+    """What names an object to delete: an action, or the object itself."""
 
     @property
     def key(self) -> str: ...
@@ -36,7 +36,7 @@ class Removal(Generic[A]):
     A key in none of them was deleted.
     """
 
-    stores: EngineStores
+    objects: ObjectStore
     blocks: Blocked[A]
     absent: set[str] = field(default_factory=set)
     blocked: dict[str, str] = field(default_factory=dict)
@@ -49,21 +49,23 @@ class Removal(Generic[A]):
         failure = self.refused.get(key)
         return failure.lock if failure else None
 
-    def run(self, batch: Sequence[A]) -> None:
+    def run(self, batch: Sequence[A], now: Now) -> None:
         """Delete what may be deleted. Raises TransientFault if the store answered no try as a whole."""
-        todo = self._try(batch)
+        todo = self._try(batch, now)
         for pause, parts in zip(PAUSES, (2, 4, 8, 16), strict=True):
             if not todo:
                 return
             with _ONE_AT_A_TIME:
                 time.sleep(pause)
-                todo = [action for part in _cut(todo, parts) for action in self._try(part)]
+                todo = [action for part in _cut(todo, parts) for action in self._again(part)]
         if todo and self._fault:
             raise self._fault
 
-    def _try(self, actions: Sequence[A]) -> list[A]:
-        """Check the objects and delete those that nothing blocks; return the actions to try again."""
-        now = look_again(self.stores.objects, (action.key for action in actions))
+    def _again(self, actions: Sequence[A]) -> list[A]:
+        return self._try(actions, look_again(self.objects, (action.key for action in actions)))
+
+    def _try(self, actions: Sequence[A], now: Now) -> list[A]:
+        """Delete the objects that nothing blocks; return the actions to try again."""
         gone = {key for key, info in now.items() if info is None}
         for key in gone & self._sent.keys():  # an earlier try has deleted it after all
             self.refused.pop(key, None)
@@ -84,7 +86,7 @@ class Removal(Generic[A]):
         targets = [DeleteTarget(info.key, info.etag, info.versions) for info in objects]
         self._fault = None
         try:
-            failures = self.stores.objects.delete(targets)
+            failures = self.objects.delete(targets)
         except TransientFault as fault:
             self._fault = fault
             failures = [Failure(info.key, "", str(fault), transient=True) for info in objects]
@@ -105,10 +107,15 @@ class Removal(Generic[A]):
         return info
 
 
-def remove(batch: Sequence[A], blocks: Blocked[A], stores: EngineStores) -> Removal[A]:
-    """Delete the objects of a batch, except those for which ``blocks`` gives a reason after each recheck."""
-    removal = Removal(stores, blocks)
-    removal.run(batch)
+def remove(
+    batch: Sequence[A], blocks: Blocked[A], store: ObjectStore, *, now: Now | None = None
+) -> Removal[A]:
+    """Delete the objects of a batch, except those for which ``blocks`` gives a reason after each recheck.
+
+    ``now`` is the state of the objects if it was read a moment ago.
+    """
+    removal = Removal(store, blocks)
+    removal.run(batch, look_again(store, (action.key for action in batch)) if now is None else now)
     return removal
 
 
