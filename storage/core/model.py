@@ -298,7 +298,8 @@ RunState = Literal["planned", "refused", "waiting", "rejected", "applying", "ver
 class Run:
     """The record of a maintenance run (``maintenance.runs``).
 
-    ``bucket`` is the bucket the run works on; '' in runs recorded before version 0.2.0.
+    ``bucket`` is the bucket the run works on; '' in runs recorded before version 0.2.0. ``kept`` counts what
+    no rule may decide about, by reason.
     """
 
     id: str
@@ -314,6 +315,7 @@ class Run:
     skipped: Totals = Totals()
     failed: Totals = Totals()
     params: Mapping[str, Any] = field(default_factory=dict)
+    kept: Mapping[str, int] = field(default_factory=dict)
     message: str = ""
     approved_by: str = ""
     approved_sha256: str = ""
