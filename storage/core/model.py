@@ -169,7 +169,8 @@ class UploadPart:
 class LocalFile:
     """An entry below the temp folder. ``path`` is relative, in :func:`path_text` form.
 
-    ``changed`` is max(mtime, ctime): a copy may keep its mtime, but no program can set a ctime.
+    ``changed`` is max(mtime, ctime): a copy may keep its mtime, but no program can set a ctime. ``size`` is
+    what deleting it frees. ``unfit`` says why no job may decide about it; '' if one may.
     """
 
     path: str
@@ -180,6 +181,7 @@ class LocalFile:
     ctime_ns: int
     inode: int
     links: int = 1
+    unfit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

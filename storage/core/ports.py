@@ -179,7 +179,10 @@ class FileStore(Protocol):
         ...
 
     def walk(self) -> Iterator[LocalFile]:
-        """Stream every entry below the root, folders after their contents, without `.condemned/`."""
+        """Stream every entry below the root, folders after their contents, without `.condemned/`.
+
+        Mount points and unreadable folders are among them, marked as unfit, without their contents.
+        """
         ...
 
     def look(self, path: str) -> LocalFile | None: ...
