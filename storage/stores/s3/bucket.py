@@ -16,7 +16,6 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, cast
-from xml.etree.ElementTree import ParseError
 
 from minio import Minio
 
@@ -152,10 +151,8 @@ class S3Bucket:
         body = delete_body(targets, self._sends_etags)
         digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
         answer = self._call("POST", query={"delete": ""}, body=body, headers={"Content-MD5": digest})
-        try:
+        with translated(self.bucket):
             return [replace(failure, transient=failure.code in TRANSIENT) for failure in failures(answer)]
-        except ParseError as error:
-            raise TransientFault("The object store", "its answer to a bulk delete was cut short") from error
 
     def put_file(self, key: ObjectKey, path: Path) -> None:
         with translated(self.bucket, key):

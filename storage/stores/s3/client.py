@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from xml.etree.ElementTree import ParseError
 
 import certifi
 import urllib3
@@ -141,6 +142,8 @@ def translated(bucket: str, key: str = "") -> Iterator[None]:
         raise ours(answer.get("Code", ""), answer.get("Message", ""), bucket, key) from error
     except UnicodeEncodeError as error:
         raise StoreRefused(key or bucket, "its name is not valid UTF-8") from error
+    except ParseError as error:
+        raise TransientFault("The object store", "its answer was cut short or is no XML") from error
     except (ServerError, InvalidResponseError) as error:
         raise TransientFault("The object store", str(error)[:200]) from error
     except (urllib3.exceptions.HTTPError, BotoCoreError) as error:

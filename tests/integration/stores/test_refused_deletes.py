@@ -13,6 +13,7 @@ import pytest
 from devstack.objectstore import ObjectStore
 from storage import connect
 from storage.core.clock import utcnow
+from storage.core.errors import TransientFault
 from storage.core.model import BucketName, DeleteTarget, Failure, Prefix
 from storage.stores.s3.bucket import S3Bucket
 from storage.stores.s3.client import Endpoint
@@ -54,6 +55,20 @@ def test_a_busy_store_is_asked_again_and_what_was_written_meanwhile_stays(
     assert asked
     assert (run.state, run.done.count, run.skipped.count) == ("verified", 11, 1)
     assert keys(place, "temp/") == {names[3]}
+
+
+@pytest.mark.parametrize("cut", ["delete=", "versioning="])
+def test_an_answer_that_was_cut_short_is_a_temporary_fault(
+    cut: str, store_server: StoreServer, database_url: str, tmp_path: Path
+) -> None:
+    """An XML parser's error had no next step, and no retry."""
+    server = needed("ministack", store_server)
+    place = new_place(server, database_url, tmp_path)
+    place.put("temp/a")
+    with proxy(server.endpoint_url, change=lambda path, body: body[:40] if cut in path else body) as address:
+        bucket = S3Bucket(_endpoint(server, address), BucketName(place.settings.bucket))
+        with pytest.raises(TransientFault, match="cut short"):
+            bucket.delete(_targets(bucket))
 
 
 @pytest.fixture
