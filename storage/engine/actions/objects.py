@@ -147,11 +147,8 @@ def _retained(batch: Sequence[ReapObject], now: Now, stores: Stores) -> dict[str
         row = jobs.get(JobId(action.owner)) if action.owner else None
         if action.goes_with_job:
             cleaned = row is not None and row.status == "cleaned_up" and action.owner in claimed
-            why = (
-                None
-                if cleaned
-                else f"job {action.owner} was not cleaned up: retried, refused, or its row is gone"
-            )
+            left = f"job {action.owner} was not cleaned up: retried, refused, or its row is gone"
+            why = None if cleaned else left
         else:
             why = changed_owner(action.owner, action.owner_updated_at, jobs)
         if why or (now[action.key] and (why := _changed(action, now))):

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from sqlalchemy import Connection
 
-from storage.core.errors import StatementRefused, StatusRefused
+from storage.core.errors import AccessDenied, StatementRefused, StatusRefused
 from storage.core.model import JobStatus
 from storage.stores.postgres.connection import translated
 
@@ -76,7 +76,10 @@ def _constraints(session: Connection, column: dict[str, Any], value: str) -> Ite
 
 
 def _holds(session: Connection, statement: str) -> bool:
-    """Tell whether the query returns true; a value that the server refuses does not hold."""
+    """Tell whether the query returns true; a value that the server refuses does not hold.
+
+    What this role may not read, such as the table of a foreign key, counts as true: nothing is known.
+    """
     cursor = session.connection.cursor()  # the driver directly, so that '%' in a constraint is literal
     try:
         with translated():
@@ -85,5 +88,7 @@ def _holds(session: Connection, statement: str) -> bool:
             return bool(row and row[0])
     except StatementRefused:
         return False
+    except AccessDenied:
+        return True
     finally:
         cursor.close()

@@ -133,7 +133,7 @@ BUGS = (
     ),
     Bug(
         "a pruned backup's older versions stay",
-        "storage/backup/actions.py",
+        "storage/engine/actions/removal.py",
         "DeleteTarget(info.key, info.etag, info.versions)",
         "DeleteTarget(info.key, info.etag)",
         "tests/unit/backup/test_prune.py::test_a_backup_goes_wholly_and_the_others_remain",
