@@ -220,7 +220,7 @@ class DeleteTarget:
 
 @dataclass(frozen=True, slots=True)
 class ObjectLock:
-    """What keeps an object from being deleted, and until when; ``until`` is None for no known end."""
+    """Reason for which the store does not delete an object; ``until`` is None for no known end."""
 
     why: str
     until: datetime | None

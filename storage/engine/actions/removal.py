@@ -18,7 +18,7 @@ _ONE_AT_A_TIME = Lock()  # a busy store is asked again for one batch at a time
 
 
 class Deleting(Protocol):
-    """What names an object to delete: an action, or the object itself."""
+    """Action that deletes the object at ``key``, or the object itself."""
 
     @property
     def key(self) -> str: ...
@@ -31,7 +31,7 @@ Blocked = Callable[[Sequence[A], Now], dict[str, str]]
 
 @dataclass
 class Removal(Generic[A]):
-    """What became of a batch, by key: ``absent`` before the first try, ``blocked`` by a recheck, or refused.
+    """Results of a batch by key: ``absent`` before the first try, ``blocked`` by a recheck, or ``refused``.
 
     A key in none of them was deleted.
     """

@@ -153,7 +153,7 @@ BUGS = (
         "storage/stores/s3/locks.py",
         "        yield FOREVER\n",
         "        return\n",
-        "tests/integration/stores/test_refused_deletes.py::test_locked_objects_are_told_with_their_dates",
+        "tests/integration/stores/test_refused_deletes.py::test_locked_objects_are_named_with_their_dates",
     ),
     Bug(
         "a locked object is asked for every hour",

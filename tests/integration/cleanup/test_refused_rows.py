@@ -66,10 +66,10 @@ def test_refused_rows_do_not_stop_the_others(place: Place, add_job: AddJob) -> N
         run_ahead(place, "cleanup_stuck_jobs")
     found = dict(rows(place, "SELECT id, status FROM jobs"))
     assert found == {"a": "failed", "z": "failed"} | dict.fromkeys(REFUSALS, "queued")
-    told = str(rows(place, "SELECT details FROM maintenance.batches"))
-    assert [words for _, words in REFUSALS.values() if words not in told] == []
-    assert "secret" not in told
-    assert "Failing row" not in told
+    recorded = str(rows(place, "SELECT details FROM maintenance.batches"))
+    assert [words for _, words in REFUSALS.values() if words not in recorded] == []
+    assert "secret" not in recorded
+    assert "Failing row" not in recorded
 
 
 @ONE_STORE

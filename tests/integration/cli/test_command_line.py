@@ -227,9 +227,9 @@ def test_probe(storage: Person, place: Place) -> None:
     answer = place.boto.list_object_versions(Bucket=place.settings.maintenance_bucket)
     assert not [*answer.get("Versions", ()), *answer.get("DeleteMarkers", ())]
     assert storage("status", "--json").document["server"] == found["server"]
-    told = storage("probe")
-    assert "conditional bulk delete" in told.out
-    assert ("does not list temp/1/a" in told.err) is (place.kind == "minio")
+    shown = storage("probe")
+    assert "conditional bulk delete" in shown.out
+    assert ("does not list temp/1/a" in shown.err) is (place.kind == "minio")
 
 
 @pytest.mark.parametrize("place", ["minio"], indirect=True)

@@ -88,7 +88,7 @@ def _targets(bucket: S3Bucket) -> list[DeleteTarget]:
     return [DeleteTarget(info.key, info.etag, info.versions) for info in bucket.scan(Prefix("temp/"))]
 
 
-def test_locked_objects_are_told_with_their_dates(lockable: tuple[S3Bucket, Any]) -> None:
+def test_locked_objects_are_named_with_their_dates(lockable: tuple[S3Bucket, Any]) -> None:
     bucket, until = lockable[0], (utcnow() + timedelta(days=3)).replace(microsecond=0)
     words = {
         "temp/compliance": {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": until},

@@ -139,7 +139,7 @@ def _as_nobody(root: Path) -> Iterator[str]:
         yield answer.read()
 
 
-def test_a_link_as_the_folder_is_told_with_its_target(root: Path, tmp_path: Path) -> None:
+def test_a_link_as_the_folder_is_refused_with_its_target(root: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(root)
     with pytest.raises(TempFolderUnsafe, match=f"is a link.*Set STORAGE_TEMP_DIR to {root}"):
         TempFolder(tmp_path / "link").check()
