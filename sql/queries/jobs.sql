@@ -52,8 +52,15 @@ UPDATE maintenance.jobs AS job
 SET status = 'failed', error_message = :message, updated_at = now()
 FROM unnest(CAST(:ids AS text[]), CAST(:statuses AS text[]), CAST(:seen_at AS timestamptz[]))
     AS seen (id, status, updated_at)
-WHERE job.id = seen.id AND job.status = seen.status AND job.updated_at = seen.updated_at
-RETURNING job.id;
+WHERE job.id = seen.id AND job.status::text = seen.status AND job.updated_at = seen.updated_at
+RETURNING job.id, job.status;
+
+-- name: as_seen
+SELECT job.id
+FROM maintenance.jobs AS job
+JOIN unnest(CAST(:ids AS text[]), CAST(:statuses AS text[]), CAST(:seen_at AS timestamptz[]))
+    AS seen (id, status, updated_at)
+    ON job.id = seen.id AND job.status::text = seen.status AND job.updated_at = seen.updated_at;
 
 -- name: referenced
 -- One pass over the rows for up to a thousand keys.

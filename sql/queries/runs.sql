@@ -2,12 +2,13 @@
 INSERT INTO maintenance.runs (id, job, bucket, as_of, state, plan_uri, plan_sha256,
     considered_count, considered_bytes, planned_count, planned_bytes, done_count, done_bytes,
     skipped_count, skipped_bytes, failed_count, failed_bytes,
-    params, message, requested_by, started_at, finished_at)
+    params, kept, message, requested_by, started_at, finished_at)
 VALUES (:id, :job, :bucket, :as_of, :state, :plan_uri, :plan_sha256,
     :considered_count, :considered_bytes, :planned_count, :planned_bytes, :done_count, :done_bytes,
     :skipped_count, :skipped_bytes, :failed_count, :failed_bytes,
-    CAST(:params AS jsonb), :message, :requested_by, :started_at, :finished_at)
+    CAST(:params AS jsonb), CAST(:kept AS jsonb), :message, :requested_by, :started_at, :finished_at)
 ON CONFLICT (id) DO UPDATE SET bucket = excluded.bucket, as_of = excluded.as_of, params = excluded.params,
+    kept = excluded.kept,
     started_at = excluded.started_at, requested_by = excluded.requested_by, state = excluded.state, plan_uri = excluded.plan_uri,
     plan_sha256 = excluded.plan_sha256,
     considered_count = excluded.considered_count, considered_bytes = excluded.considered_bytes,

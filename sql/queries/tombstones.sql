@@ -65,10 +65,17 @@ RETURNING *;
 UPDATE maintenance.tombstones SET state = :state, note = :note, changed_at = now()
 WHERE id = ANY(CAST(:ids AS bigint[])) AND state IN ('condemned', 'reaping');
 
+-- name: postpone
+UPDATE maintenance.tombstones SET state = 'condemned', delete_after = :until, note = :note, changed_at = now()
+WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'reaping';
+
 -- name: clean_job
 UPDATE maintenance.jobs SET status = 'cleaned_up', updated_at = now()
 WHERE id = :owner AND status = 'failed' AND updated_at = :seen
-RETURNING id;
+RETURNING status;
+
+-- name: still_failed
+SELECT id FROM maintenance.jobs WHERE id = :owner AND status = 'failed' AND updated_at = :seen;
 
 -- name: claim
 INSERT INTO maintenance.claims (owner, run_id) VALUES (:owner, :run_id)

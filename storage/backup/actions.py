@@ -11,9 +11,10 @@ from typing import ClassVar
 from storage.backup.model import MANIFEST, Backup, BackupId, BackupKind, BackupState, folder
 from storage.backup.ports import BackupStores
 from storage.core.errors import JobBusy
-from storage.core.model import DeleteTarget, ObjectInfo, ObjectKey, Outcome, Prefix, UploadInfo
+from storage.core.model import Failure, ObjectInfo, ObjectKey, Outcome, Prefix, UploadInfo
 from storage.core.ports import ObjectStore
 from storage.engine.actions.base import BatchSize, Touches, Work
+from storage.engine.actions.removal import remove
 from storage.engine.actions.uploads import TRIES
 
 PROOF = "prove"  # the lock held during a proof
@@ -67,8 +68,10 @@ class PruneBackup:
         if not refused:
             rest, refused = _empty(stores.backup_bucket, self.key)
             freed += rest
-        refused = refused or _abort(stores, self.key)
-        return Outcome("failed", refused, self.size) if refused else Outcome("done", bytes=freed)
+        if refused:
+            return _refused(refused, self.size)
+        left = _abort(stores, self.key)
+        return Outcome("failed", left, self.size) if left else Outcome("done", bytes=freed)
 
     def _expire(self, stores: BackupStores) -> str | None:
         """Turn the row to expired. Return the reason why the backup must stay, or None.
@@ -119,15 +122,16 @@ def _pinned(backup: Backup) -> str:
     return f"pinned since the plan: {backup.pinned}"
 
 
-def _delete(backup_bucket: ObjectStore, objects: Sequence[ObjectInfo]) -> tuple[int, str]:
-    """Delete the objects with all versions. Return the bytes freed, and the first failure or ''."""
-    failed = backup_bucket.delete([DeleteTarget(info.key, info.etag, info.versions) for info in objects])
-    if failed:
-        return 0, f"{failed[0].code}: {failed[0].message} ({failed[0].key})"
-    return sum(info.size for info in objects), ""
+def _delete(backup_bucket: ObjectStore, objects: Sequence[ObjectInfo]) -> tuple[int, Failure | None]:
+    """Delete the objects with all versions. Return the bytes freed, and the first failure if any."""
+    now: dict[str, ObjectInfo | None] = {info.key: info for info in objects}
+    refused = remove(objects, lambda left, now: {}, backup_bucket, now=now).refused
+    if refused:
+        return 0, next(iter(refused.values()))
+    return sum(info.size for info in objects), None
 
 
-def _empty(backup_bucket: ObjectStore, place: Prefix) -> tuple[int, str]:
+def _empty(backup_bucket: ObjectStore, place: Prefix) -> tuple[int, Failure | None]:
     """Delete all objects in a backup's folder. Return the same as :func:`_delete`."""
     freed, objects = 0, backup_bucket.scan(place)
     while batch := list(islice(objects, DELETE_BATCH)):
@@ -135,7 +139,13 @@ def _empty(backup_bucket: ObjectStore, place: Prefix) -> tuple[int, str]:
         freed += bytes
         if refused:
             return freed, refused
-    return freed, ""
+    return freed, None
+
+
+def _refused(failure: Failure, size: int) -> Outcome:
+    if failure.lock:
+        return Outcome("skipped", f"{failure.lock}; a later run prunes the rest", size)
+    return Outcome("failed", f"{failure.code}: {failure.message} ({failure.key})", size)
 
 
 def _abort(stores: BackupStores, place: Prefix) -> str:

@@ -75,7 +75,10 @@ class TempFiles:
         for item in items:
             file = item.thing
             assert isinstance(file, LocalFile)
-            if file.kind == "folder":
+            if unfit := file.unfit or _unfit(file):
+                tree.keep(file.path)
+                yield Keep(file.path, file.size, unfit, unfit)
+            elif file.kind == "folder":
                 decided = self._folder(item, file, tree, as_of)
                 if isinstance(decided, Keep):
                     yield decided
@@ -85,7 +88,7 @@ class TempFiles:
                 if len(emptied) >= RemoveFolder.batch_size.actions:
                     yield from emptied
                     emptied.clear()
-            elif why := stays(item, file.changed, as_of, self.older_than) or _unsafe(file):
+            elif why := stays(item, file.changed, as_of, self.older_than):
                 tree.keep(file.path)
                 yield Keep(file.path, file.size, why)
             else:
@@ -161,7 +164,7 @@ def top_folder(file: LocalFile) -> JobId | None:
         return None
 
 
-def _unsafe(file: LocalFile) -> str | None:
+def _unfit(file: LocalFile) -> str | None:
     return "neither a file nor a link (socket, pipe or device)" if file.kind == "other" else None
 
 
@@ -174,10 +177,13 @@ class _Tree:
     inodes: dict[int, int] = field(default_factory=dict)
 
     def keep(self, path: str) -> None:
-        self.keeping.update(_parents(path))
+        """Keep every folder above ``path``. Where one is kept already, so are those above it."""
+        while (path := path.rpartition("/")[0]) and path not in self.keeping:
+            self.keeping.add(path)
 
     def go(self, path: str) -> None:
-        self.empty.update(_parents(path)[:1])
+        if folder := path.rpartition("/")[0]:
+            self.empty.add(folder)
 
     def kept(self, folder: str) -> bool:
         held = folder in self.keeping
@@ -195,8 +201,3 @@ class _Tree:
             return file.size
         self.inodes[file.inode] = self.inodes.get(file.inode, 0) + 1
         return file.size if self.inodes[file.inode] == file.links else 0
-
-
-def _parents(path: str) -> list[str]:
-    parts = path.split("/")[:-1]
-    return ["/".join(parts[:depth]) for depth in range(len(parts), 0, -1)]

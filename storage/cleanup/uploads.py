@@ -16,6 +16,7 @@ from storage.engine.actions import AbortUpload, Action, Keep
 from storage.engine.policy import LOOK_UP, NOTICE, condemn, span, with_jobs
 
 UPLOADS = Prefix("uploads/")
+NO_FOLDER = "in no job's folder, so no job can be missing"
 PART = re.compile(r"(?P<whole>.+)\.part\d+", re.DOTALL)
 
 
@@ -109,7 +110,8 @@ class StaleUploads:
 class OrphanUploads:
     """Policy that condemns ``uploads/`` objects without a job row, due ``older_than`` after their write.
 
-    Objects of a job that an operator adopted after a restore are kept, even without a row.
+    Objects of a job that an operator adopted after a restore are kept, even without a row; so are objects in
+    no folder that a job could have, for which no row says anything.
     """
 
     older_than: timedelta
@@ -131,6 +133,8 @@ class OrphanUploads:
                 yield Keep(info.key, info.size, "already condemned")
             elif PART.fullmatch(info.key):
                 yield Keep(info.key, info.size, "part of an upload: abort_uploads decides")
+            elif item.owner is None:
+                yield Keep(info.key, info.size, NO_FOLDER, NO_FOLDER)
             elif info.last_modified > as_of - self.older_than + lead:
                 age = span(as_of - info.last_modified)
                 why = f"written {age} ago; {whose(item)}; the job may still be created"

@@ -37,6 +37,12 @@ def add_parser(verbs: Any) -> None:
     command.add_argument("--adopt", action="store_true", help="accept another bucket or database than before")
 
 
+HIDDEN = (
+    "this store does not list temp/1/a while an object temp/1 exists. No job sees such keys, and a backup of "
+    "metadata lacks them. Do not store objects under the names of folders."
+)
+
+
 def probe(args: Namespace) -> int:
     found, why = probe_now(settings())
     if args.json:
@@ -45,6 +51,8 @@ def probe(args: Namespace) -> int:
         output.show_facts("Capabilities of this endpoint", output.capability_facts(found))
         if why:
             output.err.print(f"[yellow]Temp folder:[/] {why}", soft_wrap=True)
+        if found.lists_below_objects is False:
+            output.err.print(f"[yellow]Listings:[/] {HIDDEN}", soft_wrap=True)
     return 0
 
 

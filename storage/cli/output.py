@@ -83,6 +83,8 @@ def show_run(run: Run, details: Sequence[tuple[str, str, int]] = ()) -> None:
         out.print(f"approved by {run.approved_by}")
     if run.message:
         out.print(f"[yellow]{shown(run.message)}[/]", soft_wrap=True)
+    for reason, count in run.kept.items():
+        out.print(f"  kept {count:,}: {shown(reason)}", soft_wrap=True)
     for status, reason, count in details:
         out.print(f"  {status} {count:,}: {shown(reason)}", soft_wrap=True)
 

@@ -16,6 +16,7 @@ class Capabilities:
     conditional_bulk_delete: bool | None = None
     lists_uploads_by_prefix: bool | None = None
     lists_uploads: bool | None = None
+    lists_below_objects: bool | None = None
     checks_sha256: bool | None = None
     conditional_complete: bool | None = None
     conditional_copy: bool | None = None

@@ -70,6 +70,15 @@ class PipelineTableWrong(ConfigError):
     next_step = "Edit sql/mapping.sql so that it names your columns, then run `storage migrate`."
 
 
+class StatusRefused(PipelineTableWrong):
+    """The column {0} cannot hold {1}: {2}."""
+
+    next_step = (
+        "Nothing was changed. Let it hold them (enum: ALTER TYPE ... ADD VALUE; else replace the rule), then "
+        "run `storage migrate`."
+    )
+
+
 # --- refused: an approval cannot override it -----------------------------------------------------
 class Refused(StorageError):
     """Refused by {0}: {1}"""
@@ -195,6 +204,10 @@ class LocksExhausted(StorageError):
         "Raise max_locks_per_transaction in its postgresql.conf and restart it: this step needs a lock for "
         "every table."
     )
+
+
+class StatementRefused(StorageError):
+    """The database refused a statement: {0}"""
 
 
 class BucketMissing(StorageError):

@@ -169,7 +169,8 @@ class UploadPart:
 class LocalFile:
     """An entry below the temp folder. ``path`` is relative, in :func:`path_text` form.
 
-    ``changed`` is max(mtime, ctime): a copy may keep its mtime, but no program can set a ctime.
+    ``changed`` is max(mtime, ctime): a copy may keep its mtime, but no program can set a ctime. ``size`` is
+    what deleting it frees. ``unfit`` says why no job may decide about it; '' if one may.
     """
 
     path: str
@@ -180,6 +181,7 @@ class LocalFile:
     ctime_ns: int
     inode: int
     links: int = 1
+    unfit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +219,30 @@ class DeleteTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectLock:
+    """Reason for which the store does not delete an object; ``until`` is None for no known end."""
+
+    why: str
+    until: datetime | None
+
+    def __str__(self) -> str:
+        return f"kept by {self.why} " + (
+            f"until {self.until:%Y-%m-%d}" if self.until else "without an end date"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
-    """A key that the store failed to delete, with its error."""
+    """A key that the store failed to delete, with its error.
+
+    ``transient``: the store was busy, and another try may succeed. ``lock``: the object is locked.
+    """
 
     key: str
     code: str
     message: str
+    transient: bool = False
+    lock: ObjectLock | None = None
 
 
 OutcomeStatus = Literal["done", "skipped", "failed"]
@@ -230,11 +250,15 @@ OutcomeStatus = Literal["done", "skipped", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of an action; ``detail`` is the reason if it was not done."""
+    """The result of an action; ``detail`` is the reason if it was not done.
+
+    ``of_row``: the database refused this one row, which says nothing of other actions.
+    """
 
     status: OutcomeStatus
     detail: str = ""
     bytes: int = 0
+    of_row: bool = field(default=False, kw_only=True)
 
 
 TombstoneState = Literal["condemned", "reaping", "reaped", "undone", "kept"]
@@ -276,7 +300,8 @@ RunState = Literal["planned", "refused", "waiting", "rejected", "applying", "ver
 class Run:
     """The record of a maintenance run (``maintenance.runs``).
 
-    ``bucket`` is the bucket the run works on; '' in runs recorded before version 0.2.0.
+    ``bucket`` is the bucket the run works on; '' in runs recorded before version 0.2.0. ``kept`` counts what
+    no rule may decide about, by reason.
     """
 
     id: str
@@ -292,6 +317,7 @@ class Run:
     skipped: Totals = Totals()
     failed: Totals = Totals()
     params: Mapping[str, Any] = field(default_factory=dict)
+    kept: Mapping[str, int] = field(default_factory=dict)
     message: str = ""
     approved_by: str = ""
     approved_sha256: str = ""

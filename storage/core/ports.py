@@ -157,7 +157,10 @@ class JobStore(Protocol):
         ...
 
     def fail(self, seen: Sequence[Job], message: str) -> set[JobId]:
-        """Set jobs to failed if they are still exactly as seen; return the ids that were changed."""
+        """Set jobs to failed if they are still exactly as seen; return the ids that were changed.
+
+        Raises StatementRefused, with none changed, if the database does not accept one of the changes.
+        """
         ...
 
 
@@ -176,7 +179,10 @@ class FileStore(Protocol):
         ...
 
     def walk(self) -> Iterator[LocalFile]:
-        """Stream every entry below the root, folders after their contents, without `.condemned/`."""
+        """Stream every entry below the root, folders after their contents, without `.condemned/`.
+
+        Mount points and unreadable folders are among them, marked as unfit, without their contents.
+        """
         ...
 
     def look(self, path: str) -> LocalFile | None: ...

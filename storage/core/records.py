@@ -180,10 +180,15 @@ class Tombstones(Protocol):
         """Close open tombstones; the last one of a job also ends its claim, in the same transaction."""
         ...
 
+    def postpone(self, ids: Sequence[int], until: datetime, note: str) -> None:
+        """Set reaping tombstones back to condemned, due at ``until``: their objects are locked."""
+        ...
+
     def claim_job(self, tombstone: Tombstone, run_id: str) -> bool:
         """Set a failed job to cleaned_up and claim it in one transaction, if the row is as condemned.
 
-        Also True if an earlier run claimed the job and did not finish.
+        Also True if an earlier run claimed the job and did not finish. Raises StatementRefused if the
+        database does not accept the change.
         """
         ...
 

@@ -12,7 +12,10 @@ SHARE = 0.01  # of the actions tried, from 1,000 on
 
 
 class Breaker:
-    """Circuit breaker: stops a run after 10 consecutive failures, or when more than 1 % fail."""
+    """Circuit breaker: stops a run after 10 consecutive failures, or when more than 1 % fail.
+
+    Rows that the database refuses do not count: each was asked about, and none was changed.
+    """
 
     def __init__(self) -> None:
         self.tried = self.failed = self.in_a_row = 0
@@ -20,6 +23,8 @@ class Breaker:
 
     def count(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
+            if outcome.of_row:
+                continue
             self.tried += 1
             bad = outcome.status == "failed"
             self.failed += bad

@@ -31,6 +31,7 @@ class Draft:
     planned: Totals = Totals()
     by_verb: dict[str, Totals] = field(default_factory=dict)
     by_status: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
     protected: str = ""
     sha256: str = ""
     uri: str = ""
@@ -39,6 +40,8 @@ class Draft:
         """Add one decision to the totals; return True if it is an action."""
         self.considered += Totals(1, decided.size)
         if isinstance(decided, Keep):
+            if decided.counted:
+                self.kept[decided.counted] = self.kept.get(decided.counted, 0) + 1
             return False
         added = Totals(1, decided.size)
         self.planned += added

@@ -25,7 +25,7 @@ def result(job: MaintenanceJob[S], run: Run, stores: S) -> dict[str, Any]:
     for name in ("considered", "planned", "done", "skipped", "failed"):
         total: Totals = getattr(run, name)
         summary |= {name: total.count, f"{name}_bytes": total.bytes}
-    return summary | _document_keys(done)
+    return summary | {"kept": dict(run.kept)} | _document_keys(done)
 
 
 def _document_keys(done: Mapping[str, Totals]) -> dict[str, Any]:

@@ -70,6 +70,7 @@ def _decide(job: MaintenanceJob[S], stores: S, run: Run, progress: Progress | No
         plan_uri=draft.uri,
         plan_sha256=draft.sha256,
         considered=draft.considered,
+        kept=draft.kept,
         planned=draft.planned,
     )
 

@@ -10,16 +10,15 @@ import signal
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 from storage.core.errors import FileFault, FileGone, FileInTheWay, TempFolderUnsafe
 from storage.core.model import CONDEMNED, LocalFile, path_bytes, path_text
+from storage.stores.file_walk import FOLDER, Walk, entry, mounts_below, stat_in, time_of
 
 MARKER = b".transcode-flow-temp"
 _NEVER = ("/", "/tmp", "/var", "/var/tmp", "/home", "/root", "/etc", "/usr", "/data", "/opt", "/srv", "/mnt")
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _F_SETSIG, _CAP_LEASE, _RENAME_NOREPLACE = 10, 28, 1
 _libc = ctypes.CDLL(None, use_errno=True)
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -46,6 +45,10 @@ class TempFolder:
             raise TempFolderUnsafe(
                 f"{self._root} must not be swept. Set STORAGE_TEMP_DIR to the temp folder."
             )
+        if self._root.is_symlink():
+            raise TempFolderUnsafe(
+                f"{self._root} is a link, and links are never followed. Set STORAGE_TEMP_DIR to {real}."
+            )
         try:
             with self._folder(b"") as top:
                 names = os.listdir(top)  # noqa: PTH208 - of a descriptor
@@ -63,70 +66,56 @@ class TempFolder:
     def _check_leases(self) -> None:
         with self._folder(b"") as top:
             names = os.listdir(top)  # noqa: PTH208 - of a descriptor
-            owners = {seen.st_uid for name in names if (seen := _stat(top, os.fsencode(name)))}
+            owners = {seen.st_uid for name in names if (seen := stat_in(top, os.fsencode(name)))}
         strangers = owners - {os.geteuid()}
         if strangers and not _may_lease_all():
             raise TempFolderUnsafe(
                 f"{self._root} holds files of other users (uid {min(strangers)}), so open files cannot be "
                 "detected. Run the worker as their owner, or give it CAP_LEASE."
             )
-        probe = os.open(self._root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC)
         try:
-            _lease(probe)
+            with self._probe() as probe:
+                _lease(probe)
         except OSError as error:
             raise TempFolderUnsafe(
                 f"open files in {self._root} cannot be detected ({error.strerror}): leases need a local file "
-                "system. Set STORAGE_TEMP_DIR to a folder on one."
+                "system, and this worker must be able to write. Set STORAGE_TEMP_DIR to such a folder."
             ) from error
-        finally:
-            os.close(probe)
 
     def now(self) -> datetime:
+        with self._probe() as probe:
+            return time_of(os.fstat(probe).st_mtime_ns)
+
+    @contextmanager
+    def _probe(self) -> Iterator[int]:
+        """Create a file without a name, which ends with the block."""
         probe = os.open(self._root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC)
         try:
-            return _time(os.fstat(probe).st_mtime_ns)
+            yield probe
         finally:
             os.close(probe)
 
     def walk(self) -> Iterator[LocalFile]:
-        with self._folder(b"") as top:
-            yield from self._below(top, b"", os.fstat(top).st_dev)
+        skipped = (MARKER, os.fsencode(CONDEMNED))
+        yield from Walk(self._open, mounts_below(self.root), skipped)
 
-    def _below(self, folder: int, path: bytes, device: int) -> Iterator[LocalFile]:
-        with os.scandir(folder) as entries:
-            names = sorted(os.fsencode(entry.name) for entry in entries)
-        for name in names:
-            if not path and name in (MARKER, os.fsencode(CONDEMNED)):
-                continue
-            seen = _stat(folder, name)
-            if seen is None or seen.st_dev != device:
-                continue
-            if stat.S_ISDIR(seen.st_mode):
-                try:
-                    inner = os.open(name, _FOLDER, dir_fd=folder)
-                except OSError:
-                    continue  # replaced or made unreadable since it was seen: left alone
-                try:
-                    if os.fstat(inner).st_ino == seen.st_ino:
-                        yield from self._below(inner, path + name + b"/", device)
-                finally:
-                    os.close(inner)
-                seen = _stat(folder, name) or seen
-            yield _file(path + name, seen)
+    def _open(self, path: bytes) -> int:
+        with self._folder(path) as folder:
+            return os.dup(folder)
 
     def look(self, path: str) -> LocalFile | None:
         raw = path_bytes(path)
         try:
             with self._parent(raw) as (folder, name):
-                seen = _stat(folder, name)
+                seen = stat_in(folder, name)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return _file(raw, seen) if seen else None
+        return entry(raw, seen) if seen else None
 
     def busy(self, path: str) -> str | None:
         try:
             with self._parent(path_bytes(path)) as (folder, name):
-                seen = _stat(folder, name)
+                seen = stat_in(folder, name)
                 if seen is None or not stat.S_ISREG(seen.st_mode):
                     return None
                 fd = os.open(name, _FILE, dir_fd=folder)
@@ -175,13 +164,13 @@ class TempFolder:
 
     @contextmanager
     def _folder(self, path: bytes, make: bool = False) -> Iterator[int]:
-        fd = os.open(self._root, _FOLDER)
+        fd = os.open(self._root, FOLDER)
         try:
             for part in filter(None, path.split(b"/")):
                 if make:
                     with suppress(FileExistsError):
                         os.mkdir(part, 0o700, dir_fd=fd)
-                inner = os.open(part, _FOLDER, dir_fd=fd)
+                inner = os.open(part, FOLDER, dir_fd=fd)
                 os.close(fd)
                 fd = inner
             yield fd
@@ -227,38 +216,6 @@ def _rename(from_fd: int, from_name: bytes, to_fd: int, to_name: bytes) -> None:
     code = ctypes.get_errno()
     if code not in (errno.EINVAL, errno.ENOSYS):
         raise OSError(code, os.strerror(code), os.fsdecode(from_name))
-    if _stat(to_fd, to_name) is not None:  # a file system without the flag: check first, then rename
+    if stat_in(to_fd, to_name) is not None:  # a file system without the flag: check first, then rename
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(to_name))
     os.rename(from_name, to_name, src_dir_fd=from_fd, dst_dir_fd=to_fd)
-
-
-def _stat(folder: int, name: bytes) -> os.stat_result | None:
-    try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-
-
-def _file(path: bytes, seen: os.stat_result) -> LocalFile:
-    return LocalFile(
-        path=path_text(path),
-        kind=_kind(seen.st_mode),
-        size=seen.st_size if stat.S_ISREG(seen.st_mode) else 0,
-        changed=_time(max(seen.st_mtime_ns, seen.st_ctime_ns)),
-        mtime_ns=seen.st_mtime_ns,
-        ctime_ns=seen.st_ctime_ns,
-        inode=seen.st_ino,
-        links=seen.st_nlink,
-    )
-
-
-def _kind(mode: int) -> Literal["file", "link", "folder", "other"]:
-    if stat.S_ISREG(mode):
-        return "file"
-    if stat.S_ISLNK(mode):
-        return "link"
-    return "folder" if stat.S_ISDIR(mode) else "other"
-
-
-def _time(nanoseconds: int) -> datetime:
-    return datetime.fromtimestamp(nanoseconds / 1e9, UTC)

@@ -161,7 +161,7 @@ class MemoryObjects:
         with self._lock:
             for target in targets:
                 if code := self.failing.get(target.key):
-                    failures.append(Failure(target.key, code, "injected"))
+                    failures.append(Failure(target.key, code, "injected", transient=code == "SlowDown"))
                 elif not self.lying:
                     self._remove(target)
         return failures

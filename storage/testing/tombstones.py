@@ -68,6 +68,13 @@ class MemoryTombstones:
             self._db.notes.update(dict.fromkeys(open_ids, note))
             self._close_claims()
 
+    def postpone(self, ids: Sequence[int], until: datetime, note: str) -> None:
+        self._db.traffic("tombstones.postpone")
+        with self._db.lock:
+            for id in (id for id in ids if self._db.tombstones[id].state == "reaping"):
+                later = replace(self._db.tombstones[id], state="condemned", delete_after=until)
+                self._db.tombstones[id], self._db.notes[id] = later, note
+
     def claim_job(self, tombstone: Tombstone, run_id: str) -> bool:
         self._db.traffic("tombstones.claim_job")
         with self._db.lock:

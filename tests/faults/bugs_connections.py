@@ -140,8 +140,8 @@ BUGS = (
     Bug(
         "status ends well although the store was not asked",
         "storage/cli/installation.py",
-        "return max((error.exit_code for error in errors), default=0)",
-        "return 0",
+        "return max((error.exit_code for error in errors), default=EXIT_FAILED if unsafe else 0)",
+        "return EXIT_FAILED if unsafe else 0",
         f"{REFUSED}test_status_says_what_it_could_not_ask",
     ),
     Bug(

@@ -30,7 +30,7 @@ from storage.backup.restore import database as restoring
 from storage.backup.restore import swap as swapping
 from storage.core.login import Login
 from storage.engine import plan
-from storage.stores import files
+from storage.stores import file_walk, files
 from storage.stores.postgres.connection import connect as connect_engine
 from storage.stores.s3 import client as s3_client
 from storage.stores.s3 import transport
@@ -179,7 +179,8 @@ def _cut(connection: Any) -> None:
 def watch_files(injector: Injector) -> None:
     """Watch the temp folder adapter's calls, its renameat2 and leases, and the plan's temporary file."""
     functions = {name: _call(injector, name, getattr(os, name)) for name in _WRITES | _READS}
-    files.os = Wrapped(os, functions)  # type: ignore[attr-defined]
+    for module in (files, file_walk):
+        module.os = Wrapped(os, functions)  # type: ignore[attr-defined]
     files.fcntl = Wrapped(fcntl, {"fcntl": _call(injector, "fcntl", fcntl.fcntl)})  # type: ignore[attr-defined]
     files._libc = _Libc(injector, files._libc)  # type: ignore[assignment]
     made = _call(injector, "mkstemp", tempfile.NamedTemporaryFile)

@@ -26,7 +26,7 @@ def proxy(
 ) -> Iterator[str]:
     """Start a proxy that drops request headers and changes responses; yield its URL.
 
-    ``change(path and query, body)`` returns the body to send on instead of that of a successful GET.
+    ``change(path and query, body)`` returns the body to send on instead of that of a successful GET or POST.
     """
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(endpoint_url, drop, change))
     server.daemon_threads = True
@@ -54,7 +54,7 @@ def _handler(endpoint_url: str, drop: frozenset[str], change: Change) -> type[Ba
             answer = onward.getresponse()
             reply = answer.read()
             onward.close()
-            if self.command == "GET" and answer.status == 200:
+            if self.command in ("GET", "POST") and answer.status == 200:
                 reply = change(self.path, reply)
             self.send_response_only(answer.status, answer.reason)
             for name, value in answer.getheaders():

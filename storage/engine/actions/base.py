@@ -61,11 +61,12 @@ class Action(Protocol[S_contra]):
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """The decision to leave an item unchanged, with its reason."""
+    """The decision to leave an item unchanged, with its reason; ``counted`` is its reason in the report."""
 
     key: str
     size: int
     reason: str
+    counted: str = ""
 
 
 #: Fields that keep their name of version 0.1.0 in plan files.

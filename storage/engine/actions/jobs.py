@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar
 
+from storage.core.errors import StatementRefused
 from storage.core.model import Job, JobId, Outcome, Tombstone, jobs_of
 from storage.core.ports import EngineStores, Stores
 from storage.engine.actions.base import BatchSize, Touches, Work, tombstone_of
@@ -30,8 +31,15 @@ class FailJob:
 
     @classmethod
     def apply(cls, batch: Sequence[FailJob], work: Work[EngineStores]) -> list[Outcome]:
+        """Set the jobs to failed in one statement; a batch with a refused row is halved until it is alone."""
         seen = [Job(JobId(action.key), action.status, action.updated_at) for action in batch]
-        turned = work.stores.jobs.fail(seen, TIMEOUT_MESSAGE)
+        try:
+            turned = work.stores.jobs.fail(seen, TIMEOUT_MESSAGE)
+        except StatementRefused as error:
+            if len(batch) == 1:
+                return [_refused(error, "failed")]
+            half = len(batch) // 2
+            return [*cls.apply(batch[:half], work), *cls.apply(batch[half:], work)]
         moved_on = Outcome("skipped", "the job has moved on since the plan")
         return [Outcome("done") if action.key in turned else moved_on for action in batch]
 
@@ -90,14 +98,23 @@ class ReapJob:
     def _claim(tombstone: Tombstone | None, work: Work[Stores]) -> Outcome:
         if tombstone is None:
             return Outcome("skipped", "no longer condemned")
-        if work.stores.tombstones.claim_job(tombstone, work.run_id):
-            return Outcome("done")
+        try:
+            if work.stores.tombstones.claim_job(tombstone, work.run_id):
+                return Outcome("done")
+        except StatementRefused as error:
+            work.stores.tombstones.finish([tombstone.id], "kept", str(error))
+            return _refused(error, "cleaned_up")
         work.stores.tombstones.finish([tombstone.id], "kept", "the job was retried")
         return Outcome("skipped", "the job was retried")
 
     def holds(self, stores: Stores) -> bool:
         row = stores.jobs.get([JobId(self.key)]).get(JobId(self.key))
         return row is None or (row.status, row.updated_at) != ("failed", self.updated_at)
+
+
+def _refused(error: StatementRefused, status: str) -> Outcome:
+    why = f"{error}; let the constraints, triggers and rules of the table allow the status {status!r}"
+    return Outcome("failed", why, of_row=True)
 
 
 def _tombstone(action: CondemnJob, work: Work[Stores]) -> Tombstone:

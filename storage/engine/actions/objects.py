@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, ClassVar
 
-from storage.core.errors import StoreRefused
-from storage.core.model import DeleteTarget, JobId, ObjectInfo, ObjectKey, Outcome, Tombstone
+from storage.core.model import JobId, ObjectKey, ObjectLock, Outcome, Tombstone
 from storage.core.ports import EngineStores, Stores
 from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner, tombstone_of
-from storage.engine.actions.recheck import look_again, referred
+from storage.engine.actions.recheck import referred
+from storage.engine.actions.removal import Now, Removal, remove
 
+DAY = timedelta(days=1)
 OVERTAKEN = "PreconditionFailed"  # error code of stores that check the etag of a bulk delete
 
 
@@ -34,16 +36,8 @@ class DeleteObject:
 
     @classmethod
     def apply(cls, batch: Sequence[DeleteObject], work: Work[EngineStores]) -> list[Outcome]:
-        now = look_again(work.stores.objects, (action.key for action in batch))
-        jobs = work.stores.jobs.get({JobId(action.owner) for action in batch if action.owner})
-        blocked = {
-            action.key: why
-            for action in batch
-            if (why := changed_owner(action.owner, action.owner_updated_at, jobs) or _changed(action, now))
-        }
-        blocked |= referred(work.stores, [action.key for action in batch if action.key not in blocked])
-        failed = _delete(work, [info for key, info in now.items() if info and key not in blocked])
-        return [_outcome(action, blocked, failed) for action in batch]
+        removal = remove(batch, partial(_protected, stores=work.stores), work.stores.objects)
+        return [_removed(action, removal) for action in batch]
 
     def holds(self, stores: EngineStores) -> bool:
         return _changed(self, {self.key: stores.objects.head(ObjectKey(self.key))}) is not None
@@ -71,7 +65,12 @@ class CondemnObject:
     @classmethod
     def apply(cls, batch: Sequence[CondemnObject], work: Work[Stores]) -> list[Outcome]:
         refused = work.stores.tombstones.condemn([_tombstone(action, work) for action in batch])
-        return [_outcome(action, refused, {}) for action in batch]
+        return [
+            Outcome("skipped", refused[action.key], action.size)
+            if action.key in refused
+            else Outcome("done", bytes=action.size)
+            for action in batch
+        ]
 
     def holds(self, stores: Stores) -> bool:
         return self.key in stores.tombstones.open_keys(stores.objects.bucket, [self.key])
@@ -100,24 +99,36 @@ class ReapObject:
         tombstones = work.stores.tombstones
         begun = tombstones.begin([action.tombstone for action in batch])
         open_now = [action for action in batch if action.tombstone in begun]
-        now = look_again(work.stores.objects, (action.key for action in open_now))
-        retained = _retained(open_now, now, work.stores)
-        to_delete = [info for action in open_now if action.key not in retained and (info := now[action.key])]
-        failed = _delete(work, to_delete)
+        removal = remove(open_now, partial(_retained, stores=work.stores), work.stores.objects)
         for action in open_now:
-            if action.key in retained:
-                tombstones.finish([action.tombstone], "kept", retained[action.key])
-        gone = [a.tombstone for a in open_now if a.key not in retained and a.key not in failed]
-        tombstones.finish(gone, "reaped")
-        undone = {a.key: "no longer condemned" for a in batch if a.tombstone not in begun}
-        absent = {a.key: "already gone" for a in open_now if now[a.key] is None and a.key not in retained}
-        return [_outcome(action, {**undone, **retained, **absent}, failed) for action in batch]
+            if why := removal.blocked.get(action.key):
+                tombstones.finish([action.tombstone], "kept", why)
+            elif lock := removal.lock(action.key):
+                tombstones.postpone([action.tombstone], _next_try(lock, work.stores), str(lock))
+        left = removal.blocked.keys() | removal.refused.keys()
+        tombstones.finish([a.tombstone for a in open_now if a.key not in left], "reaped")
+        undone = Outcome("skipped", "no longer condemned")
+        return [
+            _removed(action, removal) if action.tombstone in begun else replace(undone, bytes=action.size)
+            for action in batch
+        ]
 
     def holds(self, stores: Stores) -> bool:
         return _changed(self, {self.key: stores.objects.head(ObjectKey(self.key))}) is not None
 
 
-def _changed(action: DeleteObject | ReapObject, now: dict[str, ObjectInfo | None]) -> str | None:
+def _protected(batch: Sequence[DeleteObject], now: Now, stores: EngineStores) -> dict[str, str]:
+    """Return the objects that must not be deleted after all, each with the reason."""
+    jobs = stores.jobs.get({JobId(action.owner) for action in batch if action.owner})
+    blocked = {
+        action.key: why
+        for action in batch
+        if (why := changed_owner(action.owner, action.owner_updated_at, jobs) or _changed(action, now))
+    }
+    return blocked | referred(stores, [action.key for action in batch if action.key not in blocked])
+
+
+def _changed(action: DeleteObject | ReapObject, now: Now) -> str | None:
     """Return why the object is not the one that was seen; None if it is."""
     info = now.get(action.key)
     if info is None:
@@ -127,9 +138,7 @@ def _changed(action: DeleteObject | ReapObject, now: dict[str, ObjectInfo | None
     return None
 
 
-def _retained(
-    batch: Sequence[ReapObject], now: dict[str, ObjectInfo | None], stores: Stores
-) -> dict[str, str]:
+def _retained(batch: Sequence[ReapObject], now: Now, stores: Stores) -> dict[str, str]:
     """Return the condemned objects that must be kept after all, each with the reason."""
     owners = {JobId(action.owner) for action in batch if action.owner}
     jobs, claimed = stores.jobs.get(owners), stores.tombstones.claimed(owners)
@@ -138,7 +147,8 @@ def _retained(
         row = jobs.get(JobId(action.owner)) if action.owner else None
         if action.goes_with_job:
             cleaned = row is not None and row.status == "cleaned_up" and action.owner in claimed
-            why = None if cleaned else f"job {action.owner} was retried, or its row is gone"
+            left = f"job {action.owner} was not cleaned up: retried, refused, or its row is gone"
+            why = None if cleaned else left
         else:
             why = changed_owner(action.owner, action.owner_updated_at, jobs)
         if why or (now[action.key] and (why := _changed(action, now))):
@@ -146,15 +156,10 @@ def _retained(
     return retained | referred(stores, [action.key for action in batch if action.key not in retained])
 
 
-def _delete(work: Work[EngineStores], objects: Sequence[ObjectInfo]) -> dict[str, str]:
-    """Delete exactly these objects; return {key: reason} for those the store failed to delete."""
-    if not objects:
-        return {}
-    targets = [DeleteTarget(info.key, info.etag, info.versions) for info in objects]
-    failed = {f.key: f"{f.code}: {f.message}" for f in work.stores.objects.delete(targets)}
-    if strange := sorted(failed.keys() - {info.key for info in objects}):
-        raise StoreRefused(strange[0], f"an error for a key that was not sent ({failed[strange[0]]})")
-    return failed
+def _next_try(lock: ObjectLock, stores: EngineStores) -> datetime:
+    """Return when to try again: at the end of the lock, and at least once a day, for it may be lifted."""
+    tomorrow = stores.clock() + DAY
+    return min(lock.until, tomorrow) if lock.until else tomorrow
 
 
 def _tombstone(action: CondemnObject, work: Work[Stores]) -> Tombstone:
@@ -162,13 +167,15 @@ def _tombstone(action: CondemnObject, work: Work[Stores]) -> Tombstone:
     return tombstone_of(action, work, "object", work.stores.objects.bucket, seen)
 
 
-def _outcome(
-    action: DeleteObject | CondemnObject | ReapObject, skipped: dict[str, str], failed: dict[str, str]
-) -> Outcome:
-    if failed.get(action.key, "").startswith(OVERTAKEN):
-        return Outcome("skipped", "written anew since it was seen", action.size)
-    if action.key in failed:
-        return Outcome("failed", failed[action.key], action.size)
-    if action.key in skipped:
-        return Outcome("skipped", skipped[action.key], action.size)
+def _removed(action: DeleteObject | ReapObject, removal: Removal[Any]) -> Outcome:
+    if why := removal.blocked.get(action.key):
+        return Outcome("skipped", why, action.size)
+    if failure := removal.refused.get(action.key):
+        if failure.lock:
+            return Outcome("skipped", str(failure.lock), action.size)
+        if failure.code == OVERTAKEN:
+            return Outcome("skipped", "written anew since it was seen", action.size)
+        return Outcome("failed", f"{failure.code}: {failure.message}", action.size)
+    if action.key in removal.absent:
+        return Outcome("skipped", "already gone", action.size)
     return Outcome("done", bytes=action.size)

@@ -22,6 +22,7 @@ from storage.core.errors import (
     PoolerInBetween,
     RowsHidden,
     SchemaMissing,
+    StatementRefused,
     StorageError,
     TransientFault,
     Unreachable,
@@ -31,6 +32,7 @@ from storage.stores.postgres.messages import shown_error
 from storage.stores.postgres.sqlfiles import queries
 
 DATABASE = "The database"  # subject of the error messages
+LEFT = "it left the row as it was, without an error"  # as a trigger or rule can
 LOCK_NOT_AVAILABLE = "55P03"
 _TRANSIENT = {
     "40001",
@@ -45,6 +47,9 @@ _TRANSIENT = {
     "08003",
     "08001",
 }
+#: Classes of errors of the server or the session. An error of another class is about the statement's rows.
+_OF_THE_SERVER = {"08", "25", "28", "40", "53", "57", "58", "F0", "XX"}
+_IN_USE = "55006"
 _FULL = {"53100", "53200", "53400"}
 #: Of ours, if the message names our schema; otherwise of the pipeline's functions.
 _MISSING = {"42P01", "3F000", "42883"}
@@ -135,13 +140,11 @@ def ours(error: BaseException | None) -> StorageError:
 def _translated(error: psycopg2.Error, code: str, message: str) -> StorageError:
     if code == "42501" and (table := _HIDES_ROWS.search(message)):
         return RowsHidden(table[1], _role(error))
+    if _about_rows(error, code):
+        return StatementRefused(message)
     if code == "42501":
         return GrantMissing(_role(error), message)
-    if (
-        not code
-        and isinstance(error, psycopg2.OperationalError)
-        and (found := _at_connect(str(error), message))
-    ):
+    if not code and (found := _at_connect(str(error), message)):
         return found
     if code in _DENIED or "authentication failed" in message:
         return AccessDenied(DATABASE, message)
@@ -174,6 +177,16 @@ def _at_connect(text: str, message: str) -> StorageError | None:
         step = "See sslmode and sslrootcert in docs/configuration.md, Database."
         return NotTrusted(DATABASE, message, step)
     return None
+
+
+def _about_rows(error: psycopg2.Error, code: str) -> bool:
+    """Tell whether a constraint, trigger or rule refused the values, so that other rows may be accepted.
+
+    A missing table or right is about the statement, unless a trigger's code met it.
+    """
+    if not code or code[:2] in _OF_THE_SERVER or code in (LOCK_NOT_AVAILABLE, _IN_USE):
+        return False
+    return code[:2] not in ("42", "3F") or bool(error.diag.context)
 
 
 def _role(error: psycopg2.Error) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from storage.core.errors import StatementRefused
 from storage.core.model import Job, JobId
 from storage.stores.postgres import job_ids
-from storage.stores.postgres.connection import Statements
+from storage.stores.postgres.connection import LEFT, Statements
 
 PAGE = 1000
 _BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
@@ -59,14 +60,17 @@ class PostgresJobs:
         return {str(row["status"]): int(row["count"]) for row in self._sql.rows("counts")}
 
     def fail(self, seen: Sequence[Job], message: str) -> set[JobId]:
-        rows = self._sql.rows(
-            "fail",
-            ids=[job.id for job in seen],
-            statuses=[job.status for job in seen],
-            seen_at=[job.updated_at for job in seen],
-            message=message,
-        )
-        return {JobId(row["id"]) for row in rows}
+        as_seen: dict[str, Any] = {
+            "ids": [job.id for job in seen],
+            "statuses": [job.status for job in seen],
+            "seen_at": [job.updated_at for job in seen],
+        }
+        with self._sql.transaction() as connection:
+            rows = self._sql.rows_in(connection, "fail", message=message, **as_seen)
+            changed = {JobId(row["id"]) for row in rows if row["status"] == "failed"}
+            if len(changed) < len(rows) or self._sql.rows_in(connection, "as_seen", **as_seen):
+                raise StatementRefused(LEFT)
+        return changed
 
     def _stream(self, name: str, instant: datetime) -> Iterator[Job]:
         start = {"last_updated_at": _BEGINNING, "last_id": ""}

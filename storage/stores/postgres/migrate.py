@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine
 
 from storage.core.errors import PipelineTableWrong, SchemaChanged, StorageError, TransientFault
+from storage.stores.postgres import statuses
 from storage.stores.postgres.connection import translated
 from storage.stores.postgres.sqlfiles import folder
 
@@ -32,17 +33,24 @@ JOIN pg_class base ON base.oid = d.refobjid AND base.relkind IN ('r', 'p', 'f')
 JOIN pg_attribute a ON a.attrelid = r.ev_class AND a.attname = 'updated_at'
 WHERE r.ev_class = to_regclass('maintenance.jobs') LIMIT 1"""
 
+_FIXED = """
+SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
+WHERE attrelid = to_regclass('maintenance.jobs') AND attname IN ('status', 'error_message', 'updated_at')
+    AND NOT pg_column_is_updatable(attrelid, attnum, true)"""
+
 
 def migrate(engine: Engine, files: Path | None = None) -> list[str]:
     """Bring the schema up to date; return a description of each change. Repeatable, also concurrently.
 
-    Raises SchemaChanged for an edited migration, PipelineTableWrong for a pipeline that cannot be mapped.
+    Raises SchemaChanged for an edited migration, PipelineTableWrong for a pipeline that cannot be mapped;
+    StatusRefused, with nothing changed, if its status column cannot hold what the platform writes.
     """
     files = files or folder()
     with translated(), engine.connect() as session:
         session = session.execution_options(isolation_level="AUTOCOMMIT")
         _wait_for_lock(session)
         try:
+            statuses.check(session, (files / "mapping.sql").read_text())
             session.exec_driver_sql("SET statement_timeout = 0")  # building an index may take long
             session.exec_driver_sql("SET lock_timeout = '2s'")  # limit how long other sessions are blocked
             session.exec_driver_sql(_LEDGER)
@@ -166,6 +174,8 @@ def _map(session: Connection, files: Path) -> None:
             if row is None or row.updated_at != "timestamp with time zone":
                 kind = row.updated_at if row else "missing"
                 raise PipelineTableWrong(f"updated_at is {kind}; it must be a timestamp with time zone")
+            if fixed := session.exec_driver_sql(_FIXED).scalar():
+                raise PipelineTableWrong(f"through the view {fixed} cannot be changed")
             session.exec_driver_sql(
                 "INSERT INTO maintenance.control (name, value) VALUES ('mapping', %s) "
                 "ON CONFLICT (name) DO UPDATE SET value = excluded.value, changed_at = now()",

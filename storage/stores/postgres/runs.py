@@ -32,7 +32,8 @@ class PostgresRuns:
         for name in _TOTALS:
             total = getattr(run, name)
             values |= {f"{name}_count": total.count, f"{name}_bytes": total.bytes}
-        if not self._sql.rows("save", **values | {"params": json.dumps(dict(run.params))}):
+        documents = {name: json.dumps(dict(getattr(run, name))) for name in ("params", "kept")}
+        if not self._sql.rows("save", **values | documents):
             raise PlanRejected(run.id, "rejected meanwhile")
 
     def get(self, run_id: str) -> Run | None:

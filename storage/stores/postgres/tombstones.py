@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from storage.core.errors import StatementRefused
 from storage.core.model import BucketName, JobId, ObjectKey, Tombstone, Totals, UploadInfo
-from storage.stores.postgres.connection import Statements
+from storage.stores.postgres.connection import LEFT, Statements
 
 PAGE = 1000
 _RANK = {"job": 0, "object": 1, "file": 2}
@@ -56,11 +57,18 @@ class PostgresTombstones:
                 self._sql.rows_in(connection, "finish", ids=list(ids), state=state, note=note)
                 self._sql.rows_in(connection, "close_claims")
 
+    def postpone(self, ids: Sequence[int], until: datetime, note: str) -> None:
+        self._sql.rows("postpone", ids=list(ids), until=until, note=note)
+
     def claim_job(self, tombstone: Tombstone, run_id: str) -> bool:
         with self._sql.transaction() as connection:
             run = self._sql.rows_in
-            if run(connection, "clean_job", owner=tombstone.key, seen=tombstone.owner_updated_at):
+            as_seen: dict[str, Any] = {"owner": tombstone.key, "seen": tombstone.owner_updated_at}
+            changed = run(connection, "clean_job", **as_seen)
+            if changed and changed[0]["status"] == "cleaned_up":
                 run(connection, "claim", owner=tombstone.key, run_id=run_id)
+            elif changed or run(connection, "still_failed", **as_seen):
+                raise StatementRefused(LEFT)
             elif not run(connection, "claim_stands", owner=tombstone.key):
                 return False
             run(connection, "finish_job_stone", id=tombstone.id)

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, cast
 from minio import Minio
 
 from storage.core.attributes import Attributes, Document
-from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused
+from storage.core.errors import AccessDenied, ObjectMissing, PreconditionFailed, StoreRefused, TransientFault
 from storage.core.model import (
     BucketName,
     DeleteTarget,
@@ -33,8 +33,8 @@ from storage.core.model import (
     UploadPart,
 )
 from storage.core.records import UploadJournal
-from storage.stores.s3 import config
-from storage.stores.s3.client import Endpoint, Raw, dotted, translated
+from storage.stores.s3 import config, locks
+from storage.stores.s3.client import TRANSIENT, Endpoint, Raw, dotted, translated
 from storage.stores.s3.listing import Listing
 from storage.stores.s3.writer import MOST_PARTS, PART, StreamWriter, writing
 from storage.stores.s3.xml import delete_body, failures, fits_xml, to_second
@@ -124,7 +124,8 @@ class S3Bucket:
         carried = [target for target in targets if fits_xml(target.key)]
         lone = [target for target in targets if not fits_xml(target.key)]
         failed = [f for chunk in _chunks(carried) for f in self._bulk(chunk)]
-        return failed + [f for target in lone for f in self._delete_alone(target)]
+        failed += [f for target in lone for f in self._delete_alone(target)]
+        return locks.explained(self.boto, self.bucket, failed, targets) if failed else []
 
     def _delete_alone(self, target: DeleteTarget) -> Iterator[Failure]:
         """Delete one target without retries, like the bulk delete: the caller rechecks before a retry."""
@@ -137,9 +138,12 @@ class S3Bucket:
                     boto.delete_object(**place, VersionId=version)
                 if not target.versions:
                     boto.delete_object(**place, **condition)
-        except (ObjectMissing, StoreRefused) as error:
-            if isinstance(error, StoreRefused):
-                yield Failure(target.key, "Refused", str(error))
+        except ObjectMissing:
+            return
+        except PreconditionFailed as error:
+            yield Failure(target.key, "PreconditionFailed", str(error))
+        except (AccessDenied, StoreRefused, TransientFault) as error:
+            yield Failure(target.key, "Refused", str(error), isinstance(error, TransientFault))
 
     def _bulk(self, targets: Sequence[DeleteTarget]) -> list[Failure]:
         if not targets:
@@ -147,7 +151,8 @@ class S3Bucket:
         body = delete_body(targets, self._sends_etags)
         digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
         answer = self._call("POST", query={"delete": ""}, body=body, headers={"Content-MD5": digest})
-        return list(failures(answer))
+        with translated(self.bucket):
+            return [replace(failure, transient=failure.code in TRANSIENT) for failure in failures(answer)]
 
     def put_file(self, key: ObjectKey, path: Path) -> None:
         with translated(self.bucket, key, "PUT"):

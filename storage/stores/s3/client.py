@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from xml.etree.ElementTree import ParseError
 
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -60,15 +61,16 @@ _WRONG_KEYS = {
 }
 _DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
 _GONE = {"NoSuchKey", "NoSuchUpload", "NoSuchVersion", "404", "NotFound"}
-_TRANSIENT = {
-    "SlowDown",
-    "ServiceUnavailable",
-    "InternalError",
-    "RequestTimeout",
-    "XMinioServerNotInitialized",
-    "503",
-    "500",
-    "Throttling",
+TRANSIENT = {
+    *("SlowDown", "SlowDownRead", "SlowDownWrite", "Throttling", "TooManyRequests", "ServerBusy"),
+    *(
+        "ServiceUnavailable",
+        "InternalError",
+        "RequestTimeout",
+        "OperationAborted",
+        "XMinioServerNotInitialized",
+    ),
+    *("429", "500", "502", "503", "504"),
 }
 
 
@@ -182,6 +184,8 @@ def translated(bucket: str, key: str = "", method: str = "GET") -> Iterator[None
         raise ours(answer.get("Code", ""), answer.get("Message", ""), bucket, key, action, where) from error
     except UnicodeEncodeError as error:
         raise StoreRefused(key or bucket, "its name is not valid UTF-8") from error
+    except ParseError as error:
+        raise TransientFault(STORE, "its answer was cut short or is no XML") from error
     except (ServerError, InvalidResponseError) as error:
         raise TransientFault(STORE, str(error)[:200]) from error
     except (urllib3.exceptions.HTTPError, BotoCoreError) as error:
@@ -204,7 +208,7 @@ def ours(code: str, message: str, bucket: str, key: str, action: str, where: str
         return PreconditionFailed(key)
     if code == "NoSuchBucket":
         return BucketMissing(bucket)
-    if code in _TRANSIENT:
+    if code in TRANSIENT:
         return TransientFault(STORE, f"{code}: {message}")
     return StoreRefused(key or bucket, f"{code}: {message}")
 

@@ -62,6 +62,7 @@ def probe(bucket: S3Bucket, swept: S3Bucket, file_leases: bool) -> Capabilities:
             conditional_complete=_conditional_complete(target),
             conditional_copy=_conditional_copy(target),
             counts_tags=_counts_tags(target),
+            lists_below_objects=_lists_below_object(target),
             lists_uploads=_lists_upload(target, ""),
             lists_uploads_by_prefix=_lists_upload(target, target.folder),
             checks_sha256=_refuses(lambda: target.put("sum", ChecksumSHA256=_WRONG_SHA256)),
@@ -134,6 +135,22 @@ def _conditional_copy(target: Probe) -> bool:
 def _counts_tags(target: Probe) -> bool:
     target.put("tagged", Tagging="one=1&two=2")
     return bool(target.s3.head_object(Bucket=target.bucket, Key=target.key("tagged")).get("TagCount") == 2)
+
+
+def _lists_below_object(target: Probe) -> bool:
+    """Return True if a listing shows the keys below a key that is an object itself, or refuses such keys.
+
+    MinIO keeps both and lists only the upper one, as long as it exists.
+    """
+    above = target.put("both")
+    try:
+        if _refuses(lambda: target.put("both/below")):
+            return True
+        answer = target.s3.list_objects_v2(Bucket=target.bucket, Prefix=target.key("both/"))
+        return [found["Key"] for found in answer.get("Contents", ())] == [target.key("both/below")]
+    finally:  # or the probe's own clean-up would not find what lies below
+        version = {"VersionId": above["VersionId"]} if "VersionId" in above else {}
+        target.s3.delete_object(Bucket=target.bucket, Key=target.key("both"), **version)
 
 
 def _lists_upload(target: Probe, prefix: str) -> bool:

@@ -32,6 +32,7 @@ def test_save_and_get_every_field(database: Any) -> None:
         skipped=Totals(1, 100),
         failed=Totals(1, 100),
         params={"hours_old": 24, "max_objects": 0.5},
+        kept={"it's 100% 'é'": 3},
         message="it's 100% 'é' \n",
         requested_by="o'brien",
         finished_at=T + timedelta(seconds=90),

@@ -54,9 +54,9 @@ BUGS = (
     ),
     Bug(
         "swallowed per-key error of a bulk delete",
-        "storage/engine/actions/objects.py",
-        "for f in work.stores.objects.delete(targets)}",
-        "for f in work.stores.objects.delete(targets) and ()}",
+        "storage/engine/actions/removal.py",
+        "failures = self.objects.delete(targets)",
+        "failures = self.objects.delete(targets) and []",
         "tests/unit/engine/test_apply.py::test_failed_keys_fail_the_run_and_the_rest_is_done",
     ),
     Bug(

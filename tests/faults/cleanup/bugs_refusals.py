@@ -38,8 +38,8 @@ BUGS = (
     Bug(
         "status is well while a pause is forgotten",
         "storage/cli/installation.py",
-        "return EXIT_FAILED if unsafe else 0",
-        "return 0",
+        "default=EXIT_FAILED if unsafe else 0)",
+        "default=0)",
         "tests/integration/cli/test_command_line.py::test_a_long_pause_is_not_safe[ministack]",
     ),
     Bug(

@@ -248,10 +248,13 @@ def test_probe(storage: Person, place: Place) -> None:
     found = storage("probe", "--json").document
     assert found["server"]
     assert found["conditional_bulk_delete"] in (True, False)
+    assert found["lists_below_objects"] is (place.kind != "minio"), "MinIO hides keys below an object"
     answer = place.boto.list_object_versions(Bucket=place.settings.maintenance_bucket)
     assert not [*answer.get("Versions", ()), *answer.get("DeleteMarkers", ())]
     assert storage("status", "--json").document["server"] == found["server"]
-    assert "conditional bulk delete" in storage("probe").out
+    shown = storage("probe")
+    assert "conditional bulk delete" in shown.out
+    assert ("does not list temp/1/a" in shown.err) is (place.kind == "minio")
 
 
 @pytest.mark.parametrize("place", ["minio"], indirect=True)

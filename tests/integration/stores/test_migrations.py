@@ -18,8 +18,10 @@ from sqlalchemy.exc import DBAPIError
 
 from devstack.postgres import Postgres
 from storage import connect as connect_stores
-from storage.core.errors import PipelineTableWrong, Refused, SchemaChanged, StorageError
+from storage.core.clock import utcnow
+from storage.core.errors import PipelineTableWrong, Refused, SchemaChanged, StatusRefused, StorageError
 from storage.stores.postgres.connection import connect
+from storage.stores.postgres.jobs import PostgresJobs
 from storage.stores.postgres.migrate import migrate, pending
 from storage.stores.postgres.sqlfiles import folder
 from tests.conftest import PASSWORD, Place, replace
@@ -185,6 +187,62 @@ def test_times_without_a_zone_are_refused(empty: Engine, rows: Rows) -> None:
     rows("ALTER TABLE jobs ALTER updated_at TYPE timestamp")
     with pytest.raises(PipelineTableWrong, match="updated_at"):
         migrate(empty)
+
+
+_ENUM = (
+    "CREATE TYPE status AS ENUM ('queued', 'processing', 'transcoding', 'uploading', 'completed', 'failed'{})"
+)
+_TABLE = "CREATE TABLE jobs (id text PRIMARY KEY, status {} NOT NULL, updated_at timestamptz NOT NULL)"
+
+
+@pytest.mark.parametrize(
+    ("prepared", "type", "what"),
+    [
+        (_ENUM.format(""), "status", r"jobs\.status cannot hold cleaned_up: its type status"),
+        (
+            _ENUM.format("").upper(),
+            "status",
+            "queued, processing, transcoding, uploading, completed, failed, cl",
+        ),
+        ("", "varchar(8)", r"cannot hold cleaned_up: its type character varying\(8\)"),
+        ("CREATE DOMAIN status AS text CHECK (VALUE <> 'failed')", "status", "cannot hold failed: its type"),
+        ("", "text CONSTRAINT known CHECK (status NOT LIKE '%_up')", "cleaned_up: the constraint known"),
+        (
+            "CREATE TABLE status (name text PRIMARY KEY)",
+            "text REFERENCES status",
+            "failed, cleaned_up: the const",
+        ),
+    ],
+)
+def test_statuses_that_the_table_refuses_are_found_before_any_change(
+    empty: Engine, rows: Rows, prepared: str, type: str, what: str
+) -> None:
+    """An enum in capitals left columns, migrations and the view behind, and failed at the indexes."""
+    for statement in filter(None, (prepared, _TABLE.format(type))):
+        rows(statement)
+    before = rows(_TYPES)
+    with pytest.raises(StatusRefused, match=what):
+        migrate(empty)
+    assert rows(_TYPES) == before
+    assert rows("SELECT to_regnamespace('maintenance')") == [(None,)]
+
+
+def test_an_enum_with_every_status_works(empty: Engine, rows: Rows) -> None:
+    rows(_ENUM.format(", 'cleaned_up'"))
+    rows(_TABLE.format("status CHECK (status <> 'failed' OR id <> 'frozen')"))
+    migrate(empty)
+    rows("INSERT INTO jobs (id, status, updated_at) VALUES ('a', 'queued', '2026-01-01Z')")
+    jobs = PostgresJobs(empty)
+    assert jobs.fail(list(jobs.unended_before(utcnow())), "stuck") == {"a"}
+    assert jobs.counts() == {"failed": 1}
+
+
+def test_a_view_that_cannot_be_updated_is_refused(empty: Engine, files: Path, rows: Rows) -> None:
+    rows(_TABLE.format("text"))
+    edit(files / "mapping.sql", "    status AS", "    lower(status) AS")
+    with pytest.raises(PipelineTableWrong, match="through the view status cannot be changed"):
+        migrate(empty, files)
+    assert rows("SELECT to_regclass('maintenance.jobs')") == [(None,)]
 
 
 def test_renamed_columns_through_the_mapping(empty: Engine, files: Path, rows: Rows) -> None:

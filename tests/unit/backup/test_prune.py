@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,10 +10,10 @@ import pytest
 from storage.backup.actions import PruneBackup
 from storage.backup.model import MANIFEST, Backup, folder
 from storage.core.errors import ActionsFailed, InvalidName, Refused, VerificationFailed
-from storage.core.model import Run, Totals
+from storage.core.model import DeleteTarget, Failure, ObjectLock, Run, Totals
 from storage.engine.actions import Work, decode, encode
 from tests.support.backups_in_memory import BackupInventory, to_delete
-from tests.support.in_memory import DAY, Killed, World
+from tests.support.in_memory import DAY, NOW, Killed, World
 from tests.support.runs import VERBS, apply
 
 JOB = "cleanup_old_backups"
@@ -226,6 +227,41 @@ def test_a_delete_that_is_refused_fails_the_run_and_goes_on_later(inventory: Bac
     assert inventory.state(old) == "expired"
     inventory.backup_bucket.failing.clear()
     assert inventory.world.run(JOB).done == Totals(1, 25)
+    assert inventory.keys(old) == []
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "part-0001.zst"])
+def test_a_file_that_a_busy_store_keeps_is_asked_for_again(name: str, inventory: BackupInventory) -> None:
+    old = to_delete(inventory)
+    bucket, key = inventory.backup_bucket, folder("database", old.id) + name
+
+    def busy(request: str) -> None:
+        if request == "delete":
+            bucket.failing = {} if key in bucket.failing else {key: "SlowDown"}
+
+    bucket.traffic.before = busy
+    assert inventory.world.run(JOB).done == Totals(1, 25)
+    assert inventory.keys(old) == []
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "part-0001.zst"])
+def test_a_locked_backup_is_kept_with_its_date(
+    name: str, inventory: BackupInventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = to_delete(inventory)
+    bucket, lock = inventory.backup_bucket, ObjectLock("object lock (COMPLIANCE)", NOW + 30 * DAY)
+    key, usual = folder("database", old.id) + name, bucket.delete
+
+    def delete(targets: Sequence[DeleteTarget]) -> list[Failure]:
+        usual([target for target in targets if target.key != key])
+        return [Failure(key, "AccessDenied", "", lock=lock) for target in targets if target.key == key]
+
+    monkeypatch.setattr(bucket, "delete", delete)
+    for _ in range(2):
+        done = inventory.world.run(JOB)
+        assert why(inventory, done) == [f"{lock}; a later run prunes the rest"]
+    monkeypatch.undo()
+    assert inventory.world.run(JOB).done.count == 1
     assert inventory.keys(old) == []
 
 

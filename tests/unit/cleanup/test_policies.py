@@ -232,7 +232,6 @@ def test_orphans_are_condemned_in_time_and_with_notice(world: World) -> None:
     assert due == {
         "uploads/at/in.mp4": NOW + 2 * DAY,
         "uploads/old/in.mp4": NOW + DAY,
-        "uploads/loose.mp4": NOW + DAY,
     }
     assert found["uploads/known/in.mp4"].reason == "belongs to job known, which is failed"
     assert found["uploads/at/in.mp4.part3"].reason.startswith("part of an upload")

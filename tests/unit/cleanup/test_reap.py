@@ -117,6 +117,17 @@ def test_object_a_retried_job_of_the_same_batch_names_is_kept(world: World) -> N
     assert world.keys() == ["processed/j/a.mp4", "processed/k/a.mp4"]
 
 
+@pytest.mark.parametrize("key", ["uploads/video.mp4", "uploads//in.mp4", "uploads/../in.mp4"])
+def test_an_upload_in_no_jobs_folder_is_no_orphan(key: str, world: World) -> None:
+    """Another layout than the pipeline's: no job's absence says anything about it."""
+    world.put(key, 90 * DAY)
+    world.put("uploads/gone/in.mp4", 90 * DAY)
+    run = world.run("cleanup_orphan_uploads")
+    assert [tombstone.key for tombstone in world.tombstones()] == ["uploads/gone/in.mp4"]
+    recorded = world.stores.runs.get(run.id)
+    assert recorded and dict(recorded.kept) == {"in no job's folder, so no job can be missing": 1}
+
+
 def test_orphan_whose_job_appeared_is_kept(world: World) -> None:
     world.put("uploads/late/in.mp4", 20 * DAY)
     assert world.run("cleanup_orphan_uploads").done.count == 1

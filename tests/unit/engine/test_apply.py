@@ -14,9 +14,9 @@ from storage.core.errors import (
     TransientFault,
     VerificationFailed,
 )
-from storage.core.model import Totals
+from storage.core.model import Outcome, Totals
 from storage.engine.actions.recheck import just_before, look_again
-from storage.engine.apply import cut
+from storage.engine.apply import Breaker, cut
 from tests.support.in_memory import DAY, HOUR, NOW, World
 from tests.support.runs import apply
 
@@ -82,6 +82,15 @@ def test_ten_failures_in_a_row_stop_the_run(world: World) -> None:
     with pytest.raises(TooManyFailures):
         apply(planned.id, world.stores)
     assert len(world.keys()) >= 2_000, "no fifth batch was begun"
+
+
+def test_rows_that_the_database_refuses_do_not_stop_the_run() -> None:
+    """They say nothing about other rows; ten other failures in a row still stop the run."""
+    breaker = Breaker()
+    breaker.count([Outcome("failed", "frozen", of_row=True)] * 2_000)
+    breaker.count([Outcome("failed", "SlowDown")] * 9)
+    with pytest.raises(TooManyFailures, match="10 failures"):
+        breaker.count([Outcome("failed", "frozen", of_row=True), Outcome("failed", "SlowDown")])
 
 
 def test_one_in_a_hundred_stops_the_run(world: World) -> None:
