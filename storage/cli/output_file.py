@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shlex
 import shutil
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from storage.core.errors import UsageError
@@ -32,21 +32,19 @@ def sink(name: str) -> Iterator[BinaryIO]:
     try:
         descriptor, target = _descriptor(name), Path(name).resolve()
         writes_into = descriptor is not None or _writes_into(target, name)
-        file = _opened(Path(name), descriptor) if writes_into else _new(target)
+        made = (
+            nullcontext("") if writes_into else TemporaryDirectory(dir=target.parent, prefix=".storage-get-")
+        )
+        file = _opened(Path(name), descriptor) if writes_into else None
     except (OSError, RuntimeError) as error:  # of symbolic links in a circle
         why = getattr(error, "strerror", error)
         raise UsageError(f"-o {name} cannot be written: {why}. Name another file.") from error
-    if writes_into:
-        with file:
-            yield file
-        return
-    part = Path(file.name)
-    try:
-        with file:
-            yield file
-        _give_place(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+    with made as folder:
+        part = Path(folder, "part")
+        with file or part.open("xb") as out:  # a new file has the mode that the umask gives
+            yield out
+        if file is None:
+            _give_place(part, target)
 
 
 def _descriptor(name: str) -> re.Match[str] | None:
@@ -84,11 +82,6 @@ def _opened(path: Path, descriptor: re.Match[str] | None) -> BinaryIO:
     return os.fdopen(os.dup(int(descriptor[2])) if descriptor and own else os.open(path, os.O_WRONLY), "wb")
 
 
-def _new(target: Path) -> BinaryIO:
-    """Create a temporary file beside the target, with the mode that the umask gives."""
-    return (target.parent / f".storage-get-{secrets.token_hex(8)}").open("xb")
-
-
 def _give_place(part: Path, target: Path) -> None:
     """Put the complete file in the target's place; copy it into the target if a rename would lose anything.
 
@@ -97,10 +90,9 @@ def _give_place(part: Path, target: Path) -> None:
     if not target.exists() or _kept_by_rename(part, target):
         part.replace(target)
         return
-    with part.open("rb") as source, os.fdopen(os.open(target, os.O_WRONLY), "wb") as into:
+    existing = os.open(target, os.O_WRONLY | os.O_TRUNC)
+    with part.open("rb") as source, os.fdopen(existing, "wb") as into:
         shutil.copyfileobj(source, into, 1 << 20)
-        if stat.S_ISREG(os.fstat(into.fileno()).st_mode):
-            into.truncate()
 
 
 def _kept_by_rename(part: Path, target: Path) -> bool:

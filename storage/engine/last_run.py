@@ -3,8 +3,8 @@
 A disk snapshot or a point-in-time recovery restores a database behind this platform's back. Its marks for
 deletion are then of another day; some were withdrawn since. It opens a restore epoch by itself.
 
-The row is written before the object: a kill in between leaves an object that lags, which is harmless. So the
-object is ahead of the database only if the database went back.
+The run's row is set to applying before the object is written: a kill in between leaves an object that lags,
+which is harmless. So the object is ahead of the database only if the database went back.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def record(run: Run, stores: EngineStores) -> None:
 
 
 def check(stores: EngineStores) -> None:
-    """Open a restore epoch if the database does not know the run named last; once for each such run."""
-    if not (last := _named(stores)) or stores.runs.get(last) or stores.control.read(NOTICED) == last:
+    """Open a restore epoch if the database does not know that the run named last began; once for each."""
+    if not (last := _named(stores)) or _acted(last, stores) or stores.control.read(NOTICED) == last:
         return
     if stores.control.read("restore_epoch") is None:
         epoch = {
@@ -41,6 +41,12 @@ def check(stores: EngineStores) -> None:
         stores.control.write("restore_epoch", json.dumps(epoch))
         stores.audit.record("went-back", last, epoch)
     stores.control.write(NOTICED, last)  # after it: a kill in between opens no epoch twice
+
+
+def _acted(run_id: str, stores: EngineStores) -> bool:
+    """Return True if the database knows that the run began, and not only its plan."""
+    run = stores.runs.get(run_id)
+    return run is not None and run.state in ("applying", "verified", "failed")
 
 
 def _key(stores: EngineStores) -> ObjectKey | None:

@@ -1,4 +1,4 @@
-"""What a database holds beyond what every new database holds: whatever was made in it."""
+"""Contents of a database beyond those of every new one: whatever was made in it."""
 
 from __future__ import annotations
 

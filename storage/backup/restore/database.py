@@ -75,13 +75,8 @@ def restore(
                 _reconcile_first(to.url, manifest)
         if to.made:
             swap.mark(admin, name, f"{swap.MARK}restored from {id}")
-    return Restored(
-        database=name,
-        url=to.url,
-        seconds=time.monotonic() - began,
-        rows=manifest.database.rows,
-        lacking=lacking,
-    )
+    took, rows = time.monotonic() - began, manifest.database.rows
+    return Restored(database=name, url=to.url, seconds=took, rows=rows, lacking=lacking)
 
 
 def globals_sql(backup_bucket: ObjectStore, manifest: Manifest, keys: Keys) -> str:

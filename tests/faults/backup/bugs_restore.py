@@ -46,16 +46,14 @@ BUGS = (
         "storage/backup/postgres/swap.py",
         "    check_bound(admin, live)\n    _check_sessions(admin, live)\n\n\n",
         "    _check_sessions(admin, live)\n\n\n",
-        "tests/integration/backup/test_swap_properties.py"
-        "::test_what_would_stay_with_the_replaced_database[ministack]",
+        "tests/integration/backup/test_swap_properties.py::test_what_would_be_left_behind[ministack]",
     ),
     Bug(
         "what came to belong to the database during the restore is left behind",
         "storage/backup/postgres/swap.py",
         "    check_bound(admin, live)\n    _check_sessions(admin, live)\n    words",
         "    _check_sessions(admin, live)\n    words",
-        "tests/integration/backup/test_swap_properties.py"
-        "::test_what_would_stay_with_the_replaced_database[ministack]",
+        "tests/integration/backup/test_swap_properties.py::test_what_would_be_left_behind[ministack]",
     ),
     Bug(
         "one live row stands for every identical row of the backup",
@@ -112,6 +110,13 @@ BUGS = (
         '    stores.runs.save(run)\n    stores.audit.record("apply"',
         '    last_run.record(run, stores)\n    stores.runs.save(run)\n    stores.audit.record("apply"',
         "tests/unit/engine/test_last_run.py::test_a_kill_while_a_run_begins[save]",
+    ),
+    Bug(
+        "a run that was only planned counts as one that acted",
+        "storage/engine/last_run.py",
+        'run.state in ("applying", ',
+        'run.state in ("planned", "applying", ',
+        "tests/unit/engine/test_last_run.py::test_a_plan_alone_is_no_run_that_acted",
     ),
     Bug(
         "an epoch counts as opened before it is",

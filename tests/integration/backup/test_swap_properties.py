@@ -47,10 +47,10 @@ def context(place: Place, postgres_server: Postgres) -> Iterator[BackupContext]:
 def test_settings_that_are_lists(context: BackupContext) -> None:
     """Two libraries are two, not one of a long name, with which nobody could connect any more."""
     url, name = context.settings.database_url, live(context)
-    of_keeper = f"ALTER ROLE keeper IN DATABASE {name} SET"
+    alter = f"ALTER ROLE keeper IN DATABASE {name} SET"
     execute(
         url, f"ALTER DATABASE {name} SET session_preload_libraries = 'auto_explain', 'passwordcheck'",
-        f"{of_keeper} session_preload_libraries = 'passwordcheck', 'auto_explain'",
+        f"{alter} session_preload_libraries = 'passwordcheck', 'auto_explain'",
         f"ALTER ROLE maintainer IN DATABASE {name} SET my.words = E'a \\\\ \\'b\\', c'",
     )  # fmt: skip
     before, id = execute(url, STORED), backup_database(context).id
@@ -134,7 +134,7 @@ BOUND = {
 
 
 @ONE_STORE
-def test_what_would_stay_with_the_replaced_database(place: Place, logical: Postgres) -> None:
+def test_what_would_be_left_behind(place: Place, logical: Postgres) -> None:
     with kept_database(logical) as url, context_of(place, url) as context:
         admin, before = logical.dsn(live(context), "postgres", logical.password), databases(logical)
         id = without_dump(context, place)

@@ -74,6 +74,18 @@ def test_no_plan_of_before_is_applied(world: World) -> None:
     assert world.keys() == ["temp/a"]
 
 
+def test_a_plan_alone_is_no_run_that_acted(world: World) -> None:
+    """The database goes back to when the run waited for its approval."""
+    due(world, "temp/a")
+    planned = world.plan(TEMP)
+    before = image(world)
+    apply(planned.id, world.stores)
+    due(world, "temp/a")
+    bring_back(world, before)
+    with pytest.raises(Refused, match="restore-epoch"):
+        apply(planned.id, world.stores)
+
+
 def test_once_reconciled_it_goes_on(world: World) -> None:
     bring_back(world, marked(world))
     with pytest.raises(Refused, match="restore-epoch"):
