@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from typing import Any
 
 from storage import catalog, connect
 from storage.backup.model import KINDS
+from storage.backup.ports import BackupStores
 from storage.cli import output
 from storage.cli.common import add_verb, settings, who
 from storage.core.capabilities import Capabilities
-from storage.core.model import BucketName
+from storage.core.model import ACTED, BucketName, Run
 from storage.core.settings import Settings
 from storage.engine import guard
-from storage.installation import Installation, open_installation
+from storage.installation import open_installation
 from storage.stores.files import TempFolder
 from storage.stores.s3 import probe as probing
 from storage.stores.s3.bucket import S3Bucket
@@ -61,7 +63,7 @@ def probe_now(chosen: Settings) -> tuple[Capabilities, str]:
 
 def status(args: Namespace) -> int:
     with open_installation(settings()) as stores:
-        facts = _status(stores)
+        facts = status_of(stores)
     if args.json:
         output.emit_json(facts)
     else:
@@ -71,8 +73,7 @@ def status(args: Namespace) -> int:
     return 0
 
 
-def _status(stores: Installation) -> dict[str, Any]:
-    last = {run.job: run for run in reversed(stores.runs.latest(limit=200))}
+def status_of(stores: BackupStores) -> dict[str, Any]:
     proven = {kind: stores.catalogue.newest_proven(kind) for kind in KINDS}
     epoch = stores.control.read("restore_epoch")
     facts: dict[str, Any] = {
@@ -89,10 +90,17 @@ def _status(stores: Installation) -> dict[str, Any]:
         facts[f"jobs_{status_}"] = f"{count:,}"
     for kind, total in stores.tombstones.open().items():
         facts[f"condemned_{kind}s"] = f"{total.count:,} ({output.size(total.bytes)})"
-    for job in catalog.JOBS:
-        run_ = last.get(job)
-        facts[f"last_{job}"] = f"{run_.state}, {run_.done.count:,} done, {run_.id}" if run_ else "never"
-    return facts
+    newest = stores.runs.newest(list(catalog.JOBS))
+    return facts | {f"last_{job}": _last([run for run in newest if run.job == job]) for job in catalog.JOBS}
+
+
+def _last(newest: Sequence[Run]) -> str:
+    """Describe a job's last run that acted, and a later one that only planned. ``newest``: latest first."""
+    acted = next((run for run in newest if run.state in ACTED), None)
+    words = f"{acted.state}, {acted.done.count:,} done, {acted.id}" if acted else "never"
+    if newest and newest[0] is not acted:
+        words += f"; since then {newest[0].state}: {newest[0].id}"
+    return words
 
 
 def pause(args: Namespace) -> int:

@@ -23,6 +23,10 @@ class RunLog(Protocol):
 
     def latest(self, job: str | None = None, limit: int = 20, state: str | None = None) -> list[Run]: ...
 
+    def newest(self, jobs: Sequence[str]) -> list[Run]:
+        """Return the newest run of each of these jobs in each state, the newest of all first."""
+        ...
+
     def approve(self, run_id: str, sha256: str, by: str) -> None:
         """Approve the plan with this SHA-256. Raises NoSuchRun, PlanChanged or PlanRejected."""
         ...

@@ -17,11 +17,12 @@ from storage.core.tiers import ColdSettings
 from storage.testing.catalogue import MemoryCatalogue
 from storage.testing.cold import MemoryCold
 from storage.testing.control import MemoryControl, MemoryVerdicts
-from storage.testing.database import Database, MemoryJobs, MemoryRuns, MemoryUploads
+from storage.testing.database import Database, MemoryJobs, MemoryUploads
 from storage.testing.files import MemoryFiles
 from storage.testing.objects import MemoryObjects
 from storage.testing.records import MemoryAudit, MemoryProvenBackups, MemoryReferences
 from storage.testing.replacer import MemoryObjectReplacer
+from storage.testing.runs import MemoryRuns
 from storage.testing.tier_store import MemoryTierStore
 from storage.testing.tombstones import MemoryTombstones
 from storage.testing.traffic import Traffic

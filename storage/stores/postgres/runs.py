@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from storage.core.capabilities import Capabilities
 from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanBegun, PlanChanged, PlanRejected
-from storage.core.model import Outcome, Run, Totals
+from storage.core.model import Outcome, Run, RunState, Totals
 from storage.core.records import pause_of
 from storage.stores.postgres.connection import Statements, translated
 
@@ -41,6 +41,11 @@ class PostgresRuns:
 
     def latest(self, job: str | None = None, limit: int = 20, state: str | None = None) -> list[Run]:
         return [_run(row) for row in self._sql.rows("latest", job=job, limit=limit, state=state)]
+
+    def newest(self, jobs: Sequence[str]) -> list[Run]:
+        return [
+            _run(row) for row in self._sql.rows("newest", jobs=list(jobs), states=list(get_args(RunState)))
+        ]
 
     def approve(self, run_id: str, sha256: str, by: str) -> None:
         with self._sql.transaction() as connection:

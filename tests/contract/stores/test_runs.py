@@ -58,6 +58,20 @@ def test_latest_is_newest_first(database: Any) -> None:
     assert database.runs.latest("none") == []
 
 
+def test_newest_of_each_job_and_state(database: Any) -> None:
+    """A run with another outcome, of another job or without a start does not stand for it."""
+    for hours in range(3):
+        database.runs.save(replace(planned(f"v{hours}", hours=hours), state="verified"))
+        database.runs.save(planned(f"p{hours}", hours=hours))
+    database.runs.save(replace(planned("never-started"), state="verified", started_at=None))
+    database.runs.save(replace(planned("a-tie", hours=2), state="verified"))
+    database.runs.save(replace(planned("reaped", "reap", hours=9), state="failed"))
+    database.runs.save(planned("other", "other", hours=10))
+    assert [run.id for run in database.runs.newest(["reap", "sweep", "never"])] == ["reaped", "v2", "p2"]
+    assert database.runs.newest(["sweep"])[0] == database.runs.get("v2")
+    assert database.runs.newest([]) == []
+
+
 def test_approve_names_one_plan(database: Any) -> None:
     database.runs.save(replace(planned("r1", plan_sha256=SHA), state="waiting"))
     with pytest.raises(PlanChanged):
