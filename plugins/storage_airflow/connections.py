@@ -28,6 +28,7 @@ def settings() -> Settings:
         "bucket", "backup_bucket", "maintenance_bucket", "temp_dir", "public_endpoint_url",
         "backup_endpoint_url", "backup_access_key", "backup_secret_key",
         "backup_recipients", "backup_identity_file", "proof_server", "cold_rules", "tiers", "prices",
+        "keep_records_days", "keep_audit_days",
     )  # fmt: skip
     return Settings(
         endpoint_url=s3.endpoint_url or "https://s3.amazonaws.com",
@@ -35,7 +36,7 @@ def settings() -> Settings:
         secret_key=s3.aws_secret_access_key or "",
         region=s3.region_name or "us-east-1",
         database_url=database.render_as_string(hide_password=False),
-        **{name: extra[name] for name in names if extra.get(name)},
+        **{name: str(extra[name]) for name in names if extra.get(name)},
     )
 
 

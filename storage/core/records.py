@@ -55,8 +55,10 @@ class RunLog(Protocol):
         ...
 
     def finish_batch(
-        self, run_id: str, number: int, outcomes: Sequence[Outcome], not_done: Sequence[int]
-    ) -> None: ...
+        self, run_id: str, number: int, outcomes: Sequence[Outcome], not_done: Sequence[int], *, first: int
+    ) -> None:
+        """Record a finished batch, whose first action is line ``first`` of the plan, counted from 0."""
+        ...
 
     def totals(self, run_id: str) -> tuple[Totals, Totals, Totals]:
         """Sum done, skipped and failed over the finished batches."""

@@ -13,13 +13,16 @@ from datetime import datetime
 from storage.backup.ports import BackupStores
 from storage.cold.ports import ColdStores
 from storage.core.ports import FileStore
+from storage.core.retention import Retention
 from storage.core.tiers import ColdSettings
+from storage.records.ports import RecordStores
 from storage.testing.catalogue import MemoryCatalogue
 from storage.testing.cold import MemoryCold
 from storage.testing.control import MemoryControl, MemoryVerdicts
 from storage.testing.database import Database, MemoryJobs, MemoryUploads
 from storage.testing.files import MemoryFiles
 from storage.testing.objects import MemoryObjects
+from storage.testing.old_records import MemoryRecords
 from storage.testing.records import MemoryAudit, MemoryProvenBackups, MemoryReferences
 from storage.testing.replacer import MemoryObjectReplacer
 from storage.testing.runs import MemoryRuns
@@ -41,6 +44,7 @@ __all__ = [
     "MemoryTierStore",
     "MemoryObjects",
     "MemoryObjectReplacer",
+    "MemoryRecords",
     "MemoryRuns",
     "MemoryTombstones",
     "MemoryUploads",
@@ -51,7 +55,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryStores(BackupStores, ColdStores):
+class MemoryStores(BackupStores, ColdStores, RecordStores):
     """In-memory stores of every capability."""
 
 
@@ -90,5 +94,7 @@ def memory_stores(
         tier_store=MemoryTierStore(objects),
         cold=MemoryCold(database),
         cold_settings=ColdSettings(),
+        records=MemoryRecords(database),
+        retention=Retention(),
         clock=now,
     )

@@ -34,6 +34,8 @@ class Batch:
 
     outcomes: tuple[Outcome, ...]
     not_done: tuple[int, ...]
+    first: int
+    finished_at: datetime
 
 
 @dataclass(slots=True)
@@ -42,7 +44,7 @@ class Journalled:
 
     info: UploadInfo
     heartbeat: datetime
-    open: bool = True
+    closed_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -65,11 +67,13 @@ class Database:
     asked: dict[str, tuple[str, str]] = field(default_factory=dict)  # task -> run and SHA-256 of its plan
     batches: dict[tuple[str, str], dict[int, Batch]] = field(default_factory=dict)
     audit: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
+    audited_at: list[datetime] = field(default_factory=list)  # of each entry of ``audit``
     locks: set[str] = field(default_factory=set)
     sharing: Counter[str] = field(default_factory=Counter)  # number of holders of a shared lock
     control: dict[str, str] = field(default_factory=dict)
     capabilities: Capabilities = Capabilities()
     tombstones: dict[int, Tombstone] = field(default_factory=dict)
+    changed_at: dict[int, datetime] = field(default_factory=dict)  # of closed tombstones
     notes: dict[int, str] = field(default_factory=dict)
     claims: dict[JobId, str] = field(default_factory=dict)  # open claims: job -> the run that claimed it
     uploads: dict[str, Journalled] = field(default_factory=dict)
@@ -88,6 +92,11 @@ class Database:
         with self.lock:
             self.jobs[job.id], self.columns[job.id] = job, columns
         return job
+
+    def enter(self, event: str, run_id: str, detail: Mapping[str, Any]) -> None:
+        """Append an entry to the audit trail."""
+        self.audit.append((event, run_id, detail))
+        self.audited_at.append(self.now())
 
     def turn(self, job: Job, status: str, **columns: Any) -> None:
         with self.lock:
@@ -163,15 +172,18 @@ class MemoryUploads:
             rows[upload_id] = Journalled(UploadInfo(key, upload_id, now), now)
 
     def open(self) -> Iterator[UploadInfo]:
-        yield from sorted((row.info for row in self._db.uploads.values() if row.open), key=_place)
+        yield from sorted(
+            (row.info for row in self._db.uploads.values() if row.closed_at is None), key=_place
+        )
 
     def heartbeats(self, upload_ids: Sequence[str]) -> dict[str, datetime]:
         rows = self._db.uploads
         return {upload_id: rows[upload_id].heartbeat for upload_id in upload_ids if upload_id in rows}
 
     def close(self, upload_id: str) -> None:
-        if upload_id in self._db.uploads:
-            self._db.uploads[upload_id].open = False
+        row = self._db.uploads.get(upload_id)
+        if row and row.closed_at is None:
+            row.closed_at = self._db.now()
 
 
 def _place(upload: UploadInfo) -> tuple[str, str]:

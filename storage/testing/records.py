@@ -38,7 +38,7 @@ class MemoryAudit:
 
     def record(self, event: str, run_id: str, detail: Mapping[str, Any]) -> None:
         with self._db.lock:
-            self._db.audit.append((event, run_id, dict(detail)))
+            self._db.enter(event, run_id, dict(detail))
 
 
 class MemoryProvenBackups:

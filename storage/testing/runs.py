@@ -51,7 +51,7 @@ class MemoryRuns:
             if run.plan_sha256 != sha256 or run.state == "refused":
                 raise PlanChanged(run.plan_uri or run_id, run.plan_sha256, sha256)
             self._db.runs[run_id] = replace(run, approved_sha256=sha256, approved_by=by)
-            self._db.audit.append(("approve", run_id, {"sha256": sha256, "by": by}))
+            self._db.enter("approve", run_id, {"sha256": sha256, "by": by})
 
     def reject(self, run_id: str, sha256: str, by: str) -> None:
         with self._db.lock:
@@ -67,7 +67,7 @@ class MemoryRuns:
             now = self._db.now()
             message = f"rejected by {by}, {now:%Y-%m-%d %H:%M} UTC"
             self._db.runs[run_id] = replace(run, state="rejected", message=message, finished_at=now)
-            self._db.audit.append(("reject", run_id, {"sha256": sha256, "by": by}))
+            self._db.enter("reject", run_id, {"sha256": sha256, "by": by})
 
     def ask(self, run_id: str, sha256: str, task: str) -> None:
         with self._db.lock:
@@ -109,12 +109,12 @@ class MemoryRuns:
         return run_id, run.plan_sha256 if run else ""
 
     def finish_batch(
-        self, run_id: str, number: int, outcomes: Sequence[Outcome], not_done: Sequence[int]
+        self, run_id: str, number: int, outcomes: Sequence[Outcome], not_done: Sequence[int], *, first: int
     ) -> None:
         self._db.traffic("runs.finish_batch")
         with self._db.lock:
             batches = self._db.batches.setdefault(self._of_plan(run_id), {})
-            batches.setdefault(number, Batch(tuple(outcomes), tuple(not_done)))
+            batches.setdefault(number, Batch(tuple(outcomes), tuple(not_done), first, self._db.now()))
 
     def totals(self, run_id: str) -> tuple[Totals, Totals, Totals]:
         sums = {"done": Totals(), "skipped": Totals(), "failed": Totals()}

@@ -117,9 +117,13 @@ def test_lock_is_released_by_an_error(database: Any) -> None:
 def test_batches_add_up(database: Any) -> None:
     database.runs.save(planned("r1"))
     database.runs.save(planned("r2"))
-    database.runs.finish_batch("r1", 0, [Outcome("done", bytes=5), Outcome("skipped", "gone", 3)], [1])
-    database.runs.finish_batch("r1", 7, [Outcome("failed", "503", 2), Outcome("done", bytes=1)], [1002])
-    database.runs.finish_batch("r1", 8, [Outcome("skipped", "gone", 3), Outcome("done")], [1004])
+    database.runs.finish_batch(
+        "r1", 0, [Outcome("done", bytes=5), Outcome("skipped", "gone", 3)], [1], first=0
+    )
+    database.runs.finish_batch(
+        "r1", 7, [Outcome("failed", "503", 2), Outcome("done", bytes=1)], [1002], first=0
+    )
+    database.runs.finish_batch("r1", 8, [Outcome("skipped", "gone", 3), Outcome("done")], [1004], first=0)
     assert database.runs.finished("r1") == {0: (1,), 7: (1002,), 8: (1004,)}
     assert database.runs.totals("r1") == (Totals(3, 6), Totals(2, 6), Totals(1, 2))
     assert database.runs.details("r1") == [("skipped", "gone", 2), ("failed", "503", 1)]
@@ -131,8 +135,10 @@ def test_batches_add_up(database: Any) -> None:
 def test_batch_recorded_twice_counts_once(database: Any) -> None:
     database.runs.save(planned("r1"))
     for _ in range(2):
-        database.runs.finish_batch("r1", 0, [Outcome("done", bytes=5), Outcome("failed", "no", 1)], [1])
-    database.runs.finish_batch("r1", 0, [Outcome("skipped", "already gone", 5)] * 2, [0, 1])
+        database.runs.finish_batch(
+            "r1", 0, [Outcome("done", bytes=5), Outcome("failed", "no", 1)], [1], first=0
+        )
+    database.runs.finish_batch("r1", 0, [Outcome("skipped", "already gone", 5)] * 2, [0, 1], first=0)
     assert database.runs.finished("r1") == {0: (1,)}
     assert database.runs.totals("r1") == (Totals(1, 5), Totals(), Totals(1, 1))
     assert database.runs.details("r1") == [("failed", "no", 1)]
