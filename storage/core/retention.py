@@ -1,4 +1,4 @@
-"""How long the platform keeps its own records."""
+"""Retention of the platform's own records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deletion logs: what a run really deleted, as one gzip JSON Lines object beside the plans."""
+"""Deletion logs: the deletions that a run really did, as one gzip JSON Lines object beside the plans."""
 
 from __future__ import annotations
 

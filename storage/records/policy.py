@@ -1,4 +1,4 @@
-"""Which records go: closed rows and ended runs by their age, deletion logs by their month."""
+"""Policy of old records: closed rows and ended runs go by their age, deletion logs by their month."""
 
 from __future__ import annotations
 

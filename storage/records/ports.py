@@ -1,4 +1,4 @@
-"""What pruning the records needs beside the engine's stores."""
+"""Protocols of the old records."""
 
 from __future__ import annotations
 

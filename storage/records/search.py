@@ -49,9 +49,9 @@ def deleted(key: str, stores: RecordStores) -> tuple[list[Deletion], list[str]]:
     return sorted(found, key=lambda one: (one.at, one.run)), sorted(unreadable)
 
 
-def _each(search: Callable[[T], list[Deletion]], places: Iterable[T]) -> Iterator[Deletion]:
-    """Search the places concurrently, some hundreds at a time."""
-    rest = iter(places)
+def _each(search: Callable[[T], list[Deletion]], sources: Iterable[T]) -> Iterator[Deletion]:
+    """Search the sources concurrently, some hundreds at a time."""
+    rest = iter(sources)
     with ThreadPoolExecutor(THREADS) as pool:
         while some := list(islice(rest, _TOGETHER)):
             for found in pool.map(search, some):

@@ -26,7 +26,7 @@ WHOLE_SERVER = (
     *("backup/test_bad_input", "backup/test_command_line", "backup/test_manager", "backup/test_plain_tools"),
     *("backup/test_proof", "backup/test_real_databases", "backup/test_drop", "backup/test_reconcile"),
     *("backup/test_reconcile_mapping", "backup/test_restore", "backup/test_swap", "backup/test_swap_killed"),
-    *("backup/test_swap_undo", "stores/test_migrations"),
+    *("backup/test_swap_undo", "stores/test_migrations", "records/test_many_records"),
 )
 #: Tests that count the objects in the second MinIO, or send objects there.
 REMOTE_TIER = (

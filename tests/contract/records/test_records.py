@@ -24,7 +24,7 @@ def run(id: str, state: Any = "verified", hours: int = 0, **values: Any) -> Run:
     return Run(id=id, state=state, **values)
 
 
-def stone(run_id: str, key: str, kind: Any = "object") -> Tombstone:
+def tombstone(run_id: str, key: str, kind: Any = "object") -> Tombstone:
     return Tombstone(0, run_id, "sweep", kind, "bucket", key, 1, "seen", "why", T)
 
 
@@ -54,7 +54,7 @@ def test_the_newest_of_a_job_and_state_are_recent(database: Any) -> None:
 def test_tombstones_mark_a_run_until_they_are_gone(database: Any) -> None:
     for id in ("r1", "r2"):
         database.runs.save(run(id))
-    database.tombstones.condemn([stone("r1", "a")])
+    database.tombstones.condemn([tombstone("r1", "a")])
     assert {one.run.id: one.marked for one in database.records.old_runs(LATER)} == {"r1": True, "r2": False}
     assert not database.records.delete_run(run("r1"), LATER)
     [mine] = database.tombstones.of_run("r1")
@@ -68,8 +68,8 @@ def test_tombstones_mark_a_run_until_they_are_gone(database: Any) -> None:
 def test_an_open_claim_marks_a_run(database: Any) -> None:
     """Objects that go with a job are left: its claim names the run that began on it."""
     database.add_job("j", "failed", T)
-    job = replace(stone("c", "j", "job"), owner=JobId("j"), owner_updated_at=T)
-    own = replace(stone("c", "uploads/j/a"), owner=JobId("j"), owner_updated_at=T, goes_with_job=True)
+    job = replace(tombstone("c", "j", "job"), owner=JobId("j"), owner_updated_at=T)
+    own = replace(tombstone("c", "uploads/j/a"), owner=JobId("j"), owner_updated_at=T, goes_with_job=True)
     assert database.tombstones.condemn([job, own]) == {}
     database.runs.save(run("reap-1"))
     of_job = next(one for one in database.tombstones.of_run("c") if one.kind == "job")
@@ -125,7 +125,7 @@ def test_runs_that_acted(database: Any) -> None:
 
 def test_closed_tombstones_are_old_and_open_ones_are_not(database: Any) -> None:
     keys = ["undone", "reaping", "reaped", "kept", "condemned"]
-    database.tombstones.condemn([stone("r", key) for key in keys] + [stone("r", "put-back", "file")])
+    database.tombstones.condemn([tombstone("r", key) for key in keys] + [tombstone("r", "put-back", "file")])
     ids = {one.key: one.id for one in database.tombstones.of_run("r")}
     database.tombstones.undo([ids["undone"], ids["put-back"]])
     database.tombstones.begin([ids["reaping"], ids["reaped"], ids["kept"]])
@@ -139,10 +139,10 @@ def test_closed_tombstones_are_old_and_open_ones_are_not(database: Any) -> None:
     assert sorted(one.key for one in database.tombstones.of_run("r")) == ["condemned", "put-back", "reaping"]
 
 
-def test_rows_that_closed_later_stay(database: Any) -> None:
+def test_rows_that_closed_later_are_kept(database: Any) -> None:
     """The planned rows end at a row: what is closed after it is not among them."""
     for key in ("a", "b"):
-        database.tombstones.condemn([stone("r", key)])
+        database.tombstones.condemn([tombstone("r", key)])
     first, second = database.tombstones.of_run("r")
     database.tombstones.undo([first.id])
     [rows] = database.records.old_rows("tombstones", LATER)
@@ -152,7 +152,7 @@ def test_rows_that_closed_later_stay(database: Any) -> None:
 
 
 def test_many_rows_come_by_the_thousand(database: Any) -> None:
-    database.tombstones.condemn([stone("r", f"k{number:04}") for number in range(2001)])
+    database.tombstones.condemn([tombstone("r", f"k{number:04}") for number in range(2001)])
     ids = [one.id for one in database.tombstones.of_run("r")]
     database.tombstones.undo(ids)  # all in one instant
     chunks = list(database.records.old_rows("tombstones", LATER))

@@ -30,7 +30,7 @@ def copies(world: World, count: int, **values: Any) -> None:
         world.database.runs[id] = replace(run, id=id, started_at=run.as_of + HOUR, **values)
 
 
-def test_an_old_run_goes_and_its_deletions_stay(world: World) -> None:
+def test_an_old_run_goes_and_its_deletions_are_known(world: World) -> None:
     run = first(world)
     [before] = deleted("temp/a", world.stores)[0]
     assert before.run == run.id
@@ -43,7 +43,7 @@ def test_an_old_run_goes_and_its_deletions_stay(world: World) -> None:
     assert deleted("temp/a", world.stores) == ([before], [])
 
 
-def test_the_newest_runs_of_a_job_and_state_stay(world: World) -> None:
+def test_the_newest_runs_of_a_job_and_state_are_kept(world: World) -> None:
     world.run("prune_records")
     assert len(world.stores.runs.latest(JOB, 100)) == HISTORY
 
