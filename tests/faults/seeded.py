@@ -16,7 +16,7 @@ from pathlib import Path
 
 from devstack.objectstore import ministack_program
 from tests.faults.backup import bugs as bugs_backup
-from tests.faults.cleanup import bugs, bugs_worlds
+from tests.faults.cleanup import bugs, bugs_records, bugs_worlds
 from tests.faults.cleanup.bugs import Bug
 from tests.faults.cold import bugs as bugs_cold
 from tests.faults.cold import bugs_compress, bugs_tiers
@@ -26,7 +26,7 @@ from tests.support import servers
 REPOSITORY = Path(__file__).resolve().parents[2]
 COPIED = ("storage", "sql", "tests", "devstack", "dags", "plugins", "pyproject.toml")
 _OF_COLD_DATA = (*bugs_tiers.BUGS, *bugs_lifecycle.BUGS, *bugs_compress.BUGS, *bugs_cold.BUGS)
-BUGS = (*bugs.BUGS, *bugs_worlds.BUGS, *bugs_backup.BUGS, *_OF_COLD_DATA)
+BUGS = (*bugs.BUGS, *bugs_worlds.BUGS, *bugs_records.BUGS, *bugs_backup.BUGS, *_OF_COLD_DATA)
 SECONDS, ALL_OF_THEM = 180, 900
 _instants = count(1_000_000_000)
 

@@ -14,7 +14,7 @@ from storage.engine.sweep import plan
 from storage.records.search import deleted
 from storage.testing import MemoryRuns, MemoryStores
 from tests.support.in_memory import Killed, World
-from tests.support.old_runs import LOGS, files, first, world_with_an_old_run
+from tests.support.old_runs import LOGS, PLANS, files, first, world_with_an_old_run
 from tests.support.runs import apply
 
 EFFECTS = 40  # more than there are
@@ -55,6 +55,12 @@ def check(world: World, run: str, effect: int) -> None:
         assert known == [(run, "done")], f"before effect {effect}: the deletion of {key} is not known"
 
 
+def gone(world: World, run: str) -> None:
+    assert world.stores.runs.get(run) is None
+    assert run not in " ".join(files(world, PLANS))
+    assert len(files(world, LOGS)) == 1
+
+
 @pytest.mark.parametrize("repeat", [True, False])
 def test_killed_before_each_effect(repeat: bool) -> None:
     for effect in range(1, EFFECTS):
@@ -70,7 +76,7 @@ def test_killed_before_each_effect(repeat: bool) -> None:
             apply(planned, world.stores)
         else:
             world.run("prune_records")
-        assert world.stores.runs.get(run) is None
+        gone(world, run)
         check(world, run, effect)
     assert 8 < effect < EFFECTS - 1, "every effect had its turn"
 
@@ -90,8 +96,7 @@ def meets_a_twin(effect: int, same_plan: bool) -> bool:
     at_effect(world, effect, twin)
     apply(planned, stores)
     check(world, run, effect)
-    assert world.stores.runs.get(run) is None
-    assert len(files(world, LOGS)) == 1
+    gone(world, run)
     return bool(met)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from storage.core.errors import ActionsFailed
 from storage.core.model import ObjectKey
+from storage.engine.plan import lines
 from storage.engine.sweep import HISTORY
 from storage.records import policy
 from storage.records.search import deleted
@@ -159,6 +162,18 @@ def test_a_log_goes_with_the_audit(world: World) -> None:
     world.run("prune_records")
     assert log not in files(world, LOGS)
     assert found(world) == []
+
+
+def test_every_version_of_a_plan_goes(world: World) -> None:
+    world.plans.versioned = True
+    run = first(world)
+    key = ObjectKey(run.plan_uri.partition("maintenance/")[2])
+    data = gzip.compress(b"".join(lines(run, world.plans)), 3, mtime=0)
+    world.plans.put(key, data)
+    again = replace(run, plan_sha256=hashlib.sha256(data).hexdigest())
+    world.database.runs[run.id] = again
+    assert world.run("prune_records").done.count == 1
+    assert world.plans._versions.get(key, []) == []
 
 
 def test_a_plan_that_was_altered_stays_with_its_run(world: World) -> None:
