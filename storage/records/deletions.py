@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from storage.core.model import ObjectInfo, ObjectKey, Prefix, Run
+from storage.core.model import ACTED, ObjectInfo, ObjectKey, Prefix, Run
 from storage.core.ports import ObjectStore
 from storage.records.model import Deletion, DoneBatch
 
@@ -50,13 +50,11 @@ def deletions(
     A line of no finished batch may have been done by a process that was killed before it recorded the batch.
     As many of them as can have been under way are ``unknown``. Lines without ``needle`` are left out.
     """
-    known = _located(batches)
-    place, doubtful = 0, 0
+    if run.state not in ACTED and not batches:
+        return
+    known, doubtful = _located(batches), 0
     most = UNDER_WAY if len(known) == len(batches) else float("inf")
-    for number, line in enumerate(lines):
-        while place < len(known) and number >= known[place][0] + known[place][1].count:
-            place += 1
-        batch = known[place][1] if place < len(known) and number >= known[place][0] else None
+    for number, line, batch in _by_batch(lines, known):
         doubtful += batch is None
         undone = number in batch.not_done if batch else doubtful > most
         if undone or needle not in line:
@@ -64,6 +62,18 @@ def deletions(
         values = json.loads(line)
         if values["verb"] not in DELETE_NOTHING:
             yield _deletion(run, values, batch)
+
+
+def _by_batch(
+    lines: Iterable[bytes], known: Sequence[tuple[int, DoneBatch]]
+) -> Iterator[tuple[int, bytes, DoneBatch | None]]:
+    """Yield each line with its number and the finished batch that it belongs to."""
+    place = 0
+    for number, line in enumerate(lines):
+        while place < len(known) and number >= known[place][0] + known[place][1].count:
+            place += 1
+        inside = place < len(known) and number >= known[place][0]
+        yield number, line, known[place][1] if inside else None
 
 
 def _located(batches: Sequence[DoneBatch]) -> list[tuple[int, DoneBatch]]:

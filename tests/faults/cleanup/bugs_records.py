@@ -77,6 +77,13 @@ BUGS = (
         "tests/unit/records/test_deletions.py::test_a_batch_that_a_kill_left_unrecorded_is_doubtful",
     ),
     Bug(
+        "a plan that was never applied is logged as deletions",
+        "storage/records/deletions.py",
+        "if run.state not in ACTED and not batches:",
+        "if not run:",
+        "tests/unit/records/test_deletions.py::test_a_run_that_only_planned_deleted_nothing[planned]",
+    ),
+    Bug(
         "a run that waits for approval is pruned",
         "sql/queries/records.sql",
         "state NOT IN ('applying', 'waiting')",

@@ -61,9 +61,9 @@ def known(environment: Environment) -> Iterator[str]:
     """Check that what was deleted can be asked for, and nothing else is said to be deleted."""
     for key in (*DELETED, SKIPPED):
         found, unreadable = deleted(key, environment.stores)
-        told = [(one.run, one.outcome) for one in found]
-        if told != ([(RUN, "done")] if key in DELETED else []) or unreadable:
-            yield f"of {key} it is told: {told}, {unreadable}"
+        named = [(one.run, one.outcome) for one in found]
+        if named != ([(RUN, "done")] if key in DELETED else []) or unreadable:
+            yield f"of {key} it is said: {named}, {unreadable}"
 
 
 def pruned(environment: Environment) -> Iterator[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +65,11 @@ def test_what_was_never_begun_is_not_logged() -> None:
     assert found[-1] == f"k{UNDER_WAY + 4}?"
     many = lines(UNDER_WAY + 10)
     assert len(keys(many, batch(0, None, 5), batch(2, None, 5))) == len(many), "their places are not known"
+
+
+@pytest.mark.parametrize("state", ["planned", "waiting", "rejected", "refused"])
+def test_a_run_that_only_planned_deleted_nothing(state: Any) -> None:
+    assert list(deletions(replace(RUN, state=state), lines(3), [])) == []
 
 
 def test_what_deletes_nothing_is_not_logged() -> None:
