@@ -16,7 +16,8 @@ WHERE started_at < :before AND coalesce(finished_at, started_at) < :before
 ORDER BY started_at, id LIMIT :page;
 
 -- name: batches
-SELECT number, first_line, done_count + skipped_count + failed_count AS count, not_done, finished_at
+SELECT number, first_line, done_count + skipped_count + failed_count AS count, not_done, finished_at,
+    details @> '[["skipped", "already gone"]]' AS some_gone
 FROM maintenance.batches WHERE run_id = :run_id AND plan_sha256 = :sha256 ORDER BY number;
 
 -- name: hold_run

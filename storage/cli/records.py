@@ -35,6 +35,10 @@ def deleted(args: Namespace) -> int:
 
 
 def _line(one: Deletion) -> str:
-    doubt = "" if one.outcome == "done" else "   (perhaps: the run was killed before it recorded this)"
+    doubt = (
+        ""
+        if one.outcome == "done"
+        else "   (perhaps: an attempt may have been killed before it recorded this)"
+    )
     version = f", version {one.version}" if one.version else ""
     return f"{one.at[:19]} UTC   {one.verb}   {one.run}   {output.shown(one.reason)}{version}{doubt}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from storage.core.model import ACTED, ObjectInfo, ObjectKey, Prefix, Run
 from storage.core.ports import ObjectStore
-from storage.records.model import Deletion, DoneBatch
+from storage.records.model import Deletion, DoneBatch, Known
 
 FOLDER = Prefix("deletions/")
 #: Verbs that delete nothing. A verb that is missing here is logged.
@@ -48,7 +48,8 @@ def deletions(
     """Yield what the run deleted, from its plan and its finished batches, in the order of the plan.
 
     A line of no finished batch may have been done by a process that was killed before it recorded the batch.
-    As many of them as can have been under way are ``unknown``. Lines without ``needle`` are left out.
+    As many of them as can have been under way are ``unknown``, and so are the lines that were not done of a
+    batch in which some were gone already. Lines without ``needle`` are left out.
     """
     if run.state not in ACTED and not batches:
         return
@@ -56,12 +57,13 @@ def deletions(
     most = UNDER_WAY if len(known) == len(batches) else float("inf")
     for number, line, batch in _by_batch(lines, known):
         doubtful += batch is None
-        undone = number in batch.not_done if batch else doubtful > most
+        skipped = batch is not None and number in batch.not_done
+        undone = skipped and not batch.some_gone if batch else doubtful > most
         if undone or needle not in line:
             continue
         values = json.loads(line)
         if values["verb"] not in DELETE_NOTHING:
-            yield _deletion(run, values, batch)
+            yield _deletion(run, values, batch, "unknown" if skipped or batch is None else "done")
 
 
 def _by_batch(
@@ -88,7 +90,7 @@ def _located(batches: Sequence[DoneBatch]) -> list[tuple[int, DoneBatch]]:
     return found
 
 
-def _deletion(run: Run, values: dict[str, Any], batch: DoneBatch | None) -> Deletion:
+def _deletion(run: Run, values: dict[str, Any], batch: DoneBatch | None, outcome: Known) -> Deletion:
     at = batch.finished_at if batch else run.finished_at or run.started_at
     return Deletion(
         run=run.id,
@@ -99,7 +101,7 @@ def _deletion(run: Run, values: dict[str, Any], batch: DoneBatch | None) -> Dele
         size=values.get("size", 0),
         at=at.isoformat() if at else "",
         reason=values.get("reason", ""),
-        outcome="done" if batch else "unknown",
+        outcome=outcome,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from storage.core.model import Run
 
 Table = Literal["tombstones", "claims", "uploads", "audit"]
+Known = Literal["done", "unknown"]
 #: The tables whose rows go by their age, and whether they are kept as long as the audit.
 TABLES: tuple[tuple[Table, bool], ...] = (
     ("tombstones", False),
@@ -49,7 +50,8 @@ class OldRows:
 class DoneBatch:
     """A finished batch of a run: ``count`` plan lines from ``first`` on, except ``not_done``.
 
-    ``first`` is None in batches recorded before version 0.3.0.
+    ``first`` is None in batches recorded before version 0.3.0. ``some_gone``: items that were not done were
+    gone already, perhaps by an earlier attempt that was killed before it recorded the batch.
     """
 
     number: int
@@ -57,13 +59,14 @@ class DoneBatch:
     count: int
     not_done: frozenset[int]
     finished_at: datetime
+    some_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
     """One deletion that a run did, as a line of its deletion log.
 
-    ``outcome`` is ``unknown`` if the run was killed before it recorded what became of the item. ``version``
+    ``outcome`` is ``unknown`` if an attempt may have been killed before it recorded what it did. ``version``
     is what was observed: the ETag of an object, the id of an upload, the modification time of a file.
     """
 
@@ -75,4 +78,4 @@ class Deletion:
     size: int
     at: str
     reason: str
-    outcome: Literal["done", "unknown"] = "done"
+    outcome: Known = "done"

@@ -75,5 +75,10 @@ def _range(rows: OldRows) -> dict[str, Any]:
 
 def _batch(row: Row) -> DoneBatch:
     return DoneBatch(
-        row["number"], row["first_line"], row["count"], frozenset(row["not_done"]), row["finished_at"]
+        row["number"],
+        row["first_line"],
+        row["count"],
+        frozenset(row["not_done"]),
+        row["finished_at"],
+        row["some_gone"],
     )

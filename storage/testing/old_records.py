@@ -31,7 +31,17 @@ class MemoryRecords:
         self._db.traffic("records.batches")
         found = self._db.batches.get((run.id, run.plan_sha256), {})
         return [
-            DoneBatch(number, one.first, len(one.outcomes), frozenset(one.not_done), one.finished_at)
+            DoneBatch(
+                number,
+                one.first,
+                len(one.outcomes),
+                frozenset(one.not_done),
+                one.finished_at,
+                any(
+                    (outcome.status, outcome.detail) == ("skipped", "already gone")
+                    for outcome in one.outcomes
+                ),
+            )
             for number, one in sorted(found.items())
         ]
 

@@ -78,6 +78,14 @@ def test_an_open_claim_marks_a_run(database: Any) -> None:
     assert not database.records.delete_run(run("reap-1"), LATER)
 
 
+def test_a_batch_in_which_some_were_gone(database: Any) -> None:
+    database.runs.save(run("r1"))
+    for number, why in enumerate(("already gone", "written anew since it was seen")):
+        outcomes = [Outcome("done"), Outcome("skipped", why), Outcome("failed", "already gone: no")]
+        database.runs.finish_batch("r1", number, outcomes, [1, 2], first=3 * number)
+    assert [one.some_gone for one in database.records.batches(run("r1"))] == [True, False]
+
+
 def test_batches_of_the_plan(database: Any) -> None:
     database.runs.save(run("r1"))
     outcomes = [Outcome("done"), Outcome("skipped"), Outcome("failed")]

@@ -65,16 +65,24 @@ BUGS = (
     Bug(
         "what was skipped is logged as deleted",
         "storage/records/deletions.py",
-        "undone = number in batch.not_done if batch else doubtful > most",
+        "undone = skipped and not batch.some_gone if batch else doubtful > most",
         "undone = not batch and doubtful > most",
         "tests/unit/records/test_deletions.py::test_only_what_was_done",
     ),
     Bug(
         "what a killed process may have deleted is not logged",
         "storage/records/deletions.py",
-        "undone = number in batch.not_done if batch else doubtful > most",
-        "undone = number in batch.not_done if batch else True",
+        "undone = skipped and not batch.some_gone if batch else doubtful > most",
+        "undone = skipped and not batch.some_gone if batch else True",
         "tests/unit/records/test_deletions.py::test_a_batch_that_a_kill_left_unrecorded_is_doubtful",
+    ),
+    Bug(
+        "what an attempt deleted before it was killed is not logged",
+        "storage/records/deletions.py",
+        "undone = skipped and not batch.some_gone if batch else doubtful > most",
+        "undone = skipped if batch else doubtful > most",
+        "tests/unit/records/test_crashes.py"
+        "::test_deleted_by_an_attempt_that_was_killed_before_it_recorded_it",
     ),
     Bug(
         "a plan that was never applied is logged as deletions",

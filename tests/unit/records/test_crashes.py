@@ -13,8 +13,8 @@ from storage import catalog
 from storage.engine.sweep import plan
 from storage.records.search import deleted
 from storage.testing import MemoryRuns, MemoryStores
-from tests.support.in_memory import Killed, World
-from tests.support.old_runs import LOGS, PLANS, files, first, world_with_an_old_run
+from tests.support.in_memory import DAY, Killed, World
+from tests.support.old_runs import JOB, LOGS, PLANS, files, first, world_with_an_old_run
 from tests.support.runs import apply
 
 EFFECTS = 40  # more than there are
@@ -105,3 +105,21 @@ def test_a_twin_runs_before_each_effect(same_plan: bool) -> None:
     """Without the lock: the twin does all of it while the first one stands before an effect."""
     effect = next(effect for effect in range(1, EFFECTS) if not meets_a_twin(effect, same_plan))
     assert effect > 8, "every effect had its turn"
+
+
+def test_deleted_by_an_attempt_that_was_killed_before_it_recorded_it() -> None:
+    """The repeated attempt finds the objects gone and skips them; that this run deleted them is not lost."""
+    world = World()
+    world.put("temp/a", 2 * DAY)
+    run = world.plan(JOB).id
+
+    def before(name: str) -> None:
+        if name == "runs.finish_batch":
+            raise Killed
+
+    world.database.traffic.before = before
+    with pytest.raises(Killed):
+        apply(run, world.stores)
+    undisturbed(world)
+    assert apply(run, world.stores).skipped.count == 1
+    assert [(one.run, one.outcome) for one in deleted("temp/a", world.stores)[0]] == [(run, "unknown")]

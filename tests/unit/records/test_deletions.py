@@ -49,6 +49,12 @@ def test_a_batch_that_a_kill_left_unrecorded_is_doubtful() -> None:
     assert keys(lines(6), batch(0, 0, 2), batch(2, 4, 2, [5])) == ["k0", "k1", "k2?", "k3?", "k4"]
 
 
+def test_what_was_gone_already_is_doubtful() -> None:
+    """An earlier attempt may have deleted it; which lines were gone is not recorded, only that some were."""
+    resumed = replace(batch(0, 0, 3, [1]), some_gone=True)
+    assert keys(lines(5), resumed, batch(1, 3, 2, [4])) == ["k0", "k1?", "k2", "k3"]
+
+
 def test_after_a_gap_nothing_is_known_of_batches_from_before() -> None:
     assert keys(lines(6), batch(0, None, 2), batch(2, None, 2, [5])) == [
         "k0",
