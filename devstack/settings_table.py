@@ -49,6 +49,8 @@ MEANINGS: Mapping[str, str] = {
     "cold_rules": "Rules for compressing and moving objects: see [cold data](cold-data.md).",
     "tiers": "`warm=NAME cold=NAME`: storage classes or remote tiers. Empty: detected.",
     "prices": "`EUR hot=0.021 cold=0.004/90`: price per GiB and month, and the minimum days billed.",
+    "keep_records_days": "How long runs, plans, closed marks stay (30 or more): see [records](records.md).",
+    "keep_audit_days": "How long the audit and the logs of deletions stay (365 or more).",
 }
 #: Where Airflow keeps a setting, unless it is the extra field of the same name.
 CONNECTIONS: Mapping[str, str] = {
@@ -73,7 +75,7 @@ COMMANDS: Mapping[str, str] = {
     "storage undo": "Withdraws a run's marks that are not carried out; says what is gone (exit code 1).",
     "storage explain": "Shows what each job would do with an object, a file or a job, and why.",
     "storage probe": "Detects what the object store and the temp folder support, and records it.",
-    "storage status": "Shows pauses, guards, the restore epoch, marked items and the last run of each job.",
+    "storage status": "Shows pauses, guards, the restore epoch, marked items and each job's last acting run.",
     "storage pause": "Stops all maintenance before its next batch.",
     "storage resume": "Lifts a pause.",
     "storage migrate": "Creates or updates the schema, and records that this bucket and database belong "
@@ -116,6 +118,8 @@ COMMANDS: Mapping[str, str] = {
     "storage get": "Writes an object's original bytes, however it is stored. Counts as a read.",
     "storage decompress": "Replaces compressed objects by their originals.",
     "storage savings": "Shows what compressing and moving saved, as measured, and what was not worthwhile.",
+    "storage deleted": "Shows when, by which run and why an object or file was deleted, while records "
+    "are kept: see [records](records.md).",
     "storage presign": "Prints a link to an object that works without keys. Counts as a read.",
 }
 #: Texts for options and arguments, by command and name, or by name alone.
@@ -124,6 +128,7 @@ OPTIONS: Mapping[str, str] = {
     "--param": "Set a parameter of the job, such as `days_old=10`. May be repeated.",
     "JOB": "Id of a pipeline job.",
     "KEY": "Key of an object.",
+    "KEY|PATH": "Key of an object, or path in the temp folder, exactly as it was.",
     "JOB|KEY": "Id of a pipeline job, or key of an object.",
     "BACKUP": "Id of a backup, or `latest`.",
     "--details": "Also back up each object's metadata and tags (slow).",

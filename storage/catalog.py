@@ -11,6 +11,7 @@ from storage.core.errors import UnknownJob
 from storage.core.ports import EngineStores
 from storage.engine.apply import load
 from storage.engine.job import MAX_OBJECTS, MaintenanceJob
+from storage.records import maintenance as records
 
 __all__ = ["JOBS", "MAX_OBJECTS", "get", "of_run"]
 
@@ -19,6 +20,7 @@ _ALL: tuple[MaintenanceJob[Any], ...] = (
     *cleanup.JOBS,
     *backup.JOBS,
     *cold.JOBS,
+    *records.JOBS,
 )
 JOBS = {job.name: job for job in _ALL}
 

@@ -17,10 +17,12 @@ from storage.cold import connect as cold
 from storage.cold.ports import ColdStores
 from storage.core.clock import utcnow
 from storage.core.settings import Settings
+from storage.records import connect as records
+from storage.records.ports import RecordStores
 
 
 @dataclass(frozen=True, kw_only=True)
-class Installation(BackupStores, ColdStores):
+class Installation(BackupStores, ColdStores, RecordStores):
     """The stores of every capability."""
 
 
@@ -39,4 +41,5 @@ def open_installation(
             **vars(shared),
             **backup.members(settings, shared, connected, http),
             **cold.members(settings, shared, connected),
+            **records.members(settings, connected),
         )

@@ -36,7 +36,7 @@ OWN = (
     "bucket", "backup_bucket", "maintenance_bucket", "temp_dir", "public_endpoint_url",
     "backup_endpoint_url", "backup_access_key", "backup_secret_key",
     "backup_recipients", "backup_identity_file", "backup_auth_key_file", "proof_server",
-    "cold_rules", "tiers", "prices",
+    "cold_rules", "tiers", "prices", "keep_records_days", "keep_audit_days",
 )  # fmt: skip
 KNOWN = (*AMAZON, METHOD, FEDERATION, "verify", *OWN)
 #: Extras of ``storage_db`` that the Postgres provider uses itself; libpq is asked about every other.

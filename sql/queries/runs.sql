@@ -28,6 +28,18 @@ SELECT * FROM maintenance.runs
 WHERE (CAST(:job AS text) IS NULL OR job = :job) AND (CAST(:state AS text) IS NULL OR state = :state)
 ORDER BY started_at DESC NULLS LAST, id DESC LIMIT :limit;
 
+-- name: latest_of_all
+SELECT * FROM maintenance.runs WHERE started_at IS NOT NULL ORDER BY started_at DESC, id DESC LIMIT :limit;
+
+-- name: newest
+-- One look-up in the index for each job and state, however many runs there are.
+SELECT run.* FROM unnest(CAST(:jobs AS text[])) AS one_job (job)
+CROSS JOIN unnest(CAST(:states AS text[])) AS one_state (state)
+CROSS JOIN LATERAL (
+    SELECT * FROM maintenance.runs AS mine WHERE mine.job = one_job.job AND mine.state = one_state.state
+    ORDER BY mine.started_at DESC NULLS LAST, mine.id DESC LIMIT 1) AS run
+ORDER BY run.started_at DESC NULLS LAST, run.id DESC;
+
 -- name: approve
 UPDATE maintenance.runs SET approved_sha256 = :sha256, approved_by = :by
 WHERE id = :id AND plan_sha256 = :sha256 AND state NOT IN ('refused', 'rejected')
@@ -54,9 +66,9 @@ WHERE run_id = :run_id;
 
 -- name: finish_batch
 INSERT INTO maintenance.batches (run_id, plan_sha256, number, done_count, done_bytes, skipped_count, skipped_bytes,
-    failed_count, failed_bytes, not_done, details)
+    failed_count, failed_bytes, not_done, details, first_line)
 SELECT id, plan_sha256, :number, :done_count, :done_bytes, :skipped_count, :skipped_bytes,
-    :failed_count, :failed_bytes, CAST(:not_done AS bigint[]), CAST(:details AS jsonb)
+    :failed_count, :failed_bytes, CAST(:not_done AS bigint[]), CAST(:details AS jsonb), :first_line
 FROM maintenance.runs WHERE id = :run_id
 ON CONFLICT (run_id, plan_sha256, number) DO NOTHING;
 

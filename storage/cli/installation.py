@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from typing import Any
 
 from storage import catalog, connect
 from storage.backup.model import KINDS
+from storage.backup.ports import BackupStores
 from storage.cli import output
 from storage.cli.common import add_verb, settings, who
 from storage.core.capabilities import Capabilities
 from storage.core.errors import EXIT_FAILED, StorageError, Unreachable
-from storage.core.model import BucketName, Prefix
+from storage.core.model import ACTED, BucketName, Prefix, Run
 from storage.core.records import pause_reason
 from storage.core.settings import Settings
 from storage.engine import guard
-from storage.installation import Installation, open_installation
+from storage.installation import open_installation
 from storage.stores.files import TempFolder
 from storage.stores.s3 import probe as probing
 from storage.stores.s3.bucket import S3Bucket
@@ -72,7 +74,7 @@ def probe_now(chosen: Settings) -> tuple[Capabilities, str]:
 def status(args: Namespace) -> int:
     with open_installation(settings()) as stores:
         errors, unsafe = unreached(stores), guard.pause_too_long(stores)
-        facts = {"object_store": "; ".join(map(str, errors)) or "answers"} | _status(stores)
+        facts = {"object_store": "; ".join(map(str, errors)) or "answers"} | status_of(stores)
     if unsafe:
         facts = {"not_safe": unsafe} | facts
     if args.json:
@@ -87,7 +89,7 @@ def status(args: Namespace) -> int:
     return max((error.exit_code for error in errors), default=EXIT_FAILED if unsafe else 0)
 
 
-def unreached(stores: Installation) -> list[StorageError]:
+def unreached(stores: BackupStores) -> list[StorageError]:
     """Ask each bucket for one key; return the errors, only the first if the store does not answer."""
     found: list[StorageError] = []
     for bucket in (stores.objects, stores.plans, stores.backup_bucket):
@@ -100,8 +102,7 @@ def unreached(stores: Installation) -> list[StorageError]:
     return found
 
 
-def _status(stores: Installation) -> dict[str, Any]:
-    last = {run.job: run for run in reversed(stores.runs.latest(limit=200))}
+def status_of(stores: BackupStores) -> dict[str, Any]:
     proven = {kind: stores.catalogue.newest_proven(kind, stores.clock()) for kind in KINDS}
     epoch = stores.control.read("restore_epoch")
     facts: dict[str, Any] = {
@@ -118,10 +119,17 @@ def _status(stores: Installation) -> dict[str, Any]:
         facts[f"jobs_{status_}"] = f"{count:,}"
     for kind, total in stores.tombstones.open().items():
         facts[f"condemned_{kind}s"] = f"{total.count:,} ({output.size(total.bytes)})"
-    for job in catalog.JOBS:
-        run_ = last.get(job)
-        facts[f"last_{job}"] = f"{run_.state}, {run_.done.count:,} done, {run_.id}" if run_ else "never"
-    return facts
+    newest = stores.runs.newest(list(catalog.JOBS))
+    return facts | {f"last_{job}": _last([run for run in newest if run.job == job]) for job in catalog.JOBS}
+
+
+def _last(newest: Sequence[Run]) -> str:
+    """Describe a job's last run that acted, and a later one that only planned. ``newest``: latest first."""
+    acted = next((run for run in newest if run.state in ACTED), None)
+    words = f"{acted.state}, {acted.done.count:,} done, {acted.id}" if acted else "never"
+    if newest and newest[0] is not acted:
+        words += f"; since then {newest[0].state}: {newest[0].id}"
+    return words
 
 
 def pause(args: Namespace) -> int:

@@ -19,13 +19,14 @@ from storage.cli import (
     lifecycle,
     output,
     presign,
+    records,
     restore,
     savings,
     tier,
 )
 from storage.core.errors import EXIT_FAILED, MachineFault, StorageError
 
-COMMANDS = (jobs, installation, backup, restore, lifecycle, tier, cold, savings, presign)
+COMMANDS = (jobs, installation, backup, restore, lifecycle, tier, cold, savings, presign, records)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -294,6 +294,7 @@ class Tombstone:
 
 
 RunState = Literal["planned", "refused", "waiting", "rejected", "applying", "verified", "failed"]
+ACTED: tuple[RunState, ...] = ("applying", "verified", "failed")  # a run in another state changed nothing
 
 
 @dataclass(frozen=True, kw_only=True)

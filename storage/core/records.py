@@ -23,6 +23,10 @@ class RunLog(Protocol):
 
     def latest(self, job: str | None = None, limit: int = 20, state: str | None = None) -> list[Run]: ...
 
+    def newest(self, jobs: Sequence[str]) -> list[Run]:
+        """Return the newest run of each of these jobs in each state, the newest of all first."""
+        ...
+
     def approve(self, run_id: str, sha256: str, by: str) -> None:
         """Approve the plan with this SHA-256. Raises NoSuchRun, PlanChanged, PlanRejected or Refused."""
         ...
@@ -51,8 +55,10 @@ class RunLog(Protocol):
         ...
 
     def finish_batch(
-        self, run_id: str, number: int, outcomes: Sequence[Outcome], not_done: Sequence[int]
-    ) -> None: ...
+        self, run_id: str, number: int, outcomes: Sequence[Outcome], not_done: Sequence[int], *, first: int
+    ) -> None:
+        """Record a finished batch, whose first action is line ``first`` of the plan, counted from 0."""
+        ...
 
     def totals(self, run_id: str) -> tuple[Totals, Totals, Totals]:
         """Sum done, skipped and failed over the finished batches."""

@@ -11,6 +11,7 @@ from storage.core import cold_settings as cold_rules
 from storage.core.errors import ConfigError
 from storage.core.login import Login
 from storage.core.model import BucketName
+from storage.core.retention import Retention, retention
 from storage.core.tiers import ColdSettings
 
 #: Equivalent names from the sibling systems' documents. Values that differ are an error.
@@ -42,6 +43,7 @@ _OTHERS = {
     "STORAGE_DRILL_SCHEDULE",
     "STORAGE_COLD_SCHEDULE",
     "STORAGE_DRIFT_SCHEDULE",
+    "STORAGE_RECORDS_SCHEDULE",
 }
 
 
@@ -76,6 +78,8 @@ class Settings:
     cold_rules: str = ""
     tiers: str = ""
     prices: str = ""
+    keep_records_days: str = "90"
+    keep_audit_days: str = "400"
 
     def __post_init__(self) -> None:
         buckets = (self.bucket, self.backup_bucket, self.maintenance_bucket)
@@ -99,7 +103,12 @@ class Settings:
                 f"STORAGE_PROOF_SERVER is {self.proof_server!r}; it may be {', '.join(PROOF_SERVERS)}."
             )
 
-        _ = self.cold_settings
+        _ = self.cold_settings, self.retention
+
+    @property
+    def retention(self) -> Retention:
+        """Parse how long records are kept."""
+        return retention(self.keep_records_days, self.keep_audit_days)
 
     @property
     def login(self) -> Login:

@@ -221,7 +221,7 @@ def _one(batch: Batch[S], work: Work[S]) -> list[Outcome]:
 
 def _finish(batch: Batch[S], outcomes: list[Outcome], work: Work[S]) -> list[Outcome]:
     not_done = [batch.first + i for i, outcome in enumerate(outcomes) if outcome.status != "done"]
-    work.stores.runs.finish_batch(work.run_id, batch.number, outcomes, not_done)
+    work.stores.runs.finish_batch(work.run_id, batch.number, outcomes, not_done, first=batch.first)
     return outcomes
 
 

@@ -63,7 +63,7 @@ def write(decisions: Iterable[Action[Any] | Keep], store: ObjectStore, job: str,
                     lines.write(encode(cast(Action[Any], decided)).encode() + b"\n")
         file.flush()
         if draft.planned.count:
-            key = ObjectKey(f"plans/{job}/{run_id}.jsonl.gz")
+            key = key_for(job, run_id)
             draft.sha256 = _sha256(Path(file.name))
             store.put_file(key, Path(file.name))
             draft.uri = f"s3://{store.bucket}/{key}"
@@ -76,6 +76,12 @@ def read(run: Run, store: ObjectStore, verbs: Mapping[str, type[Action[S]]]) -> 
     ``verbs`` are the action classes of the run's job, by verb. Raises PlanChanged before the first action
     if the hash differs.
     """
+    for number, line in enumerate(lines(run, store), 1):
+        yield _decoded(line, verbs, run.plan_uri, number)
+
+
+def lines(run: Run, store: ObjectStore) -> Iterator[bytes]:
+    """Yield the lines of a run's plan, undecoded. Raises PlanChanged if the hash differs, ObjectMissing."""
     if not run.plan_uri:
         return
     with tempfile.NamedTemporaryFile(prefix="plan-", suffix=".jsonl.gz") as file:
@@ -85,9 +91,8 @@ def read(run: Run, store: ObjectStore, verbs: Mapping[str, type[Action[S]]]) -> 
         found = _sha256(Path(file.name))
         if found != run.plan_sha256:
             raise PlanChanged(run.plan_uri, found, run.plan_sha256)
-        with gzip.open(file.name, "rb") as lines:
-            for number, line in enumerate(lines, 1):
-                yield _decoded(line, verbs, run.plan_uri, number)
+        with gzip.open(file.name, "rb") as plan:
+            yield from plan
 
 
 def _decoded(line: bytes, verbs: Mapping[str, type[Action[S]]], uri: str, number: int) -> Action[S]:
@@ -96,6 +101,10 @@ def _decoded(line: bytes, verbs: Mapping[str, type[Action[S]]], uri: str, number
         return decode(line, verbs)
     except (KeyError, TypeError, ValueError) as error:
         raise PlanUnreadable(uri, number, f"{type(error).__name__}: {error}") from error
+
+
+def key_for(job: str, run_id: str) -> ObjectKey:
+    return ObjectKey(f"plans/{job}/{run_id}.jsonl.gz")
 
 
 def key_of(uri: str, store: ObjectStore) -> ObjectKey:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from storage.core.errors import EXIT_UNREACHABLE, ConfigError, NotApproved, Paused, Refused, StorageError
-from storage.core.model import Run
+from storage.core.model import ACTED, Run
 from storage.engine import guard
 from storage.engine.actions import Action, Keep
 from storage.engine.actions.base import S
@@ -43,7 +43,7 @@ def plan(
     """
     values = job.read(params or {})
     name = run_id or new_run_id(job.name, as_of)
-    if (known := stores.runs.get(name)) and known.state in ("applying", "verified", "failed"):
+    if (known := stores.runs.get(name)) and known.state in ACTED:
         return known
     now = stores.clock()
     run = Run(id=name, job=job.name, as_of=as_of, state="planned", params=values, started_at=now)

@@ -13,15 +13,19 @@ from datetime import datetime
 from storage.backup.ports import BackupStores
 from storage.cold.ports import ColdStores
 from storage.core.ports import FileStore
+from storage.core.retention import Retention
 from storage.core.tiers import ColdSettings
+from storage.records.ports import RecordStores
 from storage.testing.catalogue import MemoryCatalogue
 from storage.testing.cold import MemoryCold
 from storage.testing.control import MemoryControl, MemoryVerdicts
-from storage.testing.database import Database, MemoryJobs, MemoryRuns
+from storage.testing.database import Database, MemoryJobs
 from storage.testing.files import MemoryFiles
 from storage.testing.objects import MemoryObjects
+from storage.testing.old_records import MemoryRecords
 from storage.testing.records import MemoryAudit, MemoryProvenBackups, MemoryReferences
 from storage.testing.replacer import MemoryObjectReplacer
+from storage.testing.runs import MemoryRuns
 from storage.testing.tier_store import MemoryTierStore
 from storage.testing.tombstones import MemoryTombstones
 from storage.testing.traffic import Traffic
@@ -41,6 +45,7 @@ __all__ = [
     "MemoryTierStore",
     "MemoryObjects",
     "MemoryObjectReplacer",
+    "MemoryRecords",
     "MemoryRuns",
     "MemoryTombstones",
     "MemoryUploads",
@@ -51,7 +56,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryStores(BackupStores, ColdStores):
+class MemoryStores(BackupStores, ColdStores, RecordStores):
     """In-memory stores of every capability."""
 
 
@@ -90,5 +95,7 @@ def memory_stores(
         tier_store=MemoryTierStore(objects),
         cold=MemoryCold(database),
         cold_settings=ColdSettings(),
+        records=MemoryRecords(database),
+        retention=Retention(),
         clock=now,
     )

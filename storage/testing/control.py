@@ -71,7 +71,7 @@ class MemoryVerdicts:
             if self._db.control.get("paused", "").startswith(PAUSED_BY_RESTORE):
                 del self._db.control["paused"]
             self._db.control["history_from"] = now.isoformat()
-            self._db.audit.append(("reconciled", "", {"epoch": epoch.isoformat(), "by": by}))
+            self._db.enter("reconciled", "", {"epoch": epoch.isoformat(), "by": by})
 
     def _judged(self) -> list[Judged]:
         """Return every verdict, oldest epoch first."""

@@ -40,7 +40,7 @@ class MemoryAudit:
 
     def record(self, event: str, run_id: str, detail: Mapping[str, Any]) -> None:
         with self._db.lock:
-            self._db.audit.append((event, run_id, dict(detail)))
+            self._db.enter(event, run_id, dict(detail))
 
     def ask(self, request: str, task: str, what: str) -> Question:
         with self._db.lock:

@@ -37,7 +37,10 @@ class MemoryTombstones:
                         else tombstone.delete_after
                     )
                     new = replace(
-                        tombstone, id=len(self._db.tombstones) + 1, state="condemned", delete_after=due
+                        tombstone,
+                        id=max(self._db.tombstones, default=0) + 1,
+                        state="condemned",
+                        delete_after=due,
                     )
                     self._db.tombstones[new.id] = known[_thing(new)] = new
                 elif standing.run_id != tombstone.run_id:
@@ -149,6 +152,7 @@ class MemoryTombstones:
     def _set(self, ids: Iterable[int], state: TombstoneState) -> None:
         for id in ids:
             self._db.tombstones[id] = replace(self._db.tombstones[id], state=state)
+            self._db.changed_at[id] = self._db.now()
 
     def _moved_on(self, tombstone: Tombstone) -> str | None:
         """Return why the owner is not as seen; None if it is."""

@@ -23,15 +23,18 @@ class MemoryUploads:
             rows[upload_id] = Journalled(UploadInfo(key, upload_id, now), now)
 
     def open(self) -> Iterator[UploadInfo]:
-        yield from sorted((row.info for row in self._db.uploads.values() if row.open), key=_place)
+        yield from sorted(
+            (row.info for row in self._db.uploads.values() if row.closed_at is None), key=_place
+        )
 
     def heartbeats(self, upload_ids: Sequence[str]) -> dict[str, datetime]:
         rows = self._db.uploads
         return {upload_id: rows[upload_id].heartbeat for upload_id in upload_ids if upload_id in rows}
 
     def close(self, upload_id: str) -> None:
-        if upload_id in self._db.uploads:
-            self._db.uploads[upload_id].open = False
+        row = self._db.uploads.get(upload_id)
+        if row and row.closed_at is None:
+            row.closed_at = self._db.now()
 
 
 def _place(upload: UploadInfo) -> tuple[str, str]:

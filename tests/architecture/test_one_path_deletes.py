@@ -16,12 +16,18 @@ MAY = re.compile(r"storage/(\w+/)?(stores|testing|actions|s3|postgres)(/|\.py$)"
 #: Names of calls, as ``x.name(...)`` or ``name(...)``, that delete. ``remove`` counts only on os or a path.
 DELETES = {
     "abort", "abort_multipart_upload", "delete", "delete_bucket", "delete_object", "delete_objects",
+    "delete_rows", "delete_run",
     "removedirs", "remove_bucket", "remove_object", "remove_objects", "rmdir", "rmtree", "truncate", "unlink",
 }  # fmt: skip
 _SQL = re.compile(r"\b(DELETE\s+FROM|TRUNCATE|DROP\s+(TABLE|SCHEMA|DATABASE|COLUMN|VIEW))\b", re.IGNORECASE)
-#: The only statements of the SQL files that delete rows: cold pins, and switches such as a lifted pause.
+#: The only statements of the SQL files that delete rows: cold pins, switches such as a lifted pause, and the
+#: platform's own old records.
 SQL_MAY = {
     "sql/queries/cold.sql": ["DELETE FROM maintenance.cold_pins"],
+    "sql/queries/records.sql": [
+        f"DELETE FROM maintenance.{table}"
+        for table in ("audit", "batches", "claims", "runs", "tombstones", "uploads")
+    ],
     "sql/queries/runs.sql": ["DELETE FROM maintenance.control"],
 }
 

@@ -17,6 +17,7 @@ from storage.core.clock import utcnow
 from storage.core.login import Login
 from storage.core.model import BucketName
 from storage.core.ports import ObjectStore
+from storage.records.postgres import PostgresRecords
 from storage.stores.postgres.audit import PostgresAudit
 from storage.stores.postgres.jobs import PostgresJobs
 from storage.stores.postgres.references import PostgresReferences
@@ -30,6 +31,7 @@ from storage.testing import (
     MemoryControl,
     MemoryJobs,
     MemoryObjects,
+    MemoryRecords,
     MemoryReferences,
     MemoryRuns,
     MemoryTombstones,
@@ -125,6 +127,7 @@ def database(request: pytest.FixtureRequest) -> SimpleNamespace:
         return SimpleNamespace(
             jobs=MemoryJobs(tables),
             runs=MemoryRuns(tables),
+            records=MemoryRecords(tables),
             audit=MemoryAudit(tables),
             references=MemoryReferences(tables),
             control=MemoryControl(tables),
@@ -137,6 +140,7 @@ def database(request: pytest.FixtureRequest) -> SimpleNamespace:
     return SimpleNamespace(
         jobs=PostgresJobs(engine),
         runs=PostgresRuns(engine),
+        records=PostgresRecords(engine),
         audit=PostgresAudit(engine),
         references=PostgresReferences(engine),
         control=PostgresControl(engine, "http://127.0.0.1:9000"),

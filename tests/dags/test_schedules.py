@@ -24,6 +24,7 @@ DOCUMENTED = {
     "backup_drill": ("STORAGE_DRILL_SCHEDULE", "0 5 * * 0"),
     "lifecycle_drift": ("STORAGE_DRIFT_SCHEDULE", "30 4 * * *"),
     "cold_storage": ("STORAGE_COLD_SCHEDULE", "0 4 * * *"),
+    "storage_records": ("STORAGE_RECORDS_SCHEDULE", "30 5 * * *"),
 }
 SCHEDULES = {
     re.search(r'dag_id="(\w+)"', text)[1]: found.groups()  # type: ignore[index]

@@ -37,11 +37,12 @@ SETTINGS = {
     "STORAGE_DRILL_SCHEDULE": NEVER,
     "STORAGE_DRIFT_SCHEDULE": NEVER,
     "STORAGE_COLD_SCHEDULE": NEVER,
+    "STORAGE_RECORDS_SCHEDULE": NEVER,
 }
 DAGS = (
     *("storage_cleanup", "storage_reap", "storage_temp_after_jobs", "storage_probe"),
     *("daily_backup", "backup_drill", "restore_database", "lifecycle_drift"),
-    "cold_storage",
+    *("cold_storage", "storage_records"),
 )
 
 

@@ -18,7 +18,7 @@ from devstack.objectstore import ministack_program
 from tests.faults import bugs_connections
 from tests.faults.backup import bugs as bugs_backup
 from tests.faults.backup import bugs_restore
-from tests.faults.cleanup import bugs, bugs_refusals, bugs_worlds
+from tests.faults.cleanup import bugs, bugs_records, bugs_refusals, bugs_worlds
 from tests.faults.cleanup.bugs import Bug
 from tests.faults.cold import bugs as bugs_cold
 from tests.faults.cold import bugs_compress, bugs_tiers
@@ -28,7 +28,7 @@ from tests.support import servers
 REPOSITORY = Path(__file__).resolve().parents[2]
 COPIED = ("storage", "sql", "tests", "devstack", "dags", "plugins", "pyproject.toml")
 BUGS = (
-    *(*bugs.BUGS, *bugs_worlds.BUGS, *bugs_refusals.BUGS, *bugs_connections.BUGS),
+    *(*bugs.BUGS, *bugs_worlds.BUGS, *bugs_refusals.BUGS, *bugs_records.BUGS, *bugs_connections.BUGS),
     *(*bugs_backup.BUGS, *bugs_restore.BUGS),
     *(*bugs_tiers.BUGS, *bugs_lifecycle.BUGS, *bugs_compress.BUGS, *bugs_cold.BUGS),
 )

@@ -144,14 +144,14 @@ def watch_programs(injector: Injector) -> None:
         module.spawn = spawned  # type: ignore[attr-defined]
     for module in (fingerprint, amcheck, copy_rows, pg_swap, restoring, swapping):
         module.connect = opened  # type: ignore[attr-defined]
-    session = temporary_server._session
+    session = temporary_server.session
 
-    def watched(url: str) -> Any:
-        made = session(url)
+    def watched(url: str, options: str = "") -> Any:
+        made = session(url, options)
         made.cursor_factory = watched_cursor
         return made
 
-    temporary_server._session = watched
+    temporary_server.session = watched
 
 
 class _Cursor(psycopg2.extensions.cursor):

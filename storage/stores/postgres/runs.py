@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from storage.core.capabilities import Capabilities
 from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanBegun, PlanChanged, PlanRejected, Refused
-from storage.core.model import Outcome, Run, Totals
+from storage.core.model import Outcome, Run, RunState, Totals
 from storage.core.records import Pause, pause_of
 from storage.stores.postgres.connection import Statements, translated
 
@@ -38,10 +38,17 @@ class PostgresRuns:
 
     def get(self, run_id: str) -> Run | None:
         rows = self._sql.rows("get", id=run_id)
-        return _run(rows[0]) if rows else None
+        return run_of(rows[0]) if rows else None
 
     def latest(self, job: str | None = None, limit: int = 20, state: str | None = None) -> list[Run]:
-        return [_run(row) for row in self._sql.rows("latest", job=job, limit=limit, state=state)]
+        if job is None and state is None:
+            return [run_of(row) for row in self._sql.rows("latest_of_all", limit=limit)]
+        return [run_of(row) for row in self._sql.rows("latest", job=job, limit=limit, state=state)]
+
+    def newest(self, jobs: Sequence[str]) -> list[Run]:
+        return [
+            run_of(row) for row in self._sql.rows("newest", jobs=list(jobs), states=list(get_args(RunState)))
+        ]
 
     def approve(self, run_id: str, sha256: str, by: str) -> None:
         if run := self._decide("approve", run_id, sha256, by):
@@ -112,17 +119,15 @@ class PostgresRuns:
         return {row["number"]: tuple(row["not_done"]) for row in self._sql.rows("finished", run_id=run_id)}
 
     def finish_batch(
-        self, run_id: str, number: int, outcomes: Sequence[Outcome], not_done: Sequence[int]
+        self, run_id: str, number: int, outcomes: Sequence[Outcome], not_done: Sequence[int], *, first: int
     ) -> None:
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = {"run_id": run_id, "number": number, "first_line": first}
         for status in ("done", "skipped", "failed"):
             mine = [outcome for outcome in outcomes if outcome.status == status]
             values |= {f"{status}_count": len(mine), f"{status}_bytes": sum(o.bytes for o in mine)}
         why = Counter((o.status, o.detail) for o in outcomes if o.status != "done")
         details = json.dumps([[status, reason, count] for (status, reason), count in why.most_common(50)])
-        self._sql.rows(
-            "finish_batch", run_id=run_id, number=number, not_done=list(not_done), details=details, **values
-        )
+        self._sql.rows("finish_batch", not_done=list(not_done), details=details, **values)
 
     def totals(self, run_id: str) -> tuple[Totals, Totals, Totals]:
         row = self._sql.rows("totals", run_id=run_id)[0]
@@ -170,6 +175,6 @@ def _total(row: Mapping[str, Any], name: str) -> Totals:
     return Totals(row[f"{name}_count"], row[f"{name}_bytes"])
 
 
-def _run(row: Mapping[str, Any]) -> Run:
+def run_of(row: Mapping[str, Any]) -> Run:
     values = {field.name: row[field.name] for field in fields(Run) if field.name not in _TOTALS}
     return Run(**values | {name: _total(row, name) for name in _TOTALS})

@@ -60,6 +60,20 @@ def test_latest_is_newest_first(database: Any) -> None:
     assert database.runs.latest("none") == []
 
 
+def test_newest_of_each_job_and_state(database: Any) -> None:
+    """A run with another outcome, of another job or without a start does not stand for it."""
+    for hours in range(3):
+        database.runs.save(replace(planned(f"v{hours}", hours=hours), state="verified"))
+        database.runs.save(planned(f"p{hours}", hours=hours))
+    database.runs.save(replace(planned("never-started"), state="verified", started_at=None))
+    database.runs.save(replace(planned("a-tie", hours=2), state="verified"))
+    database.runs.save(replace(planned("reaped", "reap", hours=9), state="failed"))
+    database.runs.save(planned("other", "other", hours=10))
+    assert [run.id for run in database.runs.newest(["reap", "sweep", "never"])] == ["reaped", "v2", "p2"]
+    assert database.runs.newest(["sweep"])[0] == database.runs.get("v2")
+    assert database.runs.newest([]) == []
+
+
 def test_approve_names_one_plan(database: Any) -> None:
     database.runs.save(replace(planned("r1", plan_sha256=SHA), state="waiting"))
     with pytest.raises(PlanChanged):
@@ -105,9 +119,13 @@ def test_lock_is_released_by_an_error(database: Any) -> None:
 def test_batches_add_up(database: Any) -> None:
     database.runs.save(planned("r1"))
     database.runs.save(planned("r2"))
-    database.runs.finish_batch("r1", 0, [Outcome("done", bytes=5), Outcome("skipped", "gone", 3)], [1])
-    database.runs.finish_batch("r1", 7, [Outcome("failed", "503", 2), Outcome("done", bytes=1)], [1002])
-    database.runs.finish_batch("r1", 8, [Outcome("skipped", "gone", 3), Outcome("done")], [1004])
+    database.runs.finish_batch(
+        "r1", 0, [Outcome("done", bytes=5), Outcome("skipped", "gone", 3)], [1], first=0
+    )
+    database.runs.finish_batch(
+        "r1", 7, [Outcome("failed", "503", 2), Outcome("done", bytes=1)], [1002], first=0
+    )
+    database.runs.finish_batch("r1", 8, [Outcome("skipped", "gone", 3), Outcome("done")], [1004], first=0)
     assert database.runs.finished("r1") == {0: (1,), 7: (1002,), 8: (1004,)}
     assert database.runs.totals("r1") == (Totals(3, 6), Totals(2, 6), Totals(1, 2))
     assert database.runs.details("r1") == [("skipped", "gone", 2), ("failed", "503", 1)]
@@ -119,8 +137,10 @@ def test_batches_add_up(database: Any) -> None:
 def test_batch_recorded_twice_counts_once(database: Any) -> None:
     database.runs.save(planned("r1"))
     for _ in range(2):
-        database.runs.finish_batch("r1", 0, [Outcome("done", bytes=5), Outcome("failed", "no", 1)], [1])
-    database.runs.finish_batch("r1", 0, [Outcome("skipped", "already gone", 5)] * 2, [0, 1])
+        database.runs.finish_batch(
+            "r1", 0, [Outcome("done", bytes=5), Outcome("failed", "no", 1)], [1], first=0
+        )
+    database.runs.finish_batch("r1", 0, [Outcome("skipped", "already gone", 5)] * 2, [0, 1], first=0)
     assert database.runs.finished("r1") == {0: (1,)}
     assert database.runs.totals("r1") == (Totals(1, 5), Totals(), Totals(1, 1))
     assert database.runs.details("r1") == [("failed", "no", 1)]

@@ -63,7 +63,7 @@ BUGS = (
         "batch marked before it is done",
         "storage/engine/apply.py",
         "    return _finish(batch, _verb(batch.actions[0]).apply(batch.actions, work), work)\n",
-        "    work.stores.runs.finish_batch(work.run_id, batch.number, [], [])\n"
+        "    work.stores.runs.finish_batch(work.run_id, batch.number, [], [], first=0)\n"
         "    return _finish(batch, _verb(batch.actions[0]).apply(batch.actions, work), work)\n",
         "tests/unit/engine/test_apply.py::test_crash_between_batches_does_not_repeat_the_finished_ones",
     ),

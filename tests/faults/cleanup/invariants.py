@@ -17,6 +17,7 @@ def always(environment: Environment, scenario: Scenario) -> Iterator[str]:
     yield from _files(environment, scenario)
     yield from _uploads(environment, scenario)
     yield from _rows(environment, scenario)
+    yield from scenario.at_any_time(environment)
 
 
 def _objects(environment: Environment, scenario: Scenario) -> Iterator[str]:
@@ -120,6 +121,7 @@ def finally_(environment: Environment, scenario: Scenario, *, by_later_nights: b
         yield f"condemned wrongly {sorted(tombstones ^ scenario.condemned)}"
     yield from _closed(environment)
     yield from _in_place(environment, scenario)
+    yield from scenario.at_the_end(environment)
 
 
 def _closed(environment: Environment) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -14,11 +14,13 @@ from storage.engine.policy import Policy
 from storage.engine.sweep import plan
 from storage.engine.undo import undo
 from storage.installation import Installation
+from tests.faults.cleanup import records
 from tests.faults.cleanup.environment import OLD, Environment, Row, World, as_of
 from tests.support.runs import apply
 
 DAY = timedelta(days=1)
 Act = Callable[[Installation, str], None]
+Check = Callable[[Environment], Iterable[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,7 @@ class Scenario:
     """``act`` gets the fault; all that is not named in ``gone`` stays, byte by byte, at every instant.
 
     ``later`` are the later nightly runs when the faulted run is not repeated; ``then`` are the rows' states
-    at the end, ``condemned`` the tombstones left open, by kind and key.
+    at the end, ``condemned`` the tombstones left open, by kind and key. The last two yield violations.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Scenario:
     gone_folders: frozenset[str] = frozenset()
     then: dict[str, str] = field(default_factory=dict)
     condemned: frozenset[tuple[str, str]] = frozenset()
+    at_any_time: Check = lambda environment: ()
+    at_the_end: Check = lambda environment: ()
 
     @property
     def nights(self) -> tuple[Act, ...]:
@@ -69,6 +73,7 @@ ENDED_OBJECTS = runs(job("cleanup_ended_temp_objects", lambda: EndedTempObjects(
 UPLOADS = runs(job("abort_uploads", lambda: StaleUploads(older_than=OLD)))
 ORPHANS = runs(job("cleanup_orphan_uploads", lambda: OrphanUploads(older_than=2 * DAY + OLD)))
 FAILED, STUCK, REAP = (runs(job(name)) for name in ("cleanup_failed_jobs", "cleanup_stuck_jobs", "reap"))
+RECORDS = runs(job("prune_records"))
 
 _ROWS = (
     Row(id="done", status="completed", output="processed/done/v.mp4"),
@@ -194,4 +199,8 @@ ALL = (
         gone_folders=frozenset({"none"}),
     ),
     Scenario(name="undo", world=_UNDO, act=_undo, setup=_condemn_two),
+    Scenario(
+        name="prune_records", world=World(rows=_ROWS, objects=("processed/done/v.mp4",)), act=RECORDS,
+        setup=records.lay, at_any_time=records.known, at_the_end=records.pruned,
+    ),
 )  # fmt: skip

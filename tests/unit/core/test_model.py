@@ -40,6 +40,7 @@ from storage.engine.actions import (
     decode,
     encode,
 )
+from storage.records.actions import PruneLog, PruneRows, PruneRun
 from tests.support.runs import VERBS
 
 T = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -179,6 +180,18 @@ ACTIONS: list[Action] = [
         owner_updated_at=T,
         reason="r",
     ),
+    PruneRows(
+        key="maintenance.audit",
+        table="audit",
+        before=T,
+        since=T - timedelta(days=1),
+        until=T,
+        last_id="9",
+        count=3,
+        reason="r",
+    ),
+    PruneRun(key="run-1", plan="plans/j/run-1.jsonl.gz", state="failed", sha256="ab", before=T, reason="r"),
+    PruneLog(key="deletions/2026-01/run-1.jsonl.gz", size=2, etag="ab", before=T, reason="r"),
     FollowObject(key=KEY, size=2, tier="cold", reason="r"),
     TransitionObject(
         key=KEY,

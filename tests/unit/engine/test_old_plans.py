@@ -79,7 +79,7 @@ def test_batches_are_of_one_plan(world: World) -> None:
     """Batches finished under a plan do not count as done for the plan that replaced it."""
     world.put("temp/a.ts", 2 * DAY)
     first = plan(catalog.get("cleanup_temp_objects"), world.stores, NOW, run_id="r")
-    world.stores.runs.finish_batch("r", 0, (), ())
+    world.stores.runs.finish_batch("r", 0, (), (), first=0)
     world.put("temp/b.ts", 2 * DAY)
     second = plan(catalog.get("cleanup_temp_objects"), world.stores, NOW, run_id="r")
     assert first.plan_sha256 != second.plan_sha256
