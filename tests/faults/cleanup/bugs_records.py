@@ -121,7 +121,7 @@ BUGS = (
     ),
     Bug(
         "the audit of this year can be deleted",
-        "sql/migrations/0008_records.sql",
+        "sql/migrations/0009_records.sql",
         "OLD.at < now() - interval '365 days'",
         "OLD.at < now()",
         "tests/integration/records/test_prune_records.py::test_the_audit_is_removed_by_nothing_but_its_age[minio]",
@@ -135,7 +135,7 @@ BUGS = (
     ),
     Bug(
         "the oldest audit entries are found without an index",
-        "sql/migrations/0008_records.sql",
+        "sql/migrations/0009_records.sql",
         "CREATE INDEX audit_by_time ON maintenance.audit (at, id);\n",
         "",
         "tests/integration/records/test_many_records.py::test_no_statement_reads_a_table_whole[records-old_audit]",
