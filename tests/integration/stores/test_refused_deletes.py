@@ -42,7 +42,7 @@ def test_a_busy_store_is_asked_again_and_what_was_written_meanwhile_stays(
         if "delete=" not in path or asked:
             return body
         asked.append(path)
-        place.put(names[3])
+        place.put(names[3], b"another")
         return _errors("SlowDown", *names)
 
     with proxy(server.endpoint_url, change=busy) as address:
