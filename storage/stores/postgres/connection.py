@@ -47,10 +47,8 @@ _FULL = {"53100", "53200", "53400"}
 _MISSING = {"42P01", "3F000", "42703", "42883"}
 _HIDES_ROWS = re.compile(r"row-level security policy for (.+)")
 _DENIED = {"28P01", "28000"}
-_WRONG_WORD = re.compile(r"invalid \S+ value|invalid (integer value|port number)")
-_INSECURE = re.compile(
-    r"certificate|SSL error|does not support SSL|no encryption|channel binding|could not .* SSL context"
-)
+_WRONG_WORD = re.compile(r"invalid (\S+ value|port number)")
+_INSECURE = re.compile("certificate|signature failure|does not support SSL|channel binding")
 
 
 def connect(url: str) -> Engine:
