@@ -56,10 +56,8 @@ _MISSING = {"42P01", "3F000", "42883"}
 _NO_COLUMN = "42703"
 _HIDES_ROWS = re.compile(r"row-level security policy for (.+)")
 _DENIED = {"28P01", "28000"}
-_WRONG_WORD = re.compile(r"invalid \S+ value|invalid (integer value|port number)")
-_INSECURE = re.compile(
-    r"certificate|SSL error|does not support SSL|no encryption|channel binding|could not .* SSL context"
-)
+_WRONG_WORD = re.compile(r"invalid (\S+ value|port number)")
+_INSECURE = re.compile("certificate|signature failure|does not support SSL|channel binding")
 
 
 def connect(url: str) -> Engine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import psycopg2
 import pytest
 from botocore.exceptions import (
     CredentialRetrievalError,
@@ -13,9 +14,19 @@ from botocore.exceptions import (
 from psycopg2.extensions import parse_dsn
 
 from storage.backup.postgres.child_process import login
-from storage.core.errors import ConfigError, NoCredentials, StorageError, TransientFault, Unreachable
+from storage.core.errors import (
+    AccessDenied,
+    ConfigError,
+    GrantMissing,
+    NoCredentials,
+    NotTrusted,
+    PoolerInBetween,
+    StorageError,
+    TransientFault,
+    Unreachable,
+)
 from storage.stores.postgres import conninfo, pooler
-from storage.stores.postgres.connection import connect
+from storage.stores.postgres.connection import connect, translated
 from storage.stores.s3 import rights
 from storage.stores.s3.credentials import Keys
 from storage.stores.s3.transport import proxy_for
@@ -146,4 +157,24 @@ def test_a_failed_renewal_is_tried_again_where_that_helps(
 
     with pytest.raises(found) as raised:
         Keys(find).get_frozen_credentials()
+    assert type(raised.value) is found
+
+
+@pytest.mark.parametrize(
+    ("message", "found"),
+    [
+        ("SSL error: unexpected eof while reading", Unreachable),
+        ("SSL SYSCALL error: EOF detected", Unreachable),
+        ("connection to server failed: SSL error: certificate verify failed", NotTrusted),
+        ('root certificate file "/absent" does not exist', NotTrusted),
+        ("server does not support SSL, but SSL was required", NotTrusted),
+        ('FATAL:  no pg_hba.conf entry for host "h", no encryption', AccessDenied),
+        ('FATAL:  permission denied for database "d"', GrantMissing),
+        ('invalid integer value "x" for connection option "keepalives"', ConfigError),
+        ("FATAL:  unsupported startup parameter: options", PoolerInBetween),
+    ],
+)
+def test_a_lost_connection_is_no_wrong_setting(message: str, found: type[StorageError]) -> None:
+    with pytest.raises(found) as raised, translated():
+        raise psycopg2.OperationalError(message)
     assert type(raised.value) is found
