@@ -14,7 +14,7 @@ import json
 from datetime import UTC, datetime
 
 from storage.core.errors import ObjectMissing
-from storage.core.model import ObjectKey, Run
+from storage.core.model import ACTED, ObjectKey, Run
 from storage.core.ports import EngineStores
 
 NOTICED = "went_back"  # control row: the unknown run for which an epoch was opened, once
@@ -46,7 +46,7 @@ def check(stores: EngineStores) -> None:
 def _acted(run_id: str, stores: EngineStores) -> bool:
     """Return True if the database knows that the run began, and not only its plan."""
     run = stores.runs.get(run_id)
-    return run is not None and run.state in ("applying", "verified", "failed")
+    return run is not None and run.state in ACTED
 
 
 def _key(stores: EngineStores) -> ObjectKey | None:

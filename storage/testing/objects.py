@@ -140,10 +140,12 @@ class MemoryObjects:
     def create(
         self, key: ObjectKey, data: bytes, attributes: Attributes | None = None, *, over: bool = False
     ) -> None:
+        self.traffic("put")
+        _checked(key)
         with self._lock:
             if self._info(key) is not None and not over:
                 raise PreconditionFailed(key)
-            self.put(key, data, attributes=attributes or PLAIN)
+            self._write(key, data, self._now(), attributes or PLAIN)
 
     @contextmanager
     def writer(self, key: ObjectKey, size_hint: int = 0) -> Iterator[MemoryWriter]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from storage.core.model import Prefix, Run
+from dataclasses import replace
+
+from storage.core.model import ACTED, DeleteTarget, Prefix, Run, RunState
 from storage.engine.sweep import HISTORY
 from storage.records.search import deleted
 from tests.support.in_memory import DAY, HOUR, World
 
 JOB = "cleanup_temp_objects"
-PLANS, LOGS = Prefix("plans/"), Prefix("deletions/")
+PLANS, LOGS, LAST_RUN = Prefix("plans/"), Prefix("deletions/"), Prefix(".maintenance/last-run-")
 OLD = 91 * DAY
 
 
@@ -31,6 +33,13 @@ def nights(world: World, count: int) -> None:
 
 def first(world: World) -> Run:
     return min(world.database.runs.values(), key=lambda run: run.as_of)
+
+
+def in_state(world: World, run: Run, state: RunState) -> None:
+    """Give the run another state. One that never acted is not named in the plan bucket."""
+    world.database.runs[run.id] = replace(run, state=state)
+    if state not in ACTED:
+        world.plans.delete([DeleteTarget(info.key, info.etag) for info in world.plans.scan(LAST_RUN)])
 
 
 def found(world: World, key: str = "temp/a") -> list[str]:

@@ -28,7 +28,8 @@ WHOLE_SERVER = (
     *("backup/test_reconcile_mapping", "backup/test_restore", "backup/test_swap", "backup/test_swap_killed"),
     *("backup/test_swap_undo", "backup/test_authentication", "backup/test_no_data_in_errors"),
     *("backup/test_identical_rows", "backup/test_subscriptions", "backup/test_swap_properties"),
-    *("backup/test_not_empty", "stores/test_database_connections", "stores/test_migrations"),
+    *("backup/test_not_empty", "backup/test_selective", "backup/test_swap_sessions"),
+    *("stores/test_database_connections", "stores/test_migrations"),
     "records/test_many_records",
 )
 #: Tests that count the objects in the second MinIO, or send objects there.

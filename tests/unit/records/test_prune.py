@@ -10,13 +10,24 @@ from typing import Any
 import pytest
 
 from storage.core.errors import ActionsFailed
-from storage.core.model import ObjectKey
+from storage.core.model import ObjectKey, RunState
 from storage.engine.plan import lines
 from storage.engine.sweep import HISTORY
 from storage.records import policy
 from storage.records.search import deleted
 from tests.support.in_memory import DAY, HOUR, World
-from tests.support.old_runs import JOB, LOGS, OLD, PLANS, files, first, found, nights, world_with_an_old_run
+from tests.support.old_runs import (
+    JOB,
+    LOGS,
+    OLD,
+    PLANS,
+    files,
+    first,
+    found,
+    in_state,
+    nights,
+    world_with_an_old_run,
+)
 from tests.support.runs import apply
 
 
@@ -71,17 +82,16 @@ def test_its_own_records_go_as_well(world: World) -> None:
 
 
 @pytest.mark.parametrize("state", ["applying", "waiting"])
-def test_a_run_in_flight_or_waiting_stays(world: World, state: str) -> None:
-    run = first(world)
-    world.database.runs[run.id] = replace(run, state=state)
+def test_a_run_in_flight_or_waiting_stays(world: World, state: RunState) -> None:
+    in_state(world, first(world), state)
     assert world.run("prune_records").planned.count == 0
 
 
 @pytest.mark.parametrize("state", ["planned", "refused", "rejected", "failed"])
-def test_a_run_in_another_final_state_goes(world: World, state: str) -> None:
+def test_a_run_in_another_final_state_goes(world: World, state: RunState) -> None:
     copies(world, HISTORY, state=state)
     run = first(world)
-    world.database.runs[run.id] = replace(run, state=state)
+    in_state(world, run, state)
     if state != "failed":
         world.database.batches.pop((run.id, run.plan_sha256))
     world.run("prune_records")
