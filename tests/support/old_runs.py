@@ -10,7 +10,7 @@ from storage.records.search import deleted
 from tests.support.in_memory import DAY, HOUR, World
 
 JOB = "cleanup_temp_objects"
-PLANS, LOGS, LAST_RUN = Prefix("plans/"), Prefix("deletions/"), Prefix(".maintenance/last-run-")
+PLANS, LOGS, LAST_RUN = Prefix("plans/"), Prefix("deletions/"), Prefix(".maintenance/")
 OLD = 91 * DAY
 
 
