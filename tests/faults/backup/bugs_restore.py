@@ -114,8 +114,8 @@ BUGS = (
     Bug(
         "a run that was only planned counts as one that acted",
         "storage/engine/last_run.py",
-        'run.state in ("applying", ',
-        'run.state in ("planned", "applying", ',
+        "run.state in ACTED",
+        'run.state in ("planned", *ACTED)',
         "tests/unit/engine/test_last_run.py::test_a_plan_alone_is_no_run_that_acted",
     ),
     Bug(
