@@ -10,8 +10,9 @@ from typing import ClassVar
 
 from storage.backup.model import MANIFEST, Backup, BackupId, BackupKind, BackupState, folder
 from storage.backup.ports import BackupStores
+from storage.core.deletion import Failure
 from storage.core.errors import JobBusy
-from storage.core.model import Failure, ObjectInfo, ObjectKey, Outcome, Prefix, UploadInfo
+from storage.core.model import ObjectInfo, ObjectKey, Outcome, Prefix, UploadInfo
 from storage.core.ports import ObjectStore
 from storage.engine.actions.base import BatchSize, Touches, Work
 from storage.engine.actions.removal import remove

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -15,7 +14,7 @@ from storage.cold.model import ColdRecord, Saving, SavingsLine, TierState
 from storage.cold.ports import Group
 from storage.core.model import BucketName, JobId, ObjectKey, Totals
 from storage.core.tiers import Tier
-from storage.stores.postgres.connection import Statements
+from storage.stores.postgres.connection import Statements, as_json
 
 PAGE = 1000
 Row = Mapping[str, Any]
@@ -85,7 +84,7 @@ def _storable(texts: Sequence[str]) -> list[str]:
 
 
 def _json(values: Iterable[Any]) -> str:
-    return json.dumps([asdict(one) for one in values], default=lambda when: when.isoformat())
+    return as_json([asdict(one) for one in values], default=lambda when: when.isoformat())
 
 
 def _record(row: Row) -> ColdRecord:

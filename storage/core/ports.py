@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from storage.core.attributes import Attributes, Document
+from storage.core.deletion import DeleteTarget, Failure
 from storage.core.model import (
     BucketName,
-    DeleteTarget,
-    Failure,
     Job,
     JobId,
     LocalFile,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from sqlalchemy import Engine
 
 from storage.core.model import BucketName
 from storage.lifecycle.ports import LeftOut, Version
-from storage.stores.postgres.connection import Statements
+from storage.stores.postgres.connection import Statements, as_json
 
 
 class PostgresVersions:
@@ -41,7 +40,7 @@ def _values(version: Version) -> dict[str, Any]:
     left_out = {id: [one.why, one.form] for id, one in version.left_out.items()}
     return {
         "state": version.state, "document": version.document, "sha256": version.sha256,
-        "left_out": json.dumps(left_out), "note": version.note,
+        "left_out": as_json(left_out), "note": version.note,
     }  # fmt: skip
 
 

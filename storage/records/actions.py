@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
+from storage.core.deletion import DeleteTarget
 from storage.core.errors import JobBusy, ObjectMissing, PlanChanged
-from storage.core.model import DeleteTarget, ObjectInfo, ObjectKey, Outcome, Run
+from storage.core.model import ObjectInfo, ObjectKey, Outcome, Run
 from storage.core.ports import ObjectStore
 from storage.engine.actions.base import BatchSize, Touches, Work
 from storage.engine.plan import lines

@@ -15,18 +15,9 @@ from threading import RLock
 from typing import Any, BinaryIO, cast
 
 from storage.core.attributes import Attributes, Document
+from storage.core.deletion import DeleteTarget, Failure
 from storage.core.errors import ObjectMissing, PreconditionFailed, StoreRefused
-from storage.core.model import (
-    BucketName,
-    DeleteTarget,
-    Failure,
-    ObjectInfo,
-    ObjectKey,
-    Page,
-    Prefix,
-    UploadInfo,
-    UploadPart,
-)
+from storage.core.model import BucketName, ObjectInfo, ObjectKey, Page, Prefix, UploadInfo, UploadPart
 from storage.testing.traffic import Traffic
 from storage.testing.writer import MemoryWriter
 

@@ -10,7 +10,7 @@ from storage.backup import manifest as manifests
 from storage.backup.context import BackupContext
 from storage.backup.encryption import unseal
 from storage.backup.model import Backup, Manifest, MetadataFacts, Part
-from storage.core.model import DeleteTarget
+from storage.core.deletion import DeleteTarget
 from storage.core.settings import Settings
 from tests.support.in_memory import DAY, World
 

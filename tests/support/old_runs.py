@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from storage.core.model import ACTED, DeleteTarget, Prefix, Run, RunState
+from storage.core.deletion import DeleteTarget
+from storage.core.model import ACTED, Prefix, Run, RunState
 from storage.engine.sweep import HISTORY
 from storage.records.search import deleted
 from tests.support.in_memory import DAY, HOUR, World

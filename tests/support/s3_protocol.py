@@ -13,8 +13,9 @@ from xml.etree import ElementTree
 
 import urllib3
 
+from storage.core.deletion import DeleteTarget
 from storage.core.login import Login
-from storage.core.model import BucketName, DeleteTarget, ObjectInfo, ObjectKey, Prefix
+from storage.core.model import BucketName, ObjectInfo, ObjectKey, Prefix
 from storage.stores.s3.bucket import S3Bucket
 from storage.stores.s3.client import Endpoint
 from storage.testing import MemoryObjects

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 from psycopg2 import sql
 from sqlalchemy import Connection
 
-from storage.stores.postgres.connection import Statements, connect, translated
+from storage.stores.postgres.connection import Statements, as_json, connect, translated
 
 #: The platform's own tables whose newer rows survive a restore, and their keys. Runs before batches.
 CARRIED = {
@@ -79,7 +78,7 @@ def read_control(session: Connection, name: str) -> str | None:
 
 def audit(session: Connection, event: str, detail: Mapping[str, Any]) -> None:
     named = Statements(session.engine, "runs")
-    named.rows_in(session, "audit", event=event, run_id="", detail=json.dumps(dict(detail)))
+    named.rows_in(session, "audit", event=event, run_id="", detail=as_json(dict(detail)))
 
 
 def pause(session: Connection, why: str) -> None:

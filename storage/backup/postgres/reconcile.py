@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from storage.backup.errors import NotAdopted
 from storage.backup.postgres.temporary_server import beside
 from storage.core.errors import PipelineTableWrong
 from storage.core.model import Job, JobId
-from storage.stores.postgres.connection import Statements, connect
+from storage.stores.postgres.connection import Statements, as_json, connect
 from storage.stores.postgres.jobs import PostgresJobs
 from storage.stores.postgres.messages import shown_error
 
@@ -155,6 +154,6 @@ def _run(session: Connection, statement: str, rows: Sequence[Any]) -> int:
     if not rows:
         return 0
     try:
-        return session.exec_driver_sql(statement, {"rows": json.dumps(rows)}).rowcount
+        return session.exec_driver_sql(statement, {"rows": as_json(rows)}).rowcount
     except IntegrityError as error:
         raise NotAdopted(shown_error(cast(psycopg2.Error, error.orig))) from None

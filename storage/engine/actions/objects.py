@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
-from storage.core.model import JobId, ObjectKey, ObjectLock, Outcome, Tombstone
+from storage.core.deletion import ObjectLock
+from storage.core.model import JobId, ObjectKey, Outcome, Tombstone
 from storage.core.ports import EngineStores, Stores
 from storage.engine.actions.base import BatchSize, Touches, Work, changed_owner, tombstone_of
 from storage.engine.actions.recheck import referred

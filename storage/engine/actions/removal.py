@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
 
+from storage.core.deletion import DeleteTarget, Failure, ObjectLock
 from storage.core.errors import StoreRefused, TransientFault
-from storage.core.model import DeleteTarget, Failure, ObjectInfo, ObjectLock
+from storage.core.model import ObjectInfo
 from storage.core.ports import ObjectStore
 from storage.engine.actions.recheck import look_again
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -75,9 +75,21 @@ def connect(url: str) -> Engine:
     return engine
 
 
-def as_json(value: Any) -> str:
-    """Return a JSON parameter. Letters are not escaped: a database of SQL_ASCII refuses ``\\u`` escapes."""
-    return json.dumps(value, ensure_ascii=False)
+def as_json(value: Any, default: Callable[[Any], Any] | None = None) -> str:
+    """Return a JSON parameter. Letters are not escaped: a database of SQL_ASCII refuses ``\\u`` escapes.
+
+    Text that is no Unicode stays escaped, and the server refuses it.
+    """
+    found = json.dumps(value, ensure_ascii=False, default=default)
+    return found if found.isascii() or _encodable(found) else json.dumps(value, default=default)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Statements:

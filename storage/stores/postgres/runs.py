@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from storage.core.capabilities import Capabilities
 from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanBegun, PlanChanged, PlanRejected, Refused
 from storage.core.model import Outcome, Run, RunState, Totals
 from storage.core.records import Pause, pause_of
-from storage.stores.postgres.connection import Statements, translated
+from storage.stores.postgres.connection import Statements, as_json, translated
 
 _TOTALS = ("considered", "planned", "done", "skipped", "failed")
 
@@ -32,7 +31,7 @@ class PostgresRuns:
         for name in _TOTALS:
             total = getattr(run, name)
             values |= {f"{name}_count": total.count, f"{name}_bytes": total.bytes}
-        documents = {name: json.dumps(dict(getattr(run, name))) for name in ("params", "kept")}
+        documents = {name: as_json(dict(getattr(run, name))) for name in ("params", "kept")}
         if not self._sql.rows("save", **values | documents):
             raise PlanRejected(run.id, "rejected meanwhile")
 
@@ -68,7 +67,7 @@ class PostgresRuns:
         """
         with self._sql.transaction() as connection:
             if self._sql.rows_in(connection, decision, id=run_id, sha256=sha256, by=by):
-                detail = json.dumps({"sha256": sha256, "by": by})
+                detail = as_json({"sha256": sha256, "by": by})
                 self._sql.rows_in(connection, "audit", event=decision, run_id=run_id, detail=detail)
                 return None
         run = self.get(run_id)
@@ -126,7 +125,7 @@ class PostgresRuns:
             mine = [outcome for outcome in outcomes if outcome.status == status]
             values |= {f"{status}_count": len(mine), f"{status}_bytes": sum(o.bytes for o in mine)}
         why = Counter((o.status, o.detail) for o in outcomes if o.status != "done")
-        details = json.dumps([[status, reason, count] for (status, reason), count in why.most_common(50)])
+        details = as_json([[status, reason, count] for (status, reason), count in why.most_common(50)])
         self._sql.rows("finish_batch", not_done=list(not_done), details=details, **values)
 
     def totals(self, run_id: str) -> tuple[Totals, Totals, Totals]:
@@ -168,7 +167,7 @@ class PostgresControl:
         return Capabilities(**values)
 
     def save_capabilities(self, found: Capabilities) -> None:
-        self._sql.rows("save_capabilities", endpoint=self._endpoint, found=json.dumps(asdict(found)))
+        self._sql.rows("save_capabilities", endpoint=self._endpoint, found=as_json(asdict(found)))
 
 
 def _total(row: Mapping[str, Any], name: str) -> Totals:

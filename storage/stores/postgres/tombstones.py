@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
@@ -12,7 +11,7 @@ from sqlalchemy import Engine
 
 from storage.core.errors import StatementRefused
 from storage.core.model import BucketName, JobId, ObjectKey, Tombstone, Totals, UploadInfo
-from storage.stores.postgres.connection import LEFT, Statements
+from storage.stores.postgres.connection import LEFT, Statements, as_json
 
 PAGE = 1000
 _RANK = {"job": 0, "object": 1, "file": 2}
@@ -33,7 +32,7 @@ class PostgresTombstones:
             if "\0" in tombstone.key
         }
         fit = [asdict(tombstone) for tombstone in tombstones if tombstone.key not in refused]
-        rows = self._sql.rows("condemn", tombstones=json.dumps(fit, default=_iso))
+        rows = self._sql.rows("condemn", tombstones=as_json(fit, default=_iso))
         return refused | {row["key"]: row["why"] for row in rows if row["why"]}
 
     def due(self, as_of: datetime, containers: Sequence[str]) -> Iterator[Tombstone]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -11,7 +10,7 @@ from sqlalchemy import Engine
 
 from storage.core.model import JobId
 from storage.core.records import PAUSED_BY_RESTORE, Ruling, Verdict
-from storage.stores.postgres.connection import Statements
+from storage.stores.postgres.connection import Statements, as_json
 
 PAGE = 1000
 Row = Mapping[str, Any]
@@ -34,7 +33,7 @@ class PostgresVerdicts:
         self._sql.rows("record", owners=list(owners), verdict=ruling, epoch=epoch, by=by)
 
     def close(self, epoch: datetime, by: str, now: datetime) -> None:
-        control, detail = self._control.rows_in, json.dumps({"epoch": epoch.isoformat(), "by": by})
+        control, detail = self._control.rows_in, as_json({"epoch": epoch.isoformat(), "by": by})
         with self._sql.transaction() as connection:
             self._sql.rows_in(connection, "close", epoch=epoch, now=now)
             control(connection, "erase", name="restore_epoch")

@@ -20,18 +20,9 @@ from typing import Any, BinaryIO, cast
 from minio import Minio
 
 from storage.core.attributes import Attributes, Document
+from storage.core.deletion import DeleteTarget, Failure
 from storage.core.errors import AccessDenied, ObjectMissing, PreconditionFailed, StoreRefused, TransientFault
-from storage.core.model import (
-    BucketName,
-    DeleteTarget,
-    Failure,
-    ObjectInfo,
-    ObjectKey,
-    Page,
-    Prefix,
-    UploadInfo,
-    UploadPart,
-)
+from storage.core.model import BucketName, ObjectInfo, ObjectKey, Page, Prefix, UploadInfo, UploadPart
 from storage.core.records import UploadJournal
 from storage.stores.s3 import config, locks
 from storage.stores.s3.client import TRANSIENT, Endpoint, Raw, dotted, translated

@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from storage.core.clock import utcnow
-from storage.core.model import DeleteTarget, Failure, ObjectLock
+from storage.core.deletion import DeleteTarget, Failure, ObjectLock
 
 THREADS = 16
 FOREVER = ObjectLock("a legal hold", None)

@@ -15,7 +15,8 @@ from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from storage.core.model import DeleteTarget, Failure, ObjectInfo, ObjectKey
+from storage.core.deletion import DeleteTarget, Failure
+from storage.core.model import ObjectInfo, ObjectKey
 from storage.stores.s3.rights import right
 
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")

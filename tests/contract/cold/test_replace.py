@@ -13,8 +13,9 @@ import pytest
 from storage.cold.ports import ObjectReplacer
 from storage.cold.s3.replace import S3ObjectReplacer
 from storage.core.attributes import Attributes
+from storage.core.deletion import DeleteTarget
 from storage.core.errors import ObjectMissing, PreconditionFailed
-from storage.core.model import DeleteTarget, ObjectKey
+from storage.core.model import ObjectKey
 from storage.testing import MemoryObjectReplacer
 from tests.contract.conftest import REAL, VERSIONED
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from storage.core.deletion import DeleteTarget
 from storage.core.errors import StoreRefused
-from storage.core.model import DeleteTarget, ObjectInfo, ObjectKey, Prefix
+from storage.core.model import ObjectInfo, ObjectKey, Prefix
 from storage.core.ports import ObjectStore
 
 FOLDER = Prefix("temp/")

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from storage.core.clock import utcnow
+from storage.core.deletion import DeleteTarget
 from storage.core.errors import ObjectMissing
-from storage.core.model import DeleteTarget, ObjectKey, Prefix
+from storage.core.model import ObjectKey, Prefix
 from storage.core.ports import ObjectStore
 from tests.contract.conftest import VERSIONED
 

@@ -19,8 +19,9 @@ from storage.backup.connect import backup_endpoint, open_context
 from storage.backup.database import backup_database
 from storage.backup.errors import BackupDamaged
 from storage.backup.prove import prove
+from storage.core.deletion import DeleteTarget
 from storage.core.errors import AccessDenied
-from storage.core.model import DeleteTarget, ObjectKey
+from storage.core.model import ObjectKey
 from storage.core.settings import Settings
 from storage.engine import sweep
 from storage.installation import open_installation

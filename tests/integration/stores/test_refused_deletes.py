@@ -13,8 +13,9 @@ import pytest
 from devstack.objectstore import ObjectStore
 from storage import connect
 from storage.core.clock import utcnow
+from storage.core.deletion import DeleteTarget, Failure
 from storage.core.errors import TransientFault
-from storage.core.model import BucketName, DeleteTarget, Failure, Prefix
+from storage.core.model import BucketName, Prefix
 from storage.stores.s3.bucket import S3Bucket
 from storage.stores.s3.client import Endpoint
 from tests.conftest import needed, new_place, replace, without_backups

@@ -16,9 +16,10 @@ from minio.credentials import StaticProvider
 from devstack.objectstore import ObjectStore
 from storage.cold.s3.replace import S3ObjectReplacer
 from storage.cold.s3.transition import S3TierStore
+from storage.core.deletion import DeleteTarget
 from storage.core.errors import AccessDenied, ActionDenied
 from storage.core.login import Login
-from storage.core.model import BucketName, DeleteTarget, ObjectKey, Prefix
+from storage.core.model import BucketName, ObjectKey, Prefix
 from storage.lifecycle.s3 import S3Lifecycle
 from storage.stores.s3.bucket import S3Bucket
 from storage.stores.s3.client import Endpoint

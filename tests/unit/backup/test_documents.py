@@ -12,8 +12,9 @@ from storage.backup.documents import documents, put_back
 from storage.backup.metadata import MOST, backup_minio_metadata
 from storage.backup.prove import prove
 from storage.core.attributes import Attributes
+from storage.core.deletion import DeleteTarget
 from storage.core.errors import StoreRefused
-from storage.core.model import DeleteTarget, JobId, ObjectInfo, ObjectKey, Prefix
+from storage.core.model import JobId, ObjectInfo, ObjectKey, Prefix
 from storage.testing import MemoryObjects, memory_stores
 from tests.support.in_memory import DAY, World
 from tests.support.metadata_backup import SETTINGS, context_of, fill, lose, read

@@ -9,8 +9,9 @@ import pytest
 
 from storage.backup.actions import PruneBackup
 from storage.backup.model import MANIFEST, Backup, folder
+from storage.core.deletion import DeleteTarget, Failure, ObjectLock
 from storage.core.errors import ActionsFailed, InvalidName, Refused, VerificationFailed
-from storage.core.model import DeleteTarget, Failure, ObjectLock, Run, Totals
+from storage.core.model import Run, Totals
 from storage.engine.actions import Work, decode, encode
 from tests.support.backups_in_memory import BackupInventory, to_delete
 from tests.support.in_memory import DAY, NOW, Killed, World

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from storage.core.deletion import DeleteTarget
 from storage.core.errors import ActionsFailed, NoSuchRun, TransientFault
-from storage.core.model import DeleteTarget, JobId, ObjectKey, Run
+from storage.core.model import JobId, ObjectKey, Run
 from storage.engine.undo import undo
 from tests.support.in_memory import DAY, HOUR, SECOND, World
 from tests.support.runs import apply

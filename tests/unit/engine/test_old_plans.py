@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from storage import catalog
+from storage.core.deletion import DeleteTarget, Failure
 from storage.core.errors import Refused, StoreRefused, TempFolderUnsafe
-from storage.core.model import DeleteTarget, Failure, ObjectKey
+from storage.core.model import ObjectKey
 from storage.engine.sweep import plan
 from storage.engine.undo import undo
 from storage.stores.s3.bucket import _chunks

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
+from storage.core.deletion import DeleteTarget, Failure, ObjectLock
 from storage.core.errors import TooManyFailures, TransientFault
-from storage.core.model import DeleteTarget, Failure, ObjectLock
 from storage.testing import MemoryObjects
 from tests.support.in_memory import DAY, HOUR, NOW, World
 

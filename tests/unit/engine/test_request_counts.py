@@ -6,7 +6,8 @@ from math import ceil
 
 import pytest
 
-from storage.core.model import DeleteTarget, Prefix
+from storage.core.deletion import DeleteTarget
+from storage.core.model import Prefix
 from storage.engine.apply import SAMPLE
 from storage.testing import MemoryObjects
 from tests.support.in_memory import DAY, NOW, World

@@ -26,7 +26,7 @@ from storage.core.errors import (
     Unreachable,
 )
 from storage.stores.postgres import conninfo, pooler
-from storage.stores.postgres.connection import connect, translated
+from storage.stores.postgres.connection import as_json, connect, translated
 from storage.stores.s3 import rights
 from storage.stores.s3.credentials import Keys
 from storage.stores.s3.transport import proxy_for
@@ -178,3 +178,9 @@ def test_a_lost_connection_is_no_wrong_setting(message: str, found: type[Storage
     with pytest.raises(found) as raised, translated():
         raise psycopg2.OperationalError(message)
     assert type(raised.value) is found
+
+
+def test_json_parameters_escape_no_letters() -> None:
+    """A database of SQL_ASCII takes them; text that is no Unicode is escaped, for the server to refuse."""
+    assert as_json({"key": "é/☃"}) == '{"key": "é/☃"}'
+    assert as_json(["\ud800"]) == '["\\ud800"]'

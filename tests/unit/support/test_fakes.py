@@ -6,8 +6,9 @@ import hashlib
 
 import pytest
 
+from storage.core.deletion import DeleteTarget
 from storage.core.errors import ObjectMissing, StoreRefused
-from storage.core.model import DeleteTarget, ObjectKey, Prefix
+from storage.core.model import ObjectKey, Prefix
 from storage.testing import MemoryObjects
 from tests.support.in_memory import DAY, NOW
 
