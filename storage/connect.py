@@ -115,7 +115,7 @@ def shared(
 def of_clients(session: Session, client: Minio, names: Mapping[str, str]) -> Iterator[Stores]:
     """Open the stores on an application's existing connections; ``names`` are settings by name."""
     bind = session.get_bind()
-    engine = bind if isinstance(bind, Engine) else bind.engine
+    engine = connection.with_every_row(bind if isinstance(bind, Engine) else bind.engine)
     server = endpoint_of(client)
     settings = Settings(
         endpoint_url=server.url,

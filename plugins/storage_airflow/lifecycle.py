@@ -67,7 +67,7 @@ def _question(context: Any) -> tuple[str, str]:
         made = _planned(manager, context["params"])
     shown = context["ti"].xcom_pull(task_ids="plan")["sha256"]
     if shown != made.sha256:
-        raise PlanChanged(f"lifecycle of {made.bucket}", made.sha256, shown)
+        raise PlanChanged(f"for the lifecycle rules of {made.bucket}", made.sha256, shown)
     if not made.changes:
         raise AirflowSkipException("Nothing to approve: the bucket's rules are the declared ones.")
     return made.sha256, _explained(made)

@@ -68,15 +68,23 @@ def _what_to_restore(context: BackupContext, params: Mapping[str, Any], word: st
     return json.dumps(what, sort_keys=True), explained
 
 
-def _approved(context: BackupContext, airflow: Any) -> tuple[BackupId, str]:
-    """Return the approved backup and the approver. Raises Refused if form or catalogue say otherwise now."""
+def _approved(context: BackupContext, airflow: Any) -> tuple[BackupId, str, str]:
+    """Return the approved backup, its manifest's SHA-256 and the approver.
+
+    Raises Refused if form or catalogue say otherwise now.
+    """
     from storage.backup.model import BackupId
 
     answer, params = approved(request_of(airflow), context.stores), airflow["params"]
-    id = BackupId(json.loads(answer.what)["backup"])
+    what = json.loads(answer.what)
+    id = BackupId(what["backup"])
     if params["backup"] not in ("latest", id) or _what_to_restore(context, params, id)[0] != answer.what:
-        raise Refused("approval", f"{answer.what} was approved, and would no longer be done.")
-    return id, answer.by
+        raise Refused(
+            "approval",
+            f"{answer.what} was approved, and would no longer be done: the form or the catalogue changed. "
+            "Trigger the DAG again.",
+        )
+    return id, what["manifest"], answer.by
 
 
 def _restore(airflow: Any) -> dict[str, Any]:
@@ -86,11 +94,11 @@ def _restore(airflow: Any) -> dict[str, Any]:
 
     params = airflow["params"]
     with cancellable(), backup_context() as context:
-        id, by = _approved(context, airflow)
+        id, sha256, by = _approved(context, airflow)
         if params["into"] == NEW:
             # Only a backup in the catalogue, not one that another client put into the bucket.
             restore.known(context, id)
-            made = restore.restore(context.settings, open_backup_bucket(context.settings), id)
+            made = restore.restore(context.settings, open_backup_bucket(context.settings), id, sha256=sha256)
             return {"database": made.database, "rows": made.rows, "seconds": made.seconds}
         done = swap.swap(context, id, typed=params["confirm"], by=by)
         return {"database": done.database, "kept": done.kept}

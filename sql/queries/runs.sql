@@ -18,6 +18,7 @@ ON CONFLICT (id) DO UPDATE SET bucket = excluded.bucket, as_of = excluded.as_of,
     failed_count = excluded.failed_count, failed_bytes = excluded.failed_bytes,
     message = excluded.message, finished_at = excluded.finished_at
 WHERE runs.state <> 'rejected'
+    AND (runs.state NOT IN ('applying', 'verified', 'failed') OR excluded.state IN ('applying', 'verified', 'failed'))
 RETURNING id;
 
 -- name: get

@@ -49,7 +49,9 @@ class AuthKeys:
             if claim.get("key") == _id(secret):
                 if hmac.compare_digest(str(claim.get("hmac")), _hmac(secret, document, data)):
                     return True
-                raise BackupDamaged(f"its {document} was not written with this installation's key")
+                raise BackupDamaged(
+                    f"its {document} names this installation's key, but the keyed hash is wrong"
+                )
         return False
 
 
@@ -61,7 +63,8 @@ def read(path: str) -> AuthKeys:
         lines = Path(path).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"{SETTING}: {path} cannot be read. `storage backup rotate-key` creates it if it does not exist."
+            f"{SETTING}: {path} cannot be read. Copy it from the machine that takes backups. Only a new "
+            "installation creates it: `storage backup rotate-key`."
         ) from error
     keys = [_KEY.fullmatch(line.strip()) for line in lines if line.strip() and not line.startswith("#")]
     if not keys or None in keys:

@@ -57,7 +57,9 @@ def drill(settings: Settings, backup_bucket: ObjectStore) -> dict[str, Any]:
 def _brought_back(
     settings: Settings, backup_bucket: ObjectStore, backup: BucketBackup, began: float
 ) -> dict[str, Any]:
-    manifest, _ = manifests.read(backup.id, backup_bucket)
+    manifest, sha256 = manifests.read(backup.id, backup_bucket)
+    if sha256 != backup.manifest_sha256:
+        raise BackupDamaged("its manifest was replaced meanwhile")
     verify(manifest, backup_bucket)  # before a server is started for it
     keys = identities(settings.backup_identity_file)
     with temporary_server.server(manifest.database.major) as server:

@@ -23,7 +23,7 @@ class NoSuchBackup(UsageError):
 
 
 class NotAuthenticated(StorageError):
-    """Backup {0} was not written with this installation's key, and there is no catalogue to vouch for it."""
+    """Backup {0} is not signed with this installation's key, and no catalogue confirms it."""
 
     exit_code = EXIT_REFUSED
     next_step = (
@@ -144,17 +144,17 @@ class DatabaseBusy(StorageError):
 
 
 class LeftBehind(StorageError):
-    """Replacing {0!r} would leave behind {1}. Remove first, connected to {0}: {2}."""
+    """Replacing {0!r} would leave behind {1}. Remove it first, connected to the database {0}: {2}."""
 
     exit_code = EXIT_REFUSED
-    next_step = "Nothing was changed. Set up again afterwards what is still needed."
+    next_step = "Nothing was changed. After the restore, create again what is still needed."
 
 
 class NotLikeLive(StorageError):
     """The restored database cannot take the place of {0!r}: {1}. {2}"""
 
     exit_code = EXIT_REFUSED
-    next_step = "Nothing was exchanged. Then run it again."
+    next_step = "Nothing was exchanged. Change the live database, then run it again."
 
 
 class TargetLeft(StorageError):

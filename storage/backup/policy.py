@@ -19,6 +19,7 @@ FRESH = timedelta(hours=26)  # backups are pruned only if a proven one is this y
 SETTLED = timedelta(hours=48)  # younger backups may still be in use, whatever their row says
 SKEW = timedelta(seconds=60)
 COUNTED: tuple[BackupState, ...] = ("complete", "proven")
+QUARANTINED = "quarantined"  # begins the message of a backup in quarantine
 LOST = "its manifest is not in the bucket: see `storage backup list --from-bucket`"
 
 
@@ -125,6 +126,8 @@ def _stays(backup: Backup, as_of: datetime, rule: Rule, proven: int) -> str | No
         return None
     if backup.state == "running":
         return "the backup is still running"
+    if backup.state == "failed" and backup.message.startswith(QUARANTINED):
+        return backup.message
     if backup.state == "failed" and backup.certificate:
         return "was proven once and failed a later proof: find the cause, and prove it again"
     age, until = as_of - backup.taken_at, SETTLED if _bare(backup) else max(SETTLED, rule.young)

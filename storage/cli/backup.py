@@ -15,7 +15,7 @@ from storage.backup.database import backup_database
 from storage.backup.errors import NoSuchBackup
 from storage.backup.metadata import backup_minio_metadata
 from storage.backup.model import KINDS, Backup, BackupId, BackupKind
-from storage.backup.policy import COUNTED, SKEW
+from storage.backup.policy import COUNTED, QUARANTINED, SKEW
 from storage.backup.prove import prove
 from storage.cli import output, output_backup
 from storage.cli.common import (
@@ -201,8 +201,10 @@ def quarantine(args: Namespace) -> int:
         id, stores = _id(context, args.backup), context.stores
         if (row := stores.catalogue.get(id)) is None:
             raise NoSuchBackup(id)
-        why = f"quarantined by {who()}{f': {args.reason}' if args.reason else ''}"
-        if not stores.catalogue.move(id, COUNTED, "failed", why):
+        why = f"{QUARANTINED} by {who()}{f': {args.reason}' if args.reason else ''}"
+        with stores.runs.lock("prove"):  # a proof that is running would turn it to proven again
+            moved = stores.catalogue.move(id, COUNTED, "failed", why)
+        if not moved:
             raise UsageError(f"{id} is {row.state} and does not count as a backup anyway.")
         stores.audit.record("quarantine", "", {"id": id, "by": who(), "reason": args.reason})
     words = f"{id} no longer counts; its files stay. `storage backup prove {id}` takes it back."

@@ -38,7 +38,7 @@ def add_parser(verbs: Any) -> None:
     command = add_verb(verbs, "runs", "list the latest runs, or show a run with its plan", runs)
     command.add_argument("run", nargs="?")
     command.add_argument("--limit", type=_positive, default=20, help="how many runs")
-    about = "lift the tombstones (pending deletions) of a run; say what of it cannot be taken back"
+    about = "withdraw the marks (pending deletions) of a run; show what cannot be taken back"
     command = add_verb(verbs, "undo", about, undo_run)
     command.add_argument("run")
     command.add_argument("--job", default="", metavar="JOB", help="only what belongs to this pipeline job")

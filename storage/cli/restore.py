@@ -109,12 +109,12 @@ def _beside(args: Namespace) -> int:
     """Restore into a new or an empty database; needs only the store and a server to restore on."""
     chosen = settings()
     backup_bucket = open_backup_bucket(chosen)
-    id, authenticated = _chosen(chosen, backup_bucket, args)
+    id, sha256, authenticated = _chosen(chosen, backup_bucket, args)
     if not authenticated:
         output.err.print("Not authenticated: whoever may write to the bucket could have made this backup.")
     with output.progress(args.json) as progress:
         made = restore.restore(
-            chosen, backup_bucket, id, into=args.into, typed=args.confirm, progress=progress
+            chosen, backup_bucket, id, into=args.into, typed=args.confirm, sha256=sha256, progress=progress
         )
     summary = {"database": made.database, "rows": made.rows, "seconds": made.seconds, "lacking": made.lacking}
     summary |= {"authenticated": authenticated}
@@ -130,35 +130,35 @@ def _beside(args: Namespace) -> int:
     return 0
 
 
-def _chosen(chosen: Settings, backup_bucket: ObjectStore, args: Namespace) -> tuple[BackupId, bool]:
-    """Return the id of the backup to restore, and whether catalogue or key vouch for it.
+def _chosen(chosen: Settings, backup_bucket: ObjectStore, args: Namespace) -> tuple[BackupId, str, bool]:
+    """Return the backup to restore, its manifest's SHA-256, and whether catalogue or key confirm it.
 
     Where the catalogue can be asked, it alone says what exists: whoever may write to the bucket can put a
     newer backup there, whose SQL a restore would run. Raises NoSuchBackup, NotAuthenticated.
     """
     if args.from_bucket:
         found = of_bucket(chosen, backup_bucket, args.backup)
-        return found.id, found.authenticated
+        return found.id, found.manifest_sha256, found.authenticated
     if not chosen.database_url:
         return _vouched(chosen, backup_bucket, args.backup)
     try:
         with open_context(chosen) as context:
             known = of_catalogue(context, args.backup)
     except (Unreachable, SchemaMissing) as error:
-        output.err.print(f"The catalogue cannot be asked, so the bucket says what there is. {error}")
+        output.err.print(f"The catalogue cannot be read; the backup is looked up in the bucket. {error}")
         return _vouched(chosen, backup_bucket, args.backup)
     _, sha256 = manifests.read(known.id, backup_bucket)
     if known.manifest_sha256 not in ("", sha256):
         raise BackupDamaged("its manifest is not the one that was written: the SHA-256 differs")
-    return known.id, True
+    return known.id, sha256, True
 
 
-def _vouched(chosen: Settings, backup_bucket: ObjectStore, word: str) -> tuple[BackupId, bool]:
+def _vouched(chosen: Settings, backup_bucket: ObjectStore, word: str) -> tuple[BackupId, str, bool]:
     """Return a backup that no catalogue knows; where the installation has a key, only if that signed it."""
     found = of_bucket(chosen, backup_bucket, word)
     if chosen.backup_auth_key_file and not found.authenticated:
         raise NotAuthenticated(found.id)
-    return found.id, found.authenticated
+    return found.id, found.manifest_sha256, found.authenticated
 
 
 def _known(context: BackupContext, word: str) -> BackupId:

@@ -25,8 +25,8 @@ WORDS = {
     "clean-job": ("set {} jobs to cleaned_up", ""),
     "prune": ("deleted {} backups for good", ""),
     "fail": ("set {} jobs to failed", "Undo changes no row of a job: retry those jobs in the pipeline."),
-    "compress": ("compressed {} objects", "`storage decompress KEY` restores one in place."),
-    "transition": ("moved {} objects to another tier", "`storage tier restore` brings them back."),
+    "compress": ("compressed {} objects", "`storage decompress KEY --apply` restores one."),
+    "transition": ("moved {} objects to another tier", "`storage tier restore KEY --apply` brings one back."),
 }
 
 

@@ -19,7 +19,9 @@ class StorageError(Exception):
 
     def __str__(self) -> str:
         template = type(self).__doc__ or "{0}"
-        text = template.format(*self.args) if self.args else template
+        text = (template.format(*self.args) if self.args else template).rstrip()
+        if self.next_step and not text.endswith((".", "?", "!", ":")):
+            text += "."
         return f"{text} {self.next_step}".rstrip()
 
 
@@ -74,8 +76,8 @@ class StatusRefused(PipelineTableWrong):
     """The column {0} cannot hold {1}: {2}."""
 
     next_step = (
-        "Nothing was changed. Let it hold them (enum: ALTER TYPE ... ADD VALUE; else replace the rule), then "
-        "run `storage migrate`."
+        "Nothing was changed. Allow these values (enum: ALTER TYPE ... ADD VALUE; else change the type or "
+        "the constraint), then run `storage migrate`."
     )
 
 
@@ -93,23 +95,32 @@ class PlanUnreadable(StorageError):
 
 
 class PlanChanged(StorageError):
-    """The plan at {0} is not the one that was made: its SHA-256 is {1}, not {2}. Nothing was done."""
+    """The plan {0} is not the one that was made: its SHA-256 is {1}, not {2}. Nothing was done."""
 
     exit_code = EXIT_REFUSED
     next_step = "Plan again; an approval holds for one plan only."
 
 
 class NotApproved(StorageError):
-    """The plan of run {0} tripped a limit and waits for approval: {1}"""
+    """The plan of run {0} exceeded a limit and waits for approval: {1}"""
 
     exit_code = EXIT_WAITS
-    next_step = "Read it (`storage runs RUN`), then `storage apply PLAN --approve SHA` or approve in Airflow."
+    next_step = (
+        "Read it and its SHA-256 (`storage runs RUN`), then `storage apply RUN --approve SHA256`, or "
+        "approve it in Airflow."
+    )
 
 
 class PlanBegun(Refused):
     """The plan of run {0} can no longer be rejected: it is {1}."""
 
     next_step = "`storage runs RUN` shows what was done; `storage undo RUN` takes back what was only marked."
+
+
+class RunBegun(Refused):
+    """Run {0} was applied by another process meanwhile: it is {1}."""
+
+    next_step = "This one changed nothing. `storage runs RUN` shows what was done."
 
 
 class PlanRejected(Refused):
@@ -148,16 +159,20 @@ class ActionDenied(AccessDenied):
 
 
 class GrantMissing(AccessDenied):
-    """The database denied a statement of the role {0}: {1}."""
+    """The database denied the role {0} a right: {1}."""
 
-    next_step = "GRANT the role what is missing, or let it own the table; its password was accepted."
+    next_step = (
+        "GRANT it (CONNECT on the database, USAGE on the schema, or the right on the table), or let the role "
+        "own the table. Its password was accepted."
+    )
 
 
 class NoCredentials(ConfigError):
     """There are no credentials for the object store: {0}."""
 
     next_step = (
-        "Set STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY, or another way of docs/configuration.md, Credentials."
+        "Set STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY, or correct the profile or role: see "
+        "docs/configuration.md, Credentials."
     )
 
 
@@ -172,7 +187,7 @@ class PoolerInBetween(ConfigError):
 
     next_step = (
         "Locks and settings of a session do not hold there. Set STORAGE_DATABASE_URL (in Airflow the "
-        "connection storage_db) to the database server itself, such as port 5432 in the place of 6432."
+        "connection storage_db) to the database server itself, such as port 5432 instead of 6432."
     )
 
 

@@ -14,6 +14,7 @@ from typing import Generic
 
 from storage.core.errors import (
     ActionsFailed,
+    LockLost,
     NoSuchRun,
     NotApproved,
     PlanRejected,
@@ -149,13 +150,16 @@ def recorded(run: Run, stores: EngineStores) -> Iterator[None]:
     except BaseException as error:  # also a cancel or Ctrl-C: the record must not show it as running
         why = str(error) or type(error).__name__
         with suppress(StorageError):  # an unreachable database must not mask the cause
-            left = replace(_totals(run, stores), state="failed", message=why, finished_at=stores.clock())
-            stores.runs.save(left)
+            if stores.runs.get(run.id):  # one that the database no longer knows is not entered again
+                left = replace(_totals(run, stores), state="failed", message=why, finished_at=stores.clock())
+                stores.runs.save(left)
         raise
 
 
 def conclude(job: MaintenanceJob[S], run: Run, stores: S) -> Run:
     """Verify a sample of the actions and record the run. Raises ActionsFailed or VerificationFailed."""
+    if stores.runs.get(run.id) is None:  # the database went back meanwhile: entered, the run would hide that
+        raise LockLost(run.job)
     run = _totals(run, stores)
     _verify(job, run, stores)
     if run.failed.count:

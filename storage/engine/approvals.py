@@ -16,7 +16,7 @@ def approved(request: str, stores: EngineStores) -> Question:
     """Return what was asked last for the request, if an operator approved it. Raises Refused."""
     question = stores.audit.question(request)
     if question is None or question.approved is None:
-        raise Refused("approval", f"nobody has approved it in {request}. Run it again and answer.")
+        raise Refused("approval", f"nobody has approved it in {request}. Trigger the DAG again and answer.")
     return _not_rejected(question)
 
 

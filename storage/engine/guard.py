@@ -80,7 +80,11 @@ def check_environment(stores: EngineStores, as_of: datetime) -> None:
     last_run.check(stores)
     epoch = stores.control.read("restore_epoch")
     if epoch is not None:  # the row counts, whatever is in it
-        raise Refused("restore-epoch", f"the database was restored ({epoch}): run `storage reconcile`.")
+        raise Refused(
+            "restore-epoch",
+            "the database was restored, by this platform or by other means. Run `storage reconcile`, give "
+            f"each job a verdict, then run `storage reconcile --close`. Details: {epoch}",
+        )
 
 
 def _clocks(stores: EngineStores, as_of: datetime) -> None:

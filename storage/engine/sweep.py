@@ -8,7 +8,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from storage.core.errors import EXIT_UNREACHABLE, ConfigError, NotApproved, Paused, Refused, StorageError
+from storage.core.errors import (
+    EXIT_UNREACHABLE,
+    ConfigError,
+    NotApproved,
+    Paused,
+    Refused,
+    RunBegun,
+    StorageError,
+)
 from storage.core.model import ACTED, Run
 from storage.engine import guard
 from storage.engine.actions import Action, Keep
@@ -49,7 +57,17 @@ def plan(
     run = Run(id=name, job=job.name, as_of=as_of, state="planned", params=values, started_at=now)
     run = replace(run, bucket=stores.objects.bucket, requested_by=requested_by)
     try:
+        return _planned(job, stores, run, progress)
+    except RunBegun:  # by a repeated task, while this one was listing
+        return stores.runs.get(name) or run
+
+
+def _planned(job: MaintenanceJob[S], stores: S, run: Run, progress: Progress | None) -> Run:
+    """Decide, and record the run as planned, waiting or refused. Raises Refused or Paused."""
+    try:
         run = _decide(job, stores, run, progress)
+    except RunBegun:
+        raise
     except (Refused, Paused) as refusal:
         stores.runs.save(replace(run, state="refused", message=str(refusal), finished_at=stores.clock()))
         raise
@@ -114,7 +132,14 @@ def _about(decided: Action[Any] | Keep, subject: str) -> bool:
 def _draft(job: MaintenanceJob[S], stores: S, run: Run, progress: Progress | None) -> Draft:
     rule = job.rule(run.params)
     decisions = _declared(job, rule.plan(rule.select(stores, run.as_of), run.as_of))
-    return write(_counted(decisions, progress), stores.plans, job.name, run.id)
+    return write(_unless_begun(_counted(decisions, progress), run, stores), stores.plans, job.name, run.id)
+
+
+def _unless_begun(decisions: Iterable[Action[S] | Keep], run: Run, stores: S) -> Iterator[Action[S] | Keep]:
+    """Yield the decisions; raise RunBegun before the plan is stored if another process applied the run."""
+    yield from decisions
+    if (known := stores.runs.get(run.id)) and known.state in ACTED:
+        raise RunBegun(run.id, known.state)
 
 
 def _declared(job: MaintenanceJob[S], decisions: Iterable[Action[S] | Keep]) -> Iterator[Action[S] | Keep]:

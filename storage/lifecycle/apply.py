@@ -142,7 +142,7 @@ def apply(manager: Lifecycle, wanted: Plan, by: str, approved: str = "") -> Appl
     if wanted.findings:
         raise RulesRefused("; ".join(map(str, wanted.findings)))
     if approved and approved != wanted.sha256:
-        raise PlanChanged(f"lifecycle of {wanted.bucket}", wanted.sha256, approved)
+        raise PlanChanged(f"for the lifecycle rules of {wanted.bucket}", wanted.sha256, approved)
     if wanted.deletes and not approved:
         raise LifecycleNotApproved(f"{_deleting(wanted)}. Its SHA-256 is {wanted.sha256}")
     with manager.stores.runs.lock(LOCK):

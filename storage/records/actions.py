@@ -95,8 +95,8 @@ class PruneRun:
         plan = stores.plans.head(ObjectKey(self.plan))
         if plan and not _logged(run, stores):
             return Outcome("failed", "its deletion log could not be written; the plan stays")
-        if plan and (why := _delete(stores.plans, plan)):
-            return Outcome("failed", why)
+        if plan and (left := _delete(stores.plans, plan)):
+            return left
         if not stores.records.delete_run(run, self.before):
             return Outcome("skipped", "is referred to again, or went meanwhile")
         return Outcome("done", bytes=plan.size if plan else 0)
@@ -127,8 +127,7 @@ class PruneLog:
         end, log = deletions.month_end(self.key), plans.head(ObjectKey(self.key))
         if log is None or end is None or end > self.before or log.etag != self.etag:
             return Outcome("skipped", "not the log that was seen" if log else "already gone", self.size)
-        why = _delete(plans, log)
-        return Outcome("failed", why, self.size) if why else Outcome("done", bytes=self.size)
+        return _delete(plans, log) or Outcome("done", bytes=self.size)
 
     def holds(self, stores: RecordStores) -> bool:
         return stores.plans.head(ObjectKey(self.key)) is None
@@ -154,7 +153,11 @@ def _logged(run: Run, stores: RecordStores) -> bool:
         return True
 
 
-def _delete(plans: ObjectStore, info: ObjectInfo) -> str:
-    """Delete the object as it was seen, with all versions. Return why that failed, or ''."""
+def _delete(plans: ObjectStore, info: ObjectInfo) -> Outcome | None:
+    """Delete the object as it was seen, with all versions. Return the outcome if that is refused."""
     failed = plans.delete([DeleteTarget(info.key, info.etag, info.versions)])
-    return f"{failed[0].code}: {failed[0].message} ({failed[0].key})" if failed else ""
+    if not failed:
+        return None
+    if lock := failed[0].lock:
+        return Outcome("skipped", str(lock), info.size)
+    return Outcome("failed", f"{failed[0].code}: {failed[0].message} ({failed[0].key})", info.size)

@@ -66,7 +66,9 @@ class MemoryAudit:
     def _question(self, request: str, task: str | None = None) -> Question:
         asked = [one for one in self._asked(request) if task in (None, one["task"])]
         if not asked:
-            raise Refused("approval", f"{request} has asked nothing. Run it again.")
+            raise Refused(
+                "approval", f"{request} has asked nothing. Clear the task approve, or trigger the DAG again."
+            )
         what, asking = str(asked[-1]["what"]), str(asked[-1]["task"])
         known = self._db.answered
         return known.get((request, what, "")) or known.get((request, what, asking)) or Question(what)

@@ -7,8 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanBegun, PlanChanged, PlanRejected, Refused
-from storage.core.model import Outcome, Run, Totals
+from storage.core.errors import (
+    JobBusy,
+    LockLost,
+    NoSuchRun,
+    PlanBegun,
+    PlanChanged,
+    PlanRejected,
+    Refused,
+    RunBegun,
+)
+from storage.core.model import ACTED, Outcome, Run, Totals
 from storage.testing.database import FIXED, Batch, Database
 
 
@@ -24,6 +33,8 @@ class MemoryRuns:
             known = self._db.runs.get(run.id, replace(run, approved_by="", approved_sha256=""))
             if known.state == "rejected" != run.state:
                 raise PlanRejected(run.id, known.message)
+            if known.state in ACTED and run.state not in ACTED:
+                raise RunBegun(run.id, known.state)
             fixed = {name: getattr(known, name) for name in FIXED}
             self._db.runs[run.id] = replace(run, **fixed)
 

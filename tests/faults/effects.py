@@ -46,7 +46,8 @@ _OF_MACHINE = {mode for modes in MACHINE.values() for mode in modes}
 _INSTEAD = ("503", "EIO")
 #: Parts of names that differ in every run: a backup's id, the instant of its proof, random digits.
 _VARYING = re.compile(
-    r"\d{8}[Tt]\d{6}[Zz]?([-_.][0-9a-f]{6,8}[Zz]?)?|(?<=_)[0-9a-f]{8}(?=_|\b)|(?<=carried_)[0-9a-f]{16}"
+    r"\d{8}[Tt]\d{6}[Zz]?([-_.][0-9a-f]{6,8}[Zz]?)?|(?<=_)[0-9a-f]{8}(?=_|\b)"
+    r"|(?<=carried_|ast-run-)[0-9a-f]{16}"
 )
 
 

@@ -75,9 +75,9 @@ def _culprit(url: str, settings: Sequence[Setting], why: str) -> tuple[str, str]
     """Return which setting refuses the session by itself, or that they do together; and the remedy."""
     for setting in settings:
         if alone := _refusal(url, [setting]):
-            return _named(setting, alone), f"If it is not needed: {setting['remedy']}."
+            return _named(setting, alone), f"If it is not needed, run: {setting['remedy']}."
     remedies = "; ".join(setting["remedy"] for setting in settings)
-    return f"it cannot be connected to ({why})", f"If its settings are not needed: {remedies}."
+    return f"it cannot be connected to ({why})", f"If its settings are not needed, run: {remedies}."
 
 
 def _by_session(settings: Sequence[Setting]) -> Iterator[list[Setting]]:
@@ -119,7 +119,7 @@ def _check_same(admin: AdminConnection, new: str, live: str, settings: Sequence[
     for one in settings:
         if (got := copied.get((one["role"], one["name"]))) != one["value"]:
             why = f"its setting {one['name']} = {one['value']} would become {got}"
-            raise NotLikeLive(live, why, f"If it is not needed: {one['remedy']}.")
+            raise NotLikeLive(live, why, f"If it is not needed, run: {one['remedy']}.")
     if unlike := _rows(admin, "unlike", new=new, live=live):
         names = ", ".join(row["name"] for row in unlike)
         raise NotLikeLive(live, f"it would differ in {names}", "See pg_database, and ALTER DATABASE.")

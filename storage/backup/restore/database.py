@@ -14,7 +14,15 @@ from storage.backup import manifest as manifests
 from storage.backup.context import BackupContext, Progress, as_recorded
 from storage.backup.download import read_decrypted
 from storage.backup.encryption import identities
-from storage.backup.errors import NoKey, NoSuchBackup, NotAuthenticated, NotProven, TargetInUse, TargetLeft
+from storage.backup.errors import (
+    BackupDamaged,
+    NoKey,
+    NoSuchBackup,
+    NotAuthenticated,
+    NotProven,
+    TargetInUse,
+    TargetLeft,
+)
 from storage.backup.load import COPY, Keys, load
 from storage.backup.model import BackupId, Manifest
 from storage.backup.postgres import copy_rows, fingerprint, swap, temporary_server
@@ -48,13 +56,15 @@ def restore(
     *,
     into: str = "",
     typed: str = "",
+    sha256: str = "",
     access: bool = False,
     progress: Progress | None = None,
 ) -> Restored:
     """Restore a backup on the configured server: into a new database, or ``into`` an empty one.
 
     The new database is named ``restored_ID``; the name ``into`` must be repeated as ``typed``. With
-    ``access``, owners and grants are restored too. Subscriptions are restored only under the live name.
+    ``access``, owners and grants are restored too. ``sha256`` is that of the manifest which was chosen, if it
+    was looked at before. Subscriptions are restored only under the live name.
 
     The configured database itself may be named when it is missing or empty, as after a disaster. It is then
     paused, with a restore epoch open. Raises UsageError, TargetInUse, ServerTooOld, RightsMissing, NoKey,
@@ -62,7 +72,9 @@ def restore(
     """
     if typed != into:
         raise UsageError(f"To restore into {into!r}, type its name twice: it was confirmed as {typed!r}.")
-    manifest, keys, _ = readable(settings, backup_bucket, id)
+    manifest, keys, found = readable(settings, backup_bucket, id)
+    if sha256 not in ("", found):
+        raise BackupDamaged("its manifest was replaced meanwhile")
     name = swap.fit_name(into or f"restored_{id.replace('-', '_').lower()}")
     began = time.monotonic()
     with swap.open_admin(settings.database_url, name) as admin:

@@ -103,7 +103,8 @@ class Removal(Generic[A]):
     def _as_sent(self, info: ObjectInfo | None) -> ObjectInfo | None:
         """Return what an earlier try left of an object's versions as the object that it was."""
         sent = self._sent.get(info.key) if info else None
-        if info and sent and info.versions and set(info.versions) <= set(sent.versions):
+        # Its newest version went: all that is left is older. An overwritten version "null" is none of these.
+        if info and sent and info.versions and set(info.versions) < set(sent.versions[1:]) | {""}:
             return replace(info, etag=sent.etag, last_modified=sent.last_modified)
         return info
 

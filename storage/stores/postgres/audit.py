@@ -46,5 +46,7 @@ class PostgresAudit:
 
 def _known(question: Question | None, request: str) -> Question:
     if question is None:
-        raise Refused("approval", f"{request} has asked nothing. Run it again.")
+        raise Refused(
+            "approval", f"{request} has asked nothing. Clear the task approve, or trigger the DAG again."
+        )
     return question

@@ -12,8 +12,17 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from storage.core.capabilities import Capabilities
-from storage.core.errors import JobBusy, LockLost, NoSuchRun, PlanBegun, PlanChanged, PlanRejected, Refused
-from storage.core.model import Outcome, Run, RunState, Totals
+from storage.core.errors import (
+    JobBusy,
+    LockLost,
+    NoSuchRun,
+    PlanBegun,
+    PlanChanged,
+    PlanRejected,
+    Refused,
+    RunBegun,
+)
+from storage.core.model import ACTED, Outcome, Run, RunState, Totals
 from storage.core.records import Pause, pause_of
 from storage.stores.postgres.connection import Statements, as_json, translated
 
@@ -33,6 +42,9 @@ class PostgresRuns:
             values |= {f"{name}_count": total.count, f"{name}_bytes": total.bytes}
         documents = {name: as_json(dict(getattr(run, name))) for name in ("params", "kept")}
         if not self._sql.rows("save", **values | documents):
+            known = self.get(run.id)
+            if known and known.state in ACTED:
+                raise RunBegun(run.id, known.state)
             raise PlanRejected(run.id, "rejected meanwhile")
 
     def get(self, run_id: str) -> Run | None:
@@ -125,7 +137,10 @@ class PostgresRuns:
             mine = [outcome for outcome in outcomes if outcome.status == status]
             values |= {f"{status}_count": len(mine), f"{status}_bytes": sum(o.bytes for o in mine)}
         why = Counter((o.status, o.detail) for o in outcomes if o.status != "done")
-        details = as_json([[status, reason, count] for (status, reason), count in why.most_common(50)])
+        # Always kept: an attempt that was killed may have deleted these.
+        gone = {key: count for key, count in why.items() if key == ("skipped", "already gone")}
+        kept = dict(why.most_common(50)) | gone
+        details = as_json([[status, reason, count] for (status, reason), count in kept.items()])
         self._sql.rows("finish_batch", not_done=list(not_done), details=details, **values)
 
     def totals(self, run_id: str) -> tuple[Totals, Totals, Totals]:

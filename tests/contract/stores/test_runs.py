@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from storage.core.errors import JobBusy, NoSuchRun, PlanBegun, PlanChanged, PlanRejected, Refused
+from storage.core.errors import JobBusy, NoSuchRun, PlanBegun, PlanChanged, PlanRejected, Refused, RunBegun
 from storage.core.model import Outcome, Run, Totals
 from storage.core.records import Question
 
@@ -237,3 +237,15 @@ def test_a_task_asks_about_the_plan_of_that_moment(database: Any) -> None:
     assert database.runs.asked("task-1") == ("r1", SHA)
     with pytest.raises(PlanChanged):
         database.runs.approve(*database.runs.asked("task-1"), "ann")
+
+
+def test_what_was_begun_is_not_planned_again(database: Any) -> None:
+    """A task that was still listing while its repetition planned and applied the run."""
+    for number, state in enumerate(("applying", "verified", "failed")):
+        run = replace(planned(f"r{number}"), state=state, plan_sha256=SHA)
+        database.runs.save(run)
+        for late in ("planned", "waiting", "refused"):
+            with pytest.raises(RunBegun, match=state):
+                database.runs.save(replace(run, state=late, plan_sha256="cd" * 32))
+        assert database.runs.get(run.id) == run
+        database.runs.save(replace(run, state="verified"))

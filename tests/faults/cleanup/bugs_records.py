@@ -24,11 +24,11 @@ BUGS = (
         "storage/records/actions.py",
         """        if plan and not _logged(run, stores):
             return Outcome("failed", "its deletion log could not be written; the plan stays")
-        if plan and (why := _delete(stores.plans, plan)):
-            return Outcome("failed", why)
+        if plan and (left := _delete(stores.plans, plan)):
+            return left
 """,
-        """        if plan and (why := _delete(stores.plans, plan)):
-            return Outcome("failed", why)
+        """        if plan and (left := _delete(stores.plans, plan)):
+            return left
         if plan and not _logged(run, stores):
             return Outcome("failed", "its deletion log could not be written; the plan stays")
 """,
@@ -37,15 +37,15 @@ BUGS = (
     Bug(
         "the row goes before the plan, which nothing finds again",
         "storage/records/actions.py",
-        """        if plan and (why := _delete(stores.plans, plan)):
-            return Outcome("failed", why)
+        """        if plan and (left := _delete(stores.plans, plan)):
+            return left
         if not stores.records.delete_run(run, self.before):
             return Outcome("skipped", "is referred to again, or went meanwhile")
 """,
         """        if not stores.records.delete_run(run, self.before):
             return Outcome("skipped", "is referred to again, or went meanwhile")
-        if plan and (why := _delete(stores.plans, plan)):
-            return Outcome("failed", why)
+        if plan and (left := _delete(stores.plans, plan)):
+            return left
 """,
         "tests/unit/records/test_crashes.py::test_killed_before_each_effect[False]",
     ),

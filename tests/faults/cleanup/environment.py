@@ -86,6 +86,12 @@ class Environment:
     stores: Installation
     uploads: list[tuple[str, str]] = field(default_factory=list)
 
+    def forget_last_run(self) -> None:
+        """Delete the name of the last run that acted: without its row the database would have gone back."""
+        bucket = self.settings.maintenance_bucket
+        for one in self.boto.list_objects_v2(Bucket=bucket, Prefix=".maintenance/").get("Contents", ()):
+            self.boto.delete_object(Bucket=bucket, Key=one["Key"])
+
     @property
     def temp(self) -> Path:
         return Path(self.settings.temp_dir)
@@ -103,6 +109,7 @@ class Environment:
 
     def lay(self, world: World) -> None:
         """Reset the environment to ``world``, whatever a trial left."""
+        self.forget_last_run()
         self._tables(world)
         self._objects(world)
         self._uploads(world)

@@ -98,6 +98,7 @@ class ColdEnvironment:
     def lay(self, things: Sequence[Thing]) -> None:
         """Reset the bucket to exactly these objects, whatever a trial left."""
         self.things = {one.key: one for one in things}
+        self.environment.forget_last_run()
         self._rows()
         self._uploads_go()
         self.install()

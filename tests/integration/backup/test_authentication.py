@@ -55,7 +55,7 @@ def test_without_the_catalogue_only_what_the_key_signed_counts(
     for argv in (("restore", foreign), ("restore", foreign, "--live", "--confirm", live(context))):
         refused = person(*argv)
         assert refused.code == 3, argv
-        assert "not written with this installation's key" in " ".join(refused.err.split())
+        assert "not signed with this installation's key" in " ".join(refused.err.split())
     made = person("restore", foreign, "--from-bucket", "--json")
     assert (made.code, made.document["authenticated"]) == (0, False), made.err
     assert "Not authenticated" in made.err

@@ -32,12 +32,12 @@ def guarded(id: str, body: str, when: str = BEFORE) -> tuple[str, str]:
 
 
 REFUSALS: dict[str, tuple[tuple[str, ...], str]] = {
-    "raises": (guarded("raises", RAISES), "the row is frozen"),
+    "raises": (guarded("raises", RAISES), "raised by PL/pgSQL function raises()"),
     "own_code": (
         guarded("own_code", RAISES.replace("USING", "USING ERRCODE = 'JB001',")),
-        "the row is frozen",
+        "SQLSTATE JB001, raised by PL/pgSQL function own_code()",
     ),
-    "at_commit": (guarded("at_commit", RAISES, AT_COMMIT), "the row is frozen"),
+    "at_commit": (guarded("at_commit", RAISES, AT_COMMIT), "raised by PL/pgSQL function at_commit()"),
     "checked": (
         ("ALTER TABLE jobs ADD CHECK (id <> 'checked' OR updated_at < now() - interval '1 day')",),
         "violates check constraint",

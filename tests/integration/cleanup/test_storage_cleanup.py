@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from storage.cleanup import StorageCleanup
 from storage.core.clock import utcnow
-from storage.core.errors import NotApproved, Refused, UsageError
+from storage.core.errors import NotApproved, Refused, RowsHidden, UsageError
 from tests.conftest import Place, replace
 from tests.support.command_line import everything, keys, rows, run_ahead
 
@@ -131,3 +131,14 @@ def test_another_bucket_is_refused(cleanup: StorageCleanup, place: Place) -> Non
     )
     with pytest.raises(Refused, match="identity"):
         wrong.cleanup_failed_jobs()
+
+
+@pytest.mark.parametrize("place", ["ministack"], indirect=True)
+def test_rows_that_a_policy_hides_refuse(cleanup: StorageCleanup, place: Place, own_engine: Engine) -> None:
+    """The application's engine has no options of ours; its own transactions stay under the policy."""
+    rows(place, "ALTER TABLE jobs ENABLE ROW LEVEL SECURITY")
+    rows(place, "ALTER TABLE jobs FORCE ROW LEVEL SECURITY")
+    with pytest.raises(RowsHidden, match="jobs"):
+        cleanup.cleanup_failed_jobs(days_old=7)
+    with own_engine.connect() as session:
+        assert session.exec_driver_sql("SELECT count(*) FROM jobs").scalar_one() == 0

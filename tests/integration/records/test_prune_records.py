@@ -45,7 +45,7 @@ def old(place: Place) -> Run:
 
 def plan_bucket(place: Place) -> list[str]:
     answer = place.boto.list_objects_v2(Bucket=place.settings.maintenance_bucket)
-    return [one["Key"] for one in answer.get("Contents", ())]
+    return [one["Key"] for one in answer.get("Contents", ()) if not one["Key"].startswith(".maintenance/")]
 
 
 def test_what_a_pruned_run_deleted_can_still_be_asked(storage: Person, place: Place, old: Run) -> None:

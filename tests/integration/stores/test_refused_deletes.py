@@ -13,8 +13,9 @@ import pytest
 from devstack.objectstore import ObjectStore
 from storage import connect
 from storage.core.clock import utcnow
-from storage.core.deletion import DeleteTarget, Failure
+from storage.core.deletion import DeleteTarget
 from storage.core.errors import TransientFault
+from storage.core.login import Login
 from storage.core.model import BucketName, Prefix
 from storage.stores.s3.bucket import S3Bucket
 from storage.stores.s3.client import Endpoint
@@ -82,7 +83,8 @@ def lockable(store_server: StoreServer) -> tuple[S3Bucket, Any]:
 
 
 def _endpoint(server: ObjectStore, url: str) -> Endpoint:
-    return Endpoint(url=url, region=server.region, access_key=server.access_key, secret_key=server.secret_key)
+    login = Login(access_key=server.access_key, secret_key=server.secret_key)
+    return Endpoint(url=url, region=server.region, login=login)
 
 
 def _targets(bucket: S3Bucket) -> list[DeleteTarget]:
@@ -118,4 +120,6 @@ def test_a_missing_right_is_no_lock(lockable: tuple[S3Bucket, Any]) -> None:
 
     with proxy(server.endpoint_url, change=denied) as address:
         bucket = S3Bucket(_endpoint(server, address), direct.bucket)
-        assert bucket.delete(_targets(bucket)) == [Failure("temp/a", "AccessDenied", "")]
+        [refused] = bucket.delete(_targets(bucket))
+    assert (refused.key, refused.code, refused.lock) == ("temp/a", "AccessDenied", None)
+    assert "s3:DeleteObject" in refused.message

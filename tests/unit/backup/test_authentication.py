@@ -44,7 +44,7 @@ def test_a_forged_hash_is_damage() -> None:
         ("manifest", DATA, {"key": claim["key"], "hmac": THEIRS.sign("manifest", DATA)["hmac"]}),
         ("manifest", DATA, {"key": claim["key"]}),
     ):
-        with pytest.raises(BackupDamaged, match="not written with this installation's key"):
+        with pytest.raises(BackupDamaged, match="the keyed hash is wrong"):
             OURS.authenticate(kind, data, said)  # type: ignore[arg-type]
 
 

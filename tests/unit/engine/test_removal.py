@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from storage.core.deletion import DeleteTarget, Failure, ObjectLock
 from storage.core.errors import TooManyFailures, TransientFault
+from storage.core.model import ObjectInfo, ObjectKey
+from storage.engine.actions.removal import Removal
 from storage.testing import MemoryObjects
 from tests.support.in_memory import DAY, HOUR, NOW, World
 
@@ -133,6 +136,14 @@ def test_versions_that_one_try_left_are_deleted_by_the_next(written: bool) -> No
     done = world.run(TEMP)
     assert (done.done.count, done.skipped.count) == (1, 1 if written else 0)
     assert world.keys() == (["temp/j/b.ts"] if written else [])
+
+
+def test_a_version_null_that_was_overwritten_stays() -> None:
+    """Where versioning is suspended, a new write has the id of the one before."""
+    key = ObjectKey("temp/j/a.ts")
+    sent, written = (ObjectInfo(key, 1, NOW, etag, versions=("null",)) for etag in ("old", "new"))
+    removal: Removal[Any] = Removal(MemoryObjects(lambda: NOW), lambda left, now: {}, _sent={key: sent})
+    assert removal._as_sent(written) is written
 
 
 # --- locked objects -----------------------------------------------------------------------------------
