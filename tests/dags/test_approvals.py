@@ -137,4 +137,5 @@ def _assert_only_the_approved_is_restored(backups: BackupContext, stores: Instal
         with pytest.raises(Refused, match="was approved, and would no longer be done"):
             restore._approved(backups, here | {"params": form | changed})
     prove(backups, ids[1])
-    assert restore._approved(backups, here) == (ids[0], "ann (Airflow)"), "not what is the latest by now"
+    id, _, by = restore._approved(backups, here)
+    assert (id, by) == (ids[0], "ann (Airflow)"), "not what is the latest by now"

@@ -286,6 +286,6 @@ BUGS = (
         "storage/stores/postgres/conninfo.py",
         '    found["client_encoding"] = "UTF8"',
         "    ...",
-        "tests/integration/backup/test_real_databases.py::test_other_encodings[ministack-SQL_ASCII]",
+        "tests/integration/backup/test_real_databases.py::test_other_encodings[SQL_ASCII-ministack]",
     ),
 )

@@ -189,7 +189,7 @@ def test_a_missing_grant_is_not_a_wrong_password(
 ) -> None:
     name = make_url(database_url).database
     with pytest.raises(
-        GrantMissing, match=r"role stranger_\w+: permission denied for .*jobs.*GRANT"
+        GrantMissing, match=r"role stranger_\w+ a right: permission denied for .*jobs.*GRANT"
     ) as error:
         asked(stranger, "SELECT count(*) FROM public.jobs")
     assert "refused the credentials" not in str(error.value)

@@ -8,7 +8,7 @@ from storage import catalog
 from storage.core.deletion import DeleteTarget, Failure
 from storage.core.errors import Refused, StoreRefused, TempFolderUnsafe
 from storage.core.model import ObjectKey
-from storage.engine.sweep import plan
+from storage.engine.sweep import HISTORY, plan
 from storage.engine.undo import undo
 from storage.stores.s3.bucket import _chunks
 from storage.stores.s3.transport import pool
@@ -36,14 +36,14 @@ def test_the_notice_counts_from_the_condemning(world: World) -> None:
 
 
 def test_a_guard_does_not_wear_out(world: World) -> None:
-    """A plan that was made and refused twenty times is refused the next time too."""
+    """However often a plan was made and refused, it is refused the next time too."""
     for number in range(200):
         world.put(f"uploads/j{number}/in.mp4", HOUR)
         world.job(f"j{number}", "completed", HOUR)
     world.run(ORPHANS)
     everything = world.keys()
     world.objects.hidden.update(key for key in everything if not key.startswith("uploads/j10"))
-    for _ in range(20):
+    for _ in range(HISTORY + 2):
         world.time += MINUTE
         with pytest.raises(Refused, match="shrunk"):
             world.plan(ORPHANS)
