@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -64,9 +65,9 @@ class Approve(ApprovalOperator):
                 self.answered(context, stores, event.get("chosen_options") == [self.APPROVE], by)
         return super().execute_complete(context, event)
 
+    @abstractmethod
     def answered(self, context: Any, stores: Installation, approved: bool, by: str) -> None:
         """Record the answer to what this task asked. Raises Refused if it asked nothing."""
-        raise NotImplementedError
 
 
 class ApproveRequest(Approve):

@@ -57,13 +57,15 @@ def _key(stores: EngineStores) -> ObjectKey | None:
 
 
 def _named(stores: EngineStores) -> str:
-    if key := _key(stores):
-        try:
-            found = stores.plans.document(key, LONGEST)
-            return found.body.decode(errors="replace") if found else ""
-        except ObjectMissing:
-            pass
-    return ""
+    """Return the run that the plan bucket names; "" before the first run that acted."""
+    key = _key(stores)
+    if key is None:
+        return ""
+    try:
+        found = stores.plans.document(key, LONGEST)
+    except ObjectMissing:  # no run of this bucket and database has acted yet
+        return ""
+    return found.body.decode(errors="replace") if found else ""
 
 
 def _known_until(stores: EngineStores) -> datetime:
